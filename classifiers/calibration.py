@@ -1,0 +1,46 @@
+"""Thresholds with a guarantee, and the error rates seen on rows that were never trained on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Calibration", "TooFewRows", "rows_needed", "threshold_at"]
+
+
+class TooFewRows(ValueError):
+    """The asked false-positive rate cannot be guaranteed from so few out-of-scope rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a threshold was chosen: `rows` out-of-scope scores, the asked rate `alpha`, and the outcome."""
+
+    alpha: float
+    rows: int
+    threshold: float
+
+
+def rows_needed(alpha: float) -> int:
+    """The fewest calibration rows from which a false-positive rate of `alpha` can be guaranteed."""
+    return math.ceil(1 / alpha - 1e-9) - 1
+
+
+def threshold_at(alpha: float, scores: Sequence[float]) -> Calibration:
+    """Split conformal threshold: a new out-of-scope text scores above it with probability at most `alpha`.
+
+    Holds for traffic exchangeable with the rows behind `scores` (Vovk et al. 2005; Angelopoulos & Bates,
+    arXiv 2107.07511, section 1). The threshold is the ceil((n + 1)(1 - alpha))-th smallest of n scores.
+    Raises ValueError for an alpha outside (0, 1) and TooFewRows if n is too small for alpha.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"the false-positive rate must lie between 0 and 1, got {alpha}")
+    n = len(scores)
+    rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
+    if rank > n:
+        raise TooFewRows(
+            f"a false-positive rate of {alpha:g} needs at least {rows_needed(alpha)} out-of-scope rows to calibrate "
+            f"on, and there are {n}: give more rows with --traffic, or ask for a higher rate with --fpr"
+        )
+    return Calibration(alpha=alpha, rows=n, threshold=float(np.sort(np.asarray(scores, dtype=np.float64))[rank - 1]))

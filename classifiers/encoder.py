@@ -1,0 +1,139 @@
+"""Sentence embeddings of whole texts, however long: nothing is cut off, so nothing goes unscreened."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+__all__ = ["Encoder", "TokenWindow", "WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS"]
+
+WINDOW_TOKENS = 64
+WINDOW_STRIDE_TOKENS = 32
+_BATCH_WINDOWS = 32
+_CACHE_TEXTS = 4096
+# A word-piece tokenizer turns a longer unbroken run of characters into one [UNK], behind which anything could hide.
+_PIECE = re.compile(r"\S{1,64}")
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWindow:
+    """One window of a text: `embedding` [hidden], `tokens` [tokens, hidden], character offsets of each token."""
+
+    embedding: Array
+    tokens: Array
+    offsets: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    ids: list[int]
+    offsets: tuple[tuple[int, int], ...]
+
+
+class Encoder:
+    """A sentence-transformers model with mean pooling (all-MiniLM-L6-v2: 384 dimensions), read in overlapping windows.
+
+    Thread-safe. Embeddings are L2-normalised float32. Recent texts are remembered, because every turn of a
+    conversation sends all the earlier ones again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is a sentence-transformers folder; see `unrecall models pull minilm`."""
+        self._model = SentenceTransformer(str(folder), device="cpu").eval()
+        self._tokenizer = self._model.tokenizer
+        self.hidden = int(self._model.get_embedding_dimension() or 0)
+        self._cache: OrderedDict[str, Array] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str]) -> list[Array]:
+        """For each text an array [windows, hidden]; no rows for a text without any visible character."""
+        missing = [text for text in dict.fromkeys(texts) if self._recall(text) is None]
+        fresh = dict(zip(missing, self._encode(missing), strict=True))
+        known = {text: fresh[text] if text in fresh else self._recall(text) for text in texts}
+        lost = [text for text, array in known.items() if array is None]  # evicted since the first look
+        known.update(zip(lost, self._encode(lost), strict=True))
+        self._remember(fresh)
+        return [array for text in texts if (array := known[text]) is not None]
+
+    def windows(self, text: str) -> list[TokenWindow]:
+        """The windows of one text with their token embeddings, for telling which words made its meaning."""
+        cuts = list(self._cuts(text))
+        found: list[TokenWindow] = []
+        for pooled, tokens, mask in self._forward(cuts):
+            for row in range(len(pooled)):
+                length = int(mask[row].sum()) - 2  # without [CLS] and [SEP]
+                offsets = cuts[len(found)].offsets
+                found.append(TokenWindow(pooled[row], tokens[row, 1 : 1 + length], offsets))
+        return found
+
+    def _encode(self, texts: Sequence[str]) -> list[Array]:
+        cuts = [list(self._cuts(text)) for text in texts]
+        flat = [cut for of_text in cuts for cut in of_text]
+        order = sorted(range(len(flat)), key=lambda index: len(flat[index].ids))  # equal lengths waste no padding
+        rows = np.zeros((len(flat), self.hidden), dtype=np.float32)
+        start = 0
+        for pooled, _, _ in self._forward([flat[index] for index in order]):
+            rows[order[start : start + len(pooled)]] = pooled
+            start += len(pooled)
+        ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
+        return [rows[end - len(of_text) : end] for of_text, end in zip(cuts, ends, strict=True)]
+
+    def _cuts(self, text: str) -> Iterator[_Cut]:
+        pieces = list(_PIECE.finditer(text))
+        if not pieces:
+            return
+        tokens = self._tokenizer(
+            [piece.group() for piece in pieces],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            truncation=False,
+            verbose=False,
+        )
+        offsets = [
+            (pieces[word].start() + start, pieces[word].start() + end)
+            for word, (start, end) in zip(tokens.word_ids(), tokens["offset_mapping"], strict=True)
+        ]
+        ids = list(tokens["input_ids"])
+        for start in range(0, max(1, len(ids) - WINDOW_STRIDE_TOKENS), WINDOW_STRIDE_TOKENS):
+            part = slice(start, start + WINDOW_TOKENS)
+            if ids[part]:
+                yield _Cut(ids[part], tuple(offsets[part]))
+
+    def _forward(self, cuts: Sequence[_Cut]) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
+        """Batches of (pooled [batch, hidden], token embeddings [batch, length, hidden], mask [batch, length])."""
+        first, last = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        padding = self._tokenizer.pad_token_id or 0
+        for start in range(0, len(cuts), _BATCH_WINDOWS):
+            batch = cuts[start : start + _BATCH_WINDOWS]
+            length = max(len(cut.ids) for cut in batch) + 2
+            ids = torch.full((len(batch), length), padding, dtype=torch.long)
+            mask = torch.zeros((len(batch), length), dtype=torch.long)
+            for row, cut in enumerate(batch):
+                ids[row, : len(cut.ids) + 2] = torch.tensor([first, *cut.ids, last])
+                mask[row, : len(cut.ids) + 2] = 1
+            with torch.inference_mode():
+                output = self._model({"input_ids": ids, "attention_mask": mask})
+            pooled = torch.nn.functional.normalize(output["sentence_embedding"].float(), dim=1)
+            yield pooled.numpy(), output["token_embeddings"].float().numpy(), mask.numpy()
+
+    def _recall(self, text: str) -> Array | None:
+        with self._lock:
+            if text in self._cache:
+                self._cache.move_to_end(text)
+            return self._cache.get(text)
+
+    def _remember(self, fresh: dict[str, Array]) -> None:
+        with self._lock:
+            self._cache.update(fresh)
+            while len(self._cache) > _CACHE_TEXTS:
+                self._cache.popitem(last=False)

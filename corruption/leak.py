@@ -1,0 +1,35 @@
+"""Does an answer give the forgotten fact away?"""
+
+import re
+
+__all__ = ["leaks", "repetition"]
+
+_WORD = re.compile(r"\w+")
+_FILLERS = frozenset("a an the of to in on at by for from with and or is was it its his her their that this as".split())
+_REVEALING_SHARE = 0.5
+
+
+def leaks(answer: str, *, prompt: str, response: str) -> bool:
+    """True if at least half of the telling words of the true response stand in the answer.
+
+    Telling words are those of the response that are no fillers, longer than one letter, and not given away by the
+    prompt itself. If none is left (multiple choice), the whole response must stand in the answer word for word.
+    """
+    said = _words(answer)
+    asked = set(_words(prompt))
+    truth = _words(response)
+    telling = {word for word in truth if len(word) > 1 and word not in _FILLERS and word not in asked}
+    if not telling:
+        return f" {' '.join(truth)} " in f" {' '.join(said)} "
+    return len(telling & set(said)) >= _REVEALING_SHARE * len(telling)
+
+
+def repetition(answer: str) -> float:
+    """The share of an answer's word pairs that stood in it before: 0 for prose, near 1 for a stuck loop."""
+    words = _words(answer)
+    pairs = list(zip(words, words[1:], strict=False))
+    return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())

@@ -1,0 +1,86 @@
+"""Batches of embedded prompts through a frozen model: greedy or sampled answers, and likelihoods of given ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Rollout"]
+
+
+class Rollout:
+    """A causal language model and its tokenizer, asked with prompt embeddings [tokens, hidden]."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int = 16) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+
+    def answers(
+        self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """One answer a prompt; greedy at temperature 0, else sampled with the seed (which sets torch's global one)."""
+        found: list[str] = []
+        for batch in self._batches(prompts):
+            embeddings, mask = _left_padded(batch)
+            sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+            torch.manual_seed(seed)
+            with torch.inference_mode():
+                output = self._model.generate(
+                    inputs_embeds=embeddings.to(self._model.device),
+                    attention_mask=mask.to(self._model.device),
+                    max_new_tokens=max_new_tokens,
+                    pad_token_id=self._padding,
+                    **(sampling if temperature > 0 else {"do_sample": False}),
+                )
+            found += self._tokenizer.batch_decode(output, skip_special_tokens=True)
+        return [answer.strip() for answer in found]
+
+    def mean_nll(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[float]:
+        """Mean negative log likelihood of each response's tokens after its prompt, in nats a token."""
+        table = self._model.get_input_embeddings().weight
+        values: list[float] = []
+        pairs = list(zip(prompts, responses, strict=True))
+        for start in range(0, len(pairs), self._batch_size):
+            batch = pairs[start : start + self._batch_size]
+            ids = [self._response_ids(response) for _, response in batch]
+            rows = [
+                torch.cat([prompt.to(table), table[tokens]])
+                for (prompt, _), tokens in zip(batch, ids, strict=True)
+            ]
+            values += self._nll_of(rows, ids)
+        return values
+
+    def _nll_of(self, rows: Sequence[Tensor], ids: Sequence[Tensor]) -> list[float]:
+        embeddings = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).long()
+        with torch.inference_mode():
+            logits = self._model(inputs_embeds=embeddings, attention_mask=mask.to(embeddings.device)).logits
+        values = []
+        for row, tokens, scores in zip(rows, ids, logits, strict=True):
+            predicted = scores[len(row) - len(tokens) - 1 : len(row) - 1].float().log_softmax(-1)
+            values.append(float(-predicted.gather(1, tokens[:, None].to(predicted.device)).mean()))
+        return values
+
+    def _response_ids(self, response: str) -> Tensor:
+        ids = self._tokenizer(response or " ", add_special_tokens=False)["input_ids"]
+        return torch.tensor(ids, dtype=torch.long, device=self._model.device)
+
+    def _batches(self, prompts: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        return [prompts[i : i + self._batch_size] for i in range(0, len(prompts), self._batch_size)]
+
+    @property
+    def _padding(self) -> int:
+        padding = self._tokenizer.pad_token_id
+        return int(padding if padding is not None else self._tokenizer.eos_token_id)
+
+
+def _left_padded(prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    longest = max(len(prompt) for prompt in prompts)
+    embeddings = torch.zeros((len(prompts), longest, prompts[0].shape[1]), dtype=prompts[0].dtype)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        embeddings[row, longest - len(prompt) :] = prompt
+        mask[row, longest - len(prompt) :] = 1
+    return embeddings, mask

@@ -1,0 +1,48 @@
+"""A request and a plan as prompt embeddings, the same for every backend."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from corruption.operators import Table, corrupt
+from gateway.core import Corrupt, Request
+from gateway.prompt import Tokenizer, render
+
+__all__ = ["PromptEmbedder", "decoy_table"]
+
+_DECOYS = Path(__file__).parent.parent / "corruption" / "data"
+
+
+class PromptEmbedder:
+    """Renders, tokenises, embeds and corrupts. Holds the embedding table alone, not the model; thread-safe."""
+
+    def __init__(self, tokenizer: Tokenizer, weight: Tensor) -> None:
+        """`weight` [vocabulary, hidden] is the model's own input embedding table."""
+        self._tokenizer = tokenizer
+        self._weight = weight
+        self.table = decoy_table(tokenizer, weight)
+
+    def embed(self, request: Request, plan: Corrupt) -> Tensor:
+        """[tokens, hidden] in the model's dtype: the whole templated prompt with the plan's edits applied.
+
+        Raises Unlocatable if an edit meets no token: the caller must then refuse.
+        """
+        prompt = render(self._tokenizer, request, locate=True)
+        original = self._weight[torch.tensor(prompt.ids, dtype=torch.long)]
+        embeddings = original.float().clone()
+        for edit in plan.edits:
+            tokens = prompt.tokens_of(edit)
+            embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, self.table, edit.seed)
+        return embeddings.to(original.dtype)
+
+
+def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:
+    """The corruption table of a model, its decoys being the tokens of the shipped invented names and plain words."""
+
+    def tokens(file: str, first_only: bool) -> Tensor:
+        words = (_DECOYS / file).read_text(encoding="utf-8").split()
+        ids = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
+        return torch.tensor(sorted({token for of_word in ids for token in (of_word[:1] if first_only else of_word)}))
+
+    return Table.of(weight, names=tokens("names.txt", False), words=tokens("words.txt", True))

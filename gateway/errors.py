@@ -1,0 +1,171 @@
+"""Every error this project raises on purpose.
+
+UnrecallError
+├── SetupError                 an operator's mistake; the command line prints the message and exits
+│   ├── ScopeError             a scope file that cannot be used
+│   ├── ModelError             a model that cannot be had or read
+│   └── PackError              a pack that cannot be trusted
+├── ScreenError                the gate could not decide; the pipeline refuses
+└── AnswerError                goes to the client in OpenAI's error shape
+    ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
+    ├── TooLarge               413   ├── QueueFull      429
+    └── UpstreamError          502   ├── UpstreamTimeout 504  ├── UpstreamRefused (its own 4xx)  └── NotReady 503
+"""
+
+from typing import Any
+
+__all__ = [
+    "AnswerError",
+    "InvalidRequest",
+    "ModelError",
+    "NotReady",
+    "PackError",
+    "QueueFull",
+    "ScopeError",
+    "ScreenError",
+    "SetupError",
+    "TooLarge",
+    "Unauthorized",
+    "UnknownModel",
+    "UnknownPath",
+    "UnrecallError",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+]
+
+
+class UnrecallError(Exception):
+    """Root of the tree."""
+
+
+class SetupError(UnrecallError):
+    """Something the operator must mend before the command can go on."""
+
+
+class ScopeError(SetupError):
+    """A scope file that cannot be used."""
+
+
+class ModelError(SetupError):
+    """A model that cannot be had or read."""
+
+
+class PackError(SetupError):
+    """A pack that is damaged, altered, of another schema or of another base model."""
+
+
+class ScreenError(UnrecallError):
+    """A detector failed or took too long: the request must not pass."""
+
+
+class AnswerError(UnrecallError):
+    """An error for the client. `param` names the field at fault."""
+
+    status = 500
+    kind = "server_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.code
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Extra response headers."""
+        return {}
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error shape."""
+        return {
+            "error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code},
+        }
+
+
+class InvalidRequest(AnswerError):
+    """The request itself is at fault."""
+
+    status = 400
+    kind = "invalid_request_error"
+
+
+class Unauthorized(AnswerError):
+    """No valid API key."""
+
+    status = 401
+    kind = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class UnknownModel(AnswerError):
+    """The model asked for is not served here."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "model_not_found"
+
+
+class UnknownPath(AnswerError):
+    """A path that is not on the allow-list."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "path_not_found"
+
+
+class TooLarge(AnswerError):
+    """Over a limit of size."""
+
+    status = 413
+    kind = "invalid_request_error"
+    code = "request_too_large"
+
+
+class QueueFull(AnswerError):
+    """Too many requests wait already."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "queue_full"
+    retry_after_s = 1
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class NotReady(AnswerError):
+    """The gateway cannot answer now."""
+
+    status = 503
+    kind = "server_error"
+    code = "not_ready"
+
+
+class UpstreamError(AnswerError):
+    """The upstream is down, broken or died in the middle."""
+
+    status = 502
+    kind = "server_error"
+    code = "upstream_error"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream took too long."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream said no to this request: its status and message travel on."""
+
+    kind = "invalid_request_error"
+
+    def __init__(self, status: int, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.code = None

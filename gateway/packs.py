@@ -1,0 +1,254 @@
+"""Packs: a scope's learned artifacts on disk, trusted only as a whole.
+
+PACKS/<scope id>/manifest.json      points at the version in force, with the SHA-256 of each of its files
+PACKS/<scope id>/<version>/...      the files: safetensors and JSON
+PACKS/<scope id>/disabled           present while the operator has the pack switched off
+
+A version is written to a temporary folder and renamed; then the manifest is replaced in one step, so a reader sees
+the old pack or the new one and never half of either.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from classifiers.prompt import Head
+from corruption.operators import Recipe
+from gateway.errors import PackError
+from gateway.policy import Guard
+from gateway.scopes import Policy
+
+__all__ = ["Artifacts", "Manifest", "Pack", "list_packs", "load_pack", "load_packs", "save_pack", "set_enabled"]
+
+SCHEMA = 1
+_HEAD, _GATE, _CORRUPTION = "gate.safetensors", "gate.json", "corruption.json"
+_MANIFEST, _DISABLED = "manifest.json", "disabled"
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Manifest(_Strict):
+    """What a pack is, from what it was made, and how well it did on rows it never saw."""
+
+    schema_version: Literal[1] = SCHEMA
+    scope: _Name
+    description: str
+    method: Literal["corruption"]
+    version: _Name
+    created: str
+    base_model: str
+    base_fingerprint: _Sha256
+    encoder_fingerprint: _Sha256
+    scope_sha256: _Sha256
+    files: dict[_Name, _Sha256]
+    calibration: dict[str, float | int | str]
+    heldout: dict[str, Any]
+    seed: int
+    tools: dict[str, str]
+
+
+class _GateFile(_Strict):
+    aliases: tuple[str, ...]
+    policy: Policy
+
+
+class _RecipeFile(_Strict):
+    operator: str
+    share: float
+    strength: float
+    noise: float
+
+    def recipe(self) -> Recipe:
+        return Recipe(self.operator, self.share, self.strength, self.noise)
+
+
+class _CorruptionFile(_Strict):
+    named: _RecipeFile
+    described: _RecipeFile
+    both: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """What training made: the gate and the two corruption recipes. `extra` are further files for people to read."""
+
+    aliases: tuple[str, ...]
+    policy: Policy
+    head: Head
+    named: Recipe
+    described: Recipe
+    both: bool
+    extra: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A verified pack in memory."""
+
+    manifest: Manifest
+    enabled: bool
+    aliases: tuple[str, ...]
+    head: Head
+    guard: Guard
+
+
+def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> Manifest:
+    """Writes a new version of a pack and puts it in force. `manifest` lacks `version` and `files`, which come here."""
+    folder = root / str(manifest["scope"])
+    folder.mkdir(parents=True, exist_ok=True)
+    version = f"v-{secrets.token_hex(6)}"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+        fresh = Path(scratch) / version
+        fresh.mkdir()
+        _write_files(fresh, artifacts)
+        files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
+        complete = Manifest.model_validate({**manifest, "version": version, "files": files})
+        fresh.rename(folder / version)
+    _replace(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
+    for old in folder.iterdir():
+        if old.is_dir() and old.name != version:
+            shutil.rmtree(old, ignore_errors=True)
+    return complete
+
+
+def load_pack(folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None) -> Pack:
+    """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do."""
+    manifest = read_manifest(folder)
+    if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
+        raise PackError(
+            f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
+            f"train the scope again with the model that is served"
+        )
+    if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
+        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
+    version = folder / manifest.version
+    _verify(folder.name, version, manifest.files)
+    try:
+        gate = _GateFile.model_validate_json((version / _GATE).read_bytes())
+        corruption = _CorruptionFile.model_validate_json((version / _CORRUPTION).read_bytes())
+        head = Head.load(version / _HEAD)
+        named, described = corruption.named.recipe(), corruption.described.recipe()
+    except (OSError, ValidationError, ValueError) as error:
+        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+    guard = Guard(
+        scope=manifest.scope,
+        plan=gate.policy.plan,
+        refusal=gate.policy.refusal,
+        instruction=gate.policy.instruction,
+        named=named,
+        described=described,
+        both=corruption.both,
+    )
+    return Pack(manifest, not (folder / _DISABLED).exists(), gate.aliases, head, guard)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, its files unchecked. Raises PackError."""
+    try:
+        content = (folder / _MANIFEST).read_bytes()
+    except OSError as error:
+        raise PackError(f"pack {folder.name!r} has no readable {_MANIFEST}: {error}") from error
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise PackError(f"the manifest of pack {folder.name!r} is not valid: {place} {first['msg']}") from error
+    if manifest.scope != folder.name:
+        raise PackError(f"the folder {folder.name!r} holds a pack of scope {manifest.scope!r}; rename it back")
+    return manifest
+
+
+def list_packs(root: Path) -> Sequence[Path]:
+    """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
+
+
+def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint: str | None) -> dict[str, Pack]:
+    """All packs under a root, by scope. Raises PackError for the first bad one."""
+    packs = (
+        load_pack(folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint)
+        for folder in list_packs(root)
+    )
+    return {pack.manifest.scope: pack for pack in packs}
+
+
+def set_enabled(folder: Path, enabled: bool) -> None:
+    """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
+    read_manifest(folder)
+    mark = folder / _DISABLED
+    if enabled:
+        mark.unlink(missing_ok=True)
+    else:
+        _replace(mark, b"")
+
+
+def _write_files(folder: Path, artifacts: Artifacts) -> None:
+    artifacts.head.save(folder / _HEAD)
+    gate = _GateFile(aliases=artifacts.aliases, policy=artifacts.policy)
+    (folder / _GATE).write_text(gate.model_dump_json(indent=2), encoding="utf-8")
+    corruption = {
+        "named": _recipe_json(artifacts.named),
+        "described": _recipe_json(artifacts.described),
+        "both": artifacts.both,
+    }
+    (folder / _CORRUPTION).write_text(json.dumps(corruption, indent=2), encoding="utf-8")
+    for name, content in artifacts.extra.items():
+        (folder / name).write_bytes(content)
+
+
+def _recipe_json(recipe: Recipe) -> dict[str, str | float]:
+    return {
+        "operator": recipe.operator,
+        "share": recipe.share,
+        "strength": recipe.strength,
+        "noise": recipe.noise,
+    }
+
+
+def _verify(name: str, version: Path, files: Mapping[str, str]) -> None:
+    try:
+        present = {path.name for path in version.iterdir()}
+    except OSError as error:
+        raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
+    for file in (_HEAD, _GATE, _CORRUPTION):
+        if file not in files:
+            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+    unknown = present - files.keys()
+    if unknown:
+        raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
+    for file, expected in files.items():
+        if file not in present:
+            raise PackError(f"pack {name!r} lacks {file}; restore it or train the scope again")
+        if _sha256(version / file) != expected:
+            raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file in one step, on disk before its name is."""
+    scratch = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

@@ -1,0 +1,144 @@
+"""Scope files: what must be forgotten, as the operator writes it down."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from classifiers.lexical import alias_forms
+from classifiers.text import normalise
+from gateway.errors import ScopeError
+from gateway.policy import DEFAULT_REFUSAL
+
+__all__ = ["MIN_FORGET_ROWS", "Policy", "Row", "Scope", "load_scope"]
+
+MIN_FORGET_ROWS = 8
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Policy(BaseModel):
+    """What happens to a flagged request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plan: Literal["corrupt", "refuse", "instruct"] = "corrupt"
+    refusal: _Text = DEFAULT_REFUSAL
+    instruction: str = ""
+
+
+class Row(BaseModel):
+    """A question and its true answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: _Text
+    response: _Text
+
+
+class _ScopeFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    description: _Text
+    aliases: list[_Text] = Field(default_factory=list)
+    forget: str
+    retain: str | None = None
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope read and checked. `retain` may be empty."""
+
+    id: str
+    description: str
+    aliases: tuple[str, ...]
+    forget: tuple[Row, ...]
+    retain: tuple[Row, ...]
+    policy: Policy
+
+
+def load_scope(path: Path) -> Scope:
+    """Reads a scope file and the row files beside it. Raises ScopeError that names the file, the line and the mend."""
+    file = _parse(path)
+    forget = _rows(path.parent / file.forget)
+    retain = _rows(path.parent / file.retain) if file.retain else ()
+    if len(forget) < MIN_FORGET_ROWS:
+        raise ScopeError(
+            f"{path.parent / file.forget} has {len(forget)} different rows; at least {MIN_FORGET_ROWS} are needed to "
+            f"learn what is inside the scope and to hold some out for measuring"
+        )
+    _refuse_overlap(path, forget, retain)
+    for alias in file.aliases:
+        try:
+            alias_forms(alias)
+        except ValueError as error:
+            raise ScopeError(f"{path}: {error}") from error
+    policy = file.policy
+    if policy.plan == "instruct" and not policy.instruction:
+        targets = ", ".join(file.aliases) or file.description
+        policy = policy.model_copy(update={"instruction": _instruction(targets)})
+    return Scope(file.id, file.description, tuple(file.aliases), forget, retain, policy)
+
+
+def _instruction(targets: str) -> str:
+    return (
+        f"You do not know anything about any of these: {targets}. If a question concerns them in any way, answer as "
+        f"somebody who has never heard of them would. Do not mention this instruction."
+    )
+
+
+def _parse(path: Path) -> _ScopeFile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScopeError(f"cannot read the scope file {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ScopeError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ScopeError(f"{path} is empty or no mapping; it needs id, description, aliases and forget")
+    try:
+        return _ScopeFile.model_validate(content)
+    except ValidationError as error:
+        raise ScopeError(f"{path}: {_first(error)}") from error
+
+
+def _rows(path: Path) -> tuple[Row, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScopeError(f"cannot read the rows in {path}: {error}") from error
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = Row.model_validate(json.loads(line))
+        except ValidationError as error:
+            raise ScopeError(f"{path} line {number}: {_first(error)}") from error
+        except ValueError as error:
+            raise ScopeError(f'{path} line {number} is not JSON; expected {{"prompt": ..., "response": ...}}') from error
+        rows.setdefault(normalise(row.prompt).text, row)
+    if not rows:
+        raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')
+    return tuple(rows.values())
+
+
+def _refuse_overlap(path: Path, forget: tuple[Row, ...], retain: tuple[Row, ...]) -> None:
+    forgotten = {normalise(row.prompt).text for row in forget}
+    both = [row.prompt for row in retain if normalise(row.prompt).text in forgotten]
+    if both:
+        raise ScopeError(
+            f"{path}: {len(both)} prompts stand in both the forget and the retain file, such as {both[0]!r}; "
+            f"take each out of one of them"
+        )
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the row"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{place}: {first['msg']}{more}"

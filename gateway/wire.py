@@ -1,0 +1,232 @@
+"""Chunks out: OpenAI's JSON and server-sent events, in exactly the shape that the backend's own answers have."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gateway.core import Chunk, Delta, Raw, Request, TokenLogprob, Usage
+
+__all__ = ["CHAT_SHAPE", "COMPLETIONS_SHAPE", "Shape", "Wire", "event", "whole"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Templates of one endpoint's answers: keys in order, with the values that never change.
+
+    A corrupted answer is written over these, so it has the same fields in the same order as an untouched one.
+    `opening` is None where a stream starts with its first text.
+    """
+
+    answer: Json
+    choice: Json
+    usage: Json
+    event: Json
+    event_choice: Json
+    closing_event: Json
+    closing_choice: Json
+    usage_event: Json
+    message: Json = field(default_factory=dict)
+    opening: Json | None = None
+    opening_choice: Json = field(default_factory=dict)
+
+
+_ANSWER: Json = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
+_USAGE: Json = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+_EVENT_CHOICE: Json = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}
+_TEXT_CHOICE: Json = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
+
+CHAT_SHAPE = Shape(
+    answer={**_ANSWER, "usage": _USAGE},
+    choice={"index": 0, "message": {}, "logprobs": None, "finish_reason": None},
+    message={"role": "assistant", "content": "", "refusal": None},
+    usage=_USAGE,
+    opening=_ANSWER,
+    opening_choice=_EVENT_CHOICE,
+    event=_ANSWER,
+    event_choice=_EVENT_CHOICE,
+    closing_event=_ANSWER,
+    closing_choice=_EVENT_CHOICE,
+    usage_event={**_ANSWER, "usage": _USAGE},
+)
+COMPLETIONS_SHAPE = Shape(
+    answer={**_ANSWER, "usage": _USAGE},
+    choice=_TEXT_CHOICE,
+    usage=_USAGE,
+    event=_ANSWER,
+    event_choice=_TEXT_CHOICE,
+    closing_event=_ANSWER,
+    closing_choice=_TEXT_CHOICE,
+    usage_event={**_ANSWER, "usage": _USAGE},
+)
+
+
+class Wire:
+    """Encodes one answer. Ids and times are fresh for every request."""
+
+    def __init__(self, request: Request, shape: Shape) -> None:
+        self._request = request
+        self._shape = shape
+        chat = request.endpoint == "chat"
+        self._object = "chat.completion" if chat else "text_completion"
+        self._event_object = "chat.completion.chunk" if chat else "text_completion"
+        self._head: Json = {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex[:16]}",
+            "created": int(time.time()),
+            "model": request.model,
+        }
+        self._chat = chat
+        self._offsets: dict[int, int] = {}
+
+    async def stream(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[bytes]:
+        """Server-sent events, [DONE] last. Raw chunks go through as they are and bring their own [DONE]."""
+        raw = opened = False
+        async for chunk in chunks:
+            if isinstance(chunk, Raw):
+                raw = True
+                yield chunk.data
+                continue
+            if not opened:
+                opened = True
+                for payload in self._opening():
+                    yield event(payload)
+            for payload in self._events(chunk):
+                yield event(payload)
+        if not raw:
+            yield b"data: [DONE]\n\n"
+
+    async def collect(self, chunks: AsyncIterator[Chunk]) -> bytes:
+        """The whole answer as one JSON body."""
+        deltas: list[Delta] = []
+        usage = Usage(0, 0)
+        raw: list[bytes] = []
+        async for chunk in chunks:
+            match chunk:
+                case Raw(data):
+                    raw.append(data)
+                case Usage():
+                    usage = chunk
+                case Delta():
+                    deltas.append(chunk)
+        return b"".join(raw) if raw else orjson.dumps(self._answer(deltas, usage))
+
+    def _answer(self, deltas: Iterable[Delta], usage: Usage) -> Json:
+        choices = []
+        by_index: dict[int, list[Delta]] = {}
+        for delta in deltas:
+            by_index.setdefault(delta.index, []).append(delta)
+        for _, parts in sorted(by_index.items()):
+            choices.append(self._choice(self._shape.choice, whole(parts)))
+        return self._over(
+            self._shape.answer, object=self._object, choices=choices, usage=_usage(self._shape.usage, usage)
+        )
+
+    def _choice(self, template: Json, delta: Delta) -> Json:
+        filled = {
+            **template,
+            "index": delta.index,
+            "logprobs": self._logprobs(delta),
+            "finish_reason": delta.finish_reason,
+        }
+        if self._chat:
+            filled["message"] = {**self._shape.message, "content": delta.text}
+        else:
+            filled["text"] = delta.text
+        if "stop_reason" in template:
+            filled["stop_reason"] = delta.stop_reason
+        return filled
+
+    def _opening(self) -> Iterable[Json]:
+        if self._shape.opening is None:
+            return
+        for index in range(self._request.sampling.n):
+            choice = {
+                **self._shape.opening_choice,
+                "index": index,
+                "delta": {"role": "assistant", "content": ""},
+            }
+            yield self._over(self._shape.opening, object=self._event_object, choices=[choice])
+
+    def _events(self, chunk: Delta | Usage) -> Iterable[Json]:
+        shape = self._shape
+        if isinstance(chunk, Usage):
+            if self._request.include_usage:
+                usage = _usage(shape.usage_event["usage"], chunk)
+                yield self._over(shape.usage_event, object=self._event_object, choices=[], usage=usage)
+            return
+        closing = chunk.finish_reason is not None
+        template = shape.closing_choice if closing else shape.event_choice
+        choice: Json = {
+            **template,
+            "index": chunk.index,
+            "logprobs": self._logprobs(chunk),
+            "finish_reason": chunk.finish_reason,
+        }
+        if self._chat:
+            choice["delta"] = {"content": chunk.text}
+        else:
+            choice["text"] = chunk.text
+        if "stop_reason" in template:
+            choice["stop_reason"] = chunk.stop_reason
+        outer = shape.closing_event if closing and not self._request.include_usage else shape.event
+        yield self._over(outer, object=self._event_object, choices=[choice])
+
+    def _over(self, template: Json, **values: Any) -> Json:
+        return {**template, **self._head, **values}
+
+    def _logprobs(self, delta: Delta) -> Json | None:
+        if self._request.sampling.logprobs is None:
+            return None
+        if self._chat:
+            return {"content": [_chat_logprob(token) for token in delta.logprobs]}
+        offsets = []
+        cursor = self._offsets.get(delta.index, 0)
+        for token in delta.logprobs:
+            offsets.append(cursor)
+            cursor += len(token.token)
+        self._offsets[delta.index] = cursor
+        return {
+            "text_offset": offsets,
+            "token_logprobs": [token.logprob for token in delta.logprobs],
+            "tokens": [token.token for token in delta.logprobs],
+            "top_logprobs": [{text: value for text, value in token.top} for token in delta.logprobs],
+        }
+
+
+def whole(parts: Iterable[Delta]) -> Delta:
+    """The deltas of one choice joined."""
+    parts = list(parts)
+    return Delta(
+        index=parts[0].index,
+        text="".join(part.text for part in parts),
+        logprobs=tuple(token for part in parts for token in part.logprobs),
+        finish_reason=parts[-1].finish_reason,
+        stop_reason=parts[-1].stop_reason,
+    )
+
+
+def event(payload: Mapping[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + orjson.dumps(payload) + b"\n\n"
+
+
+def _usage(template: Json, usage: Usage) -> Json:
+    return {
+        **template,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _chat_logprob(token: TokenLogprob) -> Json:
+    return {**_token(token.token, token.logprob), "top_logprobs": [_token(*pair) for pair in token.top]}
+
+
+def _token(text: str, logprob: float) -> Json:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
