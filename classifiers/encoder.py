@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-__all__ = ["Encoder", "TokenWindow", "WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS"]
+__all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
 WINDOW_TOKENS = 64
 WINDOW_STRIDE_TOKENS = 32

@@ -45,7 +45,7 @@ class LexicalDetector:
 
 
 def alias_forms(alias: str) -> frozenset[str]:
-    """The spellings that count as this alias: as given, initials joined ('jk rowling'), plural, words joined ('harrypotter').
+    """The spellings that count as this alias: as given, initials joined ('jk rowling'), plural, words joined.
 
     Raises ValueError for an alias of which normalisation leaves nothing.
     """

@@ -18,10 +18,11 @@ Array = NDArray[np.float32]
 
 # Words that carry the form of a question, not its subject: never blamed, so that the answer keeps its kind.
 _FORM_WORDS = frozenset(
-    "a an the of to in on at by for from with and or but is are was were be been do does did has have had who whom "
-    "whose what which where when why how that this these those it its he she they his her their him them me my you "
-    "your i we us our name names named called call tell about can could would please as not must most best if then "
-    "than so into out up down give say write complete sentence one two three there s".split()
+    "a an the of to in on at by for from with and or but is are was were be been do does did has have had "
+    "who whom whose what which where when why how that this these those it its he she they his her their "
+    "him them me my you your i we us our name names named called call tell about can could would please "
+    "as not must most best if then than so into out up down give say write complete sentence one two "
+    "three there s".split()
 )
 _BLAMED_SHARE = 0.6
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
@@ -70,10 +71,8 @@ class Head:
         return head
 
     def _kernel(self, embeddings: Array) -> Array:
-        squared = (
-            (embeddings**2).sum(1)[:, None] + (self.vectors**2).sum(1)[None] - 2 * embeddings @ self.vectors.T
-        )
-        return np.exp(-self.gamma * np.maximum(squared, 0))
+        squared = (embeddings**2).sum(1)[:, None] + (self.vectors**2).sum(1)[None] - 2 * embeddings @ self.vectors.T
+        return np.asarray(np.exp(-self.gamma * np.maximum(squared, 0)), dtype=np.float32)
 
 
 class PromptClassifier:

@@ -1,6 +1,7 @@
 """Does an answer give the forgotten fact away?"""
 
 import re
+from itertools import pairwise
 
 __all__ = ["leaks", "repetition"]
 
@@ -27,7 +28,7 @@ def leaks(answer: str, *, prompt: str, response: str) -> bool:
 def repetition(answer: str) -> float:
     """The share of an answer's word pairs that stood in it before: 0 for prose, near 1 for a stuck loop."""
     words = _words(answer)
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
 
 

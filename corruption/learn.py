@@ -114,7 +114,12 @@ def _search(learning: Learning) -> Any:
     search = ng.optimizers.registry["PortfolioDiscreteOnePlusOne"](space, budget=learning.evaluations)
     for start in _STARTS[: learning.evaluations]:
         search.suggest(
-            {"operator": start.operator, "share": start.share, "strength": start.strength, "noise": start.noise}
+            {
+                "operator": start.operator,
+                "share": start.share,
+                "strength": start.strength,
+                "noise": start.noise,
+            }
         )
     return search
 

@@ -61,9 +61,7 @@ def observe(
     outcome = Outcome(
         probability=float(np.mean(np.exp(-np.array(nll)))),
         leak_rate=float(
-            np.mean(
-                [leaks(a, prompt=s.prompt, response=s.response) for a, s in zip(answers, samples, strict=True)]
-            )
+            np.mean([leaks(a, prompt=s.prompt, response=s.response) for a, s in zip(answers, samples, strict=True)])
         ),
         relevance=float(np.mean(relevance([sample.prompt for sample in samples], answers))),
         repetition=float(np.mean([repetition(answer) for answer in answers])),

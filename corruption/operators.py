@@ -90,7 +90,8 @@ def noise_top(embeddings: Tensor, dims: int, strength: float, table: Table, rng:
 def noise_keep_norm(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
     """Gaussian noise on random dimensions, each token's norm then restored."""
     noisy = gaussian_random(embeddings, dims, strength, table, rng)
-    return noisy * (embeddings.norm(dim=1, keepdim=True) / noisy.norm(dim=1, keepdim=True).clamp_min(1e-6))
+    scale: Tensor = embeddings.norm(dim=1, keepdim=True) / noisy.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    return noisy * scale
 
 
 def decoy_name(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
@@ -161,8 +162,6 @@ def _towards(
     return moved
 
 
-def _add_noise(
-    embeddings: Tensor, dimensions: Tensor, strength: float, table: Table, rng: torch.Generator
-) -> Tensor:
+def _add_noise(embeddings: Tensor, dimensions: Tensor, strength: float, table: Table, rng: torch.Generator) -> Tensor:
     noise = strength * table.rms * torch.randn(dimensions.shape, generator=rng)
     return embeddings.scatter_add(1, dimensions, noise)

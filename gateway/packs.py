@@ -27,9 +27,17 @@ from gateway.errors import PackError
 from gateway.policy import Guard
 from gateway.scopes import Policy
 
-__all__ = ["Artifacts", "Manifest", "Pack", "list_packs", "load_pack", "load_packs", "save_pack", "set_enabled"]
+__all__ = [
+    "Artifacts",
+    "Manifest",
+    "Pack",
+    "list_packs",
+    "load_pack",
+    "load_packs",
+    "save_pack",
+    "set_enabled",
+]
 
-SCHEMA = 1
 _HEAD, _GATE, _CORRUPTION = "gate.safetensors", "gate.json", "corruption.json"
 _MANIFEST, _DISABLED = "manifest.json", "disabled"
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -43,7 +51,7 @@ class _Strict(BaseModel):
 class Manifest(_Strict):
     """What a pack is, from what it was made, and how well it did on rows it never saw."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     scope: _Name
     description: str
     method: Literal["corruption"]
@@ -52,7 +60,7 @@ class Manifest(_Strict):
     base_model: str
     base_fingerprint: _Sha256
     encoder_fingerprint: _Sha256
-    scope_sha256: _Sha256
+    recipe_sha256: _Sha256
     files: dict[_Name, _Sha256]
     calibration: dict[str, float | int | str]
     heldout: dict[str, Any]

@@ -55,7 +55,8 @@ def render(tokenizer: Tokenizer, request: Request, *, instruction: str = "", loc
     """
     messages = instructed(request.messages, instruction) if instruction else request.messages
     if request.endpoint == "completions":
-        text, places = messages[-1].text if not instruction else _plain(messages), ((0, len(messages[-1].text)),)
+        text = _plain(messages)
+        places: tuple[tuple[int, int], ...] = ((0, len(text)),)
     else:
         text = _templated(tokenizer, messages)
         places = _places(tokenizer, messages, text) if locate else ()

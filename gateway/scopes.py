@@ -120,7 +120,9 @@ def _rows(path: Path) -> tuple[Row, ...]:
         except ValidationError as error:
             raise ScopeError(f"{path} line {number}: {_first(error)}") from error
         except ValueError as error:
-            raise ScopeError(f'{path} line {number} is not JSON; expected {{"prompt": ..., "response": ...}}') from error
+            raise ScopeError(
+                f'{path} line {number} is not JSON; expected {{"prompt": ..., "response": ...}}'
+            ) from error
         rows.setdefault(normalise(row.prompt).text, row)
     if not rows:
         raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')

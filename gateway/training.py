@@ -31,7 +31,7 @@ from gateway.policy import message_seed
 from gateway.prompt import render
 from gateway.scopes import Row, Scope
 
-__all__ = ["Progress", "Sources", "Training", "train_pack"]
+__all__ = ["Progress", "Sources", "Training", "recipe_sha256", "train_pack"]
 
 Progress = Callable[[str, int, int], None]
 _TOOLS = ("torch", "transformers", "sentence-transformers", "nevergrad", "scikit-learn", "numpy")
@@ -103,7 +103,23 @@ def train_pack(
         both=learned.both,
         extra=_curves(learned),
     )
-    return save_pack(out, artifacts, _manifest(scope, sources, gate, training, learned))
+    recipe = recipe_sha256(scope, training, traffic, sources.base_folder, sources.encoder_folder)
+    return save_pack(out, artifacts, _manifest(scope, sources, gate, training, learned, recipe))
+
+
+def recipe_sha256(
+    scope: Scope, training: Training, traffic: Sequence[str], base_folder: Path, encoder_folder: Path
+) -> str:
+    """A hash of all that a pack depends on: the same hash means that training again would change nothing."""
+    content = {
+        "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
+        "rows": [[row.prompt, row.response] for row in (*scope.forget, *scope.retain)],
+        "forget_rows": len(scope.forget),
+        "training": asdict(training),
+        "traffic": traffic,
+        "models": [fingerprint(base_folder), fingerprint(encoder_folder)],
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +264,8 @@ def _curves(learned: _Corruptions) -> dict[str, bytes]:
 
 
 def _manifest(
-    scope: Scope, sources: Sources, gate: TrainedGate, training: Training, learned: _Corruptions
+    scope: Scope, sources: Sources, gate: TrainedGate, training: Training, learned: _Corruptions, recipe: str
 ) -> dict[str, Any]:
-    rows = json.dumps([[row.prompt, row.response] for row in (*scope.forget, *scope.retain)])
     return {
         "scope": scope.id,
         "description": scope.description,
@@ -259,7 +274,7 @@ def _manifest(
         "base_model": sources.base_name,
         "base_fingerprint": fingerprint(sources.base_folder),
         "encoder_fingerprint": fingerprint(sources.encoder_folder),
-        "scope_sha256": hashlib.sha256(rows.encode()).hexdigest(),
+        "recipe_sha256": recipe,
         "calibration": {
             "method": "split conformal",
             "alpha": gate.calibration.alpha,

@@ -194,7 +194,7 @@ class Wire:
             "text_offset": offsets,
             "token_logprobs": [token.logprob for token in delta.logprobs],
             "tokens": [token.token for token in delta.logprobs],
-            "top_logprobs": [{text: value for text, value in token.top} for token in delta.logprobs],
+            "top_logprobs": [dict(token.top) for token in delta.logprobs],
         }
 
 

@@ -1,0 +1,44 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+PORT ?= 8000
+
+.PHONY: demo test check vllm bench bench-fast install clean
+
+demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE=1 ends after the table
+	$(BIN)/unrecall demo --port $(PORT) $(if $(ONCE),--once)
+
+test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## lint, format, types, dependency direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layout.py
+
+bench: $(VENV)/.installed-dev vllm ## measure; writes benchmarks/results/*.json
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+install: $(VENV)/.installed
+
+# The tested versions are in constraints.txt; pyproject.toml says which ranges are allowed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+# vLLM for CPU lives apart, as in production it is a server of its own. Where it cannot be had (another platform)
+# the reason is kept for the tests that skip.
+vllm: $(VLLM_VENV)/.tried
+
+$(VLLM_VENV)/.tried: scripts/install-vllm.sh
+	sh scripts/install-vllm.sh "$(PYTHON)" "$(VLLM_VENV)"
+
+clean:
+	rm -rf $(VENV) $(VLLM_VENV) .unrecall

@@ -1,0 +1,40 @@
+"""Who may ask: API keys and the admin key, compared in constant time."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+
+from pydantic import SecretStr
+
+from gateway.errors import Unauthorized
+
+__all__ = ["ADMIN_HEADER", "Access"]
+
+ADMIN_HEADER = "x-unrecall-admin-key"
+
+
+class Access:
+    """No API keys means that anyone who reaches the port may ask."""
+
+    def __init__(self, *, api_keys: Sequence[SecretStr] = (), admin_key: SecretStr | None = None) -> None:
+        self._keys = [key.get_secret_value().encode() for key in api_keys]
+        self._admin = admin_key.get_secret_value().encode() if admin_key else None
+
+    def check_client(self, headers: Mapping[str, str]) -> None:
+        """Raises Unauthorized unless the bearer token is one of the keys."""
+        if not self._keys:
+            return
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        offered = token.strip().encode()
+        # every key is compared, so the time tells nothing of which one was near
+        matches = [hmac.compare_digest(offered, key) for key in self._keys]
+        if scheme.lower() != "bearer" or not any(matches):
+            raise Unauthorized("a valid API key is needed: send 'Authorization: Bearer KEY'")
+
+    def is_admin(self, headers: Mapping[str, str]) -> bool:
+        """True only with the right admin key; never if none is configured."""
+        offered = headers.get(ADMIN_HEADER, "").encode()
+        return self._admin is not None and hmac.compare_digest(offered, self._admin)
+
+    def may_see_inside(self, headers: Mapping[str, str]) -> bool:
+        """Metrics and problems name scopes: with an admin key configured only its holder sees them."""
+        return self._admin is None or self.is_admin(headers)

@@ -1,0 +1,129 @@
+"""Puts the server together: settings in, an ASGI application out."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+
+from classifiers.encoder import Encoder
+from gateway.access import Access
+from gateway.audit import Audit
+from gateway.backends.base import Backend
+from gateway.errors import AnswerError, UnknownPath
+from gateway.metrics import Metrics
+from gateway.models import embedding_table, fingerprint, load_language_model, load_tokenizer, resolve
+from gateway.pipeline import Pipeline
+from gateway.roster import Roster
+from gateway.routes import routes
+from gateway.screen import Screen
+from gateway.settings import Settings
+
+__all__ = ["build_app", "create_app", "log_to"]
+
+_log = logging.getLogger("unrecall")
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Loads models and packs and returns the application. Raises SetupError before anything is served."""
+    folder = resolve(settings.model, say=_log.info)
+    encoder_folder = resolve(settings.encoder, say=_log.info)
+    roster = Roster(
+        settings.packs,
+        encoder=Encoder(encoder_folder),
+        base_fingerprint=fingerprint(folder),
+        encoder_fingerprint=fingerprint(encoder_folder),
+        poll_s=settings.packs_poll_s,
+    )
+    return create_app(settings, _backend(settings, folder), roster)
+
+
+def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:
+    """The application over given parts; they are started and stopped with it."""
+    metrics = Metrics()
+    screen = Screen(timeout_s=settings.screen_timeout_s)
+    pipeline = Pipeline(
+        backend=backend,
+        roster=roster,
+        screen=screen,
+        audit=Audit(with_prompts=settings.audit_prompts),
+        metrics=metrics,
+        on_screen_error=settings.on_screen_error,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for part in (backend, roster, screen):
+                await stack.enter_async_context(part)
+            for what, why in backend.served.cannot.items():
+                if what[0].isupper():  # a plan, not a request's feature
+                    _log.warning("%s cannot be served, such requests are refused: %s", what, why)
+            yield
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
+    app.include_router(routes(pipeline, access, settings.limits, metrics))
+    app.add_exception_handler(AnswerError, _answer_error)
+    app.add_exception_handler(HTTPException, _unknown_path)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def log_to(audit_file: Path | None) -> None:
+    """Audit lines to their file or standard output, everything else to standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    audit = logging.getLogger("unrecall.audit")
+    audit.propagate = False
+    audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
+    audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    for chatty in ("httpx", "sentence_transformers", "transformers"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _backend(settings: Settings, folder: Path) -> Backend:
+    if settings.backend == "vllm":
+        from gateway.backends.vllm import VllmBackend
+
+        return VllmBackend(
+            upstream=settings.upstream or "",
+            tokenizer=load_tokenizer(folder),
+            weight=embedding_table(folder),
+            api_key=settings.upstream_key.get_secret_value() if settings.upstream_key else None,
+            read_timeout_s=settings.upstream_read_timeout_s,
+        )
+    from gateway.backends.embedded import EmbeddedBackend
+
+    return EmbeddedBackend(
+        load_language_model(folder),
+        name=settings.model_name or Path(settings.model).name,
+        slots=settings.slots,
+        queue=settings.queue,
+        default_tokens=settings.default_tokens,
+    )
+
+
+async def _answer_error(_: HttpRequest, error: Exception) -> Response:
+    known = error if isinstance(error, AnswerError) else AnswerError("the gateway failed")
+    return JSONResponse(known.body(), status_code=known.status, headers=known.headers)
+
+
+async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
+    unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
+    status = error.status_code if isinstance(error, HTTPException) else unknown.status
+    return JSONResponse(unknown.body(), status_code=status)
+
+
+async def _nobody_there(_: HttpRequest, __: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _unexpected(_: HttpRequest, __: Exception) -> Response:
+    return JSONResponse(AnswerError("the gateway failed; its log says why").body(), status_code=500)

@@ -1,0 +1,64 @@
+"""A refusal written as the model would have written it: token by token, within the same limits."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from gateway.core import Chunk, Delta, Request, TokenLogprob, Usage
+from gateway.prompt import Tokenizer, count_tokens
+from gateway.wire import whole
+
+__all__ = ["refusal"]
+
+# What OpenAI and vLLM write at most where a /v1/completions request does not say.
+_COMPLETIONS_TOKENS = 16
+
+
+async def refusal(request: Request, text: str, tokenizer: Tokenizer) -> AsyncGenerator[Chunk, None]:
+    """The text as each of the n choices, then the usage. No model is asked.
+
+    Stop strings and max_tokens cut it as they would cut a generated answer. Tokens are reported as certain.
+    """
+    prompt_tokens = await asyncio.to_thread(count_tokens, tokenizer, request)
+    written = _written(request, text, tokenizer)
+    for delta in written if request.stream else [whole(written)]:
+        for index in range(request.sampling.n):
+            yield Delta(index, delta.text, delta.logprobs, delta.finish_reason, delta.stop_reason)
+    yield Usage(prompt_tokens, len(written) * request.sampling.n)
+
+
+def _written(request: Request, text: str, tokenizer: Tokenizer) -> list[Delta]:
+    """One delta a token. The last token is the end-of-text one, which is counted but has no text."""
+    pieces = _pieces(tokenizer, text)
+    limit = request.sampling.max_tokens or (_COMPLETIONS_TOKENS if request.endpoint == "completions" else None)
+    stops = [(text.find(stop), stop) for stop in request.sampling.stop if stop and stop in text]
+    cut, stop = min(stops, default=(len(text), None))
+    end_of_text = str(getattr(tokenizer, "eos_token", None) or "")
+    deltas: list[Delta] = []
+    end = 0
+    for number, piece in enumerate([*pieces, ""], start=1):
+        start, end = end, end + len(piece)
+        stopped = stop is not None and end >= cut + len(stop)
+        over = number > len(pieces)
+        finish = "stop" if stopped or over else "length" if number == limit else None
+        logprobs = _certain(request, end_of_text if over else piece)
+        deltas.append(Delta(0, piece[: max(0, cut - start)], logprobs, finish, stop if stopped else None))
+        if finish:
+            break
+    return deltas
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The text of each token; joined they are the whole text, whatever spaces the tokenizer leaves out."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ends = [int(end) for _, end in encoded["offset_mapping"]]
+    if ends:
+        ends[-1] = len(text)
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _certain(request: Request, token: str) -> tuple[TokenLogprob, ...]:
+    if request.sampling.logprobs is None:
+        return ()
+    top = ((token, 0.0),)
+    # /v1/completions always names the token itself among the alternatives, a chat only if asked.
+    return (TokenLogprob(token, 0.0, top[: request.sampling.logprobs] if request.endpoint == "chat" else top),)

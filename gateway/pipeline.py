@@ -1,0 +1,111 @@
+"""A request's life: screen it, decide, generate, account for it. Every prompt-bearing endpoint takes this one path."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Literal, cast
+
+from gateway.audit import Audit, Record
+from gateway.backends.base import Backend, features_refused
+from gateway.core import Answer, Chunk, Finding, Pass, Plan, Refuse, Request
+from gateway.errors import AnswerError, InvalidRequest, ScreenError, UnknownModel
+from gateway.gate import Gate
+from gateway.metrics import Metrics
+from gateway.policy import DEFAULT_REFUSAL, decide
+from gateway.roster import Roster
+from gateway.screen import Screen
+
+__all__ = ["OnScreenError", "Pipeline"]
+
+_log = logging.getLogger("unrecall.pipeline")
+OnScreenError = Literal["refuse", "pass"]
+
+
+class Pipeline:
+    """Holds the parts together and no request's state."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        roster: Roster,
+        screen: Screen,
+        audit: Audit,
+        metrics: Metrics,
+        on_screen_error: OnScreenError = "refuse",
+    ) -> None:
+        self.backend = backend
+        self.roster = roster
+        self._screen = screen
+        self._audit = audit
+        self._metrics = metrics
+        self._on_screen_error = on_screen_error
+
+    async def run(self, request: Request) -> Answer:
+        """Screens, decides, and starts the answer. Its chunks must be read or closed.
+
+        Raises AnswerError for what this backend cannot take, whether or not the request is flagged.
+        """
+        record = self._audit.open(request)
+        try:
+            self._check(request)
+            gate = self.roster.gate  # this request keeps it, whatever is reloaded meanwhile
+            findings, error = await self._findings(request, gate)
+            record.mark("gate")
+            plan = decide(request, findings, gate.guards) if error is None else self._undecided()
+        except BaseException as failure:
+            record.close(type(failure).__name__)
+            raise
+        record.decided(plan, findings, screen_error=error)
+        self._count(record, findings)
+        return Answer(plan, findings, self._answer(request, plan, record))
+
+    async def _findings(self, request: Request, gate: Gate) -> tuple[tuple[Finding, ...], str | None]:
+        try:
+            return await self._screen.findings(request, gate), None
+        except ScreenError as error:
+            self._metrics.screen_errors.inc()
+            _log.error("%s: %s; the policy for this is %r", request.id, error, self._on_screen_error)
+            return (), str(error)
+
+    def _undecided(self) -> Plan:
+        return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
+
+    async def _answer(self, request: Request, plan: Plan, record: Record) -> AsyncGenerator[Chunk, None]:
+        outcome = "aborted"  # unless the answer comes to its end
+        self._metrics.running.inc()
+        try:
+            chunks = cast("AsyncGenerator[Chunk, None]", self.backend.generate(request, plan))
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    record.mark("first_chunk")
+                    yield chunk
+            outcome = "ok"
+        except AnswerError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._metrics.running.dec()
+            record.close(outcome)
+            self._measure(record)
+
+    def _check(self, request: Request) -> None:
+        served = self.backend.served
+        if request.model not in {card.id for card in served.models}:
+            names = ", ".join(card.id for card in served.models)
+            raise UnknownModel(f"the model {request.model!r} is not served here; there is {names}", param="model")
+        if reasons := features_refused(request, served):
+            field = next(feature for feature in sorted(request.carries) if feature in served.cannot)
+            raise InvalidRequest(reasons[0], param=field, code="unsupported_parameter")
+
+    def _count(self, record: Record, findings: tuple[Finding, ...]) -> None:
+        self._metrics.gate_seconds.observe(record.line["gate_ms"] / 1000)
+        for scope in {finding.scope for finding in findings if finding.matched}:
+            self._metrics.flagged.labels(scope).inc()
+
+    def _measure(self, record: Record) -> None:
+        line = record.line
+        self._metrics.requests.labels(line["endpoint"], line["plan"], line["outcome"]).inc()
+        self._metrics.latency_seconds.observe(line["total_ms"] / 1000)
+        if "first_chunk_ms" in line:
+            self._metrics.first_token_seconds.observe(line["first_chunk_ms"] / 1000)

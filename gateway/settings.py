@@ -1,0 +1,115 @@
+"""Every setting of the server: in a YAML file, in the environment (UNRECALL_...), or on the command line."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from gateway.errors import SetupError
+from gateway.schema import Limits
+
+__all__ = ["Settings", "load_settings"]
+
+_PREFIX = "UNRECALL_"
+_OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
+
+
+class Settings(BaseSettings):
+    """The server's settings. The command line wins over the environment, and that over the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    model: str = Field("smollm2", description="packaged name, local folder or hub id of the base model")
+    encoder: str = Field("minilm", description="the sentence encoder that the packs were trained with")
+    packs: Path = Field(Path(".unrecall/packs"), description="folder of packs")
+    backend: Literal["embedded", "vllm"] = "embedded"
+    upstream: str | None = Field(None, description="base URL of the vLLM server, without /v1")
+    upstream_key: SecretStr | None = Field(None, description="bearer key that the upstream asks for")
+    upstream_read_timeout_s: float = Field(120.0, gt=0, description="longest silence of the upstream")
+    model_name: str | None = Field(None, description="what clients call the embedded model; its given name if unset")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    api_keys: list[SecretStr] = Field(default_factory=list, description="keys of clients; none: open to all")
+    admin_key: SecretStr | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
+    limits: Limits = Field(default_factory=Limits.model_construct)
+    screen_timeout_s: float = Field(10.0, gt=0, description="longest time in the gate")
+    on_screen_error: Literal["refuse", "pass"] = Field("refuse", description="what a failed or late gate means")
+    packs_poll_s: float = Field(1.0, gt=0, description="how often the packs folder is looked at")
+    slots: int = Field(2, ge=1, description="concurrent generations of the embedded backend")
+    queue: int = Field(64, ge=0, description="requests that may wait for a slot; more get 429")
+    default_tokens: int = Field(512, ge=1, description="embedded: length of a chat answer that names none")
+    audit_file: Path | None = Field(None, description="where audit lines go; standard output if unset")
+    audit_prompts: bool = Field(False, description="write prompt text into audit lines")
+
+    @model_validator(mode="after")
+    def _upstream_given(self) -> "Settings":
+        if self.backend == "vllm" and not self.upstream:
+            raise ValueError("the vllm backend needs the upstream's URL: --upstream http://HOST:PORT")
+        return self
+
+
+def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
+    """Settings from all three places; an override of None is none. Raises SetupError for an unknown key or a bad
+    value, and says which."""
+    _refuse_unknown_variables()
+    content = _read(file) if file else {}
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content))
+
+    try:
+        return Layered(**{key: value for key, value in overrides.items() if value is not None})
+    except (ValidationError, SettingsError) as error:
+        raise SetupError(f"settings: {_problems(error)}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"cannot read the settings file {file}: {error}") from error
+    except yaml.YAMLError as error:
+        raise SetupError(f"the settings file {file} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SetupError(f"the settings file {file} must hold a mapping of settings")
+    return content
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable not in _OTHER_VARIABLES:
+            setting = variable.split("__")[0]
+            if setting not in known:
+                raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+
+
+def _problems(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
+        for problem in error.errors()
+    )
