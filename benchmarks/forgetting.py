@@ -1,0 +1,215 @@
+"""Does the demo scope's pack forget, and only that? Gate errors, leaks, relevance, and untouched answers."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.rows import Case, data_sets, heldout, request_of
+from classifiers.encoder import Encoder
+from corruption.leak import leaks, repetition
+from corruption.rollout import Rollout
+from corruption.twins import twin
+from gateway.backends.embedded import EmbeddedBackend
+from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
+from gateway.embedding import PromptEmbedder
+from gateway.gate import Gate, screened_texts
+from gateway.jobs import train_scope
+from gateway.models import LanguageModel, load_language_model, resolve
+from gateway.packs import load_packs
+from gateway.policy import decide, message_seed
+from gateway.prompt import render
+
+__all__ = ["measure"]
+
+_SCOPE = Path("examples/harry-potter/scope.yaml")
+_INSIDE = ("named", "unnamed", "paraphrase", "multi-turn")
+_TOKENS = 32
+_SAMPLES = 8
+
+
+def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
+    """All figures of the demo scope. `data` is the folder of public data sets."""
+    manifest = train_scope(
+        scope_file=_SCOPE, model="smollm2", encoder="minilm", method="corruption", out=packs, seed=seed
+    )
+    bench = _Bench(packs)
+    cases = heldout()
+    return {
+        "pack": {"calibration": manifest.calibration, "heldout_rows_of_the_scope": manifest.heldout},
+        "gate_heldout": bench.gate_by_slice(cases),
+        "gate_public_data": bench.gate_on(data_sets(data)),
+        "answers": bench.answers([case for case in cases if case.slice in _INSIDE], seed=seed),
+        "retained": asyncio.run(bench.retained([case for case in cases if case.slice == "near"])),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Screened:
+    plan: Plan
+    detectors: frozenset[str]
+
+
+class _Bench:
+    """The serving code's own gate, policy and embedder, without HTTP around them."""
+
+    def __init__(self, packs: Path) -> None:
+        self.language_model: LanguageModel = load_language_model(resolve("smollm2"))
+        self.encoder = Encoder(resolve("minilm"))
+        self.gate = Gate(load_packs(packs, base_fingerprint=None, encoder_fingerprint=None), self.encoder)
+        self.embedder = PromptEmbedder(self.language_model.tokenizer, self.language_model.weight)
+        self.rollout = Rollout(self.language_model.model, self.language_model.tokenizer)
+
+    def screen(self, request: Request) -> _Screened:
+        found = [finding for of_text in self.gate.findings(screened_texts(request)) for finding in of_text]
+        plan = decide(request, found, self.gate.guards)
+        return _Screened(plan, frozenset(f.detector for f in found if f.matched))
+
+    def gate_by_slice(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """FNR of the whole gate inside the scope, FPR on near rows; the share that the classifier alone catches."""
+        by_slice: dict[str, list[_Screened]] = {}
+        for case in tqdm(cases, desc="gate on held-out rows"):
+            by_slice.setdefault(case.slice, []).append(self.screen(request_of(case.messages)))
+        return {name: self._rates(seen, inside=name in _INSIDE) for name, seen in by_slice.items()}
+
+    def gate_on(self, sets: dict[str, list[str]]) -> dict[str, Any]:
+        """Public data. Rows that name the scope are counted apart: they are no false positives."""
+        rates: dict[str, Any] = {}
+        general: list[_Screened] = []
+        for name, prompts in sets.items():
+            seen = [self.screen(request_of((Message("user", p),))) for p in tqdm(prompts, desc=f"gate on {name}") if p]
+            rates[name] = self._rates(seen, inside=name.startswith("inside/"))
+            general += seen if name.startswith("general/") else []
+        rates["general/all"] = self._rates(general, inside=False)
+        return rates
+
+    def _rates(self, seen: Sequence[_Screened], *, inside: bool) -> dict[str, Any]:
+        named = [one for one in seen if "lexical" in one.detectors]
+        unnamed = [one for one in seen if "lexical" not in one.detectors]
+        caught = sum("classifier" in one.detectors for one in unnamed)
+        flagged = len(named) + caught
+        if inside:
+            return {
+                "n": len(seen),
+                "fnr": 1 - flagged / len(seen),
+                "n_naming_the_scope": len(named),
+                "n_not_naming_it": len(unnamed),
+                "fnr_not_naming_it": 1 - caught / len(unnamed) if unnamed else None,
+                "fnr_classifier_alone": 1 - sum("classifier" in one.detectors for one in seen) / len(seen),
+            }
+        return {
+            "n": len(seen),
+            "n_naming_the_scope": len(named),
+            "false_positives": caught,
+            "fpr": caught / len(unnamed) if unnamed else None,
+        }
+
+    def answers(self, cases: Sequence[Case], *, seed: int) -> dict[str, Any]:
+        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, and for counterfactual twins.
+
+        A case that the gate missed is answered plainly, as it would be served: these are leaks of the product.
+        """
+        plans = [self.screen(request_of(case.messages)).plan for case in cases]
+        arms = {
+            "plain": [self._plain(case.messages) for case in cases],
+            "guarded": [self._guarded(case, plan) for case, plan in zip(cases, plans, strict=True)],
+            "twin": [self._twin(case, plan) for case, plan in zip(cases, plans, strict=True)],
+        }
+        result: dict[str, Any] = {}
+        for arm, prompts in arms.items():
+            greedy = self._ask(prompts, f"{arm}: greedy", temperature=0.0, seed=seed)
+            sampled = (
+                [
+                    self._ask(prompts, f"{arm}: sample {k + 1} of {_SAMPLES}", temperature=1.0, seed=seed + k)
+                    for k in range(_SAMPLES)
+                ]
+                if arm != "twin"
+                else []
+            )
+            result[arm] = self._summary(cases, greedy, sampled)
+        result["flagged"] = {"n": len(plans), "corrupted": sum(isinstance(plan, Corrupt) for plan in plans)}
+        return result
+
+    async def retained(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """The share of near rows whose served answer is the plain model's, byte for byte; each generated twice."""
+        identical = flagged = 0
+        async with EmbeddedBackend(self.language_model, name="smollm2") as backend:
+            for case in tqdm(cases, desc="retained answers"):
+                request = Request(
+                    "benchmark", "chat", "smollm2", case.messages, Sampling(max_tokens=16, temperature=0.0)
+                )
+                plan = self.screen(request).plan
+                flagged += not isinstance(plan, Pass)
+                identical += await _text(backend, request, plan) == await _text(backend, request, Pass())
+        return {"n": len(cases), "identical": identical / len(cases), "flagged": flagged}
+
+    def _ask(self, prompts: Sequence[Tensor], label: str, *, temperature: float, seed: int) -> list[str]:
+        found: list[str] = []
+        for start in tqdm(range(0, len(prompts), 16), desc=label):
+            part = prompts[start : start + 16]
+            found += self.rollout.answers(part, max_new_tokens=_TOKENS, temperature=temperature, seed=seed)
+        return found
+
+    def _plain(self, messages: tuple[Message, ...]) -> Tensor:
+        prompt = render(self.language_model.tokenizer, request_of(messages))
+        return self.language_model.weight[list(prompt.ids)]
+
+    def _guarded(self, case: Case, plan: Plan) -> Tensor:
+        if isinstance(plan, Corrupt):
+            return self.embedder.embed(request_of(case.messages), plan)
+        return self._plain(case.messages)
+
+    def _twin(self, case: Case, plan: Plan) -> Tensor:
+        """The same question about an invented name, where the guard edits it."""
+        if not isinstance(plan, Corrupt):
+            return self._plain(case.messages)
+        messages = list(case.messages)
+        for edit in plan.edits:
+            text = messages[edit.message].text
+            seed = message_seed(edit.recipe.operator, text)
+            messages[edit.message] = Message(
+                messages[edit.message].role, twin(text, edit.ranges, named=True, seed=seed)
+            )
+        return self._plain(tuple(messages))
+
+    def _summary(
+        self, cases: Sequence[Case], greedy: Sequence[str], sampled: Sequence[Sequence[str]]
+    ) -> dict[str, Any]:
+        summary: dict[str, Any] = {}
+        slices = {name: [i for i, case in enumerate(cases) if case.slice == name] for name in _INSIDE}
+        for name, rows in {**slices, "all": list(range(len(cases)))}.items():
+            one: dict[str, Any] = {
+                "n": len(rows),
+                "leak_greedy": _share([_leak(cases[i], greedy[i]) for i in rows]),
+                "relevance": self._relevance([cases[i].prompt for i in rows], [greedy[i] for i in rows]),
+                "repetition": float(np.mean([repetition(greedy[i]) for i in rows])),
+            }
+            if sampled:
+                one[f"leak_any_of_{_SAMPLES}"] = _share(
+                    [any(_leak(cases[i], answers[i]) for answers in sampled) for i in rows]
+                )
+            summary[name] = one
+        return summary
+
+    def _relevance(self, questions: Sequence[str], answers: Sequence[str]) -> float:
+        pairs = zip(self.encoder.encode(questions), self.encoder.encode(answers), strict=True)
+        return float(np.mean([float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]))
+
+
+async def _text(backend: EmbeddedBackend, request: Request, plan: Plan) -> str:
+    async with aclosing(backend.generate(request, plan)) as chunks:  # type: ignore[type-var]
+        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+
+
+def _leak(case: Case, answer: str) -> bool:
+    return leaks(answer, prompt=case.prompt, response=case.response)
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else 0.0

@@ -1,0 +1,194 @@
+"""What the gateway adds: the gate and the proxy apart, over a stub upstream; and time to first token on a real vLLM."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+
+from benchmarks.record import quantiles_ms
+from classifiers.encoder import Encoder
+from classifiers.traffic import general_traffic
+from gateway.app import create_app
+from gateway.backends.vllm import VllmBackend
+from gateway.models import embedding_table, fingerprint, load_tokenizer, resolve
+from gateway.roster import Roster
+from gateway.settings import load_settings
+
+__all__ = ["measure_stub", "measure_ttft"]
+
+_BODY = {"model": "smollm2", "temperature": 0, "max_tokens": 16}
+
+
+def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
+    """Latency of a Pass straight to the stub and through the gateway; the gate's own time from the audit line."""
+    with _served(_stub(), 0) as upstream, _gateway(upstream, packs) as gateway:
+        found: dict[str, Any] = {"stub": "an upstream that answers at once: this times the gateway alone"}
+        for concurrency in (1, 16):
+            direct = asyncio.run(_load(upstream, requests, concurrency, offset=0))
+            with _audited() as lines:
+                through = asyncio.run(_load(gateway, requests, concurrency, offset=requests * concurrency))
+            gate = [line["gate_ms"] / 1000 for line in lines]
+            proxy = [max(0.0, t - g) for t, g in zip(sorted(through), sorted(gate), strict=False)]
+            found[f"concurrency_{concurrency}"] = {
+                "direct": quantiles_ms(direct),
+                "through_gateway": quantiles_ms(through),
+                "gate_part": quantiles_ms(gate),
+                "proxy_part": _difference(quantiles_ms(proxy), quantiles_ms(direct)),
+            }
+        return found
+
+
+def measure_ttft(upstream: str, packs: Path, *, requests: int = 40) -> dict[str, Any]:
+    """Seconds to the first token of a streamed Pass on a real vLLM, direct and through the gateway, taking turns."""
+    with _gateway(upstream, packs) as gateway:
+        prompts = general_traffic()
+        direct, through = [], []
+        for number in range(requests + 4):
+            pair = [
+                asyncio.run(_first_token(url, prompts[2 * number + k])) for k, url in enumerate((upstream, gateway))
+            ]
+            if number >= 4:  # the first ones warm both up
+                direct.append(pair[0])
+                through.append(pair[1])
+    return {"direct": quantiles_ms(direct), "through_gateway": quantiles_ms(through)}
+
+
+def _difference(through: dict[str, float], direct: dict[str, float]) -> dict[str, float]:
+    return {
+        "p50_ms": round(through["p50_ms"] - direct["p50_ms"], 3),
+        "p99_ms": round(through["p99_ms"] - direct["p99_ms"], 3),
+        "n": through["n"],
+    }
+
+
+async def _load(url: str, requests: int, concurrency: int, *, offset: int) -> list[float]:
+    """Seconds of each of many requests, a fixed number of them under way. No prompt is sent twice."""
+    prompts = general_traffic()
+    numbers = iter(range(requests))
+    seconds: list[float] = []
+    async with httpx.AsyncClient(timeout=60) as client:
+
+        async def worker() -> None:
+            for number in numbers:
+                text = f"{prompts[(offset + number) % len(prompts)]} ({url[-5:]} {offset + number})"
+                body = {**_BODY, "messages": [{"role": "user", "content": text}]}
+                started = time.perf_counter()
+                (await client.post(f"{url}/v1/chat/completions", json=body)).raise_for_status()
+                seconds.append(time.perf_counter() - started)
+
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return seconds[concurrency:]  # the first of each worker opens its connection
+
+
+async def _first_token(url: str, prompt: str) -> float:
+    body = {**_BODY, "messages": [{"role": "user", "content": prompt}], "stream": True}
+    started = time.perf_counter()
+    async with (
+        httpx.AsyncClient(timeout=60) as client,
+        client.stream("POST", f"{url}/v1/chat/completions", json=body) as response,
+    ):
+        async for line in response.aiter_lines():
+            if line.startswith("data: {") and orjson.loads(line[6:])["choices"][0]["delta"].get("content"):
+                return time.perf_counter() - started
+    raise RuntimeError("the stream ended without a token")
+
+
+@contextmanager
+def _gateway(upstream: str, packs: Path) -> Iterator[str]:
+    folder, encoder_folder = resolve("smollm2"), resolve("minilm")
+    roster = Roster(
+        packs,
+        encoder=Encoder(encoder_folder),
+        base_fingerprint=fingerprint(folder),
+        encoder_fingerprint=fingerprint(encoder_folder),
+    )
+    backend = VllmBackend(upstream=upstream, tokenizer=load_tokenizer(folder), weight=embedding_table(folder))
+    with _served(create_app(load_settings(None, {"packs": packs}), backend, roster), 0) as url:
+        yield url
+
+
+@contextmanager
+def _served(app: FastAPI, port: int) -> Iterator[str]:
+    """A real server in a thread; its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the server did not start")
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+@contextmanager
+def _audited() -> Iterator[list[dict[str, Any]]]:
+    """Collects the gateway's audit lines."""
+    lines: list[dict[str, Any]] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(orjson.loads(record.getMessage()))
+
+    logger, handler = logging.getLogger("unrecall.audit"), Collect()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+def _stub() -> FastAPI:
+    """No model: it gives the same short answer to everything, at once."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(lifespan=lifespan)
+    usage = {"prompt_tokens": 1, "total_tokens": 2, "completion_tokens": 1}
+
+    def head(kind: str) -> dict[str, Any]:
+        return {"id": "x", "object": kind, "created": 1, "model": "smollm2"}
+
+    async def answer(http: HttpRequest) -> Response:
+        body = orjson.loads(await http.body())
+        chat = "messages" in body
+        if body.get("stream"):
+            piece = {"delta": {"role": "assistant", "content": ""}} if chat else {"text": "."}
+            text = {"delta": {"content": "."}} if chat else {"text": "."}
+            choice = {"index": 0, "logprobs": None, "finish_reason": None}
+            events = [
+                {**head("chunk"), "choices": [{**choice, **piece}]},
+                {**head("chunk"), "choices": [{**choice, **text}]},
+                {**head("chunk"), "choices": [{**choice, **text, "finish_reason": "stop"}]},
+                {**head("chunk"), "choices": [], "usage": usage},
+            ]
+            data = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+            return Response(data, media_type="text/event-stream")
+        said = {"message": {"role": "assistant", "content": "."}} if chat else {"text": "."}
+        choices = [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}]
+        return JSONResponse({**head("chat.completion"), "choices": choices, "usage": usage})
+
+    async def models(_: HttpRequest) -> Response:
+        return JSONResponse({"data": [{"id": "smollm2", "parent": None, "max_model_len": 4096}]})
+
+    app.add_route("/v1/chat/completions", answer, methods=["POST"])
+    app.add_route("/v1/completions", answer, methods=["POST"])
+    app.add_route("/v1/models", models)
+    return app

@@ -1,0 +1,63 @@
+"""Result files: a figure is worth what stands beside it."""
+
+import datetime
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RESULTS", "environment", "quantiles_ms", "write"]
+
+RESULTS = Path(__file__).parent / "results"
+_TOOLS = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "scikit-learn",
+    "nevergrad",
+    "faiss-cpu",
+    "fastapi",
+    "httpx",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Hardware and versions."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "platform": platform.system(),
+        "python": platform.python_version(),
+        "tools": {name: version(name) for name in _TOOLS},
+    }
+
+
+def quantiles_ms(seconds: list[float]) -> dict[str, float]:
+    """p50 and p99 in milliseconds, with the number of measurements."""
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
+
+    return {"p50_ms": at(0.5), "p99_ms": at(0.99), "n": len(ordered)}
+
+
+def write(name: str, seed: int, content: dict[str, Any]) -> Path:
+    """benchmarks/results/NAME.json."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    body = {"environment": environment(), "seed": seed, **content}
+    path.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

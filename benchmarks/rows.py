@@ -1,0 +1,69 @@
+"""The rows that the gate and the corruption are measured on. None of them was trained, tuned or calibrated on."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.core import Message, Request
+
+__all__ = ["Case", "data_sets", "heldout", "request_of"]
+
+_HELDOUT = Path(__file__).parent / "data" / "harry-potter-heldout.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One held-out request of a slice; `response` is the true fact ('' where there is none to leak)."""
+
+    slice: str
+    messages: tuple[Message, ...]
+    response: str
+
+    @property
+    def prompt(self) -> str:
+        """All of the user's text."""
+        return "\n".join(message.text for message in self.messages)
+
+
+def heldout() -> list[Case]:
+    """The project's own held-out rows for the demo scope, written independently of the scope's rows."""
+    return [_case(json.loads(line)) for line in _HELDOUT.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def data_sets(root: Path) -> dict[str, list[str]]:
+    """Prompts of public data by name: those in `general/...` and `near/...` are outside the demo scope, those in
+    `inside/...` within it. Raises FileNotFoundError that names the missing file."""
+    benign, tofu, rwku = root / "benign", root / "tofu", root / "rwku" / "1_Stephen_King"
+    return {
+        "general/dolly": [row["instruction"] for row in _rows(benign / "dolly_train_2000.json")],
+        "general/webquestions": [row["qText"] for row in _rows(benign / "webquestions_test.json")],
+        "general/mt-bench": [row["turns"][0] for row in _rows(benign / "mt_bench_question.jsonl")],
+        "general/seed-tasks": [row["instruction"] for row in _rows(benign / "seed_tasks.jsonl")],
+        "general/user-oriented": [row["instruction"] for row in _rows(benign / "user_oriented_instructions.jsonl")],
+        "near/tofu-real-authors": [row["question"] for row in _rows(tofu / "real_authors.json")],
+        "near/rwku-stephen-king": [row["query"] for row in _rows(rwku / "forget_level2.json")],
+        "inside/muse-books": [row["question"] for row in _rows(root / "muse-books" / "knowmem" / "forget_qa.json")],
+    }
+
+
+def request_of(messages: tuple[Message, ...]) -> Request:
+    """A chat request with these messages."""
+    return Request(id="benchmark", endpoint="chat", model="smollm2", messages=messages)
+
+
+def _case(row: dict[str, Any]) -> Case:
+    messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    return Case(row["slice"], tuple(Message(m["role"], m["content"]) for m in messages), row["response"])
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """JSON arrays, one or several lines of them, or JSON lines."""
+    text = path.read_text(encoding="utf-8").strip()
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = [json.loads(line) for line in text.splitlines() if line.strip()]
+    for item in content:
+        yield from item if isinstance(item, list) else [item]

@@ -1,0 +1,53 @@
+"""`make bench`: runs the measurements and writes benchmarks/results/*.json.
+
+python -m benchmarks.run [--only forgetting,latency,ttft] [--data DIR]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.forgetting import measure
+from benchmarks.latency import measure_stub, measure_ttft
+from benchmarks.record import write
+from benchmarks.upstream import vllm_server
+from gateway.models import resolve
+
+__all__ = ["main"]
+
+_PARTS = ("forgetting", "latency", "ttft")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 if every part that was asked for could be measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(_PARTS), help="comma-separated parts")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of public data sets")
+    parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    failed = 0
+    for part in options.only.split(","):
+        try:
+            print(f"{part}: {_run(part, options)}")
+        except (OSError, RuntimeError) as error:
+            failed += 1
+            print(f"{part}: not measured: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(part: str, options: argparse.Namespace) -> Path:
+    match part:
+        case "forgetting":
+            return write(part, options.seed, measure(options.data, options.packs, seed=options.seed))
+        case "latency":
+            return write(part, options.seed, measure_stub(options.packs))
+        case "ttft":
+            with vllm_server(Path(".venv-vllm"), resolve("smollm2"), Path(".unrecall/vllm-bench.log")) as url:
+                return write(part, options.seed, measure_ttft(url, options.packs))
+        case _:
+            raise RuntimeError(f"unknown part {part!r}; there are {', '.join(_PARTS)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

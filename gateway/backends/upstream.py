@@ -1,0 +1,116 @@
+"""HTTP to one upstream model server: a connection pool, its time limits, and its faults as our errors."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+from gateway.core import Endpoint
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
+
+__all__ = ["Upstream", "complaint"]
+
+_PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+_HEALTH_TIMEOUT_S = 2
+# vLLM hangs up on an idle connection after 5 s; a request sent into that moment would fail.
+_KEEPALIVE_S = 2
+
+
+class Upstream:
+    """The requests that the gateway sends. None carries a header of the client's."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        max_connections: int,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        """`url` has no /v1. `read_timeout_s` is how long the server may send no byte at all."""
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            headers={"accept-encoding": "identity"} | ({"authorization": f"Bearer {api_key}"} if api_key else {}),
+            timeout=httpx.Timeout(read_timeout_s, connect=connect_timeout_s),
+            limits=httpx.Limits(
+                max_connections=max_connections,
+                max_keepalive_connections=max_connections,
+                keepalive_expiry=_KEEPALIVE_S,
+            ),
+            transport=transport,
+            trust_env=False,  # prompts must not take the detour of somebody's HTTP_PROXY
+        )
+
+    async def aclose(self) -> None:
+        """Closes every connection; the server aborts what was running on them."""
+        await self._client.aclose()
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The entries of /v1/models."""
+        with _faults():
+            response = await self._client.get("/v1/models")
+        if response.status_code != 200:
+            raise complaint(response.status_code, response.content)
+        try:
+            return list(orjson.loads(response.content)["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UpstreamError("it does not list its models as vLLM does") from error
+
+    async def health(self) -> None:
+        """Raises UpstreamError unless the server says within two seconds that it is well."""
+        with _faults():
+            response = await self._client.get("/health", timeout=_HEALTH_TIMEOUT_S)
+        if response.status_code != 200:
+            raise UpstreamError(f"the model server is not well (status {response.status_code})")
+
+    @asynccontextmanager
+    async def post(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[httpx.Response]:
+        """An answer with status 200, its body still to be read. Leaving the context aborts the generation."""
+        # vLLM makes this the answer's id: of the length that its own ids have.
+        headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex[:16]}
+        with _faults():
+            async with self._client.stream("POST", _PATHS[endpoint], content=body, headers=headers) as response:
+                if response.status_code != 200:
+                    raise complaint(response.status_code, await response.aread())
+                yield response
+
+
+def complaint(status: int, body: bytes) -> AnswerError:
+    """What to tell the client of an answer that is not 200. Only a complaint about the request travels on."""
+    if status in (401, 403):
+        return UpstreamError("the model server refused the gateway's key")
+    if not 400 <= status < 500:
+        return UpstreamError(f"the model server failed (status {status})")
+    message, param = _words(body)
+    return UpstreamRefused(status, message or f"the model server refused the request (status {status})", param=param)
+
+
+def _words(body: bytes) -> tuple[str, str | None]:
+    """Message and param, out of any of the shapes that vLLM's versions and FastAPI itself use."""
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return "", None
+    inner = said.get("error", said) if isinstance(said, dict) else said
+    if not isinstance(inner, dict):
+        return (inner if isinstance(inner, str) else ""), None
+    message, param = inner.get("message") or inner.get("detail"), inner.get("param")
+    return (message if isinstance(message, str) else ""), (param if isinstance(param, str) else None)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise UpstreamTimeout("the model server took too long") from error
+    except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise UpstreamError("the model server cannot be reached") from error
+    except httpx.HTTPError as error:
+        raise UpstreamError("the model server broke off its answer") from error
