@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from classifiers.encoder import Encoder, TokenWindow
@@ -58,11 +59,11 @@ class Head:
     @classmethod
     def load(cls, path: Path) -> "Head":
         """Raises ValueError if the file's tensors are not a head's."""
-        tensors = load_file(path)
         try:
+            tensors = load_file(path)
             bias, gamma, threshold = (float(value) for value in tensors["bias_gamma_threshold"])
             head = cls(tensors["vectors"], tensors["weights"], bias, gamma, threshold)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path.name} holds no classifier head: {error}") from error
         if head.vectors.ndim != 2 or head.weights.shape != head.vectors.shape[:1]:
             raise ValueError(f"{path.name} holds a classifier head of inconsistent shapes")

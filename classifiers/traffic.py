@@ -28,7 +28,7 @@ def read_prompts(path: Path) -> list[str]:
     Raises TrafficError, naming the line, for anything else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise TrafficError(f"cannot read {path}: {error}") from error
     if path.suffix != ".jsonl":

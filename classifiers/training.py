@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import SVC
@@ -13,6 +14,7 @@ from classifiers.calibration import Calibration, threshold_at
 from classifiers.encoder import Encoder
 from classifiers.lexical import LexicalDetector
 from classifiers.prompt import Head
+from classifiers.traffic import general_traffic
 
 __all__ = ["GateRates", "GateTraining", "TrainedGate", "fit_gate"]
 
@@ -22,7 +24,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class GateTraining:
-    """How a gate is fitted. `fpr` is the false-positive rate that calibration guarantees."""
+    """How a gate is fitted. `fpr` is the false-positive rate that calibration guarantees; traffic nearer than
+    `duplicate_cosine` to a forget row is taken as inside the scope."""
 
     fpr: float = 0.001
     seed: int = 0
@@ -31,6 +34,7 @@ class GateTraining:
     calibration_share: float = 0.58
     regularisation: float = 10.0
     gamma: float = 2.0
+    duplicate_cosine: float = 0.9
 
     def __post_init__(self) -> None:
         if not 0 < self.fpr < 1:
@@ -40,8 +44,7 @@ class GateTraining:
 @dataclass(frozen=True, slots=True)
 class GateRates:
     """Error rates on held-out rows, each beside its number of rows. `fnr` and `near_fpr` are of the whole gate
-    (aliases or classifier); `classifier_fnr` of the classifier alone; `general_fpr` on rows set apart from training
-    and calibration is not claimed here: the conformal `alpha` speaks for it."""
+    (aliases or classifier); `classifier_fnr` of the classifier alone. On general traffic the conformal alpha speaks."""
 
     fnr: float
     classifier_fnr: float
@@ -65,41 +68,67 @@ def fit_gate(
     forget: Sequence[str],
     retain: Sequence[str],
     aliases: Sequence[str],
-    traffic: Sequence[str],
     encoder: Encoder,
     training: GateTraining,
+    traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> TrainedGate:
-    """Trains on most rows, calibrates on traffic, reports on the rest, then refits on all rows at that recipe.
+    """Fits on most rows and measures on the rest, then refits on all; both are calibrated on traffic they never saw.
 
-    Traffic that names the scope is no out-of-scope row and is left out (and counted). The threshold always comes from
-    the head that is returned: it is calibrated on traffic that this head did not see.
-    Raises TooFewRows if the traffic is too little for `training.fpr`.
+    The shipped general traffic gives negatives to train on, and, without `traffic`, also the rows to calibrate on (a
+    part set apart). Rows that name the scope or are nearly a forget row are not out of scope: they are left out and
+    counted. Raises TooFewRows if the rest is too little for `training.fpr`.
     """
     lexical = LexicalDetector({"scope": aliases})
-    outside = [text for text, verdicts in zip(traffic, lexical.detect(traffic), strict=True) if not verdicts]
-    random.Random(training.seed).shuffle(outside)
-    cut = round(training.calibration_share * len(outside))
-    calibration_rows, general = outside[:cut], outside[cut:]
-    total = 4
-    progress("encode traffic", 0, total)
     encoded = _Embedded(encoder)
-    calibration_windows = encoder.encode(calibration_rows)
-    negatives = encoded(general)
+    progress("encode traffic", 0, 4)
+    general, calibration_rows = _shipped(training)
+    asked = list(traffic) if traffic is not None else calibration_rows
+    calibrate_on = _outside(asked, forget, lexical, encoder, training)
+    calibration_windows = encoder.encode(calibrate_on)
+    negatives = encoded(_outside(general, forget, lexical, encoder, training))
 
-    progress("fit on training rows", 1, total)
+    progress("fit on training rows", 1, 4)
     forget_held, forget_train = _split(forget, training)
     retain_held, retain_train = _split(retain, training)
     trial = _fit(encoded, forget_train, retain_train, negatives, training)
     trial, _ = _calibrated(trial, calibration_windows, training.fpr)
-    progress("measure on held-out rows", 2, total)
+    progress("measure on held-out rows", 2, 4)
     rates = _rates(trial, lexical, encoder, forget_held, retain_held)
 
-    progress("fit on all rows", 3, total)
+    progress("fit on all rows", 3, 4)
     final = _fit(encoded, forget, retain, negatives, training)
     final, calibration = _calibrated(final, calibration_windows, training.fpr)
-    progress("gate ready", total, total)
-    return TrainedGate(final, calibration, rates, excluded_traffic_rows=len(traffic) - len(outside))
+    progress("gate ready", 4, 4)
+    return TrainedGate(final, calibration, rates, excluded_traffic_rows=len(asked) - len(calibrate_on))
+
+
+def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
+    """The shipped traffic as (rows to train on, rows to calibrate on)."""
+    rows = general_traffic()
+    random.Random(training.seed).shuffle(rows)
+    cut = round(training.calibration_share * len(rows))
+    return rows[cut:], rows[:cut]
+
+
+def _outside(
+    traffic: Sequence[str],
+    forget: Sequence[str],
+    lexical: LexicalDetector,
+    encoder: Encoder,
+    training: GateTraining,
+) -> list[str]:
+    """The rows that neither name the scope nor lie next to a forget row (nearest neighbour by cosine, with faiss): a
+    log holds questions about the very thing to forget, and calibrating on them would let them pass."""
+    unnamed = [text for text, verdicts in zip(traffic, lexical.detect(traffic), strict=True) if not verdicts]
+    windows = encoder.encode(unnamed)
+    index = faiss.IndexFlatIP(encoder.hidden)
+    index.add(np.concatenate(encoder.encode(forget)))
+    return [
+        text
+        for text, of_text in zip(unnamed, windows, strict=True)
+        if len(of_text) and float(index.search(of_text, 1)[0].max()) < training.duplicate_cosine
+    ]
 
 
 class _Embedded:

@@ -67,6 +67,12 @@ def train(
     fpr: Annotated[float, typer.Option(help="Guaranteed false-positive rate of the classifier.")] = 0.001,
     evaluations: Annotated[int, typer.Option(help="Budget: tries for each of the two corruptions.")] = 12,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    reference: Annotated[
+        str | None, typer.Option(help="A model that never saw the forget set, to learn towards (best, if you have it).")
+    ] = None,
+    target_probability: Annotated[
+        float | None, typer.Option(help="A constant to learn towards, such as chance level, if there is no reference.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train even if the pack is up to date.")] = False,
 ) -> None:
     """Learn to forget one scope and write its pack.
@@ -88,6 +94,8 @@ def train(
             evaluations=evaluations,
             seed=seed,
             fresh=fresh,
+            reference=reference,
+            target_probability=target_probability,
             progress=lambda stage, done, total: progress.update(bar, description=stage, completed=done, total=total),
         )
         progress.update(bar, description="done", completed=1, total=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from classifiers.calibration import TooFewRows
 from classifiers.encoder import Encoder
-from classifiers.traffic import TrafficError, general_traffic, read_prompts
+from classifiers.traffic import TrafficError, read_prompts
 from classifiers.training import GateTraining
 from corruption.learn import Learning
 from gateway.core import Finding, Message, Request
@@ -35,6 +35,8 @@ def train_scope(
     evaluations: int = 12,
     seed: int = 0,
     fresh: bool = False,
+    reference: str | None = None,
+    target_probability: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
@@ -42,19 +44,32 @@ def train_scope(
         raise SetupError(f"unknown method {method!r}; there is: corruption")
     scope = load_scope(scope_file)
     try:
-        training = Training(GateTraining(fpr=fpr, seed=seed), Learning(evaluations=evaluations, seed=seed))
-        traffic = read_prompts(traffic_file) if traffic_file else general_traffic()
+        training = Training(
+            GateTraining(fpr=fpr, seed=seed),
+            Learning(evaluations=evaluations, seed=seed),
+            target_probability=target_probability,
+        )
+        traffic = read_prompts(traffic_file) if traffic_file else None
     except (TrafficError, ValueError) as error:
         raise SetupError(str(error)) from error
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
-    recipe = recipe_sha256(scope, training, traffic, base_folder, encoder_folder)
+    reference_folder = resolve(reference) if reference else None
+    folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
+    recipe = recipe_sha256(scope, training, traffic, folders)
     if not fresh and (kept := _kept(out / scope.id, recipe)):
         return kept
     progress("loading models", 0, 1)
-    sources = Sources(load_language_model(base_folder), model, base_folder, Encoder(encoder_folder), encoder_folder)
+    sources = Sources(
+        base=load_language_model(base_folder),
+        base_name=model,
+        base_folder=base_folder,
+        encoder=Encoder(encoder_folder),
+        encoder_folder=encoder_folder,
+        reference=load_language_model(reference_folder) if reference_folder else None,
+    )
     try:
-        return train_pack(scope, sources, traffic=traffic, training=training, out=out, progress=progress)
+        return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
     except TooFewRows as error:
         raise SetupError(str(error)) from error
 
@@ -116,7 +131,7 @@ def _result(findings: list[Finding]) -> dict[str, Any]:
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], Request]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"cannot read {path}: {error}") from error
     for number, line in enumerate(lines, 1):

@@ -134,7 +134,16 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
 
 def load_pack(folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None) -> Pack:
     """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do."""
-    manifest = read_manifest(folder)
+    while True:
+        manifest = read_manifest(folder)
+        try:
+            return _load(folder, manifest, base_fingerprint, encoder_fingerprint)
+        except PackError:
+            if read_manifest(folder).version == manifest.version:
+                raise  # else it was replaced while it was read: the new one is whole
+
+
+def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> Pack:
     if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
         raise PackError(
             f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
@@ -244,7 +253,11 @@ def _verify(name: str, version: Path, files: Mapping[str, str]) -> None:
     for file, expected in files.items():
         if file not in present:
             raise PackError(f"pack {name!r} lacks {file}; restore it or train the scope again")
-        if _sha256(version / file) != expected:
+        try:
+            found = _sha256(version / file)
+        except OSError as error:
+            raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
+        if found != expected:
             raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
 
 

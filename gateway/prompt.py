@@ -114,6 +114,11 @@ def _places(tokenizer: Tokenizer, messages: Sequence[Message], text: str) -> tup
         end = marked.find(_CLOSE, start)
         if start < 0 or end < 0:
             raise Unlocatable(f"the chat template drops a {message.role} message")
-        places.append((start - removed, end - removed - 1))
+        place = (start - removed, end - removed - 1)
+        if text[slice(*place)] != message.text:
+            raise Unlocatable(f"the chat template drops or moves a {message.role} message")
+        places.append(place)
         cursor, removed = end + 1, removed + 2
+    if marked.find(_OPEN, cursor) >= 0:
+        raise Unlocatable("the chat template repeats a message")
     return tuple(places)

@@ -37,8 +37,9 @@ class Roster:
         self._base = base_fingerprint
         self._encoder_fingerprint = encoder_fingerprint
         self._poll_s = poll_s
-        self._packs: dict[str, Pack] = {path.name: self._load(path) for path in list_packs(root)}
+        # stamps first: what changes while it is read is read again
         self._stamps: dict[str, _Stamp] = {path.name: _stamp(path) for path in list_packs(root)}
+        self._packs: dict[str, Pack] = {path.name: self._load(path) for path in list_packs(root)}
         self._watcher: asyncio.Task[None] | None = None
         self.troubles: dict[str, str] = {}
         self.gate = Gate(self._packs, encoder)

@@ -197,8 +197,10 @@ def _no_constant(name: str) -> None:
 def _invalid(error: ValidationError) -> InvalidRequest:
     first = error.errors()[0]
     # "messages.0.content.str" -> messages[0].content: the branch of a union is pydantic's business
-    names = [part for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
-    names = [part for part in names if part not in ("str", "list", "int")]
+    unknown = first["loc"][-1:] if first["type"] == "extra_forbidden" else ()
+    known = first["loc"][: len(first["loc"]) - len(unknown)]
+    names = [part for part in known if isinstance(part, int) or part.isidentifier()]
+    names = [*(part for part in names if part not in ("str", "list", "int")), *unknown]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
     if first["type"] == "extra_forbidden":
         return InvalidRequest(
@@ -206,7 +208,7 @@ def _invalid(error: ValidationError) -> InvalidRequest:
             param=field,
             code="unsupported_parameter",
         )
-    if first["loc"][-1] == "type" and "content" in first["loc"]:
+    if any("content" in problem["loc"] and problem["loc"][-1] == "type" for problem in error.errors()):
         return InvalidRequest("only text content can be screened; leave out images, audio and files", param=field)
     return InvalidRequest(f"{field or 'body'}: {first['msg']}", param=field or None)
 

@@ -108,7 +108,7 @@ def _parse(path: Path) -> _ScopeFile:
 
 def _rows(path: Path) -> tuple[Row, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise ScopeError(f"cannot read the rows in {path}: {error}") from error
     rows: dict[str, Row] = {}

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -20,6 +20,7 @@ from gateway.schema import Limits
 __all__ = ["Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
+_Key = Annotated[SecretStr, Field(min_length=1)]  # an empty key would be everybody's
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 
 
@@ -40,8 +41,8 @@ class Settings(BaseSettings):
     model_name: str | None = Field(None, description="what clients call the embedded model; its given name if unset")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    api_keys: list[SecretStr] = Field(default_factory=list, description="keys of clients; none: open to all")
-    admin_key: SecretStr | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
+    api_keys: list[_Key] = Field(default_factory=list, description="keys of clients; none: open to all")
+    admin_key: _Key | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
     limits: Limits = Field(default_factory=Limits.model_construct)
     screen_timeout_s: float = Field(10.0, gt=0, description="longest time in the gate")
     on_screen_error: Literal["refuse", "pass"] = Field("refuse", description="what a failed or late gate means")

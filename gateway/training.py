@@ -6,7 +6,7 @@ import json
 import platform
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,13 @@ _ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run. `rows` bounds how many forget rows the corruption is learned on, in each of its two parts."""
+    """One training run. `rows` bounds how many forget rows the corruption is learned on, in each of its two parts;
+    `target_probability` is a constant to learn towards (chance level, say) in place of the twins' probability."""
 
     gate: GateTraining = field(default_factory=GateTraining)
     corruption: Learning = field(default_factory=Learning)
     rows: int = 12
+    target_probability: float | None = None
     heldout_share: float = 0.2
 
     @property
@@ -55,13 +57,15 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The models a run uses: the base model and its folder, the sentence encoder and its folder."""
+    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, best of all
+    targets, a `reference` model that never saw the forget set."""
 
     base: LanguageModel
     base_name: str
     base_folder: Path
     encoder: Encoder
     encoder_folder: Path
+    reference: LanguageModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,16 @@ def train_pack(
     scope: Scope,
     sources: Sources,
     *,
-    traffic: Sequence[str],
     training: Training,
+    recipe: str,
     out: Path,
+    traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Trains one scope and writes its pack under `out`. Raises TooFewRows or PackError; writes nothing then."""
+    """Trains one scope and writes its pack under `out`, marked with `recipe` (see `recipe_sha256`).
+
+    Raises TooFewRows; nothing is written then.
+    """
     gate = fit_gate(
         forget=[row.prompt for row in scope.forget],
         retain=[row.prompt for row in scope.retain],
@@ -103,12 +111,11 @@ def train_pack(
         both=learned.both,
         extra=_curves(learned),
     )
-    recipe = recipe_sha256(scope, training, traffic, sources.base_folder, sources.encoder_folder)
     return save_pack(out, artifacts, _manifest(scope, sources, gate, training, learned, recipe))
 
 
 def recipe_sha256(
-    scope: Scope, training: Training, traffic: Sequence[str], base_folder: Path, encoder_folder: Path
+    scope: Scope, training: Training, traffic: Sequence[str] | None, model_folders: Sequence[Path]
 ) -> str:
     """A hash of all that a pack depends on: the same hash means that training again would change nothing."""
     content = {
@@ -117,7 +124,7 @@ def recipe_sha256(
         "forget_rows": len(scope.forget),
         "training": asdict(training),
         "traffic": traffic,
-        "models": [fingerprint(base_folder), fingerprint(encoder_folder)],
+        "models": [fingerprint(folder) for folder in model_folders],
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -140,6 +147,7 @@ class _Lesson:
         self._scope = scope
         self._base = base
         self._encoder = sources.encoder
+        self._reference = sources.reference
         self._training = training
         self._progress = progress
         self._weight = base.weight.cpu()
@@ -189,8 +197,31 @@ class _Lesson:
             relevance=self._relevance,
             blank=self._blank,
             learning=self._training.corruption,
+            target=self._target(samples),
             progress=lambda done, best: self._progress(f"corruption of {part}: distance {best:.3f}", done, budget),
         )
+
+    def _target(self, samples: Sequence[Sample]) -> Outcome | None:
+        """What to learn towards: the reference model, else the given constant, else (None) the twins alone."""
+        if reference := self._reference:
+            weight = reference.weight.cpu()
+
+            def embedded(text: str) -> Tensor:
+                return weight[list(render(reference.tokenizer, _request(text)).ids)]
+
+            outcome, _ = observe(
+                samples,
+                [embedded(sample.prompt) for sample in samples],
+                rollout=Rollout(reference.model, reference.tokenizer),
+                relevance=self._relevance,
+                blank=embedded("..."),
+                max_new_tokens=self._training.corruption.max_new_tokens,
+            )
+            return outcome
+        if self._training.target_probability is None:
+            return None
+        twins = self._observe(samples, [sample.twin for sample in samples])
+        return replace(twins, probability=self._training.target_probability)
 
     def _telling_rows(self, part: str, asked: Sequence[_Asked]) -> list[_Asked]:
         """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
@@ -280,7 +311,7 @@ def _manifest(
             "alpha": gate.calibration.alpha,
             "rows": gate.calibration.rows,
             "threshold": gate.calibration.threshold,
-            "traffic_rows_left_out_for_naming_the_scope": gate.excluded_traffic_rows,
+            "traffic_rows_left_out_as_in_scope": gate.excluded_traffic_rows,
         },
         "heldout": {"gate": asdict(gate.rates), "corruption": learned.heldout},
         "seed": training.seed,

@@ -91,17 +91,23 @@ class EmbeddedBackend:
     async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_penalties(request)
-        if isinstance(plan, Refuse):
-            answer: AsyncGenerator[Chunk, None] = refusal(request, plan.text, self._served.tokenizer)
-        else:
-            try:
-                prompt = await asyncio.to_thread(self._prompt, request, plan)
-                answer = self._generate(request, prompt)
-            except Unlocatable:  # an edit that meets no token must not become a pass
-                answer = refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
-        async with aclosing(answer):
+        asked = await asyncio.to_thread(count_tokens, self._served.tokenizer, request)
+        limit = self._limit(request, asked)  # whatever the plan: too long a request is told so
+        async with aclosing(await self._answer(request, plan, asked, limit)) as answer:
             async for chunk in answer:
                 yield chunk
+
+    async def _answer(self, request: Request, plan: Plan, asked: int, limit: int) -> AsyncGenerator[Chunk, None]:
+        if isinstance(plan, Refuse):
+            return refusal(request, plan.text, self._served.tokenizer)
+        try:
+            prompt = await asyncio.to_thread(self._prompt, request, plan)
+        except Unlocatable:  # an edit that meets no token must not become a pass
+            return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
+        room = self._context - len(prompt)  # an instruction takes some
+        if room < 1:
+            return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
+        return self._generate(request, prompt, asked, min(limit, room))
 
     def _prompt(self, request: Request, plan: Pass | Instruct | Corrupt) -> Tensor:
         match plan:
@@ -112,9 +118,7 @@ class EmbeddedBackend:
             case Pass():
                 return torch.tensor(render(self._served.tokenizer, request).ids)
 
-    async def _generate(self, request: Request, prompt: Tensor) -> AsyncGenerator[Chunk, None]:
-        asked = await asyncio.to_thread(count_tokens, self._served.tokenizer, request)
-        limit = self._limit(request, len(prompt))
+    async def _generate(self, request: Request, prompt: Tensor, asked: int, limit: int) -> AsyncGenerator[Chunk, None]:
         written = 0
         async with aclosing(self._in_slot(request, prompt, limit)) as pieces:
             async for delta, tokens in pieces:
