@@ -32,6 +32,7 @@ _SCOPE = Path("examples/harry-potter/scope.yaml")
 _INSIDE = ("named", "unnamed", "paraphrase", "multi-turn")
 _TOKENS = 32
 _SAMPLES = 8
+_SAMPLED_EVERY = 3  # sampling is slow without a GPU: every third row of each slice
 
 
 def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
@@ -124,15 +125,10 @@ class _Bench:
         result: dict[str, Any] = {}
         for arm, prompts in arms.items():
             greedy = self._ask(prompts, f"{arm}: greedy", temperature=0.0, seed=seed)
-            sampled = (
-                [
-                    self._ask(prompts, f"{arm}: sample {k + 1} of {_SAMPLES}", temperature=1.0, seed=seed + k)
-                    for k in range(_SAMPLES)
-                ]
-                if arm != "twin"
-                else []
-            )
-            result[arm] = self._summary(cases, greedy, sampled)
+            result[arm] = self._summary(cases, greedy)
+            if arm != "twin":
+                some = range(0, len(cases), _SAMPLED_EVERY)
+                result[arm]["sampled"] = self._sampled([cases[i] for i in some], [prompts[i] for i in some], arm, seed)
         result["flagged"] = {"n": len(plans), "corrupted": sum(isinstance(plan, Corrupt) for plan in plans)}
         return result
 
@@ -178,23 +174,24 @@ class _Bench:
             )
         return self._plain(tuple(messages))
 
-    def _summary(
-        self, cases: Sequence[Case], greedy: Sequence[str], sampled: Sequence[Sequence[str]]
-    ) -> dict[str, Any]:
+    def _sampled(self, cases: Sequence[Case], prompts: Sequence[Tensor], arm: str, seed: int) -> dict[str, Any]:
+        leaked = [False] * len(cases)
+        for number in range(_SAMPLES):
+            label = f"{arm}: sample {number + 1} of {_SAMPLES}"
+            answers = self._ask(prompts, label, temperature=1.0, seed=seed + number)
+            leaked = [a or _leak(case, answer) for a, case, answer in zip(leaked, cases, answers, strict=True)]
+        return {"n": len(cases), f"leak_any_of_{_SAMPLES}": _share(leaked)}
+
+    def _summary(self, cases: Sequence[Case], greedy: Sequence[str]) -> dict[str, Any]:
         summary: dict[str, Any] = {}
         slices = {name: [i for i, case in enumerate(cases) if case.slice == name] for name in _INSIDE}
         for name, rows in {**slices, "all": list(range(len(cases)))}.items():
-            one: dict[str, Any] = {
+            summary[name] = {
                 "n": len(rows),
                 "leak_greedy": _share([_leak(cases[i], greedy[i]) for i in rows]),
                 "relevance": self._relevance([cases[i].prompt for i in rows], [greedy[i] for i in rows]),
                 "repetition": float(np.mean([repetition(greedy[i]) for i in rows])),
             }
-            if sampled:
-                one[f"leak_any_of_{_SAMPLES}"] = _share(
-                    [any(_leak(cases[i], answers[i]) for answers in sampled) for i in rows]
-                )
-            summary[name] = one
         return summary
 
     def _relevance(self, questions: Sequence[str], answers: Sequence[str]) -> float:

@@ -1,5 +1,6 @@
 """Names of a scope, found as whole words in one pass over the text, however many scopes there are."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import ahocorasick
@@ -8,6 +9,8 @@ from classifiers.text import normalise
 from classifiers.types import Span, Verdict
 
 __all__ = ["LexicalDetector", "alias_forms"]
+
+_CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
 
 
 class LexicalDetector:
@@ -45,14 +48,15 @@ class LexicalDetector:
 
 
 def alias_forms(alias: str) -> frozenset[str]:
-    """The spellings that count as this alias: as given, initials joined ('jk rowling'), plural, words joined.
+    """The spellings that count as this alias: as given, initials joined ('jk rowling')
+    and parted, plural, words joined.
 
     Raises ValueError for an alias of which normalisation leaves nothing.
     """
     words = normalise(alias).text.split()
     if not words:
         raise ValueError(f"alias {alias!r} has no letter or digit; remove it from the scope file")
-    spaced = [words, _initials_joined(words)]
+    spaced = [words, _initials_joined(words), _initials_parted(alias)]
     forms = {" ".join(form) for form in spaced}
     if len(words) > 1:
         forms |= {"".join(words)}
@@ -72,6 +76,12 @@ def _initials_joined(words: Sequence[str]) -> list[str]:
             joined.append(word)
         previous_is_initial = is_initial
     return joined
+
+
+def _initials_parted(alias: str) -> list[str]:
+    """'JK Rowling' as 'j k rowling'; words of two or three capitals are taken for initials."""
+    parted = _CAPITALS.sub(lambda match: " ".join(match.group()), alias)
+    return normalise(parted).text.split()
 
 
 def _automaton(owners: Mapping[str, set[str]]) -> "ahocorasick.Automaton | None":

@@ -16,7 +16,7 @@ from classifiers.encoder import Encoder
 from gateway.access import Access
 from gateway.audit import Audit
 from gateway.backends.base import Backend
-from gateway.errors import AnswerError, UnknownPath
+from gateway.errors import AnswerError, SetupError, UnknownPath
 from gateway.metrics import Metrics
 from gateway.models import embedding_table, fingerprint, load_language_model, load_tokenizer, resolve
 from gateway.pipeline import Pipeline
@@ -60,8 +60,12 @@ def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            for part in (backend, roster, screen):
-                await stack.enter_async_context(part)
+            try:
+                for part in (backend, roster, screen):
+                    await stack.enter_async_context(part)
+            except (SetupError, AnswerError) as error:
+                _log.error("cannot start: %s", error)
+                raise
             for what, why in backend.served.cannot.items():
                 if what[0].isupper():  # a plan, not a request's feature
                     _log.warning("%s cannot be served, such requests are refused: %s", what, why)
@@ -84,6 +88,8 @@ def log_to(audit_file: Path | None) -> None:
     audit.propagate = False
     audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
     audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    # A start that fails has said why in one line; the server would add its traceback.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
     for chatty in ("httpx", "sentence_transformers", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

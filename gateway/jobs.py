@@ -139,6 +139,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], Request]]:
             continue
         try:
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text: ValueError
             yield row, Request(id=str(number), endpoint="chat", model="", messages=_messages(row))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SetupError(

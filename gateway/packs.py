@@ -102,9 +102,9 @@ class Artifacts:
     extra: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory."""
+    """A verified pack in memory; equal only to itself, for its arrays cannot be compared."""
 
     manifest: Manifest
     enabled: bool
@@ -127,7 +127,7 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
         fresh.rename(folder / version)
     _replace(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
     for old in folder.iterdir():
-        if old.is_dir() and old.name != version:
+        if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)
     return complete
 

@@ -123,7 +123,10 @@ def _rows(path: Path) -> tuple[Row, ...]:
             raise ScopeError(
                 f'{path} line {number} is not JSON; expected {{"prompt": ..., "response": ...}}'
             ) from error
-        rows.setdefault(normalise(row.prompt).text, row)
+        key = normalise(row.prompt).text
+        if not key.strip():
+            raise ScopeError(f"{path} line {number}: the prompt has no letter or digit that a gate could read")
+        rows.setdefault(key, row)
     if not rows:
         raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')
     return tuple(rows.values())

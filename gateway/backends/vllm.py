@@ -20,7 +20,7 @@ from gateway.backends.upstream_chunks import DONE, chunks_of, payloads
 from gateway.backends.upstream_shapes import PROBE_TEXT, agree, probe_shape
 from gateway.core import Chunk, Corrupt, Endpoint, Instruct, Message, Pass, Plan, Raw, Refuse, Request
 from gateway.embedding import PromptEmbedder
-from gateway.errors import InvalidRequest, NotReady, UpstreamError, UpstreamRefused
+from gateway.errors import AnswerError, InvalidRequest, NotReady, UpstreamError, UpstreamRefused
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.prompt import Tokenizer, Unlocatable, count_tokens
 from gateway.wire import Shape
@@ -73,7 +73,7 @@ class VllmBackend:
         """Asks the server what it serves and how it answers; UpstreamError says what to do if it does not."""
         try:
             self._known = await self._probe()
-        except UpstreamError as error:
+        except AnswerError as error:
             await self._upstream.aclose()
             raise UpstreamError(
                 f"no usable vLLM server at {self._upstream.url}: {error.message}. Start one there with "
@@ -122,14 +122,17 @@ class VllmBackend:
             case Pass():
                 return self._passed(request)
             case Refuse(text):
-                return refusal(request, text, self._tokenizer)
+                return self._refused(request, text)
             case Instruct(text):
                 return self._instructed(request, text)
             case Corrupt():
                 return self._corrupted(request, plan)
 
-    def _refused(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        return refusal(request, DEFAULT_REFUSAL, self._tokenizer)
+    async def _refused(self, request: Request, text: str = DEFAULT_REFUSAL) -> AsyncGenerator[Chunk, None]:
+        await asyncio.to_thread(self._checked_tokens, request)
+        async with aclosing(refusal(request, text, self._tokenizer)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def _passed(self, request: Request) -> AsyncGenerator[Chunk, None]:
         async with self._upstream.post(request.endpoint, request.raw) as response:
@@ -144,9 +147,17 @@ class VllmBackend:
                 raise UpstreamError("the model server broke off its answer")
 
     async def _instructed(self, request: Request, text: str) -> AsyncGenerator[Chunk, None]:
-        prompt_tokens = await asyncio.to_thread(count_tokens, self._tokenizer, request)
+        prompt_tokens = await asyncio.to_thread(self._checked_tokens, request)
         body = _instructed_body(request, text)
-        async with aclosing(self._read(request.endpoint, body, request, prompt_tokens)) as chunks:
+        try:
+            async with aclosing(self._read(request.endpoint, body, request, prompt_tokens)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        except UpstreamRefused as error:
+            if error.param != "input_tokens":  # only the instruction made it too long
+                raise
+        async with aclosing(self._refused(request)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -181,16 +192,24 @@ class VllmBackend:
 
     def _embedded_body(self, request: Request, plan: Corrupt) -> tuple[bytes, int]:
         """The body and the number of prompt tokens. Slow: not for the event loop."""
-        context = self._context(request.model)
-        prompt_tokens = count_tokens(self._tokenizer, request)
-        if prompt_tokens > context:  # before any embedding: gigabytes, for a long enough text
-            raise _too_long(prompt_tokens, context)
+        prompt_tokens = self._checked_tokens(request)  # before any embedding: gigabytes, for a long enough text
         body = {
             "model": request.model,
             "prompt_embeds": _encoded(self._embedder.embed(request, plan)),
-            **_sampling(request, context - prompt_tokens),
+            **_sampling(request, self._context(request.model) - prompt_tokens),
         }
         return orjson.dumps(body), prompt_tokens
+
+    def _checked_tokens(self, request: Request) -> int:
+        """The number of prompt tokens. Raises InvalidRequest where vLLM itself would say that it is too much."""
+        context = self._context(request.model)
+        prompt_tokens = count_tokens(self._tokenizer, request)
+        max_tokens = request.sampling.max_tokens or 0
+        if max_tokens > context:
+            raise _too_much(max_tokens, context)
+        if prompt_tokens > context:
+            raise _too_long(request.endpoint, prompt_tokens, context)
+        return prompt_tokens
 
     def _context(self, model: str) -> int:
         lengths = {card.id: card.max_tokens for card in self.served.models}
@@ -316,11 +335,24 @@ def _with_instruction(messages: list[Json], text: str) -> list[Json]:
     return [{**messages[0], "content": merged}, *messages[1:]]
 
 
-def _too_long(prompt_tokens: int, context: int) -> InvalidRequest:
-    """In vLLM's words, so that it reads like the answer to a request that was not touched."""
+# These two are in vLLM's words, so that they read like the answer to a request that was not touched.
+
+
+def _too_much(max_tokens: int, context: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"max_tokens={max_tokens} cannot be greater than max_model_len={context}. Please request fewer output tokens. "
+        f"(parameter=max_tokens, value={max_tokens})",
+        param="max_tokens",
+    )
+
+
+def _too_long(endpoint: Endpoint, prompt_tokens: int, context: int) -> InvalidRequest:
+    """A completion's text is cut before it is counted, a chat's is not."""
+    counted = min(prompt_tokens, context + 1) if endpoint == "completions" else prompt_tokens
+    contained = f"at least {counted}" if counted == context + 1 else str(counted)
     return InvalidRequest(
         f"This model's maximum context length is {context} tokens. However, your prompt contains "
-        f"{prompt_tokens} input tokens, which exceeds this limit even without any output tokens. "
-        f"Please reduce the length of the input prompt. (parameter=input_tokens, value={prompt_tokens})",
+        f"{contained} input tokens, which exceeds this limit even without any output tokens. "
+        f"Please reduce the length of the input prompt. (parameter=input_tokens, value={counted})",
         param="input_tokens",
     )

@@ -1,0 +1,91 @@
+"""What many tests share, made once a session: models, a trained pack, and gateways over both backends."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from harness import MODEL, ROOT, Gateway, copy_pack, gateway_over, vllm
+
+from gateway.backends.embedded import EmbeddedBackend
+from gateway.backends.vllm import VllmBackend
+from gateway.jobs import train_scope
+from gateway.models import LanguageModel, embedding_table, load_language_model, load_tokenizer, resolve
+from gateway.scopes import Policy
+
+REFUSAL = "I would rather not talk about that."
+
+
+def pytest_configure() -> None:
+    """One thread an operation: a server's threads and other processes would wait for each other, spinning."""
+    torch.set_num_threads(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """vLLM comes last, so that nothing else runs beside it on few cores."""
+    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+
+
+@pytest.fixture(scope="session")
+def language_model() -> LanguageModel:
+    return load_language_model(resolve(MODEL))
+
+
+@pytest.fixture(scope="session")
+def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packs folder with the example scope, trained on a small budget."""
+    out = tmp_path_factory.mktemp("trained")
+    train_scope(
+        scope_file=ROOT / "examples/harry-potter/scope.yaml",
+        model=MODEL,
+        encoder="minilm",
+        method="corruption",
+        out=out,
+        evaluations=4,
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def policy_root(pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained pack beside two of the other policies: Narnia is refused, Middle-earth is instructed away."""
+    packs = tmp_path_factory.mktemp("packs")
+    shutil.copytree(pack_root, packs, dirs_exist_ok=True)
+    example = packs / "harry-potter"
+    copy_pack(example, packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
+    instruction = "You do not know anything about Middle-earth."
+    copy_pack(example, packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=instruction))
+    return packs
+
+
+@pytest.fixture(scope="session")
+def embedded_gateway(language_model: LanguageModel, policy_root: Path) -> Iterator[Gateway]:
+    with gateway_over(EmbeddedBackend(language_model, name=MODEL), policy_root) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    tried = ROOT / ".venv-vllm/.tried"
+    reason = tried.read_text().strip() if tried.is_file() else "`make vllm` was not run"
+    if reason != "ok":
+        pytest.skip(f"no vLLM here: {reason}")
+    with vllm(tmp_path_factory.mktemp("vllm") / "log.txt") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def vllm_gateway(vllm_server: str, policy_root: Path) -> Iterator[Gateway]:
+    folder = resolve(MODEL)
+    backend = VllmBackend(upstream=vllm_server, tokenizer=load_tokenizer(folder), weight=embedding_table(folder))
+    with gateway_over(backend, policy_root, direct=vllm_server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("vllm", marks=pytest.mark.vllm)])
+def gateway(request: pytest.FixtureRequest) -> Gateway:
+    """Each backend in turn: one contract, every implementation."""
+    served: Gateway = request.getfixturevalue(f"{request.param}_gateway")
+    return served

@@ -1,0 +1,40 @@
+"""Hand-made packs: what a training would have written, in no time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from classifiers.prompt import Head
+from corruption.operators import Recipe
+from gateway.packs import Artifacts, Manifest
+from gateway.scopes import Policy
+
+BASE, OTHER = "ab" * 32, "cd" * 32
+SavePack = Callable[..., Manifest]
+
+
+def artifacts_of(*, aliases: tuple[str, ...] = ("Narnia",), policy: Policy | None = None) -> Artifacts:
+    """A head that no text reaches: only aliases match."""
+    head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
+    named, described = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25)
+    extra = {"curve.json": b"{}"}
+    return Artifacts(aliases, policy or Policy(), head, named, described, both=True, extra=extra)
+
+
+def manifest_of(scope: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "description": "a scope of the tests",
+        "method": "corruption",
+        "created": "2026-01-01T00:00:00+00:00",
+        "base_model": "tiny",
+        "base_fingerprint": BASE,
+        "encoder_fingerprint": BASE,
+        "recipe_sha256": OTHER,
+        "calibration": {"alpha": 0.001, "rows": 999, "method": "split conformal"},
+        "heldout": {"gate": {"fnr": 0.0}},
+        "seed": 0,
+        "tools": {"torch": "2"},
+        **changes,
+    }

@@ -1,0 +1,244 @@
+"""A request's life over a backend that only writes down what it was asked."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_made import BASE, SavePack
+from tiny import tiny_tokenizer
+
+from classifiers.encoder import Encoder
+from gateway.audit import Audit
+from gateway.backends.base import ModelCard, Served
+from gateway.core import Answer, Chunk, Corrupt, Delta, Instruct, Message, Pass, Plan, Refuse, Request, Usage
+from gateway.errors import InvalidRequest, UnknownModel, UpstreamError
+from gateway.metrics import Metrics
+from gateway.pipeline import OnScreenError, Pipeline
+from gateway.policy import DEFAULT_REFUSAL
+from gateway.roster import Roster
+from gateway.scopes import Policy
+from gateway.screen import Screen
+from gateway.wire import CHAT_SHAPE, Shape
+
+TOKENIZER = tiny_tokenizer()
+
+
+class Recorder:
+    """A backend that answers 'ok' and remembers its plans; told to, it fails after the first chunk."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.fails = False
+        self.closed = 0
+        self.served = Served((ModelCard("tiny", 64),), TOKENIZER, 512, {"tools": "no tools here", "Corrupt": "why"})
+
+    async def __aenter__(self) -> "Recorder":
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def shape(self, endpoint: str) -> Shape:
+        return CHAT_SHAPE
+
+    async def trouble(self) -> str | None:
+        return None
+
+    async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
+        self.plans.append(plan)
+        try:
+            yield Delta(0, "o")
+            if self.fails:
+                raise UpstreamError("gone")
+            yield Delta(0, "k", finish_reason="stop")
+            yield Usage(3, 2)
+        finally:
+            self.closed += 1
+
+
+class BrokenGate:
+    guards: dict[str, Any] = {}  # noqa: RUF012
+
+    def findings(self, texts: object) -> list[Any]:
+        raise RuntimeError("detector down")
+
+
+class House:
+    """A pipeline with everything around it, and what came of it."""
+
+    def __init__(self, root: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+        self.backend = Recorder()
+        self.roster = Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        self.metrics = Metrics()
+        self._caplog = caplog
+        caplog.set_level(logging.INFO, "unrecall.audit")
+
+    def run(
+        self,
+        *requests: Request,
+        on_screen_error: OnScreenError = "refuse",
+        with_prompts: bool = False,
+        read_chunks: int | None = None,
+    ) -> list[Answer]:
+        async def run() -> list[Answer]:
+            async with Screen() as screen:
+                pipeline = Pipeline(
+                    backend=self.backend,
+                    roster=self.roster,
+                    screen=screen,
+                    audit=Audit(with_prompts=with_prompts),
+                    metrics=self.metrics,
+                    on_screen_error=on_screen_error,
+                )
+                return [await self._read(await pipeline.run(request), read_chunks) for request in requests]
+
+        return asyncio.run(run())
+
+    async def _read(self, answer: Answer, limit: int | None) -> Answer:
+        count = 0
+        async with aclosing(answer.chunks) as chunks:
+            async for _ in chunks:
+                count += 1
+                if count == limit:
+                    break
+        return answer
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        return [json.loads(r.getMessage()) for r in self._caplog.records if r.name == "unrecall.audit"]
+
+    def metric(self, line: str) -> float:
+        lines = self.metrics.text().decode().splitlines()
+        return next((float(one.rsplit(" ", 1)[1]) for one in lines if one.startswith(line)), 0.0)
+
+
+@pytest.fixture
+def house(tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> House:
+    save("narnia", aliases=("Narnia",))
+    save("oz", aliases=("Oz",), policy=Policy(plan="refuse", refusal="Not Oz."))
+    save("mordor", aliases=("Mordor",), policy=Policy(plan="instruct", instruction="Forget Mordor."))
+    return House(tmp_path / "packs", encoder, caplog)
+
+
+def request_of(text: str, *, model: str = "tiny", **options: Any) -> Request:
+    return Request(id="77", endpoint="chat", model=model, messages=(Message("user", text),), **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("What is for lunch?", Pass()),
+        ("Who rules Oz?", Refuse("Not Oz.")),
+        ("Where is Mordor?", Instruct("Forget Mordor.")),
+        ("Narnia, Oz or Mordor?", Refuse("Not Oz.")),
+    ],
+)
+def test_the_policy_s_plan_reaches_the_backend(house: House, text: str, plan: Plan) -> None:
+    (answer,) = house.run(request_of(text))
+    assert answer.plan == plan
+    assert house.backend.plans == [plan]
+
+
+def test_a_corruption_points_at_the_name(house: House) -> None:
+    house.run(request_of("Who found Narnia?"))
+    (plan,) = house.backend.plans
+    assert isinstance(plan, Corrupt)
+    assert [(edit.message, edit.ranges) for edit in plan.edits] == [(0, ((10, 16),))]
+
+
+def test_side_texts_are_screened(house: House) -> None:
+    house.run(request_of("Hello", side_texts=("a tool of Narnia",)))
+    assert house.backend.plans == [Refuse(DEFAULT_REFUSAL)]
+
+
+@pytest.mark.parametrize(("configured", "plan"), [("refuse", Refuse(DEFAULT_REFUSAL)), ("pass", Pass())])
+def test_a_detector_error_refuses_unless_configured_otherwise(
+    house: House, configured: OnScreenError, plan: Plan
+) -> None:
+    house.roster.gate = BrokenGate()
+    house.run(request_of("Hello"), on_screen_error=configured)
+    assert house.backend.plans == [plan]
+    assert house.audit[0]["screen_error"] == "a detector failed: RuntimeError"
+    assert house.audit[0]["plan"] == type(plan).__name__
+    assert house.metric("unrecall_screen_errors_total") == 1
+
+
+def test_refusing_on_error_is_the_default(house: House) -> None:
+    house.roster.gate = BrokenGate()
+    house.run(request_of("Hello"))
+    assert house.backend.plans == [Refuse(DEFAULT_REFUSAL)]
+
+
+def test_an_unknown_model_is_named_with_those_there_are(house: House) -> None:
+    with pytest.raises(UnknownModel, match=r"'big' is not served here; there is tiny") as error:
+        house.run(request_of("Narnia", model="big"))
+    assert error.value.status == 404
+    assert house.backend.plans == []
+    assert house.audit[0]["outcome"] == "UnknownModel"
+
+
+@pytest.mark.parametrize("text", ["Hello", "Narnia"])
+def test_a_feature_that_the_backend_lacks_is_refused_flagged_or_not(house: House, text: str) -> None:
+    with pytest.raises(InvalidRequest, match="no tools here") as error:
+        house.run(request_of(text, carries=frozenset({"tools", "response_format"})))
+    assert error.value.param == "tools"
+
+
+def test_the_audit_line_tells_the_decision_and_not_the_prompt(house: House) -> None:
+    house.run(request_of("Who found Narnia behind the coats?", side_texts=("a secret tool",)))
+    (line,) = house.audit
+    assert (line["id"], line["plan"], line["scopes"], line["outcome"]) == ("77", "Corrupt", ["narnia"], "ok")
+    assert line["findings"] == [{"scope": "narnia", "detector": "lexical", "score": 1.0, "threshold": 0.5}]
+    assert 0 <= line["gate_ms"] <= line["first_chunk_ms"] <= line["total_ms"]
+    assert not {"coats", "secret", "found"} & set(json.dumps(line).replace('"', " ").split())
+
+
+def test_prompts_are_written_if_asked_for(house: House) -> None:
+    house.run(request_of("Who found Narnia?"), with_prompts=True)
+    assert house.audit[0]["messages"] == [{"role": "user", "text": "Who found Narnia?"}]
+
+
+def test_metrics_count_requests_and_flags(house: House) -> None:
+    house.run(request_of("Hello"), request_of("Narnia"), request_of("Narnia and Oz"))
+    one = 'unrecall_requests_total{endpoint="chat",outcome="ok",plan='
+    assert [house.metric(f'{one}"{plan}"') for plan in ("Pass", "Corrupt", "Refuse")] == [1, 1, 1]
+    assert house.metric('unrecall_flagged_total{scope="narnia"}') == 2
+    assert house.metric('unrecall_flagged_total{scope="oz"}') == 1
+    assert house.metric("unrecall_gate_seconds_count") == 3
+    assert house.metric("unrecall_num_requests_running") == 0
+
+
+def test_an_answer_that_is_let_go_closes_the_generation(house: House) -> None:
+    house.run(request_of("Hello"), read_chunks=1)
+    assert house.backend.closed == 1
+    assert house.audit[0]["outcome"] == "aborted"
+    assert house.metric("unrecall_num_requests_running") == 0
+
+
+def test_a_backend_that_fails_is_accounted_for(house: House) -> None:
+    house.backend.fails = True
+    with pytest.raises(UpstreamError):
+        house.run(request_of("Hello"))
+    assert [line["outcome"] for line in house.audit] == ["UpstreamError"]
+    assert house.metric('unrecall_requests_total{endpoint="chat",outcome="UpstreamError"') == 1
+
+
+def test_a_request_keeps_the_gate_it_began_with(house: House, tmp_path: Path) -> None:
+    async def run() -> Answer:
+        async with Screen() as screen:
+            pipeline = Pipeline(
+                backend=house.backend, roster=house.roster, screen=screen, audit=Audit(), metrics=house.metrics
+            )
+            task = asyncio.create_task(pipeline.run(request_of("Who rules Oz?")))
+            await asyncio.sleep(0)  # it has begun
+            (tmp_path / "packs").rename(tmp_path / "away")
+            (tmp_path / "packs").mkdir()
+            house.roster.refresh()
+            assert house.roster.packs == {}
+            return await house._read(await task, None)
+
+    assert asyncio.run(run()).plan == Refuse("Not Oz.")

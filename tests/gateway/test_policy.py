@@ -1,0 +1,143 @@
+"""The decision: from findings to a plan, branch by branch."""
+
+import pytest
+
+from corruption.operators import Recipe
+from gateway.core import Corrupt, Edit, Finding, Instruct, Message, Pass, Refuse, Request
+from gateway.policy import DEFAULT_REFUSAL, Guard, PlanName, decide, message_seed
+
+NAMED, DESCRIBED = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0)
+TEXTS = ("Who is Aslan?", "He is a lion.", "Which lion rules there?")
+
+
+def request_of(*texts: str, carries: frozenset[str] = frozenset()) -> Request:
+    roles = ("user", "assistant")
+    messages = tuple(Message(roles[i % 2], text) for i, text in enumerate(texts or TEXTS))
+    return Request(id="1", endpoint="chat", model="m", messages=messages, carries=carries)
+
+
+def finding(
+    *ranges: tuple[int, int, int],
+    scope: str = "narnia",
+    detector: str = "classifier",
+    message: int | None = 0,
+    matched: bool = True,
+) -> Finding:
+    return Finding(scope, detector, 1.0, 0.5, matched, message, ranges)
+
+
+def guard(scope: str = "narnia", plan: PlanName = "corrupt", *, both: bool = False, **options: str) -> Guard:
+    return Guard(scope, plan, named=NAMED, described=DESCRIBED, both=both, **options)
+
+
+def guards(*all_of_them: Guard) -> dict[str, Guard]:
+    return {one.scope: one for one in all_of_them}
+
+
+def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], Recipe]]:
+    assert isinstance(plan, Corrupt)
+    return [(edit.message, edit.ranges, edit.recipe) for edit in plan.edits]
+
+
+@pytest.mark.parametrize("findings", [[], [finding((0, 0, 3), matched=False)]])
+@pytest.mark.parametrize("carries", [frozenset(), frozenset({"tools"})])
+def test_nothing_matched_passes(findings: list[Finding], carries: frozenset[str]) -> None:
+    assert decide(request_of(carries=carries), findings, guards(guard(plan="refuse"))) == Pass()
+
+
+def test_refuse_gives_the_scope_s_own_words() -> None:
+    plan = decide(request_of(), [finding((0, 7, 12))], guards(guard(plan="refuse", refusal="No.")))
+    assert plan == Refuse("No.")
+
+
+def test_of_several_scopes_refuse_wins_then_instruct() -> None:
+    found = [finding((0, 7, 12)), finding((0, 0, 3), scope="b"), finding((0, 0, 3), scope="c")]
+    instruct, refuse = guard("b", "instruct", instruction="Forget b."), guard("c", "refuse", refusal="Not c.")
+    assert decide(request_of(), found, guards(guard(), instruct, refuse)) == Refuse("Not c.")
+    assert decide(request_of(), found, guards(guard(), instruct, guard("c"))) == Instruct("Forget b.")
+
+
+def test_instructions_of_several_scopes_add_up() -> None:
+    found = [finding(), finding(scope="b")]
+    one, two = guard(plan="instruct", instruction="One."), guard("b", "instruct", instruction="Two.")
+    assert decide(request_of(), found, guards(one, two)) == Instruct("One.\nTwo.")
+
+
+@pytest.mark.parametrize("plan", ["corrupt", "instruct"])
+def test_what_carries_tools_is_refused(plan: PlanName) -> None:
+    request = request_of(carries=frozenset({"tools"}))
+    decided = decide(request, [finding((0, 7, 12))], guards(guard(plan=plan, refusal="No.", instruction="x")))
+    assert decided == Refuse("No.")
+
+
+def test_a_name_is_corrupted_with_the_one_recipe_and_words_with_the_other() -> None:
+    named, words = finding((0, 7, 12), detector="lexical"), finding((2, 6, 10), message=2)
+    plan = decide(request_of(), [named, words], guards(guard()))
+    assert edits_of(plan) == [(0, ((7, 12),), NAMED), (2, ((6, 10),), DESCRIBED)]
+
+
+def test_beside_a_name_words_stay_unless_both_is_asked() -> None:
+    found = [finding((0, 7, 12), detector="lexical"), finding((0, 0, 3), (0, 8, 12))]
+    assert edits_of(decide(request_of(), found, guards(guard()))) == [(0, ((7, 12),), NAMED)]
+    # a word that overlaps the name is the name's already
+    assert edits_of(decide(request_of(), found, guards(guard(both=True)))) == [
+        (0, ((7, 12),), NAMED),
+        (0, ((0, 3),), DESCRIBED),
+    ]
+
+
+def test_ranges_found_twice_are_edited_once() -> None:
+    found = [finding((0, 7, 12), detector="lexical"), finding((0, 7, 12), detector="lexical", message=None)]
+    assert edits_of(decide(request_of(), found, guards(guard()))) == [(0, ((7, 12),), NAMED)]
+
+
+def test_corruptions_of_several_scopes_add_up() -> None:
+    other = Guard("b", "corrupt", named=DESCRIBED, described=NAMED)
+    found = [finding((0, 7, 12), detector="lexical"), finding((2, 6, 10), scope="b", message=2)]
+    assert edits_of(decide(request_of(), found, guards(guard(), other))) == [
+        (0, ((7, 12),), NAMED),
+        (2, ((6, 10),), NAMED),
+    ]
+
+
+def test_a_message_without_a_range_is_corrupted_whole() -> None:
+    plan = decide(request_of(), [finding(message=2)], guards(guard()))
+    assert edits_of(plan) == [(2, ((0, len(TEXTS[2])),), DESCRIBED)]
+
+
+def test_only_a_side_text_matched_so_nothing_can_be_reached() -> None:
+    plan = decide(request_of(), [finding(message=None)], guards(guard(refusal="No.")))
+    assert plan == Refuse("No.")
+
+
+def test_one_scope_out_of_reach_refuses_even_if_another_is_not() -> None:
+    found = [finding((0, 7, 12)), finding(scope="b", message=None)]
+    assert isinstance(decide(request_of(), found, guards(guard(), guard("b"))), Refuse)
+
+
+def test_the_conversation_alone_matched_and_points_into_its_messages() -> None:
+    plan = decide(request_of(), [finding((0, 7, 12), (2, 6, 10), message=None)], guards(guard()))
+    assert edits_of(plan) == [(0, ((7, 12),), DESCRIBED), (2, ((6, 10),), DESCRIBED)]
+
+
+def test_the_same_message_meets_the_same_noise_in_every_turn() -> None:
+    def seeds(request: Request, message: int) -> list[int]:
+        plan = decide(request, [finding((message, 7, 12), message=message)], guards(guard()))
+        assert isinstance(plan, Corrupt)
+        return [edit.seed for edit in plan.edits]
+
+    first = seeds(request_of(TEXTS[0]), 0)
+    later = seeds(request_of("Hello", "Hi", TEXTS[0]), 2)
+    assert first == later == [message_seed("narnia", TEXTS[0])]
+    assert seeds(request_of("Who is Jadis?"), 0) != first
+    assert message_seed("other", TEXTS[0]) != first[0]
+
+
+def test_seeds_fit_torch_and_json() -> None:
+    assert all(0 <= message_seed("s", str(i)) < 2**53 for i in range(200))
+
+
+def test_an_edit_is_plain_data() -> None:
+    plan = decide(request_of(), [finding((0, 7, 12))], guards(guard()))
+    assert plan == Corrupt((Edit(0, ((7, 12),), DESCRIBED, message_seed("narnia", TEXTS[0])),))
+    assert Guard("s", "corrupt").refusal == DEFAULT_REFUSAL

@@ -1,0 +1,402 @@
+"""JSON in: every field that is let in, and the door shut on everything else."""
+
+import bisect
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_tokenizer
+
+from gateway.core import Message, Request, Sampling
+from gateway.errors import AnswerError, InvalidRequest, TooLarge
+from gateway.schema import Limits, parse_chat, parse_completion
+
+TOKENIZER = tiny_tokenizer()
+LIMITS = Limits()
+USER = [{"role": "user", "content": "Who?"}]
+
+
+def chat(limits: Limits = LIMITS, /, **fields: Any) -> Request:
+    return chat_body(json.dumps({"model": "m", "messages": USER, **fields}).encode(), limits)
+
+
+def chat_body(body: bytes, limits: Limits = LIMITS) -> Request:
+    return parse_chat(body, request_id="7", limits=limits)
+
+
+def completion(limits: Limits = LIMITS, /, **fields: Any) -> Request:
+    return completion_body(json.dumps({"model": "m", "prompt": "Once", **fields}).encode(), limits)
+
+
+def completion_body(body: bytes, limits: Limits = LIMITS) -> Request:
+    return parse_completion(body, request_id="7", limits=limits, tokenizer=TOKENIZER, vocabulary=len(TOKENIZER))
+
+
+SAMPLING = {
+    "n": 2,
+    "stop": ["a", "", "b"],
+    "seed": -5,
+    "temperature": 0,
+    "top_p": 0.5,
+    "frequency_penalty": -2,
+    "presence_penalty": 1.5,
+}
+PARSED = {
+    "n": 2,
+    "stop": ("a", "b"),
+    "seed": -5,
+    "temperature": 0.0,
+    "top_p": 0.5,
+    "frequency_penalty": -2.0,
+    "presence_penalty": 1.5,
+}
+
+
+def test_every_field_of_a_chat() -> None:
+    request = chat(
+        **SAMPLING,
+        max_tokens=9,
+        logprobs=True,
+        top_logprobs=3,
+        stream=True,
+        stream_options={"include_usage": True},
+        user="someone",
+    )
+    assert request.sampling == Sampling(**PARSED, max_tokens=9, logprobs=3)
+    assert (request.id, request.endpoint, request.model) == ("7", "chat", "m")
+    assert (request.stream, request.include_usage) == (True, True)
+    assert request.messages == (Message("user", "Who?"),)
+    assert request.carries == frozenset()
+    assert request.side_texts == ()
+
+
+def test_every_field_of_a_completion() -> None:
+    request = completion(
+        **SAMPLING, max_tokens=9, logprobs=0, stream=True, stream_options={"include_usage": False}, user="someone"
+    )
+    assert request.sampling == Sampling(**PARSED, max_tokens=9, logprobs=0)
+    assert (request.endpoint, request.stream, request.include_usage) == ("completions", True, False)
+    assert request.messages == (Message("prompt", "Once"),)
+
+
+def test_what_is_left_out_or_null_is_the_backend_s_choice() -> None:
+    nothing = dict.fromkeys(("n", "stop", "seed", "temperature", "max_tokens", "tools", "logprobs", "stream"))
+    assert chat().sampling == chat(**nothing).sampling == Sampling()
+    assert completion().sampling == Sampling()
+    assert not chat().stream
+
+
+def test_the_newer_name_of_max_tokens() -> None:
+    assert chat(max_completion_tokens=5).sampling.max_tokens == 5
+    assert chat(max_completion_tokens=5, max_tokens=9).sampling.max_tokens == 5
+
+
+@pytest.mark.parametrize(("logprobs", "top", "parsed"), [(True, None, 0), (True, 4, 4), (False, None, None)])
+def test_logprobs_of_a_chat(logprobs: bool, top: int | None, parsed: int | None) -> None:
+    assert chat(logprobs=logprobs, top_logprobs=top).sampling.logprobs == parsed
+
+
+def test_contents_as_templates_see_them() -> None:
+    request = chat(
+        messages=[
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]},
+            {"role": "assistant", "content": None},
+            {"role": "assistant"},
+            {"role": "developer", "content": "  x "},
+        ]
+    )
+    assert [message.text for message in request.messages] == ["Be kind.", "one\ntwo", "", "", "  x "]
+    assert [message.role for message in request.messages] == ["system", "user", "assistant", "assistant", "developer"]
+
+
+def test_the_body_is_kept_as_it_came() -> None:
+    body = b' {"messages":[{"content":"Who?","role":"user"}],\n"model" : "m"}'
+    assert chat_body(body).raw == body
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "find_lion",
+        "description": "Finds Aslan",
+        "parameters": {"properties": {"wardrobe": {"enum": ["Narnia", 3]}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "carries"),
+    [
+        ({"tools": [TOOL]}, {"tools"}),
+        ({"tools": []}, set()),
+        ({"tool_choice": "auto"}, {"tool_choice"}),
+        ({"parallel_tool_calls": False}, {"parallel_tool_calls"}),
+        ({"response_format": {"type": "json_object"}}, {"response_format"}),
+        ({"response_format": {"type": "text"}}, set()),
+        ({"messages": [{"role": "tool", "content": "4", "tool_call_id": "x"}]}, {"tools"}),
+    ],
+)
+def test_features_that_not_every_plan_can_carry(fields: dict[str, Any], carries: set[str]) -> None:
+    assert chat(**fields).carries == carries
+
+
+def test_every_text_beside_the_messages_is_screened() -> None:
+    request = chat(
+        messages=[
+            {"role": "user", "content": "Who?", "name": "Digory"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "go", "arguments": '{"to": "Archenland"}'}}
+                ],
+            },
+            {"role": "tool", "content": "done", "tool_call_id": "Jadis"},
+        ],
+        tools=[TOOL],
+        tool_choice={"type": "function", "function": {"name": "call_Rilian"}},
+        response_format={"type": "json_schema", "json_schema": {"name": "Shasta", "schema": {"title": "Bree"}}},
+    )
+    side = "\n".join(request.side_texts)
+    for word in "Digory go Archenland Jadis find_lion Aslan wardrobe Narnia call_Rilian Shasta Bree".split():
+        assert word in side, word
+    assert request.carries == {"tools", "tool_choice", "response_format"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "logit_bias",
+        "prompt_embeds",
+        "suffix",
+        "echo",
+        "chat_template",
+        "chat_template_kwargs",
+        "documents",
+        "add_generation_prompt",
+        "functions",
+        "best_of",
+        "prompt_logprobs",
+        "extra-body",
+        "str",
+        "naïve.x",
+        "",
+    ],
+)
+@pytest.mark.parametrize("parse", [chat, completion])
+def test_an_unknown_field_is_refused_by_name(parse: Any, field: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        parse(**{field: 1})
+    assert repr(field) in error.value.message
+    assert error.value.param == field
+    assert error.value.code == "unsupported_parameter"
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize("field", ["prompt", "max_length", "Messages"])
+def test_a_chat_knows_no_field_of_other_endpoints(field: str) -> None:
+    with pytest.raises(InvalidRequest, match="not supported"):
+        chat(**{field: "x"})
+
+
+def test_an_unknown_field_inside_a_message_is_named_with_its_place() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        chat(messages=[USER[0], {"role": "user", "content": "x", "prefix": True}])
+    assert error.value.param == "messages[1].prefix"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "x"}},
+    ],
+)
+def test_parts_that_are_no_text_are_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="only text content can be screened"):
+        chat(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}, part]}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": 3}, "model"),
+        ({"model": None}, "model"),
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": "Who?"}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"n": 0}, "n"),
+        ({"n": True}, "n"),
+        ({"n": "2"}, "n"),
+        ({"n": 1.5}, "n"),
+        ({"temperature": "0"}, "temperature"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens"),
+        ({"seed": 2**63}, "seed"),
+        ({"stop": 3}, "stop"),
+        ({"stop": [3]}, "stop"),
+        ({"stream": "yes"}, "stream"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"top_logprobs": 2, "logprobs": False}, "top_logprobs"),
+        ({"tools": {}}, "tools"),
+    ],
+)
+def test_a_wrong_value_names_its_field(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        chat(**fields)
+    assert error.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+        (b"null", "must be a JSON object"),
+        (b'{"model": "m", "model": "m"}', "twice"),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "a", "content": "b"}]}', "twice"),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "\\ud800"}]}', "surrogate"),
+        (b'{"model": "m", "messages": [], "\\udfff": 1}', "surrogate"),
+        (b'{"temperature": NaN}', "NaN"),
+        (b'{"temperature": -Infinity}', "-Infinity"),
+        (b'{"temperature": 1e999, "model": "m", "messages": [{"role": "user", "content": "a"}]}', "temperature"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "not valid JSON"),
+    ],
+)
+def test_a_body_that_is_no_plain_json_object(body: bytes, words: str) -> None:
+    for parse in (chat_body, completion_body):
+        if words == "temperature" and parse is completion_body:
+            continue
+        with pytest.raises(InvalidRequest, match=words):
+            parse(body)
+
+
+def parses_at_depth(depth: int) -> bool:
+    deep = '{"a":' * depth + '"Narnia"' + "}" * depth
+    body = f'{{"model": "m", "messages": [{{"role": "user", "content": "x"}}], "response_format": {deep}}}'
+    try:
+        request = chat_body(body.encode())
+    except InvalidRequest as error:
+        assert "nested too deeply" in error.message  # noqa: PT017 (either outcome is right)
+        return False
+    assert "Narnia" in request.side_texts[0]
+    return True
+
+
+def test_deep_nesting_is_parsed_or_refused() -> None:
+    """Nothing that the parser lets through may break what reads it afterwards: look closely where it gives up."""
+    edge = bisect.bisect_left(range(50, 5_000), True, key=lambda depth: not parses_at_depth(depth)) + 50
+    assert 50 < edge < 5_000
+    outcomes = [parses_at_depth(depth) for depth in range(edge - 25, edge + 25)]
+    assert outcomes == sorted(outcomes, reverse=True)
+
+
+def test_prompts_of_a_completion() -> None:
+    ids = TOKENIZER("Who is Harry Potter?")["input_ids"]
+    for prompt in ("Who is Harry Potter?", ["Who is Harry Potter?"], ids, [ids]):
+        assert completion(prompt=prompt).messages == (Message("prompt", "Who is Harry Potter?"),)
+
+
+@pytest.mark.parametrize("prompt", ["", [], [""], [[]]])
+def test_an_empty_prompt_is_refused(prompt: Any) -> None:
+    with pytest.raises(InvalidRequest, match="empty") as error:
+        completion(prompt=prompt)
+    assert error.value.param == "prompt"
+
+
+@pytest.mark.parametrize("prompt", [["a", "b"], [[1, 2], [3]]])
+def test_several_prompts_are_refused(prompt: Any) -> None:
+    with pytest.raises(InvalidRequest, match="several prompts"):
+        completion(prompt=prompt)
+
+
+@pytest.mark.parametrize("prompt", [None, 3, {"a": 1}, ["a", 1], [1, "a"], [True], [1.5], [["a"]], [[1], "a"]])
+def test_a_prompt_of_another_type_is_refused(prompt: Any) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        completion(prompt=prompt)
+    assert str(error.value.param).startswith("prompt")
+
+
+@pytest.mark.parametrize("token", [-1, len(TOKENIZER), 2**70])
+def test_a_token_id_out_of_range_is_named(token: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"token id {token} "):
+        completion(prompt=[1, token])
+
+
+SMALL = Limits(messages=2, prompt_chars=256, output_tokens=10, choices=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"n": 3}, "n", "limit is 2"),
+        ({"n": 10**30}, "n", "limit is 2"),
+        ({"max_tokens": 11}, "max_tokens", "limit is 10"),
+        ({"max_completion_tokens": 10**18}, "max_tokens", "limit is 10"),
+        ({"messages": USER * 3}, "messages", "limit is 2"),
+        ({"messages": [{"role": "user", "content": "x" * 257}]}, "messages", "limit is 256"),
+        ({"tools": [{"description": "x" * 257}]}, "messages", "limit is 256"),
+    ],
+)
+def test_over_a_limit(fields: dict[str, Any], param: str, words: str) -> None:
+    with pytest.raises(TooLarge, match=words) as error:
+        chat(SMALL, **fields)
+    assert (error.value.param, error.value.status) == (param, 413)
+
+
+def test_on_the_limit_is_within_it() -> None:
+    chat(SMALL, n=2, max_tokens=10, messages=[{"role": "user", "content": "x" * 128}] * 2)
+    completion(SMALL, prompt="x" * 256)
+    with pytest.raises(TooLarge):
+        completion(SMALL, prompt="x" * 257)
+
+
+def test_errors_have_openai_s_shape() -> None:
+    with pytest.raises(AnswerError) as error:
+        chat(n=0)
+    assert error.value.body() == {
+        "error": {"message": error.value.message, "type": "invalid_request_error", "param": "n", "code": None}
+    }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    "model messages prompt n stop seed temperature top_p max_tokens logprobs top_logprobs tools tool_choice stream "
+    "stream_options response_format user x".split()
+)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_an_answer_error_or_a_request(body: bytes) -> None:
+    for parse in (chat_body, completion_body):
+        with pytest.raises(AnswerError):
+            parse(body)
+
+
+@given(st.dictionaries(FIELDS, JSON, max_size=5))
+def test_arbitrary_json_is_an_answer_error_or_a_request(fields: dict[str, Any]) -> None:
+    for parse in (chat, completion):
+        try:
+            request = parse(**fields)
+        except AnswerError as error:
+            assert error.message  # noqa: PT017
+        else:
+            assert request.sampling.n >= 1

@@ -1,0 +1,124 @@
+"""Settings: who wins, and that no misspelt one is ever quietly ignored."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import SetupError
+from gateway.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith("UNRECALL_")]:
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "settings.yaml"
+
+
+def test_without_anything_the_server_is_local_and_fails_closed() -> None:
+    settings = load_settings(None, {})
+    assert (settings.backend, settings.host, settings.port) == ("embedded", "127.0.0.1", 8000)
+    assert settings.on_screen_error == "refuse"
+    assert not settings.audit_prompts
+    assert settings.limits.choices == 16
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("port: 1\nslots: 1\nqueue: 1\n")
+    monkeypatch.setenv("UNRECALL_PORT", "2")
+    monkeypatch.setenv("UNRECALL_SLOTS", "2")
+    settings = load_settings(file, {"port": 3, "slots": None, "host": None})
+    assert (settings.port, settings.slots, settings.queue) == (3, 2, 1)
+    assert settings.host == "127.0.0.1"
+
+
+def test_nested_settings_come_together_from_all_places(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("limits: {messages: 5, choices: 6}\n")
+    monkeypatch.setenv("UNRECALL_LIMITS__CHOICES", "7")
+    limits = load_settings(file, {}).limits
+    assert (limits.messages, limits.choices, limits.output_tokens) == (5, 7, 32_768)
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_PORT", "")
+    assert load_settings(None, {}).port == 8000
+
+
+def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_API_KEYS", '["first", "second"]')
+    monkeypatch.setenv("UNRECALL_ADMIN_KEY", "boss")
+    settings = load_settings(None, {})
+    assert [key.get_secret_value() for key in settings.api_keys] == ["first", "second"]
+    assert not {"first", "second", "boss"} & set(repr(settings).replace("'", " ").split())
+    assert "boss" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("prot: 1", "prot"),
+        ("limits: {mesages: 1}", "mesages"),
+        ("port: 99999", "port"),
+        ("port: many", "port"),
+        ("backend: magic", "backend"),
+        ("on_screen_error: ignore", "on_screen_error"),
+        ("limits: {choices: 0}", "limits.choices"),
+        ("api_keys: ['']", "api_keys"),
+        ("admin_key: ''", "admin_key"),
+        ("slots: 0", "slots"),
+        ("screen_timeout_s: 0", "screen_timeout_s"),
+        ("- a", "must hold a mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_bad_file_is_refused_by_key(file: Path, content: str, words: str) -> None:
+    file.write_text(content)
+    with pytest.raises(SetupError, match=words):
+        load_settings(file, {})
+
+
+def test_an_empty_file_is_no_settings_and_a_missing_one_is_said(file: Path, tmp_path: Path) -> None:
+    file.write_text("# nothing yet\n")
+    assert load_settings(file, {}).port == 8000
+    for unreadable in (tmp_path / "gone.yaml", tmp_path):
+        with pytest.raises(SetupError, match="cannot read the settings file"):
+            load_settings(unreadable, {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("UNRECALL_PROT", "1", "UNRECALL_PROT is no setting"),
+        ("UNRECALL_LIMIT__CHOICES", "1", "UNRECALL_LIMIT__CHOICES is no setting"),
+        ("UNRECALL_LIMITS__CHOISES", "1", "choises"),
+        ("UNRECALL_PORT", "x", "port"),
+        ("UNRECALL_API_KEYS", "not json", "api_keys"),
+    ],
+)
+def test_a_bad_variable_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SetupError, match=words):
+        load_settings(None, {})
+
+
+def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_CACHE", "/tmp/x")  # noqa: S108 (never used)
+    monkeypatch.setenv("PORT", "1")
+    assert load_settings(None, {}).port == 8000
+
+
+@pytest.mark.parametrize("given", [{"backend": "vllm"}, {"backend": "vllm", "upstream": ""}])
+def test_vllm_without_an_upstream_says_what_to_give(given: dict[str, Any]) -> None:
+    with pytest.raises(SetupError, match="--upstream http://HOST:PORT"):
+        load_settings(None, given)
+    assert load_settings(None, {**given, "upstream": "http://x"}).upstream == "http://x"
