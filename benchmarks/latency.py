@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import multiprocessing
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +36,28 @@ _BODY = {"model": "smollm2", "temperature": 0, "max_tokens": 16}
 
 def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
     """Latency of a Pass straight to the stub and through the gateway; the gate's own time from the audit line."""
-    with _served(_stub(), 0) as upstream, _gateway(upstream, packs) as gateway:
+    spawn = multiprocessing.get_context("spawn")  # client, stub and gateway share cores, but no interpreter lock
+    with (
+        _stub_process(spawn) as upstream,
+        _gateway(upstream, packs) as gateway,
+        ProcessPoolExecutor(1, mp_context=spawn) as client,
+    ):
         found: dict[str, Any] = {"stub": "an upstream that answers at once: this times the gateway alone"}
         for concurrency in (1, 16):
-            direct = asyncio.run(_load(upstream, requests, concurrency, offset=0))
+            direct = client.submit(_load, upstream, requests, concurrency, 0).result()
             with _audited() as lines:
-                through = asyncio.run(_load(gateway, requests, concurrency, offset=requests * concurrency))
+                through = client.submit(_load, gateway, requests, concurrency, requests * concurrency).result()
             gate = [line["gate_ms"] / 1000 for line in lines]
-            proxy = [max(0.0, t - g) for t, g in zip(sorted(through), sorted(gate), strict=False)]
+            parts = {"direct": direct, "through_gateway": through, "gate_part": gate}
+            quantiles = {name: quantiles_ms(seconds) for name, seconds in parts.items()}
             found[f"concurrency_{concurrency}"] = {
-                "direct": quantiles_ms(direct),
-                "through_gateway": quantiles_ms(through),
-                "gate_part": quantiles_ms(gate),
-                "proxy_part": _difference(quantiles_ms(proxy), quantiles_ms(direct)),
+                **quantiles,
+                "proxy_part_p50_ms": round(
+                    quantiles["through_gateway"]["p50_ms"]
+                    - quantiles["gate_part"]["p50_ms"]
+                    - quantiles["direct"]["p50_ms"],
+                    3,
+                ),
             }
         return found
 
@@ -64,15 +77,11 @@ def measure_ttft(upstream: str, packs: Path, *, requests: int = 40) -> dict[str,
     return {"direct": quantiles_ms(direct), "through_gateway": quantiles_ms(through)}
 
 
-def _difference(through: dict[str, float], direct: dict[str, float]) -> dict[str, float]:
-    return {
-        "p50_ms": round(through["p50_ms"] - direct["p50_ms"], 3),
-        "p99_ms": round(through["p99_ms"] - direct["p99_ms"], 3),
-        "n": through["n"],
-    }
+def _load(url: str, requests: int, concurrency: int, offset: int) -> list[float]:
+    return asyncio.run(_load_async(url, requests, concurrency, offset=offset))
 
 
-async def _load(url: str, requests: int, concurrency: int, *, offset: int) -> list[float]:
+async def _load_async(url: str, requests: int, concurrency: int, *, offset: int) -> list[float]:
     """Seconds of each of many requests, a fixed number of them under way. No prompt is sent twice."""
     prompts = general_traffic()
     numbers = iter(range(requests))
@@ -102,6 +111,24 @@ async def _first_token(url: str, prompt: str) -> float:
             if line.startswith("data: {") and orjson.loads(line[6:])["choices"][0]["delta"].get("content"):
                 return time.perf_counter() - started
     raise RuntimeError("the stream ended without a token")
+
+
+@contextmanager
+def _stub_process(spawn: SpawnContext) -> Iterator[str]:
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_serve_stub, args=(sender,), daemon=True)
+    process.start()
+    try:
+        yield receiver.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve_stub(sender: Connection) -> None:
+    with _served(_stub(), 0) as url:
+        sender.send(url)
+        threading.Event().wait()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A request's life: screen it, decide, generate, account for it. Every prompt-bearing endpoint takes this one path."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from gateway.errors import AnswerError, InvalidRequest, ScreenError, UnknownMode
 from gateway.gate import Gate
 from gateway.metrics import Metrics
 from gateway.policy import DEFAULT_REFUSAL, decide
+from gateway.prompt import count_tokens
 from gateway.roster import Roster
 from gateway.screen import Screen
 
@@ -19,6 +21,7 @@ __all__ = ["OnScreenError", "Pipeline"]
 
 _log = logging.getLogger("unrecall.pipeline")
 OnScreenError = Literal["refuse", "pass"]
+_CERTAIN_CHARS_PER_TOKEN = 2  # ordinary text has four
 
 
 class Pipeline:
@@ -49,6 +52,7 @@ class Pipeline:
         record = self._audit.open(request)
         try:
             self._check(request)
+            await self._check_length(request)
             gate = self.roster.gate  # this request keeps it, whatever is reloaded meanwhile
             findings, error = await self._findings(request, gate)
             record.mark("gate")
@@ -97,6 +101,20 @@ class Pipeline:
         if reasons := features_refused(request, served):
             field = next(feature for feature in sorted(request.carries) if feature in served.cannot)
             raise InvalidRequest(reasons[0], param=field, code="unsupported_parameter")
+
+    async def _check_length(self, request: Request) -> None:
+        """A text that the model could not take anyway must not hold up the gate; short ones are not even counted."""
+        context = max(card.max_tokens for card in self.backend.served.models)
+        chars = sum(len(message.text) for message in request.messages)
+        if chars <= _CERTAIN_CHARS_PER_TOKEN * context:
+            return
+        tokens = await asyncio.to_thread(count_tokens, self.backend.served.tokenizer, request)
+        if tokens > context:
+            raise InvalidRequest(
+                f"the prompt has {tokens} tokens, and the model's context is {context} tokens; shorten the messages",
+                param="messages" if request.endpoint == "chat" else "prompt",
+                code="context_length_exceeded",
+            )
 
     def _count(self, record: Record, findings: tuple[Finding, ...]) -> None:
         self._metrics.gate_seconds.observe(record.line["gate_ms"] / 1000)
