@@ -1,6 +1,6 @@
 """A request and a plan as prompt embeddings, the same for every backend."""
 
-from pathlib import Path
+from importlib import resources
 
 import torch
 from torch import Tensor
@@ -10,8 +10,6 @@ from gateway.core import Corrupt, Request
 from gateway.prompt import Tokenizer, render
 
 __all__ = ["PromptEmbedder", "decoy_table"]
-
-_DECOYS = Path(__file__).parent.parent / "corruption" / "data"
 
 
 class PromptEmbedder:
@@ -41,7 +39,7 @@ def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:
     """The corruption table of a model, its decoys being the tokens of the shipped invented names and plain words."""
 
     def tokens(file: str, first_only: bool) -> Tensor:
-        words = (_DECOYS / file).read_text(encoding="utf-8").split()
+        words = (resources.files("corruption") / "data" / file).read_text(encoding="utf-8").split()
         ids = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
         return torch.tensor(sorted({token for of_word in ids for token in (of_word[:1] if first_only else of_word)}))
 
