@@ -1,6 +1,7 @@
 """Puts the server together: settings in, an ASGI application out."""
 
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +26,7 @@ from gateway.routes import routes
 from gateway.screen import Screen
 from gateway.settings import Settings
 
-__all__ = ["build_app", "create_app", "log_to"]
+__all__ = ["build_app", "check_port", "create_app", "log_to"]
 
 _log = logging.getLogger("unrecall")
 
@@ -79,6 +80,16 @@ def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _nobody_there)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises SetupError at once, before any model is loaded, if the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SetupError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
 
 
 def log_to(audit_file: Path | None) -> None:

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         app()
     except SetupError as error:
-        _errors.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+        _errors.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
         sys.exit(2)
 
 
@@ -108,24 +108,29 @@ def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
     """Each pack: its version, whether it is on, and its held-out error rates."""
     from gateway.packs import list_packs, load_pack
 
-    table = Table("scope", "version", "on", "base model", "FNR (held out)", "created")
+    table = Table("scope", "on", "base model", "FNR, held out", "created", "version")
+    bad: list[str] = []
     for folder in list_packs(packs):
         try:
             pack = load_pack(folder)
         except PackError as error:
-            table.add_row(folder.name, "[red]bad[/red]", "", str(error), "", "")
+            bad.append(str(error))
             continue
         manifest = pack.manifest
         gate = manifest.heldout["gate"]
         table.add_row(
             manifest.scope,
-            manifest.version,
             "yes" if pack.enabled else "no",
             manifest.base_model,
             f"{gate['fnr']:.1%} of {gate['forget_rows']}",
-            manifest.created,
+            manifest.created[:10],
+            manifest.version,
         )
     _console.print(table)
+    for reason in bad:
+        _console.print(f"bad: {reason}", style="red", soft_wrap=True, highlight=False, markup=False)
+    if bad:
+        raise typer.Exit(1)
 
 
 @packs_app.command("show")
@@ -152,7 +157,7 @@ def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | 
             _console.print(f"[green]ok[/green]  {folder.name}")
         except PackError as error:
             bad += 1
-            _console.print(f"[red]bad[/red] {error}", soft_wrap=True, highlight=False)
+            _console.print(f"bad {error}", style="red", soft_wrap=True, highlight=False, markup=False)
     if bad:
         raise typer.Exit(1)
 
@@ -208,7 +213,7 @@ def serve(
     """Serve the OpenAI-compatible gateway. Every setting can also stand in --config and in UNRECALL_... variables."""
     import uvicorn
 
-    from gateway.app import build_app, log_to
+    from gateway.app import build_app, check_port, log_to
     from gateway.settings import load_settings
 
     overrides: dict[str, Any] = {
@@ -220,6 +225,7 @@ def serve(
         "port": port,
     }
     settings = load_settings(config, overrides)
+    check_port(settings.host, settings.port)
     log_to(settings.audit_file)
     logging.getLogger("unrecall").info("loading %s", settings.model)
     uvicorn.run(

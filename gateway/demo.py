@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from contextlib import aclosing
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from classifiers.encoder import Encoder
-from gateway.app import create_app, log_to
+from gateway.app import check_port, create_app, log_to
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.core import Delta, Message, Pass, Request, Sampling
 from gateway.errors import SetupError
@@ -39,7 +38,7 @@ _ANSWER_TOKENS = 32
 def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: Console) -> None:
     """Trains if need be, prints the table, and serves unless `once`. Raises SetupError."""
     if not once:
-        _check_port(port)
+        check_port("127.0.0.1", port)
     with _bars(console) as bars:
         bar = bars.add_task("starting", total=None)
         train_scope(
@@ -122,11 +121,12 @@ def _serve(app: FastAPI, port: int, console: Console) -> None:
     url = f"http://127.0.0.1:{port}"
     console.print(
         f"""
-Serving on {url}; press Ctrl-C to stop. Try:
+Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/demo-audit.jsonl. Try:
 
   curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{_MODEL}",
     "messages": [{{"role": "user", "content": "Who wrote the Harry Potter books?"}}], "temperature": 0}}'
 
+  # pip install openai
   python -c "from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='-').chat.completions.create(
     model='{_MODEL}', temperature=0, messages=[{{'role': 'user', 'content': 'Who wrote The Hobbit?'}}]
     ).choices[0].message.content)"
@@ -144,15 +144,6 @@ def _questions(scope_file: Path) -> list[dict[str, str]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise SetupError(f"port {port} is taken; stop what listens there, or `make demo PORT=8001`") from error
 
 
 def _bars(console: Console) -> Progress:

@@ -44,6 +44,10 @@ class Pipeline:
         self._metrics = metrics
         self._on_screen_error = on_screen_error
 
+    async def trouble(self) -> str | None:
+        """Why requests cannot be answered now; None if they can."""
+        return self._screen.trouble() or await self.backend.trouble()
+
     async def run(self, request: Request) -> Answer:
         """Screens, decides, and starts the answer. Its chunks must be read or closed.
 

@@ -71,7 +71,7 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
 
     @router.get("/readyz")
     async def readyz(http: HttpRequest) -> Response:
-        trouble = await pipeline.backend.trouble()
+        trouble = await pipeline.trouble()
         problems = list(pipeline.roster.troubles.values())
         body: dict[str, Any] = {"ready": trouble is None, "healthy": trouble is None and not problems}
         if access.may_see_inside(http.headers):

@@ -1,6 +1,7 @@
 """Screening off the event loop, the texts of concurrent requests in one batch."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _LONG_CHARS = 8_000
 _BATCH_TEXTS = 64
 
 _Lane = Literal["short", "long"]
+_log = logging.getLogger("unrecall.screen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,16 @@ class Screen:
 
     def __init__(self, *, timeout_s: float = 10.0) -> None:
         self._timeout_s = timeout_s
-        self._lanes: dict[_Lane, asyncio.Queue[_Job]] = {"short": asyncio.Queue(), "long": asyncio.Queue()}
+        self._lanes: dict[_Lane, asyncio.Queue[_Job]] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._workers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Screen":
+        self._lanes = {"short": asyncio.Queue(), "long": asyncio.Queue()}  # a queue belongs to one event loop
         self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="screen")
         self._workers = [asyncio.create_task(self._work(lane)) for lane in self._lanes.values()]
+        for worker in self._workers:
+            worker.add_done_callback(_log_death)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -53,6 +58,8 @@ class Screen:
         if not texts:
             return ()
         job = _Job(gate, texts, asyncio.get_running_loop().create_future())
+        if self.trouble():
+            raise ScreenError("the gate does not run")
         lane: _Lane = "long" if sum(len(text.text) for text in texts) > _LONG_CHARS else "short"
         self._lanes[lane].put_nowait(job)
         try:
@@ -63,6 +70,11 @@ class Screen:
             raise
         except Exception as error:
             raise ScreenError(f"a detector failed: {type(error).__name__}") from error
+
+    def trouble(self) -> str | None:
+        """Why nothing can be screened now; None if all is well."""
+        dead = not self._workers or any(worker.done() for worker in self._workers)
+        return "the gate does not run; restart the gateway, its log says why" if dead else None
 
     async def _work(self, lane: "asyncio.Queue[_Job]") -> None:
         while True:
@@ -85,6 +97,11 @@ class Screen:
             mine = found[cursor : cursor + len(job.texts)]
             cursor += len(job.texts)
             _settle(job, tuple(finding for of_text in mine for finding in of_text))
+
+
+def _log_death(worker: "asyncio.Task[None]") -> None:
+    if not worker.cancelled() and (error := worker.exception()):
+        _log.critical("a worker of the gate died; every request is refused from now on", exc_info=error)
 
 
 def _settle(job: _Job, outcome: tuple[Finding, ...] | Exception) -> None:
