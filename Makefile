@@ -26,7 +26,8 @@ install: $(VENV)/.installed
 # The tested versions are in constraints.txt; pyproject.toml says which ranges are allowed.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@echo "installing into $(VENV): a minute or two"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -38,7 +39,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 vllm: $(VLLM_VENV)/.tried
 
 $(VLLM_VENV)/.tried: scripts/install-vllm.sh
-	sh scripts/install-vllm.sh "$(PYTHON)" "$(VLLM_VENV)"
+	@echo "installing vLLM into $(VLLM_VENV): two minutes or three"
+	@sh scripts/install-vllm.sh "$(PYTHON)" "$(VLLM_VENV)"
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) .unrecall

@@ -7,16 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
+from gateway.bars import bar
 from gateway.errors import PackError, SetupError
 
 __all__ = ["app", "main"]
@@ -29,6 +22,7 @@ app.add_typer(packs_app, name="packs")
 
 _console = Console()
 _errors = Console(stderr=True)
+_TELLING_ROWS = 20
 
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
@@ -81,8 +75,7 @@ def train(
     """
     from gateway.jobs import train_scope
 
-    with _progress() as progress:
-        bar = progress.add_task("loading models", total=None)
+    with bar(_errors, "loading models") as report:
         manifest = train_scope(
             scope_file=scope,
             model=model,
@@ -96,9 +89,8 @@ def train(
             fresh=fresh,
             reference=reference,
             target_probability=target_probability,
-            progress=lambda stage, done, total: progress.update(bar, description=stage, completed=done, total=total),
+            progress=report,
         )
-        progress.update(bar, description="done", completed=1, total=1)
     _print_rates(manifest.model_dump())
     _console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
@@ -188,14 +180,13 @@ def screen(
     """Run the gate alone over a log: what would last week's traffic have met?"""
     from gateway.jobs import screen_log
 
-    with _progress() as progress:
-        bar = progress.add_task("screening", total=None)
+    with bar(_errors, "screening") as report:
         flagged, total = screen_log(
             input_file=input_file,
             output_file=output_file,
             packs=packs,
             encoder=encoder,
-            progress=lambda done, rows: progress.update(bar, completed=done, total=rows),
+            progress=lambda done, rows: report("screening", done, rows),
         )
     _console.print(f"{flagged} of {total} rows would have been flagged; written to {output_file}")
 
@@ -251,17 +242,6 @@ def demo(
     run_demo(scope_file=scope, packs=packs, port=port, once=once, console=_console)
 
 
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=_errors,
-    )
-
-
 def _print_rates(manifest: dict[str, Any]) -> None:
     gate, corruption = manifest["heldout"]["gate"], manifest["heldout"]["corruption"]
     calibration = manifest["calibration"]
@@ -275,6 +255,8 @@ def _print_rates(manifest: dict[str, Any]) -> None:
         table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(corruption["rows"]))
         table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(corruption["rows"]))
     _console.print(table)
+    if gate["forget_rows"] < _TELLING_ROWS:
+        _console.print(f"Fewer than {_TELLING_ROWS} held-out rows: these rates say little. Write more rows.")
 
 
 if __name__ == "__main__":

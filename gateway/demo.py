@@ -9,19 +9,12 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 from classifiers.encoder import Encoder
 from gateway.app import check_port, create_app, log_to
 from gateway.backends.embedded import EmbeddedBackend
+from gateway.bars import Report, bar
 from gateway.core import Delta, Message, Pass, Request, Sampling
 from gateway.errors import SetupError
 from gateway.jobs import train_scope
@@ -39,21 +32,13 @@ def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: C
     """Trains if need be, prints the table, and serves unless `once`. Raises SetupError."""
     if not once:
         check_port("127.0.0.1", port)
-    with _bars(console) as bars:
-        bar = bars.add_task("starting", total=None)
+    with bar(console, "starting") as report:
         train_scope(
-            scope_file=scope_file,
-            model=_MODEL,
-            encoder=_ENCODER,
-            method="corruption",
-            out=packs,
-            progress=lambda stage, done, total: bars.update(bar, description=stage, completed=done, total=total),
+            scope_file=scope_file, model=_MODEL, encoder=_ENCODER, method="corruption", out=packs, progress=report
         )
-        bars.update(bar, description="pack ready", completed=1, total=1)
-        loading = bars.add_task("loading the model to serve", total=1)
+        report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)
-        bars.update(loading, completed=1)
-        rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), bars))
+        rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), report))
     _print_table(rows, console)
     if not once:
         _serve(app, port, console)
@@ -74,20 +59,19 @@ def _app(packs: Path, port: int) -> tuple[FastAPI, EmbeddedBackend]:
 
 
 async def _ask_all(
-    app: FastAPI, backend: EmbeddedBackend, questions: list[dict[str, str]], bars: Progress
+    app: FastAPI, backend: EmbeddedBackend, questions: list[dict[str, str]], report: Report
 ) -> list[tuple[str, str, str, str]]:
     """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
-    bar = bars.add_task("asking", total=len(questions))
     rows = []
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=120) as client,
     ):
-        for question in questions:
+        for number, question in enumerate(questions):
+            report("asking the plain model and the gateway", number, len(questions))
             prompt = question["prompt"]
             rows.append((question["side"], prompt, await _plain(backend, prompt), await _guarded(client, prompt)))
-            bars.advance(bar)
     return rows
 
 
@@ -144,14 +128,3 @@ def _questions(scope_file: Path) -> list[dict[str, str]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error
-
-
-def _bars(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )

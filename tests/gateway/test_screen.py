@@ -144,3 +144,32 @@ def test_nothing_to_screen_asks_no_gate() -> None:
 
     assert asyncio.run(run()) == ()
     assert gate.batches == []
+
+
+def test_the_same_screen_works_again_in_another_event_loop() -> None:
+    """`make demo` asks its questions in one loop and serves in another."""
+    screen = Screen(timeout_s=2)
+
+    async def run() -> tuple[Finding, ...]:
+        async with screen:
+            await asyncio.sleep(0)  # the workers now wait on their queues
+            return await screen.findings(request_of("bad"), Gate())
+
+    assert asyncio.run(run())[0].matched
+    assert asyncio.run(run())[0].matched
+
+
+def test_a_dead_worker_is_said_and_refuses_at_once() -> None:
+    async def run() -> float:
+        async with Screen(timeout_s=30) as screen:
+            await asyncio.sleep(0)
+            assert screen.trouble() is None
+            screen._workers[0].cancel()
+            await asyncio.sleep(0.01)
+            assert "does not run" in (screen.trouble() or "")
+            started = time.monotonic()
+            with pytest.raises(ScreenError):
+                await screen.findings(request_of("anything"), Gate())
+            return time.monotonic() - started
+
+    assert asyncio.run(run()) < 5

@@ -1,0 +1,47 @@
+"""Progress of long steps: a bar on a terminal, a line for each step where there is none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["Report", "bar"]
+
+
+class Report(Protocol):
+    """Told of a stage and how far it is; the same as `gateway.training.Progress`."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+
+
+@contextmanager
+def bar(console: Console, first: str) -> Iterator[Report]:
+    """One bar that changes its name with the stage."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda stage, done, total, /: progress.update(task, description=stage, completed=done, total=total)
+
+
+def _lines(console: Console) -> Report:
+    last = ""
+
+    def report(stage: str, done: int, total: int, /) -> None:
+        nonlocal last
+        name = stage.partition(": distance")[0]
+        if name != last:
+            last = name
+            console.print(f"... {name}", highlight=False, markup=False)
+
+    return report
