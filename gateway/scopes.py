@@ -146,4 +146,8 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the row"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"there is no key {place!r}; remove or correct it{more}"
+    if first["type"] == "string_pattern_mismatch":
+        return f"{place}: use lower-case letters, digits and hyphens, at most 63{more}"
     return f"{place}: {first['msg']}{more}"

@@ -110,7 +110,12 @@ def _refuse_unknown_variables() -> None:
 def _problems(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
-        for problem in error.errors()
-    )
+    return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
+
+
+def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = ".".join(str(part) for part in place)
+    if kind == "extra_forbidden":
+        return f"there is no setting {name!r}; remove or correct it"
+    message = message.removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message

@@ -100,7 +100,7 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"colour": "red"}, "colour: Extra inputs"),
+        ({"colour": "red"}, "there is no key 'colour'"),
         ({"policy": {"plan": "corrupt", "colour": "red"}}, "policy.colour"),
         ({"policy": {"plan": "explode"}}, "policy.plan"),
         ({"policy": {"refusal": " "}}, "policy.refusal"),
@@ -146,7 +146,7 @@ def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
         ('{"prompt": "a", "response": ""}', "line 5: response"),
         ('{"prompt": "  ", "response": "b"}', "line 5: prompt"),
         ('{"prompt": 3, "response": "b"}', "line 5: prompt"),
-        ('{"prompt": "a", "response": "b", "c": 1}', "line 5: c: Extra inputs"),
+        ('{"prompt": "a", "response": "b", "c": 1}', "line 5: there is no key 'c'"),
         ("[]", "line 5: the row"),
     ],
 )
