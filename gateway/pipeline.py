@@ -21,7 +21,7 @@ __all__ = ["OnScreenError", "Pipeline"]
 
 _log = logging.getLogger("unrecall.pipeline")
 OnScreenError = Literal["refuse", "pass"]
-_CERTAIN_CHARS_PER_TOKEN = 2  # ordinary text has four
+_LONG_CHARS_PER_TOKEN = 16  # four times what ordinary text has: below that the model itself may say no
 
 
 class Pipeline:
@@ -107,10 +107,10 @@ class Pipeline:
             raise InvalidRequest(reasons[0], param=field, code="unsupported_parameter")
 
     async def _check_length(self, request: Request) -> None:
-        """A text that the model could not take anyway must not hold up the gate; short ones are not even counted."""
+        """A text that the model could not take anyway must not hold up the gate; others are not even counted."""
         context = max(card.max_tokens for card in self.backend.served.models)
         chars = sum(len(message.text) for message in request.messages)
-        if chars <= _CERTAIN_CHARS_PER_TOKEN * context:
+        if chars <= _LONG_CHARS_PER_TOKEN * context:
             return
         tokens = await asyncio.to_thread(count_tokens, self.backend.served.tokenizer, request)
         if tokens > context:
