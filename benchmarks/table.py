@@ -60,7 +60,12 @@ def _latency() -> list[tuple[str, str, int | str, str]]:
     return [
         ("gate, p50 / p99, 1 request at a time", pair(one["gate_part"]), one["gate_part"]["n"], "p50 ≤ 15 ms"),
         ("proxy, p50, 1 request at a time", f"{one['proxy_part_p50_ms']:.1f} ms", one["direct"]["n"], "≤ 2 ms"),
-        ("through the gateway, p50 / p99, 16 at a time on 2 cores", pair(many["through_gateway"]), many["direct"]["n"], ""),
+        (
+            "through the gateway, p50 / p99, 16 at a time on 2 cores",
+            pair(many["through_gateway"]),
+            many["direct"]["n"],
+            "",
+        ),
     ]
 
 
