@@ -21,12 +21,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from benchmarks.record import quantiles_ms
-from classifiers.encoder import Encoder
 from classifiers.traffic import general_traffic
-from gateway.app import create_app
-from gateway.backends.vllm import VllmBackend
-from gateway.models import embedding_table, fingerprint, load_tokenizer, resolve
-from gateway.roster import Roster
+from gateway.app import build_app
 from gateway.settings import load_settings
 
 __all__ = ["measure_stub", "measure_ttft"]
@@ -133,15 +129,8 @@ def _serve_stub(sender: Connection) -> None:
 
 @contextmanager
 def _gateway(upstream: str, packs: Path) -> Iterator[str]:
-    folder, encoder_folder = resolve("smollm2"), resolve("minilm")
-    roster = Roster(
-        packs,
-        encoder=Encoder(encoder_folder),
-        base_fingerprint=fingerprint(folder),
-        encoder_fingerprint=fingerprint(encoder_folder),
-    )
-    backend = VllmBackend(upstream=upstream, tokenizer=load_tokenizer(folder), weight=embedding_table(folder))
-    with _served(create_app(load_settings(None, {"packs": packs}), backend, roster), 0) as url:
+    settings = load_settings(None, {"packs": packs, "backend": "vllm", "upstream": upstream})
+    with _served(build_app(settings), 0) as url:
         yield url
 
 

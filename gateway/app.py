@@ -26,13 +26,19 @@ from gateway.routes import routes
 from gateway.screen import Screen
 from gateway.settings import Settings
 
-__all__ = ["build_app", "check_port", "create_app", "log_to"]
+__all__ = ["build_app", "build_parts", "check_port", "create_app", "log_to"]
 
 _log = logging.getLogger("unrecall")
 
 
 def build_app(settings: Settings) -> FastAPI:
     """Loads models and packs and returns the application. Raises SetupError before anything is served."""
+    backend, roster = build_parts(settings)
+    return create_app(settings, backend, roster)
+
+
+def build_parts(settings: Settings) -> tuple[Backend, Roster]:
+    """The backend and the packs of these settings, not started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
     encoder_folder = resolve(settings.encoder, say=_log.info)
     roster = Roster(
@@ -42,7 +48,7 @@ def build_app(settings: Settings) -> FastAPI:
         encoder_fingerprint=fingerprint(encoder_folder),
         poll_s=settings.packs_poll_s,
     )
-    return create_app(settings, _backend(settings, folder), roster)
+    return _backend(settings, folder), roster
 
 
 def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:

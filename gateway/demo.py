@@ -11,15 +11,12 @@ from fastapi import FastAPI
 from rich.console import Console
 from rich.table import Table
 
-from classifiers.encoder import Encoder
-from gateway.app import check_port, create_app, log_to
-from gateway.backends.embedded import EmbeddedBackend
+from gateway.app import build_parts, check_port, create_app, log_to
+from gateway.backends.base import Backend
 from gateway.bars import Report, bar
 from gateway.core import Delta, Message, Pass, Request, Sampling
 from gateway.errors import SetupError
 from gateway.jobs import train_scope
-from gateway.models import fingerprint, load_language_model, resolve
-from gateway.roster import Roster
 from gateway.settings import load_settings
 
 __all__ = ["run_demo"]
@@ -44,22 +41,15 @@ def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: C
         _serve(app, port, console)
 
 
-def _app(packs: Path, port: int) -> tuple[FastAPI, EmbeddedBackend]:
+def _app(packs: Path, port: int) -> tuple[FastAPI, Backend]:
     settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
     log_to(packs.parent / "demo-audit.jsonl")
-    folder, encoder_folder = resolve(_MODEL), resolve(_ENCODER)
-    backend = EmbeddedBackend(load_language_model(folder), name=_MODEL)
-    roster = Roster(
-        packs,
-        encoder=Encoder(encoder_folder),
-        base_fingerprint=fingerprint(folder),
-        encoder_fingerprint=fingerprint(encoder_folder),
-    )
+    backend, roster = build_parts(settings)
     return create_app(settings, backend, roster), backend
 
 
 async def _ask_all(
-    app: FastAPI, backend: EmbeddedBackend, questions: list[dict[str, str]], report: Report
+    app: FastAPI, backend: Backend, questions: list[dict[str, str]], report: Report
 ) -> list[tuple[str, str, str, str]]:
     """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
     rows = []
@@ -75,7 +65,7 @@ async def _ask_all(
     return rows
 
 
-async def _plain(backend: EmbeddedBackend, prompt: str) -> str:
+async def _plain(backend: Backend, prompt: str) -> str:
     sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
     request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
     async with aclosing(backend.generate(request, Pass())) as chunks:  # type: ignore[type-var]
