@@ -1,0 +1,212 @@
+"""Low-rank adapters as data: read and written in peft's format, scaled, summed, and applied to one call at a time."""
+
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+__all__ = ["ADAPTER_FILES", "Lora", "LoraSwitch", "joined"]
+
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_FILES = (_CONFIG, _WEIGHTS)
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, eq=False)
+class Lora:
+    """Adds scaling * B A x to each named linear layer (Hu et al., arXiv 2106.09685).
+
+    `layers` maps a module's name in the model to (A [rank, in_features], B [out_features, rank]), both float32.
+    """
+
+    layers: Mapping[str, tuple[Tensor, Tensor]]
+    scaling: float
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("a LoRA needs at least one layer")
+        for name, (a, b) in self.layers.items():
+            if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+                raise ValueError(f"layer {name}: A {tuple(a.shape)} and B {tuple(b.shape)} do not fit each other")
+            if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+                raise ValueError(f"layer {name} holds values that are not finite")
+        if not math.isfinite(self.scaling):
+            raise ValueError(f"the scaling must be finite, got {self.scaling}")
+
+    @property
+    def rank(self) -> int:
+        """The largest rank of any layer."""
+        return max(a.shape[0] for a, _ in self.layers.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 of all its numbers: the same for equal adapters alone."""
+        digest = hashlib.sha256(repr(self.scaling).encode())
+        for name in sorted(self.layers):
+            digest.update(name.encode())
+            for tensor in self.layers[name]:
+                digest.update(repr(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def misfit(self, linears: Mapping[str, tuple[int, int]]) -> str | None:
+        """Why it cannot be applied to a model with these linear layers, (in, out) features by name; None if it can."""
+        for name, (a, b) in self.layers.items():
+            if name not in linears:
+                return f"the model has no linear layer {name!r}"
+            if (a.shape[1], b.shape[0]) != linears[name]:
+                wanted = " to ".join(map(str, linears[name]))
+                return f"layer {name} maps {a.shape[1]} to {b.shape[0]} features and the model's maps {wanted}"
+        return None
+
+    def save(self, folder: Path, *, rank: int | None = None) -> None:
+        """Writes peft's two files into an existing folder, zero-padded to `rank` if given: a server may know a few
+        ranks only. ValueError if that is less than its own."""
+        rank = rank or self.rank
+        if rank < self.rank:
+            raise ValueError(f"an adapter of rank {self.rank} cannot be written with rank {rank}")
+        tensors = {}
+        for name, (a, b) in self.layers.items():
+            more = rank - a.shape[0]
+            tensors[f"{_PREFIX}{name}.lora_A.weight"] = nn.functional.pad(a, (0, 0, 0, more)).contiguous()
+            tensors[f"{_PREFIX}{name}.lora_B.weight"] = nn.functional.pad(b, (0, more)).contiguous()
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "r": rank,
+            "lora_alpha": self.scaling * rank,
+            "target_modules": sorted({name.rsplit(".", 1)[-1] for name in self.layers}),
+            "bias": "none",
+            "lora_dropout": 0.0,
+            "fan_in_fan_out": False,
+            "inference_mode": True,
+        }
+        (folder / _CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
+        save_file(tensors, folder / _WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lora":
+        """Reads peft's two files. Raises ValueError for anything but a plain LoRA."""
+        try:
+            config = json.loads((folder / _CONFIG).read_bytes())
+            tensors = load_file(folder / _WEIGHTS)
+            _refuse_other_kinds(config)
+            scaling = float(config["lora_alpha"]) / int(config["r"])
+            pairs = {_layer(name) for name in tensors}
+            layers = {
+                name: (
+                    tensors[f"{_PREFIX}{name}.lora_A.weight"].float(),
+                    tensors[f"{_PREFIX}{name}.lora_B.weight"].float(),
+                )
+                for name in sorted(pairs)
+            }
+        except (OSError, KeyError, TypeError, ZeroDivisionError, SafetensorError) as error:
+            raise ValueError(f"{folder.name} holds no LoRA that can be read: {error!r}") from error
+        return cls(layers, scaling)
+
+
+def joined(parts: Sequence[tuple[Lora, float]]) -> Lora:
+    """One adapter that acts as the weighted sum of several: their ranks stand beside each other."""
+    if len(parts) == 1 and parts[0][1] == 1.0:
+        return parts[0][0]
+    names = sorted({name for lora, _ in parts for name in lora.layers})
+    layers = {}
+    for name in names:
+        having = [(lora.layers[name], lora.scaling * weight) for lora, weight in parts if name in lora.layers]
+        down = torch.cat([a for (a, _), _ in having])
+        up = torch.cat([b * factor for (_, b), factor in having], dim=1)
+        layers[name] = (down, up)
+    return Lora(layers, 1.0)
+
+
+class LoraSwitch:
+    """Lets one thread's calls of a shared model run with adapters while all others see the plain model.
+
+    Hooks stand on the linear layers from construction to `close`; one that has nothing to add leaves the layer's
+    output as it is, bit for bit. A context manager.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.linears = {
+            name: (module.in_features, module.out_features)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear)
+        }
+        self._active = threading.local()
+        self._placed: WeakKeyDictionary[Lora, Mapping[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._hooks = [
+            module.register_forward_hook(self._hook(name))
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear)
+        ]
+
+    def __enter__(self) -> "LoraSwitch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    @contextmanager
+    def applied(self, parts: Sequence[tuple[Lora, float]]) -> Iterator[None]:
+        """Within it, this thread's forward passes have these adapters added, each times its weight."""
+        before = getattr(self._active, "parts", ())
+        self._active.parts = tuple(parts)
+        try:
+            yield
+        finally:
+            self._active.parts = before
+
+    def _hook(self, name: str) -> Any:
+        def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            parts = getattr(self._active, "parts", ())
+            for lora, weight in parts:
+                if name in lora.layers:
+                    down, up = self._on(lora, inputs[0])[name]
+                    output = output + (weight * lora.scaling) * (inputs[0] @ down.T @ up.T)
+            return output if parts else None
+
+        return add
+
+    def _on(self, lora: Lora, like: Tensor) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """The adapter's matrices on the device and in the dtype of the activations, moved once."""
+        with self._lock:
+            placed = self._placed.get(lora)
+            if placed is None:
+                placed = {name: (a.to(like), b.to(like)) for name, (a, b) in lora.layers.items()}
+                self._placed[lora] = placed
+        return placed
+
+
+def _layer(tensor_name: str) -> str:
+    for part in ("lora_A", "lora_B"):
+        ending = f".{part}.weight"
+        if tensor_name.startswith(_PREFIX) and tensor_name.endswith(ending):
+            return tensor_name[len(_PREFIX) : -len(ending)]
+    raise ValueError(f"the adapter holds {tensor_name!r}, which is no part of a plain LoRA")
+
+
+def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
+    """Options that change what the matrices mean."""
+    plain = {"peft_type": "LORA", "bias": "none", "fan_in_fan_out": False, "use_dora": False, "use_rslora": False}
+    for key, expected in plain.items():
+        if config.get(key, expected) != expected:
+            raise ValueError(f"the adapter has {key} = {config[key]!r}; only {expected!r} can be served")

@@ -1,0 +1,127 @@
+"""O3: an unlearning LoRA that does not undo those of earlier requests (arXiv 2407.10223, section 3.2)."""
+
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+
+from adapters.examples import Example, batches, collate
+from adapters.lora import Lora
+from adapters.objectives import answer_nll, orthogonality
+from adapters.optimisation import Optimisation, Stepper
+
+__all__ = ["LoraTraining", "TrainedLora", "train_lora"]
+
+_DOWN = ".lora_A.default.weight"
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class LoraTraining:
+    """Rank, alpha and the weight of the orthogonality regulariser, as in the paper; all linear layers."""
+
+    rank: int = 8
+    alpha: int = 16
+    orthogonality: float = 0.1
+    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=5e-4, epochs=8))
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or self.orthogonality < 0:
+            raise ValueError(f"rank and alpha must be above 0, orthogonality not below: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedLora:
+    """The adapter, the loss of every step, and the regulariser's value against the earlier adapters at the end."""
+
+    lora: Lora
+    losses: tuple[float, ...]
+    overlap: float
+
+
+def train_lora(
+    model: Any,
+    *,
+    forget: Sequence[Example],
+    earlier: Sequence[Lora],
+    training: LoraTraining,
+    progress: Callable[[int, int, float], None] = lambda *_: None,
+) -> TrainedLora:
+    """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
+
+    The model itself is as before when this returns or raises. `progress` hears steps done, of how many, and the loss.
+    Raises ValueError without forget rows, and Diverged.
+    """
+    if not forget:
+        raise ValueError("there are no forget rows to learn an adapter from")
+    plan = training.optimisation
+    torch.manual_seed(plan.seed)
+    rng = random.Random(plan.seed)
+    steps = plan.steps(len(forget))
+    with _adapted(model, training) as adapted:
+        downs = _downs(adapted)
+        before = _matching(earlier, downs)
+        stepper = Stepper((p for p in adapted.parameters() if p.requires_grad), plan, steps)
+        for _ in range(plan.epochs):
+            for rows in batches(forget, plan.batch, rng):
+                batch = collate(rows, device=model.device)
+                logits = adapted(input_ids=batch.ids, attention_mask=batch.mask).logits
+                penalty = training.orthogonality * _overlap(downs, before)
+                stepper.step(answer_nll(logits, batch.labels) + penalty)
+                progress(len(stepper.losses), steps, stepper.losses[-1])
+        with torch.no_grad():
+            overlap = float(_overlap(downs, before))
+        return TrainedLora(_taken(adapted, training), tuple(stepper.losses), overlap)
+
+
+@contextmanager
+def _adapted(model: Any, training: LoraTraining) -> Iterator[PeftModel]:
+    config = LoraConfig(
+        r=training.rank, lora_alpha=training.alpha, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0
+    )
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for something in an old way
+        adapted = get_peft_model(model, config)
+    try:
+        yield adapted
+    finally:
+        adapted.unload()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in trainable)
+
+
+def _downs(adapted: PeftModel) -> dict[str, Tensor]:
+    """The trained A matrices by layer."""
+    return {
+        name[len(_PREFIX) : -len(_DOWN)]: parameter
+        for name, parameter in adapted.named_parameters()
+        if name.endswith(_DOWN)
+    }
+
+
+def _matching(earlier: Sequence[Lora], downs: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    return [{name: pair[0].to(downs[name]) for name, pair in lora.layers.items() if name in downs} for lora in earlier]
+
+
+def _overlap(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) -> Tensor:
+    total = torch.zeros((), device=next(iter(downs.values())).device)
+    for of_one in before:
+        names = [name for name in downs if name in of_one]
+        total = total + orthogonality([downs[name] for name in names], [[of_one[name] for name in names]])
+    return total
+
+
+def _taken(adapted: PeftModel, training: LoraTraining) -> Lora:
+    parameters = dict(adapted.named_parameters())
+    layers = {}
+    for name, down in _downs(adapted).items():
+        up = parameters[f"{_PREFIX}{name}.lora_B.default.weight"]
+        layers[name] = (down.detach().float().cpu().clone(), up.detach().float().cpu().clone())
+    return Lora(layers, training.alpha / training.rank)

@@ -1,0 +1,182 @@
+"""Unlearning objectives, one to a function: pure, differentiable, a float32 scalar to minimise.
+
+Logits are [batch, tokens, vocabulary] and labels [batch, tokens], aligned as in Hugging Face: the logits at position t
+predict label t + 1, and label -100 marks what is not an answer token. What a reference model adds, its logits or the
+[batch] sums that `sequence_logp` makes of them, can be computed once before training; no gradient flows into it.
+Every function raises ValueError on shapes that do not match and on a batch without an answer token.
+
+A method is a forget objective and, most of them, a retain term, which `combined` weighs: GradDiff (arXiv 2203.12817)
+is `combined(gradient_ascent(...), answer_nll(...))`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, logsigmoid
+
+__all__ = [
+    "NOT_AN_ANSWER",
+    "answer_nll",
+    "combined",
+    "gradient_ascent",
+    "idk_dpo",
+    "kl_divergence",
+    "npo",
+    "orthogonality",
+    "sequence_logp",
+    "simnpo",
+]
+
+NOT_AN_ANSWER = -100
+
+
+def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log likelihood over the batch's answer tokens.
+
+    One function, two roles: the retain term, on retain rows; and cross entropy on neutral, random or "I do not know"
+    answers, the forget term of SPUL (arXiv 2406.12038), of O3 (arXiv 2407.10223) and of TOFU's IDK (arXiv 2401.06121).
+    """
+    answered = _answered(logits, labels)
+    return cross_entropy(logits[:, :-1][answered].float(), labels[:, 1:][answered])
+
+
+def sequence_logp(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's log likelihood summed over its answer tokens [batch], float32, and their number [batch], int64."""
+    answered = _answered(logits, labels)
+    logp = -cross_entropy(logits[:, :-1][answered].float(), labels[:, 1:][answered], reduction="none")
+    # masked_scatter, for index_add would sum in another order at each call on a GPU.
+    spread = logp.new_zeros(answered.shape).masked_scatter(answered, logp)
+    return spread.sum(1), answered.sum(1)
+
+
+def combined(forget: Tensor, retain: Tensor, *, gamma: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """gamma * forget + alpha * retain, both scalars; retain is `answer_nll` or `kl_divergence` on retain rows."""
+    if forget.dim() or retain.dim():
+        raise ValueError(f"forget and retain must be scalars, got {_shape(forget)} and {_shape(retain)}")
+    return gamma * forget + alpha * retain
+
+
+def gradient_ascent(logits: Tensor, labels: Tensor) -> Tensor:
+    """Forget term of gradient ascent (arXiv 2210.01504): minus `answer_nll` on forget rows. Unbounded below."""
+    return -answer_nll(logits, labels)
+
+
+def kl_divergence(reference_logits: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """KL(reference || model) in nats, the mean over every answer token of the batch, not each row's first alone.
+
+    The retain term of TOFU's KL (arXiv 2401.06121) and of SPUL (arXiv 2406.12038). Both logits
+    [batch, tokens, vocabulary], over the same labels [batch, tokens]: drop what soft prompts put before them.
+    """
+    if reference_logits.shape != logits.shape:
+        raise ValueError(f"reference logits {_shape(reference_logits)} and logits {_shape(logits)} differ in shape")
+    answered = _answered(logits, labels)
+    reference = log_softmax(reference_logits.detach()[:, :-1][answered].float(), dim=-1)
+    model = log_softmax(logits[:, :-1][answered].float(), dim=-1)
+    return kl_div(model, reference, reduction="batchmean", log_target=True)
+
+
+def idk_dpo(
+    idk_logits: Tensor,
+    idk_labels: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    idk_reference_logp: Tensor,
+    reference_logp: Tensor,
+    beta: float = 0.1,
+) -> Tensor:
+    """DPO (arXiv 2305.18290) that prefers "I do not know" answers to the original ones, as in TOFU (arXiv 2401.06121).
+
+    -(2 / beta) * log sigmoid(beta * (delta_idk - delta_original)), the mean over rows; a delta is the model's summed
+    log likelihood less the reference's. The two answers to one question share a row; their lengths may differ:
+    logits [batch, tokens, vocabulary] with labels [batch, tokens] of their own each, reference sums [batch] each.
+    """
+    delta_idk = _gain(idk_logits, idk_labels, idk_reference_logp)
+    delta_original = _gain(logits, labels, reference_logp)
+    if len(delta_idk) != len(delta_original):
+        raise ValueError(f"{len(delta_idk)} IDK answers and {len(delta_original)} original ones do not pair up")
+    return _preference(delta_idk - delta_original, beta)
+
+
+def npo(logits: Tensor, labels: Tensor, *, reference_logp: Tensor, beta: float = 0.1) -> Tensor:
+    """Negative preference optimisation (arXiv 2404.05868), a forget term bounded below by 0.
+
+    -(2 / beta) * log sigmoid(-beta * (logp - reference_logp)), the mean over rows, of log likelihoods summed over
+    answer tokens; reference_logp is [batch]. As beta goes to 0 its gradient goes to that of mean summed logp:
+    gradient ascent.
+    """
+    return _preference(-_gain(logits, labels, reference_logp), beta)
+
+
+def simnpo(logits: Tensor, labels: Tensor, *, beta: float = 2.5, delta: float = 0.0) -> Tensor:
+    """SimNPO (arXiv 2410.07163): NPO with no reference, on length-normalised likelihoods.
+
+    -(2 / beta) * log sigmoid(beta * (NLL / length - delta)), the mean over rows, NLL summed over a row's `length`
+    answer tokens. `delta` is in nats a token; the paper's margin is beta * delta. The paper's beta runs from 2.5 to
+    4.5, with a gamma in `combined` near .13.
+    """
+    logp, count = _sequence_logp_of_all(logits, labels)
+    return _preference(-logp / count - delta, beta)
+
+
+def orthogonality(current: Sequence[Tensor], previous: Sequence[Sequence[Tensor]]) -> Tensor:
+    """O3's regulariser (arXiv 2407.10223): the sum over earlier requests and layers of ||A_previous A^T||_F^2.
+
+    `current` holds the A [rank, in_features] of each LoRA layer, `previous` the same of each earlier request, layers
+    in the same order; ranks may differ. Gradients reach `current` alone. 0 without earlier requests; the paper
+    weighs it by .1.
+    """
+    if not current:
+        raise ValueError("orthogonality needs at least one LoRA layer")
+    total = torch.zeros((), device=current[0].device)
+    for number, earlier in enumerate(previous):
+        if len(earlier) != len(current):
+            raise ValueError(f"earlier request {number} has {len(earlier)} LoRA layers, the current {len(current)}")
+        for before, now in zip(earlier, current, strict=True):
+            total = total + _overlap(before, now)
+    return total
+
+
+def _overlap(before: Tensor, now: Tensor) -> Tensor:
+    if before.dim() != 2 or now.dim() != 2 or before.shape[1] != now.shape[1]:
+        raise ValueError(f"LoRA A must be [rank, in_features] of one width, got {_shape(before)} and {_shape(now)}")
+    return (before.detach().float() @ now.float().T).square().sum()
+
+
+def _preference(margin: Tensor, beta: float) -> Tensor:
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}")
+    return -(2 / beta) * logsigmoid(beta * margin).mean()
+
+
+def _gain(logits: Tensor, labels: Tensor, reference_logp: Tensor) -> Tensor:
+    logp, _ = _sequence_logp_of_all(logits, labels)
+    if reference_logp.shape != logp.shape:
+        raise ValueError(f"reference log likelihoods must be [{len(logp)}], got {_shape(reference_logp)}")
+    return logp - reference_logp.detach().float()
+
+
+def _sequence_logp_of_all(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """As `sequence_logp`, and refuses a row without an answer: it has no preference, and no length to divide by."""
+    logp, count = sequence_logp(logits, labels)
+    if not count.all():
+        raise ValueError(f"rows {(count == 0).nonzero().flatten().tolist()} have no answer token")
+    return logp, count
+
+
+def _answered(logits: Tensor, labels: Tensor) -> Tensor:
+    """Where the logits at t predict an answer token: bool [batch, tokens - 1]. The first label is never predicted."""
+    if logits.dim() != 3 or logits.shape[:2] != labels.shape:
+        raise ValueError(
+            "logits must be [batch, tokens, vocabulary] and labels [batch, tokens], "
+            f"got {_shape(logits)} and {_shape(labels)}"
+        )
+    answered = labels[:, 1:] != NOT_AN_ANSWER
+    if not answered.any():
+        raise ValueError("the batch has no answer token: every label that could be predicted is -100")
+    return answered
+
+
+def _shape(tensor: Tensor) -> list[int]:
+    return list(tensor.shape)
