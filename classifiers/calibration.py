@@ -10,7 +10,7 @@ __all__ = ["Calibration", "TooFewRows", "rows_needed", "threshold_at"]
 
 
 class TooFewRows(ValueError):
-    """The asked false-positive rate cannot be guaranteed from so few out-of-scope rows."""
+    """The asked error rate cannot be guaranteed from so few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Calibration:
 
 
 def rows_needed(alpha: float) -> int:
-    """The fewest calibration rows from which a false-positive rate of `alpha` can be guaranteed."""
+    """The fewest calibration rows from which an error rate of `alpha` can be guaranteed."""
     return math.ceil(1 / alpha - 1e-9) - 1
 
 

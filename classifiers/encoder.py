@@ -1,10 +1,10 @@
 """Sentence embeddings of whole texts, however long: nothing is cut off, so nothing goes unscreened."""
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,12 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from classifiers.backbone import Backbone
+from classifiers.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter
+
 __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
-WINDOW_TOKENS = 64
-WINDOW_STRIDE_TOKENS = 32
-_BATCH_WINDOWS = 32
 _CACHE_TEXTS = 4096
-# A word-piece tokenizer turns a longer unbroken run of characters into one [UNK], behind which anything could hide.
-_PIECE = re.compile(r"\S{1,64}")
 
 Array = NDArray[np.float32]
 
@@ -30,12 +28,6 @@ class TokenWindow:
 
     embedding: Array
     tokens: Array
-    offsets: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    ids: list[int]
     offsets: tuple[tuple[int, int], ...]
 
 
@@ -55,11 +47,18 @@ class Encoder:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is a sentence-transformers folder; see `unrecall models pull minilm`."""
+        self._folder = folder
         self._model = SentenceTransformer(str(folder), device="cpu").eval().to(_fastest_dtype())
         self._tokenizer = self._model.tokenizer
+        self._cutter = Cutter(self._tokenizer)
         self.hidden = int(self._model.get_embedding_dimension() or 0)
         self._cache: OrderedDict[str, Array] = OrderedDict()
         self._lock = threading.Lock()
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The same encoder layer by layer, for detectors that tune it; loaded when first asked for."""
+        return Backbone(self._folder)
 
     def encode(self, texts: Sequence[str]) -> list[Array]:
         """For each text an array [windows, hidden]; no rows for a text without any visible character."""
@@ -94,40 +93,12 @@ class Encoder:
         ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
         return [rows[end - len(of_text) : end] for of_text, end in zip(cuts, ends, strict=True)]
 
-    def _cuts(self, text: str) -> Iterator[_Cut]:
-        pieces = list(_PIECE.finditer(text))
-        if not pieces:
-            return
-        tokens = self._tokenizer(
-            [piece.group() for piece in pieces],
-            is_split_into_words=True,
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            truncation=False,
-            verbose=False,
-        )
-        offsets = [
-            (pieces[word].start() + start, pieces[word].start() + end)
-            for word, (start, end) in zip(tokens.word_ids(), tokens["offset_mapping"], strict=True)
-        ]
-        ids = list(tokens["input_ids"])
-        for start in range(0, max(1, len(ids) - WINDOW_STRIDE_TOKENS), WINDOW_STRIDE_TOKENS):
-            part = slice(start, start + WINDOW_TOKENS)
-            if ids[part]:
-                yield _Cut(ids[part], tuple(offsets[part]))
+    def _cuts(self, text: str) -> Iterator[Cut]:
+        return self._cutter.cuts(text)
 
-    def _forward(self, cuts: Sequence[_Cut]) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
+    def _forward(self, cuts: Sequence[Cut]) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
         """Batches of (pooled [batch, hidden], token embeddings [batch, length, hidden], mask [batch, length])."""
-        first, last = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
-        padding = self._tokenizer.pad_token_id or 0
-        for start in range(0, len(cuts), _BATCH_WINDOWS):
-            batch = cuts[start : start + _BATCH_WINDOWS]
-            length = max(len(cut.ids) for cut in batch) + 2
-            ids = torch.full((len(batch), length), padding, dtype=torch.long)
-            mask = torch.zeros((len(batch), length), dtype=torch.long)
-            for row, cut in enumerate(batch):
-                ids[row, : len(cut.ids) + 2] = torch.tensor([first, *cut.ids, last])
-                mask[row, : len(cut.ids) + 2] = 1
+        for ids, mask in self._cutter.batches(cuts):
             with torch.inference_mode():
                 output = self._model({"input_ids": ids, "attention_mask": mask})
             pooled = torch.nn.functional.normalize(output["sentence_embedding"].float(), dim=1)

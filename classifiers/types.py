@@ -18,7 +18,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One detector on one text for one scope. `matched` means the text is inside the scope."""
+    """One detector on one text for one scope. `matched` means the text is inside the scope; `weight` is how surely
+    inside, 0 to 1, for plans that have a strength."""
 
     scope: str
     detector: str
@@ -26,6 +27,7 @@ class Verdict:
     threshold: float
     matched: bool
     spans: tuple[Span, ...] = ()
+    weight: float = 1.0
 
 
 class Detector(Protocol):

@@ -1,10 +1,14 @@
 """The real sentence encoder for the detectors' tests."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from tiny import minilm
 
+from classifiers.backbone import Backbone
 from classifiers.encoder import Encoder
+from gateway.models import resolve
 
 # Two cores are shared with whatever else runs: no deadline for an example.
 settings.register_profile("unit", deadline=None)
@@ -14,3 +18,13 @@ settings.load_profile("unit")
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
     return minilm()
+
+
+@pytest.fixture(scope="session")
+def encoder_folder() -> Path:
+    return resolve("minilm")
+
+
+@pytest.fixture(scope="session")
+def backbone(encoder_folder: Path) -> Backbone:
+    return Backbone(encoder_folder)

@@ -1,0 +1,101 @@
+"""O3's out-of-distribution detector (arXiv 2407.10223), serving side: is a text like the forget rows?
+
+It is fitted on forget rows alone (`classifiers.ood_training`), so a scope needs no examples of what lies outside it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from classifiers.backbone import Adapter, Backbone
+from classifiers.ood_model import OodModel
+from classifiers.types import Verdict
+from classifiers.windows import Cut
+
+__all__ = ["OodDetector", "OodModel"]
+
+_CACHE_TEXTS = 4096
+
+Scores = dict[str, float]  # by scope; empty for a text without any visible character
+
+
+class OodDetector:
+    """All scopes' models over one encoder: one pass for each tuned scope, and one for all untuned scopes together.
+
+    Thread-safe. Recent texts' scores are remembered, because every turn of a conversation sends all the earlier ones
+    again.
+    """
+
+    name = "ood"
+
+    def __init__(self, encoder: Path | Backbone, models: Mapping[str, OodModel]) -> None:
+        """`encoder` is the folder the models were trained with, or a backbone that several detectors share."""
+        self._backbone = encoder if isinstance(encoder, Backbone) else Backbone(encoder)
+        for scope, model in models.items():
+            wanted, given = model.layers.means.shape, (self._backbone.blocks + 1, self._backbone.hidden)
+            if wanted != given:
+                raise ValueError(
+                    f"the out-of-distribution detector of scope {scope!r} was trained on {wanted[0]} layers of "
+                    f"{wanted[1]} dimensions and this encoder gives {given[0]} of {given[1]}: train the pack again "
+                    "with this encoder"
+                )
+        self._models = dict(models)
+        self._adapters = {scope: _adapter(model) for scope, model in models.items()}
+        self._cache: OrderedDict[str, Scores] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
+        """The highest score of any window decides, and gives the weight. No spans: the whole text is like the rows."""
+        known = {text: scores for text in texts if (scores := self._recall(text)) is not None}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        fresh = dict(zip(missing, self._scores(missing), strict=True))
+        self._remember(fresh)
+        known.update(fresh)
+        return [[self._verdict(scope, score) for scope, score in known[text].items()] for text in texts]
+
+    def _verdict(self, scope: str, score: float) -> Verdict:
+        model = self._models[scope]
+        matched = not score <= model.threshold  # a NaN is a match
+        return Verdict(scope, self.name, score, model.threshold, matched, weight=model.mixture.weight(score))
+
+    def _scores(self, texts: Sequence[str]) -> list[Scores]:
+        cuts = [list(self._backbone.cutter.cuts(text)) for text in texts]
+        flat = [cut for of_text in cuts for cut in of_text]
+        by_scope = self._window_scores(flat)
+        ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
+        return [
+            {scope: float(rows[end - len(of_text) : end].max()) for scope, rows in by_scope.items() if of_text}
+            for of_text, end in zip(cuts, ends, strict=True)
+        ]
+
+    def _window_scores(self, cuts: Sequence[Cut]) -> dict[str, np.ndarray]:
+        if not cuts:
+            return {}
+        untuned = [scope for scope, adapter in self._adapters.items() if adapter is None]
+        plain = self._backbone.pooled(cuts) if untuned else np.zeros(0, dtype=np.float32)
+        return {
+            scope: model.score(plain if adapter is None else self._backbone.pooled(cuts, adapter))
+            for (scope, model), adapter in zip(self._models.items(), self._adapters.values(), strict=True)
+        }
+
+    def _recall(self, text: str) -> Scores | None:
+        with self._lock:
+            if text in self._cache:
+                self._cache.move_to_end(text)
+            return self._cache.get(text)
+
+    def _remember(self, fresh: Mapping[str, Scores]) -> None:
+        with self._lock:
+            self._cache.update(fresh)
+            while len(self._cache) > _CACHE_TEXTS:
+                self._cache.popitem(last=False)
+
+
+def _adapter(model: OodModel) -> Adapter | None:
+    if model.down.shape[2] == 0:
+        return None
+    return Adapter(torch.from_numpy(model.down), torch.from_numpy(model.up))
