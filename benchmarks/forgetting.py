@@ -15,12 +15,12 @@ from benchmarks.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder import Encoder
 from corruption.leak import leaks, repetition
 from corruption.rollout import Rollout
-from corruption.twins import twin
+from corruption.twins import twin_of
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
 from gateway.embedding import PromptEmbedder
 from gateway.gate import Gate, screened_texts
-from gateway.jobs import train_scope
+from gateway.jobs import train_scope, training_of
 from gateway.models import LanguageModel, load_language_model, resolve
 from gateway.packs import load_packs
 from gateway.policy import decide, message_seed
@@ -38,7 +38,7 @@ _SAMPLED_EVERY = 3  # sampling is slow without a GPU: every third row of each sl
 def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
     """All figures of the demo scope. `data` is the folder of public data sets."""
     manifest = train_scope(
-        scope_file=_SCOPE, model="smollm2", encoder="minilm", method="corruption", out=packs, seed=seed
+        scope_file=_SCOPE, model="smollm2", encoder="minilm", out=packs, training=training_of("corruption", seed=seed)
     )
     bench = _Bench(packs)
     cases = heldout()
@@ -170,7 +170,7 @@ class _Bench:
             text = messages[edit.message].text
             seed = message_seed(edit.recipe.operator, text)
             messages[edit.message] = Message(
-                messages[edit.message].role, twin(text, edit.ranges, named=True, seed=seed)
+                messages[edit.message].role, twin_of(text, edit.ranges, named=True, seed=seed).text
             )
         return self._plain(tuple(messages))
 

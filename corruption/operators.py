@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-__all__ = ["OPERATORS", "Recipe", "Table", "corrupt", "operator"]
+__all__ = ["OPERATORS", "Corruption", "Recipe", "Table", "corrupt", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class Recipe:
             raise ValueError(f"share must lie in (0, 1], got {self.share}")
         if not (0 <= self.strength < 1e6 and 0 <= self.noise < 1e6):
             raise ValueError(f"strength and noise must be finite and not negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A scope's two recipes: `named` for its aliases, `described` for the words that gave a text away where no alias
+    stands; `both` asks for the second also beside the first."""
+
+    named: Recipe
+    described: Recipe
+    both: bool
 
 
 Operator = Callable[[Tensor, int, float, Table, torch.Generator], Tensor]

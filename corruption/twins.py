@@ -5,27 +5,47 @@ of ECO, arXiv 2406.07933, section 3.3) when no such model is at hand.
 """
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 
-__all__ = ["twin"]
+__all__ = ["Twin", "twin_of"]
 
 
-def twin(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The `text` of a twin, and what stood in its place by what stands there now."""
+
+    text: str
+    originals: Mapping[str, str]
+
+    def restored(self, answer: str) -> str:
+        """An answer to the twin as one to the original: its invented words give way to the true ones."""
+        if not self.originals:
+            return answer
+        invented = "|".join(re.escape(word) for word in sorted(self.originals, key=len, reverse=True))
+        return re.sub(rf"(?<!\w)({invented})(?!\w)", lambda match: self.originals[match.group()], answer)
+
+
+def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> Twin:
     """The text with each half-open range replaced by an invented name (or a plain word); equal words alike."""
     rng = random.Random(seed)
     pool = _pool("names.txt" if named else "words.txt")
     chosen: dict[str, str] = {}
+    originals: dict[str, str] = {}
     parts, cursor = [], 0
     for start, end in sorted(ranges):
         if start < cursor:
             continue
-        original = text[start:end].casefold()
-        if original not in chosen:
-            chosen[original] = rng.choice(pool)
-        parts += [text[cursor:start], chosen[original]]
+        original = text[start:end]
+        if original.casefold() not in chosen:
+            chosen[original.casefold()] = rng.choice(pool)
+        invented = chosen[original.casefold()]
+        originals.setdefault(invented, original)
+        parts += [text[cursor:start], invented]
         cursor = end
-    return "".join([*parts, text[cursor:]])
+    return Twin("".join([*parts, text[cursor:]]), originals)
 
 
 def _pool(file: str) -> list[str]:

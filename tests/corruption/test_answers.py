@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from corruption.leak import leaks, repetition
 from corruption.selection import tokens_in
-from corruption.twins import twin
+from corruption.twins import twin_of
 
 OFFSETS = [(0, 0), (0, 3), (3, 4), (4, 9), (9, 9), (9, 12)]
 
@@ -71,24 +71,24 @@ def test_repetition_is_the_share_of_pairs_seen_before(answer: str, share: float)
 
 def test_a_twin_keeps_the_question_and_replaces_the_name() -> None:
     text = "Is Harry Potter older than harry potter?"
-    other = twin(text, [(3, 15), (27, 39)], named=True, seed=1)
+    other = twin_of(text, [(3, 15), (27, 39)], named=True, seed=1).text
     name = other.removeprefix("Is ").split(" older than ")[0]
     assert other == f"Is {name} older than {name}?", "equal words must have equal twins"
     assert "potter" not in other.lower()
-    assert other == twin(text, [(27, 39), (3, 15)], named=True, seed=1)
+    assert other == twin_of(text, [(27, 39), (3, 15)], named=True, seed=1).text
 
 
 def test_twins_differ_by_seed_and_by_pool() -> None:
     text = "Who is Harry?"
-    assert len({twin(text, [(7, 12)], named=True, seed=seed) for seed in range(20)}) > 5
-    assert twin(text, [(7, 12)], named=False, seed=1)[7:-1].islower()
+    assert len({twin_of(text, [(7, 12)], named=True, seed=seed).text for seed in range(20)}) > 5
+    assert twin_of(text, [(7, 12)], named=False, seed=1).text[7:-1].islower()
 
 
 @given(st.text(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4))
 def test_a_twin_never_loses_what_lies_outside_the_ranges(text: str, ends: list[tuple[int, int]]) -> None:
     ranges = [(min(a, b), min(max(a, b), len(text))) for a, b in ends if min(a, b) < len(text)]
     outside = [c for i, c in enumerate(text) if not any(a <= i < b for a, b in ranges)]
-    replaced = iter(twin(text, ranges, named=True, seed=0))
+    replaced = iter(twin_of(text, ranges, named=True, seed=0).text)
     if len(ranges) < 2:  # overlapping ranges beyond the first are left as they are
         assert all(c in replaced for c in outside)
-    assert twin(text, [], named=True, seed=0) == text
+    assert twin_of(text, [], named=True, seed=0).text == text
