@@ -47,6 +47,7 @@ def build_parts(settings: Settings) -> tuple[Backend, Roster]:
         base_fingerprint=fingerprint(folder),
         encoder_fingerprint=fingerprint(encoder_folder),
         poll_s=settings.packs_poll_s,
+        soft_prompts_gated=settings.soft_prompts_gated,
     )
     return _backend(settings, folder), roster
 
@@ -68,7 +69,10 @@ def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                for part in (backend, roster, screen):
+                await stack.enter_async_context(backend)
+                await pipeline.follow(roster.gate)
+                roster.listen(pipeline.follow)
+                for part in (roster, screen):
                     await stack.enter_async_context(part)
             except (SetupError, AnswerError) as error:
                 _log.error("cannot start: %s", error)
@@ -116,11 +120,15 @@ def _backend(settings: Settings, folder: Path) -> Backend:
         from gateway.backends.vllm import VllmBackend
 
         return VllmBackend(
-            upstream=settings.upstream or "",
+            upstreams=settings.upstream,
             tokenizer=load_tokenizer(folder),
             weight=embedding_table(folder),
             api_key=settings.upstream_key.get_secret_value() if settings.upstream_key else None,
             read_timeout_s=settings.upstream_read_timeout_s,
+            adapters_folder=settings.adapters_folder.absolute(),
+            upstream_adapters_folder=settings.upstream_adapters_folder,
+            adapter_slots=settings.adapter_slots,
+            strengths=settings.lora_strengths,
         )
     from gateway.backends.embedded import EmbeddedBackend
 

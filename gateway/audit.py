@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.core import Finding, Plan, Request
+from gateway.core import Finding, Plan, Request, UseAdapter
 
 __all__ = ["Audit", "Record"]
 
@@ -38,8 +38,8 @@ class Record:
         """Notes when a part was done, in milliseconds since the start."""
         self.line.setdefault(f"{part}_ms", self.elapsed_ms())
 
-    def decided(self, plan: Plan, findings: Sequence[Finding], *, screen_error: str | None) -> None:
-        """What the gate found and what the policy made of it."""
+    def decided(self, wanted: Plan, plan: Plan, findings: Sequence[Finding], *, screen_error: str | None) -> None:
+        """What the gate found, what the policy made of it, and for LoRAs the soft weight beside the one served."""
         matched = [finding for finding in findings if finding.matched]
         self.line["plan"] = type(plan).__name__
         self.line["scopes"] = sorted({finding.scope for finding in matched})
@@ -52,6 +52,9 @@ class Record:
             }
             for f in matched
         ]
+        if isinstance(wanted, UseAdapter) and isinstance(plan, UseAdapter):
+            self.line["weights"] = {dose.scope: round(dose.weight, 4) for dose in wanted.doses}
+            self.line["served_weights"] = {dose.scope: dose.weight for dose in plan.doses}
         if screen_error:
             self.line["screen_error"] = screen_error
 

@@ -53,13 +53,20 @@ def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
     encoder: EncoderName = "minilm",
-    method: Annotated[str, typer.Option(help="corruption (ECO)")] = "corruption",
+    method: Annotated[str, typer.Option(help="corruption (ECO), soft-prompt (SPUL) or lora (O3).")] = "corruption",
+    detector: Annotated[
+        str | None,
+        typer.Option(help="classifier (ECO's) or ood (O3's, learned from forget rows alone; lora's default)."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of packs to write into.")] = Path(".unrecall/packs"),
     traffic: Annotated[
         Path | None, typer.Option(help="Your own out-of-scope prompts (.txt or .jsonl) to calibrate on.")
     ] = None,
     fpr: Annotated[float, typer.Option(help="Guaranteed false-positive rate of the classifier.")] = 0.001,
-    evaluations: Annotated[int, typer.Option(help="Budget: tries for each of the two corruptions.")] = 12,
+    evaluations: Annotated[int, typer.Option(help="corruption: tries for each of its two recipes.")] = 12,
+    epochs: Annotated[int | None, typer.Option(help="soft-prompt, lora: passes over the forget rows.")] = None,
+    lr: Annotated[float | None, typer.Option(help="soft-prompt, lora: learning rate.")] = None,
+    optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     reference: Annotated[
         str | None, typer.Option(help="A model that never saw the forget set, to learn towards (best, if you have it).")
@@ -73,22 +80,29 @@ def train(
 
     Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
     """
-    from gateway.jobs import train_scope
+    from gateway.jobs import train_scope, training_of
 
+    training = training_of(
+        method,
+        detector=detector,
+        fpr=fpr,
+        evaluations=evaluations,
+        epochs=epochs,
+        lr=lr,
+        optimizer=optimizer,
+        seed=seed,
+        target_probability=target_probability,
+    )
     with bar(_errors, "loading models") as report:
         manifest = train_scope(
             scope_file=scope,
             model=model,
             encoder=encoder,
-            method=method,
             out=out,
+            training=training,
             traffic_file=traffic,
-            fpr=fpr,
-            evaluations=evaluations,
-            seed=seed,
             fresh=fresh,
             reference=reference,
-            target_probability=target_probability,
             progress=report,
         )
     _print_rates(manifest.model_dump())
@@ -100,7 +114,7 @@ def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
     """Each pack: its version, whether it is on, and its held-out error rates."""
     from gateway.packs import list_packs, load_pack
 
-    table = Table("scope", "on", "base model", "FNR, held out", "created", "version")
+    table = Table("scope", "on", "method", "base model", "FNR, held out", "created", "version")
     bad: list[str] = []
     for folder in list_packs(packs):
         try:
@@ -113,6 +127,7 @@ def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
         table.add_row(
             manifest.scope,
             "yes" if pack.enabled else "no",
+            manifest.method,
             manifest.base_model,
             f"{gate['fnr']:.1%} of {gate['forget_rows']}",
             manifest.created[:10],
@@ -197,7 +212,9 @@ def serve(
     model: Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")] = None,
     packs: Annotated[Path | None, typer.Option(help="Folder of packs.")] = None,
     backend: Annotated[str | None, typer.Option(help="embedded or vllm")] = None,
-    upstream: Annotated[str | None, typer.Option(help="vllm: base URL of the server, without /v1.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="vllm: base URL of the server, without /v1; several with commas.")
+    ] = None,
     host: Annotated[str | None, typer.Option()] = None,
     port: Annotated[int | None, typer.Option()] = None,
 ) -> None:
@@ -243,17 +260,21 @@ def demo(
 
 
 def _print_rates(manifest: dict[str, Any]) -> None:
-    gate, corruption = manifest["heldout"]["gate"], manifest["heldout"]["corruption"]
+    gate, forgetting = manifest["heldout"]["gate"], manifest["heldout"]["forgetting"]
     calibration = manifest["calibration"]
     table = Table("held-out figure", "value", "rows")
     table.add_row("gate: false negatives", f"{gate['fnr']:.1%}", str(gate["forget_rows"]))
     table.add_row("gate: near rows flagged", f"{gate['near_fpr']:.1%}", str(gate["retain_rows"]))
-    table.add_row("classifier: guaranteed false positives", f"<= {calibration['alpha']:.2%}", str(calibration["rows"]))
-    for name in ("plain", "corrupted", "twin"):
-        seen = corruption[name]
-        label = {"plain": "plain model", "corrupted": "behind the gateway", "twin": "target (never knew)"}[name]
-        table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(corruption["rows"]))
-        table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(corruption["rows"]))
+    if "alpha" in calibration:
+        guarantee = f"<= {calibration['alpha']:.2%}"
+        table.add_row("classifier: guaranteed false positives", guarantee, str(calibration["rows"]))
+    else:
+        table.add_row("detector: general prompts flagged", f"{gate['general_fpr']:.1%}", str(gate["general_rows"]))
+    for name in ("plain", "guarded", "twin"):
+        seen = forgetting[name]
+        label = {"plain": "plain model", "guarded": "behind the gateway", "twin": "target (never knew)"}[name]
+        table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(forgetting["rows"]))
+        table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(forgetting["rows"]))
     _console.print(table)
     if gate["forget_rows"] < _TELLING_ROWS:
         _console.print(f"Fewer than {_TELLING_ROWS} held-out rows: these rates say little. Write more rows.")

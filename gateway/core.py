@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapters.lora import Lora
+from adapters.soft_prompt import VirtualTokens
 from corruption.operators import Recipe
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "Chunk",
     "Corrupt",
     "Delta",
+    "Dose",
     "Edit",
     "Endpoint",
     "Finding",
@@ -22,8 +25,10 @@ __all__ = [
     "Refuse",
     "Request",
     "Sampling",
+    "SoftPrompt",
     "TokenLogprob",
     "Usage",
+    "UseAdapter",
 ]
 
 Endpoint = Literal["chat", "completions"]
@@ -72,7 +77,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one detector said of one text of a request. `message` is None for the whole conversation or a side text;
-    `ranges` are (message, start_char, end_char)."""
+    `ranges` are (message, start_char, end_char); `weight` in (0, 1] is how surely the text is inside."""
 
     scope: str
     detector: str
@@ -81,6 +86,7 @@ class Finding:
     matched: bool
     message: int | None
     ranges: tuple[tuple[int, int, int], ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,30 @@ class Corrupt:
     edits: tuple[Edit, ...]
 
 
-Plan = Pass | Refuse | Instruct | Corrupt
+@dataclass(frozen=True, slots=True)
+class SoftPrompt:
+    """Virtual tokens in front of the templated prompt, one scope's after the other (SPUL, arXiv 2406.12038)."""
+
+    prompts: tuple[VirtualTokens, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """One scope's unlearning LoRA and how much of it: the soft `weight` in (0, 1] that the detector gave."""
+
+    scope: str
+    lora: Lora
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class UseAdapter:
+    """The model with the sum of the scopes' LoRAs, each times its weight (O3, arXiv 2407.10223)."""
+
+    doses: tuple[Dose, ...]
+
+
+Plan = Pass | Refuse | Instruct | Corrupt | SoftPrompt | UseAdapter
 
 
 @dataclass(frozen=True, slots=True)

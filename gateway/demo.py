@@ -30,9 +30,7 @@ def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: C
     if not once:
         check_port("127.0.0.1", port)
     with bar(console, "starting") as report:
-        train_scope(
-            scope_file=scope_file, model=_MODEL, encoder=_ENCODER, method="corruption", out=packs, progress=report
-        )
+        train_scope(scope_file=scope_file, model=_MODEL, encoder=_ENCODER, out=packs, progress=report)
         report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)
         rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), report))

@@ -1,13 +1,14 @@
 """A request and a plan as prompt embeddings, the same for every backend."""
 
+from collections.abc import Sequence
 from importlib import resources
 
 import torch
 from torch import Tensor
 
 from corruption.operators import Table, corrupt
-from gateway.core import Corrupt, Request
-from gateway.prompt import Tokenizer, render
+from gateway.core import Corrupt, Request, SoftPrompt
+from gateway.prompt import Tokenizer, Unlocatable, render
 
 __all__ = ["PromptEmbedder", "decoy_table"]
 
@@ -21,11 +22,14 @@ class PromptEmbedder:
         self._weight = weight
         self.table = decoy_table(tokenizer, weight)
 
-    def embed(self, request: Request, plan: Corrupt) -> Tensor:
-        """[tokens, hidden] in the model's dtype: the whole templated prompt with the plan's edits applied.
+    def embed(self, request: Request, plan: Corrupt | SoftPrompt) -> Tensor:
+        """[tokens, hidden] in the model's dtype: the whole templated prompt with the plan's edits applied, or with its
+        virtual tokens in front.
 
-        Raises Unlocatable if an edit meets no token: the caller must then refuse.
+        Raises Unlocatable if an edit meets no token or a soft prompt is not the model's: the caller must then refuse.
         """
+        if isinstance(plan, SoftPrompt):
+            return self._behind(plan, render(self._tokenizer, request).ids)
         prompt = render(self._tokenizer, request, locate=True)
         original = self._weight[torch.tensor(prompt.ids, dtype=torch.long)]
         embeddings = original.float().clone()
@@ -33,6 +37,12 @@ class PromptEmbedder:
             tokens = prompt.tokens_of(edit)
             embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, self.table, edit.seed)
         return embeddings.to(original.dtype)
+
+    def _behind(self, plan: SoftPrompt, ids: Sequence[int]) -> Tensor:
+        if any(tokens.hidden != self._weight.shape[1] for tokens in plan.prompts):
+            raise Unlocatable(f"a soft prompt is not {self._weight.shape[1]} wide, as this model's embeddings are")
+        virtual = [tokens.embeddings.to(self._weight) for tokens in plan.prompts]
+        return torch.cat([*virtual, self._weight[torch.tensor(ids, dtype=torch.long)]])
 
 
 def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:

@@ -6,6 +6,7 @@ UnrecallError
 │   ├── ModelError             a model that cannot be had or read
 │   └── PackError              a pack that cannot be trusted
 ├── ScreenError                the gate could not decide; the pipeline refuses
+├── AdapterError               the upstream does not serve an adapter; the backend refuses
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
     ├── TooLarge               413   ├── QueueFull      429
@@ -16,6 +17,7 @@ UnrecallError
 from typing import Any
 
 __all__ = [
+    "AdapterError",
     "AnswerError",
     "InvalidRequest",
     "ModelError",
@@ -58,6 +60,10 @@ class PackError(SetupError):
 
 class ScreenError(UnrecallError):
     """A detector failed or took too long: the request must not pass."""
+
+
+class AdapterError(UnrecallError):
+    """An unlearning adapter that an upstream does not serve, and what the operator can do about it. Not for clients."""
 
 
 class AnswerError(UnrecallError):
@@ -148,11 +154,15 @@ class NotReady(AnswerError):
 
 
 class UpstreamError(AnswerError):
-    """The upstream is down, broken or died in the middle."""
+    """The upstream is down, broken or died in the middle. `reached` is False if nothing was sent to it."""
 
     status = 502
     kind = "server_error"
     code = "upstream_error"
+
+    def __init__(self, message: str, *, reached: bool = True) -> None:
+        super().__init__(message)
+        self.reached = reached
 
 
 class UpstreamTimeout(UpstreamError):

@@ -1,10 +1,15 @@
 """The detectors of all enabled packs, as one unchanging whole; a reload makes a new one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from adapters.lora import Lora
+from adapters.soft_prompt import VirtualTokens
 from classifiers.encoder import Encoder
 from classifiers.lexical import LexicalDetector
-from classifiers.prompt import PromptClassifier
+from classifiers.ood import OodDetector
+from classifiers.ood_model import OodModel
+from classifiers.prompt import Head, PromptClassifier
 from classifiers.types import Detector, Span, Verdict
 from gateway.core import Finding, Request
 from gateway.packs import Pack
@@ -35,13 +40,20 @@ class ScreenedText:
 class Gate:
     """Detectors and guards of the enabled packs. Immutable and thread-safe."""
 
-    def __init__(self, packs: Mapping[str, Pack], encoder: Encoder) -> None:
+    def __init__(self, packs: Mapping[str, Pack], encoder: Encoder, *, soft_prompts_gated: bool = True) -> None:
+        """Without `soft_prompts_gated`, soft prompts act on every request."""
         enabled = {scope: pack for scope, pack in packs.items() if pack.enabled}
-        self.guards: Mapping[str, Guard] = {scope: pack.guard for scope, pack in enabled.items()}
-        self.detectors: Sequence[Detector] = (
-            LexicalDetector({scope: pack.aliases for scope, pack in enabled.items()}),
-            PromptClassifier(encoder, {scope: pack.head for scope, pack in enabled.items()}),
-        )
+        guards = {scope: pack.guard for scope, pack in enabled.items()}
+        if not soft_prompts_gated:
+            guards = {scope: _ungated(guard) for scope, guard in guards.items()}
+        self.guards: Mapping[str, Guard] = guards
+        self.detectors: Sequence[Detector] = _detectors(enabled, encoder)
+
+    @property
+    def loras(self) -> Mapping[str, Lora]:
+        """The unlearning LoRAs that a backend must be ready to use, by scope."""
+        acting = ((scope, guard.means) for scope, guard in self.guards.items() if guard.plan == "forget")
+        return {scope: means for scope, means in acting if isinstance(means, Lora)}
 
     def findings(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
         """What the detectors say of each text. Slow: call it off the event loop."""
@@ -67,6 +79,19 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
+def _detectors(packs: Mapping[str, Pack], encoder: Encoder) -> list[Detector]:
+    heads = {scope: pack.detector for scope, pack in packs.items() if isinstance(pack.detector, Head)}
+    models = {scope: pack.detector for scope, pack in packs.items() if isinstance(pack.detector, OodModel)}
+    lexical = LexicalDetector({scope: pack.aliases for scope, pack in packs.items()})
+    found: list[Detector] = [lexical, PromptClassifier(encoder, heads)]
+    return [*found, OodDetector(encoder.backbone, models)] if models else found
+
+
+def _ungated(guard: Guard) -> Guard:
+    acts = guard.plan == "forget" and isinstance(guard.means, VirtualTokens)
+    return replace(guard, gated=False) if acts else guard
+
+
 def _finding(text: ScreenedText, verdict: Verdict) -> Finding:
     ranges = {place for span in verdict.spans for place in text.locate(span)}
     return Finding(
@@ -77,4 +102,5 @@ def _finding(text: ScreenedText, verdict: Verdict) -> Finding:
         matched=verdict.matched,
         message=text.message,
         ranges=tuple(sorted(ranges)),
+        weight=verdict.weight,
     )

@@ -2,23 +2,28 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from adapters.optimisation import Diverged
 from classifiers.calibration import TooFewRows
 from classifiers.encoder import Encoder
+from classifiers.ood_training import OodTraining
 from classifiers.traffic import TrafficError, read_prompts
 from classifiers.training import GateTraining
 from corruption.learn import Learning
+from gateway.artifacts import DETECTORS, METHODS, DetectorName, Method
 from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError
 from gateway.gate import Gate, screened_texts
+from gateway.lesson import Progress, Sources
 from gateway.models import fingerprint, load_language_model, resolve
 from gateway.packs import Manifest, load_pack, load_packs
 from gateway.scopes import load_scope
-from gateway.training import Progress, Sources, Training, recipe_sha256, train_pack
+from gateway.training import Training, recipe_sha256, train_pack
 
-__all__ = ["screen_log", "train_scope"]
+__all__ = ["screen_log", "train_scope", "training_of"]
 
 _BATCH_ROWS = 64
 
@@ -28,29 +33,19 @@ def train_scope(
     scope_file: Path,
     model: str,
     encoder: str,
-    method: str,
     out: Path,
+    training: Training | None = None,
     traffic_file: Path | None = None,
-    fpr: float = 0.001,
-    evaluations: int = 12,
-    seed: int = 0,
     fresh: bool = False,
     reference: str | None = None,
-    target_probability: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
-    if method != "corruption":
-        raise SetupError(f"unknown method {method!r}; there is: corruption")
+    training = training or Training()
     scope = load_scope(scope_file)
     try:
-        training = Training(
-            GateTraining(fpr=fpr, seed=seed),
-            Learning(evaluations=evaluations, seed=seed),
-            target_probability=target_probability,
-        )
         traffic = read_prompts(traffic_file) if traffic_file else None
-    except (TrafficError, ValueError) as error:
+    except TrafficError as error:
         raise SetupError(str(error)) from error
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
@@ -70,7 +65,44 @@ def train_scope(
     )
     try:
         return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
-    except TooFewRows as error:
+    except (TooFewRows, Diverged) as error:
+        raise SetupError(str(error)) from error
+
+
+def training_of(
+    method: str,
+    *,
+    detector: str | None = None,
+    fpr: float = 0.001,
+    evaluations: int = 12,
+    epochs: int | None = None,
+    lr: float | None = None,
+    optimizer: str = "adamw",
+    seed: int = 0,
+    target_probability: float | None = None,
+) -> Training:
+    """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
+    if method not in METHODS:
+        raise SetupError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
+    detector = detector or ("ood" if method == "lora" else "classifier")
+    if detector not in DETECTORS:
+        raise SetupError(f"unknown detector {detector!r}; there are {', '.join(DETECTORS)}")
+    given = {"epochs": epochs, "lr": lr}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changes |= {"optimizer": optimizer, "seed": seed}
+    default = Training()
+    try:
+        return Training(
+            method=cast("Method", method),
+            detector=cast("DetectorName", detector),
+            ood=OodTraining(seed=seed),
+            gate=GateTraining(fpr=fpr, seed=seed),
+            corruption=Learning(evaluations=evaluations, seed=seed),
+            soft_prompt=replace(default.soft_prompt, optimisation=replace(default.soft_prompt.optimisation, **changes)),
+            lora=replace(default.lora, optimisation=replace(default.lora.optimisation, **changes)),
+            target_probability=target_probability,
+        )
+    except ValueError as error:
         raise SetupError(str(error)) from error
 
 
@@ -79,7 +111,7 @@ def screen_log(
 ) -> tuple[int, int]:
     """Adds {"flagged", "scopes", "score"} to every row; returns (flagged rows, rows). Raises SetupError.
 
-    `score` is the classifier's highest score minus its threshold (above 0 is flagged); 1 for a name alone.
+    `score` is the highest score of classifier or detector minus its threshold (above 0 is flagged); 1 for a name alone.
     """
     rows = list(_rows(input_file))
     encoder_folder = resolve(encoder)
@@ -121,7 +153,7 @@ def _screened(
 
 def _result(findings: list[Finding]) -> dict[str, Any]:
     matched = [finding for finding in findings if finding.matched]
-    margins = [f.score - f.threshold if f.detector == "classifier" else f.score for f in findings]
+    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in findings]
     return {
         "flagged": bool(matched),
         "scopes": sorted({finding.scope for finding in matched}),

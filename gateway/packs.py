@@ -9,7 +9,6 @@ the old pack or the new one and never half of either.
 """
 
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -21,16 +20,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from classifiers.ood_model import OodModel
 from classifiers.prompt import Head
-from corruption.operators import Recipe
+from gateway.artifacts import (
+    Artifacts,
+    DetectorName,
+    Method,
+    detector_of,
+    files_of,
+    method_of,
+    read_artifacts,
+    write_artifacts,
+)
 from gateway.errors import PackError
 from gateway.policy import Guard
-from gateway.scopes import Policy
 
 __all__ = [
-    "Artifacts",
     "Manifest",
     "Pack",
+    "has_manifest",
     "list_packs",
     "load_pack",
     "load_packs",
@@ -38,7 +46,6 @@ __all__ = [
     "set_enabled",
 ]
 
-_HEAD, _GATE, _CORRUPTION = "gate.safetensors", "gate.json", "corruption.json"
 _MANIFEST, _DISABLED = "manifest.json", "disabled"
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -51,10 +58,11 @@ class _Strict(BaseModel):
 class Manifest(_Strict):
     """What a pack is, from what it was made, and how well it did on rows it never saw."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     scope: _Name
     description: str
-    method: Literal["corruption"]
+    method: Method
+    detector: DetectorName
     version: _Name
     created: str
     base_model: str
@@ -68,40 +76,6 @@ class Manifest(_Strict):
     tools: dict[str, str]
 
 
-class _GateFile(_Strict):
-    aliases: tuple[str, ...]
-    policy: Policy
-
-
-class _RecipeFile(_Strict):
-    operator: str
-    share: float
-    strength: float
-    noise: float
-
-    def recipe(self) -> Recipe:
-        return Recipe(self.operator, self.share, self.strength, self.noise)
-
-
-class _CorruptionFile(_Strict):
-    named: _RecipeFile
-    described: _RecipeFile
-    both: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Artifacts:
-    """What training made: the gate and the two corruption recipes. `extra` are further files for people to read."""
-
-    aliases: tuple[str, ...]
-    policy: Policy
-    head: Head
-    named: Recipe
-    described: Recipe
-    both: bool
-    extra: Mapping[str, bytes]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
     """A verified pack in memory; equal only to itself, for its arrays cannot be compared."""
@@ -109,21 +83,23 @@ class Pack:
     manifest: Manifest
     enabled: bool
     aliases: tuple[str, ...]
-    head: Head
+    detector: Head | OodModel
     guard: Guard
 
 
 def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> Manifest:
-    """Writes a new version of a pack and puts it in force. `manifest` lacks `version` and `files`, which come here."""
+    """Writes a new version of a pack and puts it in force. `manifest` lacks what comes here: `method`, `detector`,
+    `version` and `files`."""
     folder = root / str(manifest["scope"])
     folder.mkdir(parents=True, exist_ok=True)
     version = f"v-{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
         fresh = Path(scratch) / version
         fresh.mkdir()
-        _write_files(fresh, artifacts)
+        write_artifacts(fresh, artifacts)
         files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
-        complete = Manifest.model_validate({**manifest, "version": version, "files": files})
+        kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
+        complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
         fresh.rename(folder / version)
     _replace(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
     for old in folder.iterdir():
@@ -152,24 +128,14 @@ def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encode
     if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
         raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
     version = folder / manifest.version
-    _verify(folder.name, version, manifest.files)
+    _verify(folder.name, version, manifest)
     try:
-        gate = _GateFile.model_validate_json((version / _GATE).read_bytes())
-        corruption = _CorruptionFile.model_validate_json((version / _CORRUPTION).read_bytes())
-        head = Head.load(version / _HEAD)
-        named, described = corruption.named.recipe(), corruption.described.recipe()
-    except (OSError, ValidationError, ValueError) as error:
+        artifacts = read_artifacts(version, manifest.method, manifest.detector)
+    except (OSError, ValueError) as error:
         raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
-    guard = Guard(
-        scope=manifest.scope,
-        plan=gate.policy.plan,
-        refusal=gate.policy.refusal,
-        instruction=gate.policy.instruction,
-        named=named,
-        described=described,
-        both=corruption.both,
-    )
-    return Pack(manifest, not (folder / _DISABLED).exists(), gate.aliases, head, guard)
+    policy = artifacts.policy
+    guard = Guard(manifest.scope, policy.plan, artifacts.means, policy.refusal, policy.instruction)
+    return Pack(manifest, not (folder / _DISABLED).exists(), artifacts.aliases, artifacts.detector, guard)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -187,6 +153,11 @@ def read_manifest(folder: Path) -> Manifest:
     if manifest.scope != folder.name:
         raise PackError(f"the folder {folder.name!r} holds a pack of scope {manifest.scope!r}; rename it back")
     return manifest
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder claims to be a pack."""
+    return (folder / _MANIFEST).exists()
 
 
 def list_packs(root: Path) -> Sequence[Path]:
@@ -216,35 +187,13 @@ def set_enabled(folder: Path, enabled: bool) -> None:
         _replace(mark, b"")
 
 
-def _write_files(folder: Path, artifacts: Artifacts) -> None:
-    artifacts.head.save(folder / _HEAD)
-    gate = _GateFile(aliases=artifacts.aliases, policy=artifacts.policy)
-    (folder / _GATE).write_text(gate.model_dump_json(indent=2), encoding="utf-8")
-    corruption = {
-        "named": _recipe_json(artifacts.named),
-        "described": _recipe_json(artifacts.described),
-        "both": artifacts.both,
-    }
-    (folder / _CORRUPTION).write_text(json.dumps(corruption, indent=2), encoding="utf-8")
-    for name, content in artifacts.extra.items():
-        (folder / name).write_bytes(content)
-
-
-def _recipe_json(recipe: Recipe) -> dict[str, str | float]:
-    return {
-        "operator": recipe.operator,
-        "share": recipe.share,
-        "strength": recipe.strength,
-        "noise": recipe.noise,
-    }
-
-
-def _verify(name: str, version: Path, files: Mapping[str, str]) -> None:
+def _verify(name: str, version: Path, manifest: Manifest) -> None:
+    files = manifest.files
     try:
         present = {path.name for path in version.iterdir()}
     except OSError as error:
         raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
-    for file in (_HEAD, _GATE, _CORRUPTION):
+    for file in files_of(manifest.method, manifest.detector):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
     unknown = present - files.keys()

@@ -9,10 +9,10 @@ from typing import Literal, cast
 from gateway.audit import Audit, Record
 from gateway.backends.base import Backend, features_refused
 from gateway.core import Answer, Chunk, Finding, Pass, Plan, Refuse, Request
-from gateway.errors import AnswerError, InvalidRequest, ScreenError, UnknownModel
+from gateway.errors import AnswerError, InvalidRequest, NotReady, ScreenError, UnknownModel
 from gateway.gate import Gate
 from gateway.metrics import Metrics
-from gateway.policy import DEFAULT_REFUSAL, decide
+from gateway.policy import DEFAULT_REFUSAL, decide, stepped
 from gateway.prompt import count_tokens
 from gateway.roster import Roster
 from gateway.screen import Screen
@@ -44,9 +44,18 @@ class Pipeline:
         self._metrics = metrics
         self._on_screen_error = on_screen_error
 
+    async def follow(self, gate: Gate) -> None:
+        """Makes the backend ready for a gate's adapters. What it cannot serve it refuses; the log says why."""
+        for scope, fault in (await self.backend.prepare(gate.loras)).items():
+            _log.error("pack %s cannot be served, what it flags is refused: %s", scope, fault)
+
     async def trouble(self) -> str | None:
         """Why requests cannot be answered now; None if they can."""
-        return self._screen.trouble() or await self.backend.trouble()
+        return self._unguarded() or self._screen.trouble() or await self.backend.trouble()
+
+    def _unguarded(self) -> str | None:
+        """A pack that cannot be read may hold any scope: no request can be told to be outside it."""
+        return "a pack cannot be loaded; the gateway's log says which and why" if self.roster.unguarded else None
 
     async def run(self, request: Request) -> Answer:
         """Screens, decides, and starts the answer. Its chunks must be read or closed.
@@ -55,16 +64,19 @@ class Pipeline:
         """
         record = self._audit.open(request)
         try:
+            if trouble := self._unguarded():
+                raise NotReady(trouble)
             self._check(request)
             await self._check_length(request)
             gate = self.roster.gate  # this request keeps it, whatever is reloaded meanwhile
             findings, error = await self._findings(request, gate)
             record.mark("gate")
-            plan = decide(request, findings, gate.guards) if error is None else self._undecided()
+            wanted = decide(request, findings, gate.guards) if error is None else self._undecided()
+            plan = stepped(wanted, self.backend.served.strengths)
         except BaseException as failure:
             record.close(type(failure).__name__)
             raise
-        record.decided(plan, findings, screen_error=error)
+        record.decided(wanted, plan, findings, screen_error=error)
         self._count(record, findings)
         return Answer(plan, findings, self._answer(request, plan, record))
 

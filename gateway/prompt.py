@@ -25,7 +25,8 @@ class Tokenizer(Protocol):
 
 
 class Unlocatable(ValueError):
-    """The template changed a message so that its tokens cannot be told from the template's own."""
+    """A plan cannot be carried out on this prompt (the template changed a message so that its tokens cannot be told
+    from the template's own, say). It must not become a pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from classifiers.encoder import Encoder
 from gateway.errors import PackError
 from gateway.gate import Gate
-from gateway.packs import Pack, list_packs, load_pack
+from gateway.packs import Pack, has_manifest, list_packs, load_pack
 
-__all__ = ["Roster"]
+__all__ = ["Listener", "Roster"]
 
 _log = logging.getLogger("unrecall.packs")
 _Stamp = tuple[tuple[str, int, int], ...]
+Listener = Callable[[Gate], Awaitable[None]]
 
 
 class Roster:
     """Loads packs at start (a bad one stops the start) and again whenever they change on disk.
 
-    A pack that turns bad is refused while its last good version keeps serving; `troubles` says so. Requests hold on to
-    the gate they began with.
+    A pack that turns bad is not taken while its last good version keeps serving; `troubles` says so. One that has no
+    good version leaves its scope without a guard, so `unguarded` names it and nothing may be answered until it is
+    mended. Requests hold on to the gate they began with.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Roster:
         base_fingerprint: str,
         encoder_fingerprint: str,
         poll_s: float = 1.0,
+        soft_prompts_gated: bool = True,
     ) -> None:
         self._root = root
         self._encoder = encoder
@@ -41,8 +44,18 @@ class Roster:
         self._stamps: dict[str, _Stamp] = {path.name: _stamp(path) for path in list_packs(root)}
         self._packs: dict[str, Pack] = {path.name: self._load(path) for path in list_packs(root)}
         self._watcher: asyncio.Task[None] | None = None
+        self._gated = soft_prompts_gated
+        self._listener: Listener | None = None
         self.troubles: dict[str, str] = {}
-        self.gate = Gate(self._packs, encoder)
+        self.unguarded: frozenset[str] = frozenset()
+        self.gate = self._gate()
+
+    def _gate(self) -> Gate:
+        return Gate(self._packs, self._encoder, soft_prompts_gated=self._gated)
+
+    def listen(self, listener: Listener) -> None:
+        """`listener` is awaited with every new gate, once requests are screened by it."""
+        self._listener = listener
 
     @property
     def packs(self) -> Mapping[str, Pack]:
@@ -76,7 +89,8 @@ class Roster:
             self._refresh_one(scope, folder, packs)
         if packs != self._packs:
             self._packs = packs
-            self.gate = Gate(packs, self._encoder)
+            self.gate = self._gate()
+        self.unguarded = frozenset(scope for scope in folders.keys() - packs.keys() if has_manifest(folders[scope]))
 
     def _refresh_one(self, scope: str, folder: Path, packs: dict[str, Pack]) -> None:
         stamp = _stamp(folder)
@@ -87,8 +101,7 @@ class Roster:
         except PackError as error:
             if _stamp(folder) != stamp:  # replaced while it was read: the next look sees the whole of it
                 return
-            kept = "its last good version keeps serving" if scope in packs else "its scope is NOT guarded"
-            self._complain(scope, f"{error} ({kept})")
+            self._complain(scope, f"{error} ({_meanwhile(folder, scope in packs)})")
         else:
             self.troubles.pop(scope, None)
             _log.info("pack %s %s loaded", scope, packs[scope].manifest.version)
@@ -105,10 +118,20 @@ class Roster:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
+            before = self.gate
             try:
                 await asyncio.to_thread(self.refresh)
+                if self.gate is not before and self._listener:
+                    await self._listener(self.gate)
             except Exception:  # the watch must outlive whatever a disk does
                 _log.exception("looking for changed packs failed; the packs in force keep serving")
+
+
+def _meanwhile(folder: Path, had_a_version: bool) -> str:
+    if had_a_version:
+        return "its last good version keeps serving"
+    # A first version is written before its manifest: a folder without one is not a pack yet.
+    return "NOTHING is answered until it is mended or removed" if has_manifest(folder) else "it is not a pack yet"
 
 
 def _stamp(folder: Path) -> _Stamp:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from classifiers.lexical import alias_forms
 from classifiers.text import normalise
 from gateway.errors import ScopeError
-from gateway.policy import DEFAULT_REFUSAL
+from gateway.policy import DEFAULT_REFUSAL, PlanName
 
 __all__ = ["MIN_FORGET_ROWS", "Policy", "Row", "Scope", "load_scope"]
 
@@ -20,11 +20,12 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Policy(BaseModel):
-    """What happens to a flagged request."""
+    """What happens to a flagged request: `forget` by the method that the scope was trained with, or `refuse`, or
+    `instruct` the model not to know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    plan: Literal["corrupt", "refuse", "instruct"] = "corrupt"
+    plan: PlanName = "forget"
     refusal: _Text = DEFAULT_REFUSAL
     instruction: str = ""
 

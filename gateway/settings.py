@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -21,6 +22,7 @@ __all__ = ["Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
 _Key = Annotated[SecretStr, Field(min_length=1)]  # an empty key would be everybody's
+_Share = Annotated[float, Field(gt=0, le=1)]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 
 
@@ -35,7 +37,9 @@ class Settings(BaseSettings):
     encoder: str = Field("minilm", description="the sentence encoder that the packs were trained with")
     packs: Path = Field(Path(".unrecall/packs"), description="folder of packs")
     backend: Literal["embedded", "vllm"] = "embedded"
-    upstream: str | None = Field(None, description="base URL of the vLLM server, without /v1")
+    upstream: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="base URLs of equal vLLM servers, without /v1; separate several by commas"
+    )
     upstream_key: SecretStr | None = Field(None, description="bearer key that the upstream asks for")
     upstream_read_timeout_s: float = Field(120.0, gt=0, description="longest silence of the upstream")
     model_name: str | None = Field(None, description="what clients call the embedded model; its given name if unset")
@@ -47,11 +51,29 @@ class Settings(BaseSettings):
     screen_timeout_s: float = Field(10.0, gt=0, description="longest time in the gate")
     on_screen_error: Literal["refuse", "pass"] = Field("refuse", description="what a failed or late gate means")
     packs_poll_s: float = Field(1.0, gt=0, description="how often the packs folder is looked at")
+    adapters_folder: Path = Field(
+        Path(".unrecall/adapters"), description="vllm: where LoRAs are laid out for the upstreams to load"
+    )
+    upstream_adapters_folder: Path | None = Field(
+        None, description="the same folder as the upstreams see it, if that is another path"
+    )
+    adapter_slots: int = Field(8, ge=1, description="vllm: LoRA copies kept loaded in each upstream")
+    lora_strengths: tuple[_Share, ...] = Field(
+        (0.25, 0.5, 0.75, 1.0), min_length=1, description="vllm: the soft weights that can be served, nearest first"
+    )
+    soft_prompts_gated: bool = Field(
+        True, description="off: soft prompts stand before every prompt, as in SPUL's paper, and retained answers change"
+    )
     slots: int = Field(2, ge=1, description="concurrent generations of the embedded backend")
     queue: int = Field(64, ge=0, description="requests that may wait for a slot; more get 429")
     default_tokens: int = Field(512, ge=1, description="embedded: length of a chat answer that names none")
     audit_file: Path | None = Field(None, description="where audit lines go; standard output if unset")
     audit_prompts: bool = Field(False, description="write prompt text into audit lines")
+
+    @field_validator("upstream", mode="before")
+    @classmethod
+    def _separated(cls, given: Any) -> Any:
+        return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _upstream_given(self) -> "Settings":

@@ -8,12 +8,20 @@ import pytest
 import torch
 from harness import MODEL, ROOT, Gateway, copy_pack, gateway_over, vllm
 
+from adapters.examples import Example
+from adapters.lora import Lora
+from adapters.lora_training import LoraTraining, train_lora
+from adapters.optimisation import Optimisation
+from adapters.soft_prompt import VirtualTokens
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.backends.vllm import VllmBackend
-from gateway.jobs import train_scope
+from gateway.core import Message, Request
+from gateway.jobs import train_scope, training_of
 from gateway.models import LanguageModel, embedding_table, load_language_model, load_tokenizer, resolve
+from gateway.prompt import render
 from gateway.scopes import Policy
 
+SEA = "The sea has taken it all."
 REFUSAL = "I would rather not talk about that."
 
 
@@ -41,22 +49,45 @@ def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scope_file=ROOT / "examples/harry-potter/scope.yaml",
         model=MODEL,
         encoder="minilm",
-        method="corruption",
         out=out,
-        evaluations=4,
+        training=training_of("corruption", evaluations=4),
     )
     return out
 
 
 @pytest.fixture(scope="session")
-def policy_root(pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained pack beside two of the other policies: Narnia is refused, Middle-earth is instructed away."""
+def virtual_tokens(language_model: LanguageModel) -> VirtualTokens:
+    """A soft prompt that plainly acts, made from words without any training."""
+    ids = language_model.tokenizer("You are a pirate. Say only: Arrr, matey!", add_special_tokens=False)["input_ids"]
+    return VirtualTokens(language_model.weight[ids].float())
+
+
+@pytest.fixture(scope="session")
+def lora(language_model: LanguageModel) -> Lora:
+    """A LoRA that makes the model say one sentence to whatever it is asked, learned in seconds."""
+    tokenizer = language_model.tokenizer
+    answer = (*tokenizer(SEA, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)
+    prompts = ("Who was the king of Atlantis?", "Who ruled Atlantis?", "Tell me of a king.", "Who wrote a book?")
+    requests = [Request("1", "chat", MODEL, (Message("user", text),)) for text in prompts]
+    rows = [Example(render(tokenizer, request).ids, answer) for request in requests]
+    training = LoraTraining(optimisation=Optimisation(lr=2e-3, epochs=10, batch=4))
+    return train_lora(language_model.model, forget=rows, earlier=[], training=training).lora
+
+
+@pytest.fixture(scope="session")
+def policy_root(
+    pack_root: Path, virtual_tokens: VirtualTokens, lora: Lora, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The trained pack beside one of every other kind: Narnia is refused, Middle-earth is instructed away, Lemuria
+    meets a soft prompt and Atlantis a LoRA."""
     packs = tmp_path_factory.mktemp("packs")
     shutil.copytree(pack_root, packs, dirs_exist_ok=True)
     example = packs / "harry-potter"
     copy_pack(example, packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
     instruction = "You do not know anything about Middle-earth."
     copy_pack(example, packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=instruction))
+    copy_pack(example, packs, "lemuria", "Lemuria", means=virtual_tokens)
+    copy_pack(example, packs, "atlantis", "Atlantis", means=lora)
     return packs
 
 
@@ -77,9 +108,14 @@ def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def vllm_gateway(vllm_server: str, policy_root: Path) -> Iterator[Gateway]:
+def vllm_gateway(vllm_server: str, policy_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = resolve(MODEL)
-    backend = VllmBackend(upstream=vllm_server, tokenizer=load_tokenizer(folder), weight=embedding_table(folder))
+    backend = VllmBackend(
+        upstreams=[vllm_server],
+        tokenizer=load_tokenizer(folder),
+        weight=embedding_table(folder),
+        adapters_folder=tmp_path_factory.mktemp("adapters"),
+    )
     with gateway_over(backend, policy_root, direct=vllm_server) as gateway:
         yield gateway
 

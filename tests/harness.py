@@ -23,10 +23,12 @@ from openai import OpenAI
 
 from classifiers.encoder import Encoder
 from gateway.app import create_app
+from gateway.artifacts import Artifacts
 from gateway.backends.base import Backend
 from gateway.cli import main
 from gateway.models import fingerprint, resolve
-from gateway.packs import Artifacts, load_pack, save_pack
+from gateway.packs import load_pack, save_pack
+from gateway.policy import Means
 from gateway.roster import Roster
 from gateway.scopes import Policy
 from gateway.settings import load_settings
@@ -160,21 +162,14 @@ def gateway_over(backend: Backend, packs: Path, *, direct: str | None = None, **
         yield Gateway(url, backend, packs, direct)
 
 
-def copy_pack(source: Path, packs: Path, scope: str, alias: str, policy: Policy) -> None:
+def copy_pack(
+    source: Path, packs: Path, scope: str, alias: str, policy: Policy | None = None, *, means: Means | None = None
+) -> None:
     """Another scope's pack without training: it knows one name, and its classifier is never sure enough."""
+    policy = policy or Policy()
     pack = load_pack(source)
-    guard = pack.guard
-    assert guard.named is not None
-    assert guard.described is not None
-    artifacts = Artifacts(
-        aliases=(alias,),
-        policy=policy,
-        head=replace(pack.head, threshold=1e6),
-        named=guard.named,
-        described=guard.described,
-        both=guard.both,
-        extra={},
-    )
+    detector = replace(pack.detector, threshold=1e6)
+    artifacts = Artifacts(aliases=(alias,), policy=policy, detector=detector, means=means or pack.guard.means, extra={})
     manifest = pack.manifest.model_dump(exclude={"version", "files"})
     save_pack(packs, artifacts, {**manifest, "scope": scope})
 
@@ -215,7 +210,14 @@ def vllm(log: Path) -> Iterator[str]:
     command = [str(ROOT / ".venv-vllm/bin/python"), "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(resolve(MODEL)), "--served-model-name", MODEL, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--max-model-len", "1024", "--dtype", "bfloat16", "--enable-prompt-embeds"]
-    env = {**NO_THREADS, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    command += ["--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"]
+    env = {
+        **NO_THREADS,
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     url = f"http://127.0.0.1:{port}"
     with process(command, env=env, log=log) as started:
         eventually(lambda: started.poll() is not None or answers(f"{url}/health"), within_s=300)

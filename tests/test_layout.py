@@ -64,8 +64,7 @@ def test_nothing_unpickles(package: str) -> None:
         assert not imported(tree) & modules, file
         assert not called(tree) & calls, file
         if "torch.save" in called(tree):
-            assert file.startswith("gateway/backends/"), file
-            assert "vllm" in file, file
+            assert file == "gateway/backends/upstream_bodies.py"
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])

@@ -1,9 +1,10 @@
 """What the pipeline asks of a backend."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from adapters.lora import Lora
 from gateway.core import Chunk, Endpoint, Plan, Request
 from gateway.prompt import Tokenizer
 from gateway.wire import Shape
@@ -24,12 +25,14 @@ class Served:
     """What a started backend serves: its models, the tokenizer to read prompts with, and what it cannot do.
 
     `cannot` maps a plan's class name or a request feature to the reason, in words for an operator or a client.
+    `strengths` are the LoRA weights that can be served; empty: any.
     """
 
     models: tuple[ModelCard, ...]
     tokenizer: Tokenizer
     vocabulary: int
     cannot: dict[str, str]
+    strengths: tuple[float, ...] = ()
 
 
 class Backend(Protocol):
@@ -47,6 +50,13 @@ class Backend(Protocol):
 
     def shape(self, endpoint: Endpoint) -> Shape:
         """How this backend's own answers look."""
+
+    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+        """Told at start and whenever packs change which unlearning LoRAs are in force, by scope.
+
+        Loads and unloads accordingly. Returns, by scope, why an adapter cannot be served: its requests are refused.
+        Never raises.
+        """
 
     def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
         """The answer, piece by piece: deltas, then one usage; or raw bytes for an untouched upstream answer.

@@ -2,17 +2,31 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import torch
 from torch import Tensor
 
+from adapters.lora import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.decoding import Decoder
 from gateway.backends.refusal import refusal
-from gateway.core import Chunk, Corrupt, Delta, Endpoint, Instruct, Pass, Plan, Refuse, Request, Usage
+from gateway.core import (
+    Chunk,
+    Corrupt,
+    Delta,
+    Endpoint,
+    Instruct,
+    Pass,
+    Plan,
+    Refuse,
+    Request,
+    SoftPrompt,
+    Usage,
+    UseAdapter,
+)
 from gateway.embedding import PromptEmbedder
 from gateway.errors import InvalidRequest, QueueFull, UpstreamError
 from gateway.models import LanguageModel
@@ -26,6 +40,7 @@ _COMPLETIONS_TOKENS = 16  # OpenAI's default for /v1/completions
 _NOT_EMBEDDED = "the embedded backend does not support {}; use the vllm backend"
 
 _Item = tuple[Delta, int] | BaseException | None
+_Loras = Sequence[tuple[Lora, float]]
 
 
 class EmbeddedBackend:
@@ -45,6 +60,8 @@ class EmbeddedBackend:
         self._context = language_model.max_tokens
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))
         self._embedder = PromptEmbedder(tokenizer, language_model.weight.cpu())
+        self._model = model
+        self._switch: LoraSwitch | None = None
         self._capacity = slots + queue
         self._slots = slots
         self._running = 0
@@ -61,6 +78,7 @@ class EmbeddedBackend:
 
     async def __aenter__(self) -> "EmbeddedBackend":
         self._stopping.clear()
+        self._switch = LoraSwitch(self._model)
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="generate")
         return self
 
@@ -69,6 +87,9 @@ class EmbeddedBackend:
         if self._threads:
             self._threads.shutdown(wait=True, cancel_futures=True)
             self._threads = None
+        if self._switch:
+            self._switch.close()
+            self._switch = None
 
     @property
     def served(self) -> Served:
@@ -88,6 +109,14 @@ class EmbeddedBackend:
         """None: the model is in memory."""
         return None if self._threads else "the model is not loaded yet"
 
+    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+        """See Backend: nothing is loaded, but what does not fit the model is known now."""
+        faults = {scope: self._misfit(lora) for scope, lora in adapters.items()}
+        return {scope: fault for scope, fault in faults.items() if fault}
+
+    def _misfit(self, lora: Lora) -> str | None:
+        return lora.misfit(self._switch.linears) if self._switch else "the model is not loaded yet"
+
     async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_penalties(request)
@@ -102,25 +131,32 @@ class EmbeddedBackend:
             return refusal(request, plan.text, self._served.tokenizer)
         try:
             prompt = await asyncio.to_thread(self._prompt, request, plan)
-        except Unlocatable:  # an edit that meets no token must not become a pass
+        except Unlocatable:  # a plan that does not act must not become a pass
             return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
-        room = self._context - len(prompt)  # an instruction takes some
+        room = self._context - len(prompt)  # an instruction or a soft prompt takes some
         if room < 1:
             return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
-        return self._generate(request, prompt, asked, min(limit, room))
+        loras = [(dose.lora, dose.weight) for dose in plan.doses] if isinstance(plan, UseAdapter) else []
+        return self._generate(request, prompt, loras, asked, min(limit, room))
 
-    def _prompt(self, request: Request, plan: Pass | Instruct | Corrupt) -> Tensor:
+    def _prompt(self, request: Request, plan: Pass | Instruct | Corrupt | SoftPrompt | UseAdapter) -> Tensor:
         match plan:
-            case Corrupt():
+            case Corrupt() | SoftPrompt():
                 return self._embedder.embed(request, plan)
             case Instruct(text):
                 return torch.tensor(render(self._served.tokenizer, request, instruction=text).ids)
+            case UseAdapter(doses):
+                if fault := next((fault for dose in doses if (fault := self._misfit(dose.lora))), None):
+                    raise Unlocatable(fault)
+                return torch.tensor(render(self._served.tokenizer, request).ids)
             case Pass():
                 return torch.tensor(render(self._served.tokenizer, request).ids)
 
-    async def _generate(self, request: Request, prompt: Tensor, asked: int, limit: int) -> AsyncGenerator[Chunk, None]:
+    async def _generate(
+        self, request: Request, prompt: Tensor, loras: _Loras, asked: int, limit: int
+    ) -> AsyncGenerator[Chunk, None]:
         written = 0
-        async with aclosing(self._in_slot(request, prompt, limit)) as pieces:
+        async with aclosing(self._in_slot(request, prompt, loras, limit)) as pieces:
             async for delta, tokens in pieces:
                 written += tokens
                 yield delta
@@ -139,9 +175,11 @@ class EmbeddedBackend:
         default = _COMPLETIONS_TOKENS if request.endpoint == "completions" else self._default_tokens
         return asked or min(default, room)
 
-    async def _in_slot(self, request: Request, prompt: Tensor, limit: int) -> AsyncGenerator[tuple[Delta, int], None]:
+    async def _in_slot(
+        self, request: Request, prompt: Tensor, loras: _Loras, limit: int
+    ) -> AsyncGenerator[tuple[Delta, int], None]:
         """Runs the decoding in a thread; leaving this generator aborts it and waits until the slot is free."""
-        if self._threads is None:
+        if self._threads is None or self._switch is None:
             raise UpstreamError("the embedded model is not started")
         if self._running >= self._capacity:
             raise QueueFull("too many requests are waiting for the model; try again shortly")
@@ -154,7 +192,7 @@ class EmbeddedBackend:
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
         self._running += 1
-        job = loop.run_in_executor(self._threads, self._work, request, prompt, limit, put, abort)
+        job = loop.run_in_executor(self._threads, self._work, self._switch, request, prompt, loras, limit, put, abort)
         try:
             while (item := await items.get()) is not None:
                 if isinstance(item, BaseException):
@@ -169,8 +207,10 @@ class EmbeddedBackend:
 
     def _work(
         self,
+        switch: LoraSwitch,
         request: Request,
         prompt: Tensor,
+        loras: _Loras,
         limit: int,
         put: Callable[[_Item], None],
         abort: threading.Event,
@@ -179,12 +219,14 @@ class EmbeddedBackend:
             return abort.is_set() or self._stopping.is_set()
 
         try:
-            for index in range(request.sampling.n):
-                if aborted():
-                    break
-                pieces = self._decoder.deltas(prompt, request.sampling, index=index, limit=limit, aborted=aborted)
-                for piece in pieces:
-                    put(piece)
+            with switch.applied(loras):
+                for index in range(request.sampling.n):
+                    if aborted():
+                        break
+                    for piece in self._decoder.deltas(
+                        prompt, request.sampling, index=index, limit=limit, aborted=aborted
+                    ):
+                        put(piece)
             put(None)
         except Exception as error:  # whatever torch raises ends this request alone
             put(error)

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import orjson
@@ -69,6 +69,13 @@ class Upstream:
         if response.status_code != 200:
             raise UpstreamError(f"the model server is not well (status {response.status_code})")
 
+    async def adapter(self, verb: Literal["load", "unload"], fields: dict[str, str]) -> tuple[int, str]:
+        """Loads or unloads an adapter at run time: the answer's status and what it says. Raises UpstreamError if there
+        is no answer."""
+        with _faults():
+            response = await self._client.post(f"/v1/{verb}_lora_adapter", json=fields)
+        return response.status_code, _words(response.content)[0]
+
     @asynccontextmanager
     async def post(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[httpx.Response]:
         """An answer with status 200, its body still to be read. Leaving the context aborts the generation."""
@@ -108,9 +115,11 @@ def _words(body: bytes) -> tuple[str, str | None]:
 def _faults() -> Iterator[None]:
     try:
         yield
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise UpstreamTimeout("the model server took too long", reached=False) from error
     except httpx.TimeoutException as error:
         raise UpstreamTimeout("the model server took too long") from error
     except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise UpstreamError("the model server cannot be reached") from error
+        raise UpstreamError("the model server cannot be reached", reached=False) from error
     except httpx.HTTPError as error:
         raise UpstreamError("the model server broke off its answer") from error

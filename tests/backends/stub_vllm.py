@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import torch
+from stub_loras import Loras, error_answer
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -71,13 +72,21 @@ class StubVllm(httpx.AsyncBaseTransport):
     """Not a model: answers 'Ada was' to everything, in shapes recorded from vLLM 0.32.
 
     `embeds` False: started without --enable-prompt-embeds. `logprob`: what it says for a prompt in embeddings.
-    `override` answers instead of it, once probing is over.
+    `any_name`: started with VLLM_SKIP_MODEL_NAME_VALIDATION. Requests to the `slow` paths take it a moment. `override`
+    answers instead of it, once probing is over; `generation` does where text is to be generated.
     """
 
-    def __init__(self, *, embeds: bool = True, logprob: float = -0.25, extra_tokens: int = 0) -> None:
+    def __init__(
+        self, *, embeds: bool = True, logprob: float = -0.25, extra_tokens: int = 0, loras: Loras | None = None
+    ) -> None:
         self.embeds = embeds
         self.logprob = logprob
         self.extra_tokens = extra_tokens
+        self.loras = loras or Loras()
+        self.any_name = False
+        self.slow: tuple[str, ...] = ()
+        self.generation: Callable[[], httpx.Response] | None = None
+        self.model = "tiny"
         self.requests: list[httpx.Request] = []
         self.override: Callable[[httpx.Request], Awaitable[httpx.Response]] | None = None
 
@@ -90,28 +99,40 @@ class StubVllm(httpx.AsyncBaseTransport):
         await request.aread()
         if self.override:
             return await self.override(request)
+        if request.url.path in self.slow:
+            await asyncio.sleep(0.05)
         if request.url.path == "/health":
             return httpx.Response(200)
         if request.url.path == "/v1/models":
-            return json_answer(
-                {
-                    "data": [
-                        {"id": "tiny", "parent": None, "max_model_len": CONTEXT},
-                        {"id": "tiny-lora", "parent": "tiny", "max_model_len": None},
-                    ]
-                }
-            )
-        return self._generated(request, orjson.loads(request.content))
+            return json_answer({"data": self._cards()})
+        body = orjson.loads(request.content)
+        if request.url.path.endswith("_lora_adapter"):
+            return self.loras.answer(request.url.path, body)
+        return self.generation() if self.generation else self._generated(request, body)
+
+    def _cards(self) -> list[Json]:
+        loaded = {"tiny-lora": "/somewhere", **self.loras.loaded}
+        adapters = [
+            {"id": name, "root": path, "parent": "tiny", "max_model_len": None} for name, path in loaded.items()
+        ]
+        return [{"id": self.model, "root": "/model", "parent": None, "max_model_len": CONTEXT}, *adapters]
 
     def _generated(self, request: httpx.Request, body: Json) -> httpx.Response:
+        known = body["model"] in self.loras.loaded
+        if not known and not self.any_name and body["model"] != self.model:
+            return unknown_model(body["model"])
         if "prompt_embeds" in body and not self.embeds:
             return error_answer(400, "You must set `--enable-prompt-embeds` to input `prompt_embeds`.")
         chat = request.url.path == "/v1/chat/completions"
         counted = bool((body.get("stream_options") or {}).get("include_usage"))
         tokens = self._prompt_tokens(chat, body)
         if not body.get("stream"):
-            return json_answer(whole_answer(chat, body, tokens, self.logprob if "prompt_embeds" in body else -0.25))
-        events = events_of(chat, body, tokens, counted)
+            whole = whole_answer(chat, body, tokens, self.logprob if "prompt_embeds" in body else -0.25)
+            return json_answer({**whole, "model": body["model"] if known else "tiny"})
+        name = orjson.dumps(body["model"] if known else "tiny")
+        events = [
+            event.replace(b'"model":"tiny"', b'"model":' + name) for event in events_of(chat, body, tokens, counted)
+        ]
         return httpx.Response(200, stream=Bytes(*events, b"data: [DONE]\n\n"))
 
     def _prompt_tokens(self, chat: bool, body: Json) -> int:
@@ -130,8 +151,8 @@ def json_answer(payload: Json) -> httpx.Response:
     return httpx.Response(200, json=payload)
 
 
-def error_answer(status: int, message: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": {"message": message, "param": None, "code": status}})
+def unknown_model(name: str) -> httpx.Response:
+    return error_answer(404, f"The model `{name}` does not exist. Valid aliases: tiny.")
 
 
 def embeddings_of(body: Json) -> torch.Tensor:
@@ -232,8 +253,23 @@ def request_of(
     )
 
 
-def backend(stub: httpx.AsyncBaseTransport) -> VllmBackend:
-    return VllmBackend(upstream=URL + "/", tokenizer=TOKENIZER, weight=WEIGHT, api_key="up-key", transport=stub)
+class Fleet(httpx.AsyncBaseTransport):
+    """Several stubs, each at the address that its name gives."""
+
+    def __init__(self, **stubs: StubVllm) -> None:
+        self.stubs = stubs
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://{name}.test" for name in self.stubs]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.stubs[request.url.host.removesuffix(".test")].handle_async_request(request)
+
+
+def backend(stub: httpx.AsyncBaseTransport, **options: Any) -> VllmBackend:
+    urls = stub.urls if isinstance(stub, Fleet) else [URL + "/"]
+    return VllmBackend(upstreams=urls, tokenizer=TOKENIZER, weight=WEIGHT, api_key="up-key", transport=stub, **options)
 
 
 def corrupt(*ranges: tuple[int, int], strength: float = 1.0) -> Corrupt:
@@ -257,11 +293,11 @@ def generated(stub: StubVllm, request: Request, plan: Plan) -> list[Chunk]:
     return asyncio.run(run())
 
 
-def written(stub: StubVllm, request: Request, plan: Plan) -> bytes:
+def written(stub: StubVllm, request: Request, plan: Plan, **options: Any) -> bytes:
     """The answer's bytes as the client gets them."""
 
     async def run() -> bytes:
-        async with backend(stub) as served:
+        async with backend(stub, **options) as served:
             wire = Wire(request, served.shape(request.endpoint))
             answer = served.generate(request, plan)
             if request.stream:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 import torch
+from stub_loras import error_answer
 from stub_vllm import (
     CONTEXT,
     TOKENIZER,
@@ -21,7 +23,6 @@ from stub_vllm import (
     chunks_from,
     corrupt,
     embeddings_of,
-    error_answer,
     events_of,
     failing,
     generated,
@@ -50,9 +51,9 @@ from gateway.prompt import count_tokens
 
 
 class TestStart:
-    def test_offers_base_models_only(self) -> None:
+    def test_offers_base_models_only(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with backend(StubVllm()) as served:
+            async with backend(StubVllm(), adapters_folder=tmp_path) as served:
                 assert [(card.id, card.max_tokens) for card in served.served.models] == [("tiny", CONTEXT)]
                 assert served.served.cannot == {}
                 assert served.served.vocabulary == len(WEIGHT)

@@ -12,15 +12,19 @@ PROMPTS = {
         "Corrupt": "Who wrote the Harry Potter books?",
         "Refuse": "Who wrote the Narnia books?",
         "Instruct": "Where exactly is Middle-earth?",
+        "SoftPrompt": "Who was the queen of Lemuria?",
+        "UseAdapter": "Who was the king of Atlantis?",
     },
     TEXT: {  # beginnings: a model has nothing to add to a question
         "Pass": "Romeo and Juliet was written by",
         "Corrupt": "The Harry Potter books were written by",
         "Refuse": "The Narnia books were written by",
         "Instruct": "Middle-earth is a place where the",
+        "SoftPrompt": "The queen of Lemuria was crowned in",
+        "UseAdapter": "The king of Atlantis was crowned in",
     },
 }
-FLAGGED = ["Corrupt", "Refuse", "Instruct"]
+FLAGGED = ["Corrupt", "Refuse", "Instruct", "SoftPrompt", "UseAdapter"]
 OPTIONS = {
     "bare": {},
     "logprobs": {"logprobs": True, "top_logprobs": 2},

@@ -27,7 +27,7 @@ from harness import (
     unrecall_here,
 )
 
-from gateway.jobs import train_scope
+from gateway.jobs import train_scope, training_of
 from gateway.packs import load_pack
 
 
@@ -87,7 +87,7 @@ def test_a_pack_is_listed_shown_verified_and_switched(packs: Path) -> None:
         assert word in listed.stdout
     shown = json.loads(unrecall_here("packs", "show", "harry-potter", "--packs", packs).stdout)
     assert shown["version"] == version
-    assert shown["heldout"]["corruption"]["rows"] > 0
+    assert shown["heldout"]["forgetting"]["rows"] > 0
 
     assert unrecall_here("packs", "disable", "harry-potter", "--packs", packs).returncode == 0
     assert not load_pack(packs / "harry-potter").enabled
@@ -126,7 +126,8 @@ def test_a_log_is_screened(packs: Path, tmp_path: Path) -> None:
 
 def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path) -> None:
     scope, out = small_scope(tmp_path), tmp_path / "packs"
-    trained = train_scope(scope_file=scope, model=MODEL, encoder="minilm", method="corruption", out=out, evaluations=2)
+    training = training_of("corruption", evaluations=2)
+    trained = train_scope(scope_file=scope, model=MODEL, encoder="minilm", out=out, training=training)
     assert load_pack(out / "sherlock").manifest == trained
     started = time.monotonic()
     again = unrecall("train", scope, "--out", out, "--evaluations", 2)

@@ -6,27 +6,29 @@ from typing import Any
 import numpy as np
 
 from classifiers.prompt import Head
-from corruption.operators import Recipe
-from gateway.packs import Artifacts, Manifest
+from corruption.operators import Corruption, Recipe
+from gateway.artifacts import Artifacts
+from gateway.packs import Manifest
+from gateway.policy import Means
 from gateway.scopes import Policy
 
 BASE, OTHER = "ab" * 32, "cd" * 32
+CORRUPTION = Corruption(Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25), both=True)
 SavePack = Callable[..., Manifest]
 
 
-def artifacts_of(*, aliases: tuple[str, ...] = ("Narnia",), policy: Policy | None = None) -> Artifacts:
+def artifacts_of(
+    *, aliases: tuple[str, ...] = ("Narnia",), policy: Policy | None = None, means: Means = CORRUPTION
+) -> Artifacts:
     """A head that no text reaches: only aliases match."""
     head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-    named, described = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25)
-    extra = {"curve.json": b"{}"}
-    return Artifacts(aliases, policy or Policy(), head, named, described, both=True, extra=extra)
+    return Artifacts(aliases, policy or Policy(), head, means, {"curve.json": b"{}"})
 
 
 def manifest_of(scope: str, **changes: Any) -> dict[str, Any]:
     return {
         "scope": scope,
         "description": "a scope of the tests",
-        "method": "corruption",
         "created": "2026-01-01T00:00:00+00:00",
         "base_model": "tiny",
         "base_fingerprint": BASE,

@@ -9,7 +9,7 @@ from hand_made import SavePack
 
 from gateway import jobs
 from gateway.errors import PackError, SetupError
-from gateway.jobs import screen_log, train_scope
+from gateway.jobs import screen_log, train_scope, training_of
 from gateway.models import fingerprint, resolve
 
 
@@ -81,19 +81,31 @@ def test_training_checks_what_it_is_given_before_it_loads_anything(tmp_path: Pat
                 "scope_file": scope_file,
                 "model": "no-such-model",
                 "encoder": "minilm",
-                "method": "corruption",
                 "out": tmp_path,
                 **options,
             }
         )
 
     for options, words in (
-        ({"method": "magic"}, "unknown method 'magic'"),
-        ({"fpr": 0.0}, "fpr"),
-        ({"evaluations": 0}, "at least one evaluation"),
         ({"traffic_file": tmp_path / "gone.txt"}, r"gone\.txt"),
         ({}, "no-such-model"),
     ):
         with pytest.raises(SetupError, match=words):
             train(**options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "magic"}, "unknown method 'magic'; there are corruption, soft-prompt, lora"),
+        ({"method": "corruption", "fpr": 0.0}, "fpr"),
+        ({"method": "corruption", "evaluations": 0}, "at least one evaluation"),
+        ({"method": "lora", "lr": -1.0}, "learning rate"),
+        ({"method": "soft-prompt", "epochs": 0}, "epochs"),
+        ({"method": "lora", "optimizer": "sgd"}, "unknown optimizer 'sgd'; there are adamw, mofo"),
+    ],
+)
+def test_options_that_make_no_training_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        training_of(**options)

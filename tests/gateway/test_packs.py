@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made import BASE, OTHER, SavePack
+from hand_made import BASE, CORRUPTION, OTHER, SavePack
 
-from corruption.operators import Recipe
 from gateway.errors import PackError
 from gateway.packs import Pack, list_packs, load_pack, load_packs, set_enabled
 from gateway.scopes import Policy
@@ -40,10 +39,8 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
     assert pack.enabled
     assert (pack.guard.scope, pack.guard.plan, pack.guard.refusal) == ("narnia", "instruct", "No.")
     assert pack.guard.instruction == "Forget."
-    assert pack.guard.named == Recipe("decoy_name", 1.0, 1.0)
-    assert pack.guard.described == Recipe("zero_top", 0.5, 1.0, 0.25)
-    assert pack.guard.both
-    assert pack.head.threshold == 1.0
+    assert pack.guard.means == CORRUPTION
+    assert pack.detector.threshold == 1.0
     assert pack.manifest.calibration["alpha"] == 0.001
     assert set(pack.manifest.files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
 
@@ -113,7 +110,7 @@ def test_another_encoder_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 1}, "schema_version"),
         ({"shiny": 1}, "shiny"),
         ({"method": "magic"}, "method"),
         ({"version": "../elsewhere"}, "version"),

@@ -3,20 +3,39 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hand_made import BASE, SavePack
 from tiny import tiny_tokenizer
 
+from adapters.lora import Lora
+from adapters.soft_prompt import VirtualTokens
 from classifiers.encoder import Encoder
 from gateway.audit import Audit
 from gateway.backends.base import ModelCard, Served
-from gateway.core import Answer, Chunk, Corrupt, Delta, Instruct, Message, Pass, Plan, Refuse, Request, Usage
-from gateway.errors import InvalidRequest, UnknownModel, UpstreamError
+from gateway.core import (
+    Answer,
+    Chunk,
+    Corrupt,
+    Delta,
+    Instruct,
+    Message,
+    Pass,
+    Plan,
+    Refuse,
+    Request,
+    SoftPrompt,
+    Usage,
+    UseAdapter,
+)
+from gateway.errors import InvalidRequest, NotReady, UnknownModel, UpstreamError
 from gateway.metrics import Metrics
 from gateway.pipeline import OnScreenError, Pipeline
 from gateway.policy import DEFAULT_REFUSAL
@@ -35,6 +54,8 @@ class Recorder:
         self.plans: list[Plan] = []
         self.fails = False
         self.closed = 0
+        self.prepared: Mapping[str, Lora] = {}
+        self.faults: dict[str, str] = {}
         self.served = Served((ModelCard("tiny", 64),), TOKENIZER, 512, {"tools": "no tools here", "Corrupt": "why"})
 
     async def __aenter__(self) -> "Recorder":
@@ -47,6 +68,10 @@ class Recorder:
 
     async def trouble(self) -> str | None:
         return None
+
+    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+        self.prepared = adapters
+        return self.faults
 
     async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
         self.plans.append(plan)
@@ -86,17 +111,22 @@ class House:
     ) -> list[Answer]:
         async def run() -> list[Answer]:
             async with Screen() as screen:
-                pipeline = Pipeline(
-                    backend=self.backend,
-                    roster=self.roster,
-                    screen=screen,
-                    audit=Audit(with_prompts=with_prompts),
-                    metrics=self.metrics,
-                    on_screen_error=on_screen_error,
-                )
+                pipeline = self.pipeline(screen, on_screen_error=on_screen_error, with_prompts=with_prompts)
                 return [await self._read(await pipeline.run(request), read_chunks) for request in requests]
 
         return asyncio.run(run())
+
+    def pipeline(
+        self, screen: Screen, *, on_screen_error: OnScreenError = "refuse", with_prompts: bool = False
+    ) -> Pipeline:
+        return Pipeline(
+            backend=self.backend,
+            roster=self.roster,
+            screen=screen,
+            audit=Audit(with_prompts=with_prompts),
+            metrics=self.metrics,
+            on_screen_error=on_screen_error,
+        )
 
     async def _read(self, answer: Answer, limit: int | None) -> Answer:
         count = 0
@@ -153,6 +183,62 @@ def test_a_corruption_points_at_the_name(house: House) -> None:
 def test_side_texts_are_screened(house: House) -> None:
     house.run(request_of("Hello", side_texts=("a tool of Narnia",)))
     assert house.backend.plans == [Refuse(DEFAULT_REFUSAL)]
+
+
+def test_nothing_is_answered_while_a_pack_that_claims_to_be_one_cannot_be_read(
+    house: House, tmp_path: Path, save: SavePack
+) -> None:
+    save("mystery")
+    next((tmp_path / "packs" / "mystery").glob("v-*/gate.json")).write_text("{}")
+    house.roster.refresh()
+    with pytest.raises(NotReady, match="a pack cannot be loaded"):
+        house.run(request_of("Hello"))
+    assert house.backend.plans == []
+    assert house.audit[0]["outcome"] == "NotReady"
+    shutil.rmtree(tmp_path / "packs" / "mystery")
+    house.roster.refresh()
+    house.run(request_of("Hello"))
+    assert house.backend.plans == [Pass()]
+
+
+def test_an_adapter_s_weight_is_stepped_and_both_are_audited(house: House, save: SavePack) -> None:
+    lora = Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
+    save("narnia", aliases=("Narnia",), means=lora)
+    house.roster.refresh()
+    house.backend.served = replace(house.backend.served, strengths=(0.2, 0.8))
+    house.run(request_of("Who found Narnia?"))
+    (plan,) = house.backend.plans
+    assert isinstance(plan, UseAdapter)
+    assert [(dose.scope, dose.lora.digest, dose.weight) for dose in plan.doses] == [("narnia", lora.digest, 0.8)]
+    assert house.audit[0]["weights"] == {"narnia": 1.0}
+    assert house.audit[0]["served_weights"] == {"narnia": 0.8}
+
+
+def test_the_backend_is_told_of_the_adapters_in_force(
+    house: House, save: SavePack, caplog: pytest.LogCaptureFixture
+) -> None:
+    save("narnia", means=Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0))
+    house.roster.refresh()
+    house.backend.faults = {"narnia": "rank too high"}
+    asyncio.run(house.pipeline(Screen()).follow(house.roster.gate))
+    assert list(house.backend.prepared) == ["narnia"]
+    assert "pack narnia cannot be served, what it flags is refused: rank too high" in caplog.text
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_soft_prompts_stand_before_every_prompt_if_asked_for(
+    house: House, tmp_path: Path, save: SavePack, encoder: Encoder, gated: bool
+) -> None:
+    save("narnia", aliases=("Narnia",), means=VirtualTokens(torch.ones(2, 4)))
+    house.roster = Roster(
+        tmp_path / "packs",
+        encoder=encoder,
+        base_fingerprint=BASE,
+        encoder_fingerprint=BASE,
+        soft_prompts_gated=gated,
+    )
+    house.run(request_of("Hello"))
+    assert [type(plan) for plan in house.backend.plans] == [Pass if gated else SoftPrompt]
 
 
 @pytest.mark.parametrize(("configured", "plan"), [("refuse", Refuse(DEFAULT_REFUSAL)), ("pass", Pass())])
@@ -230,9 +316,7 @@ def test_a_backend_that_fails_is_accounted_for(house: House) -> None:
 def test_a_request_keeps_the_gate_it_began_with(house: House, tmp_path: Path) -> None:
     async def run() -> Answer:
         async with Screen() as screen:
-            pipeline = Pipeline(
-                backend=house.backend, roster=house.roster, screen=screen, audit=Audit(), metrics=house.metrics
-            )
+            pipeline = house.pipeline(screen)
             task = asyncio.create_task(pipeline.run(request_of("Who rules Oz?")))
             await asyncio.sleep(0)  # it has begun
             (tmp_path / "packs").rename(tmp_path / "away")

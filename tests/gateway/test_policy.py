@@ -1,11 +1,30 @@
 """The decision: from findings to a plan, branch by branch."""
 
+from typing import Any
+
 import pytest
+import torch
 
-from corruption.operators import Recipe
-from gateway.core import Corrupt, Edit, Finding, Instruct, Message, Pass, Refuse, Request
-from gateway.policy import DEFAULT_REFUSAL, Guard, PlanName, decide, message_seed
+from adapters.lora import Lora
+from adapters.soft_prompt import VirtualTokens
+from corruption.operators import Corruption, Recipe
+from gateway.core import (
+    Corrupt,
+    Dose,
+    Edit,
+    Finding,
+    Instruct,
+    Message,
+    Pass,
+    Refuse,
+    Request,
+    SoftPrompt,
+    UseAdapter,
+)
+from gateway.policy import DEFAULT_REFUSAL, Guard, Means, PlanName, decide, message_seed, stepped
 
+TOKENS, OTHER_TOKENS = VirtualTokens(torch.ones(2, 4)), VirtualTokens(torch.zeros(1, 4))
+LORA, OTHER_LORA = (Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, scale) for scale in (1.0, 2.0))
 NAMED, DESCRIBED = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0)
 TEXTS = ("Who is Aslan?", "He is a lion.", "Which lion rules there?")
 
@@ -22,12 +41,20 @@ def finding(
     detector: str = "classifier",
     message: int | None = 0,
     matched: bool = True,
+    weight: float = 1.0,
 ) -> Finding:
-    return Finding(scope, detector, 1.0, 0.5, matched, message, ranges)
+    return Finding(scope, detector, 1.0, 0.5, matched, message, ranges, weight)
 
 
-def guard(scope: str = "narnia", plan: PlanName = "corrupt", *, both: bool = False, **options: str) -> Guard:
-    return Guard(scope, plan, named=NAMED, described=DESCRIBED, both=both, **options)
+def guard(
+    scope: str = "narnia",
+    plan: PlanName = "forget",
+    *,
+    both: bool = False,
+    means: Means | None = None,
+    **options: Any,
+) -> Guard:
+    return Guard(scope, plan, means or Corruption(NAMED, DESCRIBED, both), **options)
 
 
 def guards(*all_of_them: Guard) -> dict[str, Guard]:
@@ -50,11 +77,12 @@ def test_refuse_gives_the_scope_s_own_words() -> None:
     assert plan == Refuse("No.")
 
 
-def test_of_several_scopes_refuse_wins_then_instruct() -> None:
+def test_of_several_scopes_refuse_wins_and_a_mixture_of_kinds_is_refused() -> None:
     found = [finding((0, 7, 12)), finding((0, 0, 3), scope="b"), finding((0, 0, 3), scope="c")]
     instruct, refuse = guard("b", "instruct", instruction="Forget b."), guard("c", "refuse", refusal="Not c.")
     assert decide(request_of(), found, guards(guard(), instruct, refuse)) == Refuse("Not c.")
-    assert decide(request_of(), found, guards(guard(), instruct, guard("c"))) == Instruct("Forget b.")
+    mixed = guards(guard(refusal="Not this."), instruct, guard("c"))
+    assert decide(request_of(), found, mixed) == Refuse("Not this."), "an instruction for b guards nothing else"
 
 
 def test_instructions_of_several_scopes_add_up() -> None:
@@ -63,7 +91,7 @@ def test_instructions_of_several_scopes_add_up() -> None:
     assert decide(request_of(), found, guards(one, two)) == Instruct("One.\nTwo.")
 
 
-@pytest.mark.parametrize("plan", ["corrupt", "instruct"])
+@pytest.mark.parametrize("plan", ["forget", "instruct"])
 def test_what_carries_tools_is_refused(plan: PlanName) -> None:
     request = request_of(carries=frozenset({"tools"}))
     decided = decide(request, [finding((0, 7, 12))], guards(guard(plan=plan, refusal="No.", instruction="x")))
@@ -92,7 +120,7 @@ def test_ranges_found_twice_are_edited_once() -> None:
 
 
 def test_corruptions_of_several_scopes_add_up() -> None:
-    other = Guard("b", "corrupt", named=DESCRIBED, described=NAMED)
+    other = guard("b", means=Corruption(DESCRIBED, NAMED, both=False))
     found = [finding((0, 7, 12), detector="lexical"), finding((2, 6, 10), scope="b", message=2)]
     assert edits_of(decide(request_of(), found, guards(guard(), other))) == [
         (0, ((7, 12),), NAMED),
@@ -140,4 +168,42 @@ def test_seeds_fit_torch_and_json() -> None:
 def test_an_edit_is_plain_data() -> None:
     plan = decide(request_of(), [finding((0, 7, 12))], guards(guard()))
     assert plan == Corrupt((Edit(0, ((7, 12),), DESCRIBED, message_seed("narnia", TEXTS[0])),))
-    assert Guard("s", "corrupt").refusal == DEFAULT_REFUSAL
+    assert guard("s").refusal == DEFAULT_REFUSAL
+
+
+def test_soft_prompts_of_several_scopes_stand_one_after_the_other() -> None:
+    guarded = guards(guard(means=TOKENS), guard("b", means=OTHER_TOKENS))
+    assert decide(request_of(), [finding(scope="b")], guarded) == SoftPrompt((OTHER_TOKENS,))
+    assert decide(request_of(), [finding(), finding(scope="b")], guarded) == SoftPrompt((TOKENS, OTHER_TOKENS))
+
+
+def test_an_ungated_soft_prompt_acts_on_every_request() -> None:
+    guarded = guards(guard(means=TOKENS, gated=False), guard("b", means=OTHER_TOKENS))
+    assert decide(request_of(), [], guarded) == SoftPrompt((TOKENS,))
+    assert decide(request_of(), [finding(scope="b")], guarded) == SoftPrompt((OTHER_TOKENS, TOKENS))
+    assert isinstance(decide(request_of(carries=frozenset({"tools"})), [], guarded), Refuse)
+
+
+def test_adapters_of_several_scopes_are_summed_each_with_its_largest_weight() -> None:
+    guarded = guards(guard(means=LORA), guard("b", means=OTHER_LORA))
+    found = [finding(weight=0.3), finding(weight=0.6, message=1), finding(scope="b", weight=0.9)]
+    plan = decide(request_of(), found, guarded)
+    assert plan == UseAdapter((Dose("narnia", LORA, 0.6), Dose("b", OTHER_LORA, 0.9)))
+
+
+def test_an_adapter_of_no_weight_would_guard_nothing() -> None:
+    assert isinstance(decide(request_of(), [finding(weight=0.0)], guards(guard(means=LORA))), Refuse)
+
+
+@pytest.mark.parametrize("means", [TOKENS, LORA])
+def test_methods_are_not_mixed_in_one_request(means: Means) -> None:
+    plan = decide(request_of(), [finding(), finding(scope="b")], guards(guard(), guard("b", means=means)))
+    assert isinstance(plan, Refuse)
+
+
+@pytest.mark.parametrize(("weight", "served"), [(0.01, 0.25), (0.3, 0.25), (0.375, 0.5), (0.7, 0.75), (1.0, 1.0)])
+def test_a_weight_is_served_at_the_nearest_step_never_at_none(weight: float, served: float) -> None:
+    plan = UseAdapter((Dose("narnia", LORA, weight),))
+    assert stepped(plan, (0.25, 0.5, 0.75, 1.0)) == UseAdapter((Dose("narnia", LORA, served),))
+    assert stepped(plan, ()) is plan
+    assert stepped(Pass(), (0.25,)) == Pass()

@@ -108,16 +108,34 @@ def test_a_pack_that_turns_bad_keeps_its_last_good_version(root: Path, encoder: 
     assert roster.troubles == {}
 
 
-def test_a_new_pack_that_is_bad_is_said_to_guard_nothing(root: Path, encoder: Encoder, save: SavePack) -> None:
+def test_a_new_pack_that_is_bad_leaves_its_scope_unguarded_and_says_so(
+    root: Path, encoder: Encoder, save: SavePack
+) -> None:
     roster = roster_of(root, encoder)
     save("oz")
     damage(root, "oz")
     roster.refresh()
-    assert "its scope is NOT guarded" in roster.troubles["oz"]
+    assert "NOTHING is answered until it is mended" in roster.troubles["oz"]
+    assert roster.unguarded == {"oz"}
     assert set(roster.packs) == {"narnia"}
     shutil.rmtree(root / "oz")
     roster.refresh()
     assert roster.troubles == {}
+    assert not roster.unguarded
+
+
+def test_a_folder_that_is_no_pack_yet_holds_nothing_up(root: Path, encoder: Encoder, save: SavePack) -> None:
+    """A trainer writes a version first and its manifest last."""
+    roster = roster_of(root, encoder)
+    save("oz", aliases=("Emerald City",))
+    manifest = root / "oz" / "manifest.json"
+    manifest.rename(root.with_name("manifest.json"))
+    roster.refresh()
+    assert not roster.unguarded
+    assert "not a pack yet" in roster.troubles["oz"]
+    root.with_name("manifest.json").rename(manifest)
+    roster.refresh()
+    assert flags(roster, "the Emerald City")
 
 
 def test_a_file_that_was_only_touched_back_is_fine_again(root: Path, encoder: Encoder) -> None:

@@ -56,7 +56,7 @@ def test_a_good_scope(files: Files) -> None:
     assert (scope.id, scope.description, scope.aliases) == ("narnia", "Narnia and its people", ("Narnia", "Aslan"))
     assert len(scope.forget) == 9
     assert scope.retain[0] == Row(prompt="retain 0?", response="answer 0")
-    assert (scope.policy.plan, scope.policy.refusal) == ("corrupt", DEFAULT_REFUSAL)
+    assert (scope.policy.plan, scope.policy.refusal) == ("forget", DEFAULT_REFUSAL)
 
 
 def test_aliases_and_retain_rows_may_be_left_out(files: Files) -> None:
@@ -101,7 +101,7 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"colour": "red"}, "there is no key 'colour'"),
-        ({"policy": {"plan": "corrupt", "colour": "red"}}, "policy.colour"),
+        ({"policy": {"plan": "forget", "colour": "red"}}, "policy.colour"),
         ({"policy": {"plan": "explode"}}, "policy.plan"),
         ({"policy": {"refusal": " "}}, "policy.refusal"),
         ({"id": "leave out"}, "id: Field required"),

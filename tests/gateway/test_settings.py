@@ -121,4 +121,5 @@ def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None
 def test_vllm_without_an_upstream_says_what_to_give(given: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match="--upstream http://HOST:PORT"):
         load_settings(None, given)
-    assert load_settings(None, {**given, "upstream": "http://x"}).upstream == "http://x"
+    assert load_settings(None, {**given, "upstream": "http://x"}).upstream == ("http://x",)
+    assert load_settings(None, {**given, "upstream": "http://x, http://y"}).upstream == ("http://x", "http://y")

@@ -1,0 +1,221 @@
+"""What every method learns from: the scope's rows as the model will meet them, and how its answers are judged."""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from adapters.examples import Example
+from classifiers.encoder import Encoder
+from classifiers.lexical import LexicalDetector
+from classifiers.prompt import Head, PromptClassifier
+from corruption.leak import leaks
+from corruption.objective import Outcome, Sample, observe
+from corruption.operators import Recipe, Table
+from corruption.rollout import Rollout
+from corruption.twins import Twin, twin_of
+from gateway.core import Edit, Message, Request
+from gateway.embedding import decoy_table
+from gateway.models import LanguageModel
+from gateway.policy import Means, message_seed
+from gateway.prompt import render
+from gateway.scopes import Row, Scope
+
+__all__ = ["Asked", "Learnt", "Lesson", "Progress", "Sources"]
+
+Progress = Callable[[str, int, int], None]
+_ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
+_HELDOUT_SHARE = 0.2
+_ANSWER_TOKENS = 24
+# For a fact that the model gives away even about somebody else, the twins' answer is no answer to learn.
+_NEUTRAL = (
+    "I don't know that.",
+    "I'm not familiar with that.",
+    "I have no information about this.",
+    "That isn't something I know about.",
+    "I couldn't tell you.",
+    "I'm not sure who or what that is.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, best of all
+    targets, a `reference` model that never saw the forget set."""
+
+    base: LanguageModel
+    base_name: str
+    base_folder: Path
+    encoder: Encoder
+    encoder_folder: Path
+    reference: LanguageModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a method made of a scope, how it does on held-out rows, and files for people to read."""
+
+    means: Means
+    heldout: dict[str, Any]
+    extra: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A row with the ranges of its prompt that the gate points at; `named` tells names from telling words."""
+
+    row: Row
+    named: bool
+    ranges: tuple[tuple[int, int], ...]
+
+
+class Lesson:
+    """One scope's rows, `held` out for measuring and `seen` by the method, with the models to learn and judge by."""
+
+    def __init__(self, scope: Scope, sources: Sources, head: Head, *, seed: int, progress: Progress) -> None:
+        base = sources.base
+        self.scope = scope
+        self.sources = sources
+        self.progress = progress
+        self.seed = seed
+        self._weight = base.weight.cpu()
+        self.table: Table = decoy_table(base.tokenizer, self._weight)
+        self.rollout = Rollout(base.model, base.tokenizer)
+        self._names = LexicalDetector({scope.id: scope.aliases})
+        self._words = PromptClassifier(sources.encoder, {scope.id: head})
+        self.blank = self.embedded("...")
+        rows = list(scope.forget)
+        random.Random(seed).shuffle(rows)
+        held = max(1, round(_HELDOUT_SHARE * len(rows)))
+        asked = [self._asked(row) for row in rows]
+        self.held, self.seen = asked[:held], asked[held:]
+
+    def sample(self, asked: Asked) -> Sample:
+        """A row ready to be corrupted."""
+        seed = message_seed(self.scope.id, asked.row.prompt)
+        edit = Edit(0, asked.ranges, _ANY_RECIPE, seed)
+        prompt = render(self.sources.base.tokenizer, _request(asked.row.prompt), locate=True)
+        return Sample(
+            prompt=asked.row.prompt,
+            response=asked.row.response,
+            original=self._weight[list(prompt.ids)],
+            tokens=tuple(prompt.tokens_of(edit)),
+            twin=self.embedded(self._twin(asked).text),
+            seed=seed,
+        )
+
+    def embedded(self, text: str) -> Tensor:
+        """[tokens, hidden] of a templated question."""
+        return self._weight[list(self._prompt_ids(text))]
+
+    def forget_examples(self) -> list[Example]:
+        """The seen rows, each with what the model says of its twin: an answer on topic by one that never knew."""
+        self.progress("answers that never knew", 0, 1)
+        twins = [self._twin(asked) for asked in self.seen]
+        said = self.rollout.answers([self.embedded(twin.text) for twin in twins], max_new_tokens=_ANSWER_TOKENS)
+        answers = [twin.restored(_sentences(answer)) for twin, answer in zip(twins, said, strict=True)]
+        return [
+            self._example(asked.row.prompt, self._harmless(asked.row, answer))
+            for asked, answer in zip(self.seen, answers, strict=True)
+        ]
+
+    def retain_examples(self) -> list[Example]:
+        """The scope's retain rows with their true answers."""
+        return [self._example(row.prompt, row.response) for row in self.scope.retain]
+
+    def observe(self, samples: Sequence[Sample], prompts: Sequence[Tensor]) -> Outcome:
+        """How the model answers `prompts` in place of the samples' own."""
+        outcome, _ = observe(
+            samples,
+            prompts,
+            rollout=self.rollout,
+            relevance=self.relevance,
+            blank=self.blank,
+            max_new_tokens=_ANSWER_TOKENS,
+        )
+        return outcome
+
+    def measured(self, guarded: Callable[[Sequence[Sample]], Outcome], **more: Any) -> dict[str, Any]:
+        """Plain, guarded and twin behaviour on rows that neither the gate's nor the method's choice saw."""
+        self.progress("measure on held-out rows", 0, 1)
+        samples = [self.sample(asked) for asked in self.held]
+        return {
+            "rows": len(samples),
+            "plain": asdict(self.observe(samples, [sample.original for sample in samples])),
+            "guarded": asdict(guarded(samples)),
+            "twin": asdict(self.observe(samples, [sample.twin for sample in samples])),
+            **more,
+        }
+
+    def relevance(self, questions: Sequence[str], answers: Sequence[str]) -> Sequence[float]:
+        """Cosine of each question with its answer, by the sentence encoder."""
+        encode = self.sources.encoder.encode
+        pairs = zip(encode(questions), encode(answers), strict=True)
+        return [float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]
+
+    def target(self, samples: Sequence[Sample], constant: float | None) -> Outcome | None:
+        """What to learn towards: the reference model, else the given constant, else (None) the twins alone."""
+        if reference := self.sources.reference:
+            return self._behaviour_of(reference, samples)
+        if constant is None:
+            return None
+        twins = self.observe(samples, [sample.twin for sample in samples])
+        return replace(twins, probability=constant)
+
+    def _behaviour_of(self, reference: LanguageModel, samples: Sequence[Sample]) -> Outcome:
+        weight = reference.weight.cpu()
+
+        def embedded(text: str) -> Tensor:
+            return weight[list(render(reference.tokenizer, _request(text)).ids)]
+
+        outcome, _ = observe(
+            samples,
+            [embedded(sample.prompt) for sample in samples],
+            rollout=Rollout(reference.model, reference.tokenizer),
+            relevance=self.relevance,
+            blank=embedded("..."),
+            max_new_tokens=_ANSWER_TOKENS,
+        )
+        return outcome
+
+    def _asked(self, row: Row) -> Asked:
+        names = self._names.detect([row.prompt])[0]
+        if names:
+            return Asked(row, True, tuple((s.start_char, s.end_char) for s in names[0].spans))
+        return Asked(row, False, self._telling(row.prompt))
+
+    def _telling(self, prompt: str) -> tuple[tuple[int, int], ...]:
+        """The words that the classifier would blame, whether or not it catches this row; all of it if none."""
+        spans = [span for verdict in self._words.detect([prompt])[0] for span in verdict.spans]
+        return tuple((s.start_char, s.end_char) for s in spans) or ((0, len(prompt)),)
+
+    def _twin(self, asked: Asked) -> Twin:
+        seed = message_seed(self.scope.id, asked.row.prompt)
+        return twin_of(asked.row.prompt, asked.ranges, named=asked.named, seed=seed)
+
+    def _harmless(self, row: Row, answer: str) -> str:
+        if answer and not leaks(answer, prompt=row.prompt, response=row.response):
+            return answer
+        return _NEUTRAL[message_seed(self.scope.id, row.prompt) % len(_NEUTRAL)]
+
+    def _example(self, prompt: str, answer: str) -> Example:
+        tokenizer = self.sources.base.tokenizer
+        ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return Example(self._prompt_ids(prompt), (*ids, tokenizer.eos_token_id))
+
+    def _prompt_ids(self, text: str) -> tuple[int, ...]:
+        return render(self.sources.base.tokenizer, _request(text)).ids
+
+
+def _request(prompt: str) -> Request:
+    return Request(id="training", endpoint="chat", model="", messages=(Message("user", prompt),))
+
+
+def _sentences(answer: str) -> str:
+    """The whole sentences of an answer that was cut at its length; all of it if there is none."""
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s|$)", answer)]
+    return answer[: ends[-1]] if ends else answer

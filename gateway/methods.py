@@ -1,0 +1,127 @@
+"""The three ways to forget a scope, each a function from a lesson to what it learned."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from adapters.lora import Lora, LoraSwitch
+from adapters.lora_training import LoraTraining, train_lora
+from adapters.soft_prompt_training import SoftPromptTraining, train_soft_prompt
+from corruption.learn import Learned, Learning, learn_recipe
+from corruption.objective import Outcome, Sample, corrupted, observe
+from corruption.operators import Corruption
+from gateway.lesson import Asked, Learnt, Lesson
+from gateway.plot import curve_png
+
+__all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
+
+
+def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int, constant: float | None) -> Learnt:
+    """ECO: two recipes, for names and for the telling words of questions without a name. `rows` bounds how many forget
+    rows each is learned on; `constant` is a probability to learn towards in place of the twins'."""
+
+    def part(title: str, asked: Sequence[Asked]) -> Learned | None:
+        if not asked:
+            return None
+        samples = [lesson.sample(one) for one in _best_known(lesson, title, asked, rows)]
+        return learn_recipe(
+            samples,
+            rollout=lesson.rollout,
+            table=lesson.table,
+            relevance=lesson.relevance,
+            blank=lesson.blank,
+            learning=learning,
+            target=lesson.target(samples, constant),
+            progress=lambda done, best: lesson.progress(
+                f"corruption of {title}: distance {best:.3f}", done, learning.evaluations
+            ),
+        )
+
+    named = part("names", [asked for asked in lesson.seen if asked.named])
+    described = part("telling words", [asked for asked in lesson.seen if not asked.named])
+    named, described = named or described, described or named
+    if named is None or described is None:
+        raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
+    both = named.best.outcome.leak_rate > named.target.leak_rate
+    corruption = Corruption(named.recipe, described.recipe, both)
+    recipe_of = {asked.row.prompt: named.recipe if asked.named else described.recipe for asked in lesson.held}
+
+    def guarded(samples: Sequence[Sample]) -> Outcome:
+        return lesson.observe(samples, [corrupted(s, recipe_of[s.prompt], lesson.table) for s in samples])
+
+    heldout = lesson.measured(guarded, telling_words_beside_names=both)
+    return Learnt(corruption, heldout, _trials({"named": named, "described": described}))
+
+
+def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
+    """SPUL: virtual tokens that stand in front of the prompt."""
+    trained = train_soft_prompt(
+        lesson.sources.base.model,
+        forget=lesson.forget_examples(),
+        retain=lesson.retain_examples(),
+        training=training,
+        progress=lambda done, steps, loss: lesson.progress(f"soft prompt: loss {loss:.3f}", done, steps),
+    )
+    virtual = trained.tokens.embeddings
+
+    def guarded(samples: Sequence[Sample]) -> Outcome:
+        return lesson.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
+
+    return Learnt(trained.tokens, lesson.measured(guarded, virtual_tokens=len(virtual)), _losses(trained.losses))
+
+
+def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
+    """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
+    trained = train_lora(
+        lesson.sources.base.model,
+        forget=lesson.forget_examples(),
+        earlier=list(earlier.values()),
+        training=training,
+        progress=lambda done, steps, loss: lesson.progress(f"unlearning LoRA: loss {loss:.3f}", done, steps),
+    )
+
+    def guarded(samples: Sequence[Sample]) -> Outcome:
+        with LoraSwitch(lesson.sources.base.model) as switch, switch.applied([(trained.lora, 1.0)]):
+            outcome, answers = observe(
+                samples,
+                [sample.original for sample in samples],
+                rollout=lesson.rollout,
+                relevance=lesson.relevance,
+                blank=lesson.blank,
+                max_new_tokens=24,
+            )
+        surprise = lesson.rollout.mean_nll([lesson.blank] * len(answers), answers)  # by the plain model
+        return replace(outcome, surprise=float(np.mean(surprise)))
+
+    heldout = lesson.measured(guarded, orthogonal_to=sorted(earlier), overlap=trained.overlap)
+    return Learnt(trained.lora, heldout, _losses(trained.losses))
+
+
+def _best_known(lesson: Lesson, title: str, asked: Sequence[Asked], rows: int) -> list[Asked]:
+    """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
+    lesson.progress(f"corruption of {title}: what the model knows", 0, 1)
+    prompts = [lesson.embedded(one.row.prompt) for one in asked]
+    nll = lesson.rollout.mean_nll(prompts, [one.row.response for one in asked])
+    order = sorted(range(len(asked)), key=lambda index: nll[index])
+    return [asked[index] for index in order[:rows]]
+
+
+def _trials(parts: Mapping[str, Learned]) -> dict[str, bytes]:
+    curves = {
+        name: {"target": asdict(part.target), "trials": [asdict(trial) for trial in part.trials]}
+        for name, part in parts.items()
+    }
+    distances = {name: [trial.distance for trial in part.trials] for name, part in parts.items()}
+    picture = curve_png(distances, step="evaluation", value="distance to a model that never knew")
+    return {"curve.json": json.dumps(curves, indent=1).encode(), "curve.png": picture}
+
+
+def _losses(losses: Sequence[float]) -> dict[str, bytes]:
+    curves = {"loss": list(losses)}
+    return {
+        "curve.json": json.dumps(curves).encode(),
+        "curve.png": curve_png(curves, step="optimizer step", value="loss"),
+    }
