@@ -30,8 +30,11 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
         *(str(environment / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)),
         *("--max-model-len", "1024", "--enable-prompt-embeds", "--dtype", "bfloat16"),
+        *("--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"),
+        *("--lora-target-modules", *"q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()),
     ]
     settings = {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_CPU_KVCACHE_SPACE": "2",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",

@@ -78,7 +78,8 @@ def create_app(settings: Settings, backend: Backend, roster: Roster) -> FastAPI:
                 _log.error("cannot start: %s", error)
                 raise
             for what, why in backend.served.cannot.items():
-                if what[0].isupper():  # a plan, not a request's feature
+                # a plan, not a request's feature; of adapters nobody wants to hear without a pack that has one
+                if what[0].isupper() and (what != "UseAdapter" or roster.gate.loras):
                     _log.warning("%s cannot be served, such requests are refused: %s", what, why)
             yield
 

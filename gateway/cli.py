@@ -55,9 +55,9 @@ def train(
     encoder: EncoderName = "minilm",
     method: Annotated[str, typer.Option(help="corruption (ECO), soft-prompt (SPUL) or lora (O3).")] = "corruption",
     detector: Annotated[
-        str | None,
-        typer.Option(help="classifier (ECO's) or ood (O3's, learned from forget rows alone; lora's default)."),
-    ] = None,
+        str,
+        typer.Option(help="classifier (ECO's), or ood (O3's: from forget rows alone, with more false alarms)."),
+    ] = "classifier",
     out: Annotated[Path, typer.Option(help="Folder of packs to write into.")] = Path(".unrecall/packs"),
     traffic: Annotated[
         Path | None, typer.Option(help="Your own out-of-scope prompts (.txt or .jsonl) to calibrate on.")

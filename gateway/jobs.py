@@ -72,7 +72,7 @@ def train_scope(
 def training_of(
     method: str,
     *,
-    detector: str | None = None,
+    detector: str = "classifier",
     fpr: float = 0.001,
     evaluations: int = 12,
     epochs: int | None = None,
@@ -84,7 +84,6 @@ def training_of(
     """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
     if method not in METHODS:
         raise SetupError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
-    detector = detector or ("ood" if method == "lora" else "classifier")
     if detector not in DETECTORS:
         raise SetupError(f"unknown detector {detector!r}; there are {', '.join(DETECTORS)}")
     given = {"epochs": epochs, "lr": lr}

@@ -17,7 +17,7 @@ __all__ = ["Shelf", "load_fault"]
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
 _PROBE = PREFIX + "probe"
-_SWITCHES = "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+_SWITCHES = "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
 
 
 @dataclass(slots=True)
@@ -112,11 +112,11 @@ class Shelf:
         return faults
 
     async def _take_over(self, name: str, path: str) -> None:
-        """An adapter of an earlier run or of another gateway: kept if it is one that this gateway would load."""
+        """An adapter of an earlier run or of another gateway: as good as our own, if it is in our folder."""
         if self._in_force is None:
             return
         digests = self._store.digests(name) if path == self._store.path(name) else None
-        if digests is None or not digests <= self._in_force:
+        if digests is None:
             await self._unload(name)
             return
         self._store.adopt(name)

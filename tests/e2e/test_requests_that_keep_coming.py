@@ -1,0 +1,81 @@
+"""One takedown after another: each adds a pack, none touches those before it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tiny_model
+
+from adapters.lora import Lora
+from benchmarks.fictitious import people, world_facts, write_scope
+from gateway.errors import PackError, SetupError
+from gateway.jobs import train_scope, training_of
+from gateway.packs import Manifest, load_pack
+
+PEOPLE = people(3, seed=0)
+DETECTORS = ("ood", "classifier", "classifier")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    base = tiny_model()
+    base.model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packs(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("packs")
+
+
+def train(number: int, model: Path, packs: Path, **options: Any) -> Manifest:
+    scope = write_scope(PEOPLE[number], world_facts()[:10], packs.with_name(f"{packs.name}-scope-{number}"))
+    training = training_of("lora", epochs=1, **options)
+    return train_scope(scope_file=scope, model=str(model), encoder="minilm", out=packs, training=training)
+
+
+def hashes(packs: Path) -> dict[str, str]:
+    files = (path for path in packs.rglob("*") if path.is_file())
+    return {str(path.relative_to(packs)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.slow
+def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs: Path) -> None:
+    before: dict[str, str] = {}
+    for number, person in enumerate(PEOPLE):
+        manifest = train(number, model, packs, detector=DETECTORS[number])
+        assert (manifest.method, manifest.detector) == ("lora", DETECTORS[number])
+        assert manifest.heldout["forgetting"]["orthogonal_to"] == sorted(one.id for one in PEOPLE[:number])
+        assert (manifest.heldout["forgetting"]["overlap"] > 0) is (number > 0)
+        after = hashes(packs)
+        assert {file: after.get(file) for file in before} == before, "earlier packs are as they were"
+        assert after.keys() - before.keys() == {file for file in after if file.startswith(person.id)}
+        before = after
+    assert train(0, model, packs, detector="ood").version == load_pack(packs / PEOPLE[0].id).manifest.version, (
+        "nothing changed: kept"
+    )
+    assert hashes(packs) == before
+    assert isinstance(load_pack(packs / PEOPLE[2].id).guard.means, Lora)
+
+
+@pytest.mark.slow
+def test_an_earlier_pack_that_cannot_be_read_stops_the_next(model: Path, packs: Path) -> None:
+    file = next((packs / PEOPLE[1].id).glob("v-*/adapter_model.safetensors"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    before = hashes(packs)
+    with pytest.raises(PackError, match=PEOPLE[1].id):
+        train(2, model, packs, seed=1)
+    assert hashes(packs) == before
+    file.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_writes_nothing(model: Path, packs: Path) -> None:
+    before = hashes(packs)
+    with pytest.raises(SetupError, match="lower learning rate"):
+        train(2, model, packs, lr=1e30)
+    assert hashes(packs) == before
