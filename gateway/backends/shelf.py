@@ -17,7 +17,9 @@ __all__ = ["Shelf", "load_fault"]
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
 _PROBE = PREFIX + "probe"
-_SWITCHES = "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
+_SWITCHES = (
+    "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
+)
 
 
 @dataclass(slots=True)
