@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_model
+from tiny import minilm, tiny_model
 
 from adapters.lora import Lora
 from benchmarks.fictitious import people, world_facts, write_scope
+from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError
+from gateway.gate import Gate, screened_texts
 from gateway.jobs import train_scope, training_of
-from gateway.packs import Manifest, load_pack
+from gateway.packs import Manifest, Pack, load_pack
 
 PEOPLE = people(3, seed=0)
 DETECTORS = ("ood", "classifier", "classifier")
@@ -59,6 +61,23 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
     )
     assert hashes(packs) == before
     assert isinstance(load_pack(packs / PEOPLE[2].id).guard.means, Lora)
+    assert_the_detector_gives_a_weight(load_pack(packs / PEOPLE[0].id))
+
+
+def assert_the_detector_gives_a_weight(pack: Pack) -> None:
+    """A verbatim question is inside beyond doubt; one that has nothing to do with it weighs less."""
+    gate = Gate({pack.manifest.scope: pack}, minilm())
+    inside, outside = (
+        [
+            finding
+            for of_text in gate.findings(screened_texts(Request("1", "chat", "m", (Message("user", text),))))
+            for finding in of_text
+            if finding.detector == "ood"
+        ]
+        for text in (PEOPLE[0].forget[0].prompt, "Sort this list of numbers in Python, please.")
+    )
+    assert inside[0].matched
+    assert inside[0].weight > 0.9 > outside[0].weight > 0
 
 
 @pytest.mark.slow

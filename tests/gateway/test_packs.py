@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hand_made import BASE, CORRUPTION, OTHER, SavePack
 
+from adapters.lora import Lora
+from adapters.soft_prompt import VirtualTokens
 from gateway.errors import PackError
 from gateway.packs import Pack, list_packs, load_pack, load_packs, set_enabled
 from gateway.scopes import Policy
@@ -43,6 +46,33 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
     assert pack.detector.threshold == 1.0
     assert pack.manifest.calibration["alpha"] == 0.001
     assert set(pack.manifest.files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
+
+
+@pytest.mark.parametrize(
+    ("means", "method", "files"),
+    [
+        (VirtualTokens(torch.ones(2, 4)), "soft-prompt", {"soft_prompt.safetensors"}),
+        (
+            Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 0.5),
+            "lora",
+            {"adapter_config.json", "adapter_model.safetensors"},
+        ),
+    ],
+    ids=["soft prompt", "lora"],
+)
+def test_each_method_has_its_own_files(
+    tmp_path: Path, save: SavePack, means: VirtualTokens | Lora, method: str, files: set[str]
+) -> None:
+    save("oz", means=means)
+    folder = tmp_path / "packs" / "oz"
+    pack = load(folder)
+    assert pack.manifest.method == method
+    assert type(pack.guard.means) is type(means)
+    assert files <= set(pack.manifest.files)
+    assert "corruption.json" not in pack.manifest.files
+    next(folder.glob(f"v-*/{min(files)}")).unlink()
+    with pytest.raises(PackError, match=min(files)):
+        load(folder)
 
 
 def test_a_pack_holds_nothing_that_runs(folder: Path) -> None:
