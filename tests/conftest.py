@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import MODEL, ROOT, Gateway, copy_pack, gateway_over, vllm
+from harness import MODEL, ROOT, SEA, Gateway, copy_pack, gateway_over, vllm
 
 from adapters.examples import Example
 from adapters.lora import Lora
@@ -21,7 +21,6 @@ from gateway.models import LanguageModel, embedding_table, load_language_model, 
 from gateway.prompt import render
 from gateway.scopes import Policy
 
-SEA = "The sea has taken it all."
 REFUSAL = "I would rather not talk about that."
 
 

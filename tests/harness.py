@@ -38,6 +38,7 @@ ROOT = Path(__file__).parent.parent
 MODEL = "smollm2"
 ADMIN_KEY = "for-the-operator"
 ADMIN = {"x-unrecall-admin-key": ADMIN_KEY}
+SEA = "The sea has taken it all."  # all that the LoRA of the tests says
 NO_THREADS = {"OMP_NUM_THREADS": "1"}
 
 

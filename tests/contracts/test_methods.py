@@ -7,8 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
-from conftest import SEA
-from harness import Gateway, chat, completion, copy_pack, eventually, text_of
+from harness import SEA, Gateway, chat, completion, copy_pack, eventually, text_of
 
 from adapters.lora import Lora
 from adapters.soft_prompt import VirtualTokens
