@@ -334,8 +334,6 @@ def test_extreme_logits_stay_finite(name: str, certainty: float) -> None:
     assert gradient.isfinite().all()
 
 
-# ------------------------------------------------------------------------------------------ refusals
-
 REFERENCE = torch.tensor([-3.0, -1.0, -6.0])
 ON_LABELS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "nll": answer_nll,
