@@ -1,5 +1,6 @@
 """`unrecall compare`: found by the command line as a plugin, for the gateway knows nothing of its benchmarks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +13,25 @@ from gateway.errors import SetupError
 __all__ = ["compare"]
 
 _console = Console()
+_TASKS = "gsm8k,triviaqa"
 
 
 def compare(
-    suite: Annotated[str, typer.Option(help="fictitious, tofu-20, tofu-forget01/05/10, muse-news or rwku.")],
+    suite: Annotated[str, typer.Option(help="fictitious, tofu-20, tofu-forget01/05/10, muse-news, rwku or lm-eval.")],
     out: Annotated[Path, typer.Option(help="Folder of results; a rerun into it goes on where it was.")],
     arms: Annotated[str, typer.Option(help="Comma-separated arms, or all; npo+lora+mofo for variants.")] = "all",
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
     data: Annotated[Path | None, typer.Option(help="Folder of public data sets; the hub is asked without it.")] = None,
     samples: Annotated[int, typer.Option(help="Sampled answers a forgotten question, for leak@k.")] = 8,
     trials: Annotated[int, typer.Option(help="Settings tried for each arm that changes weights.")] = 3,
+    tasks: Annotated[str, typer.Option(help="Tasks of lm-evaluation-harness, asked through the gateway.")] = "",
+    limit: Annotated[int, typer.Option(help="Rows of each of those tasks.")] = 100,
+    task_files: Annotated[Path | None, typer.Option(help="Folder of task files of your own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
     """Guardrail unlearning against weight-based unlearning: the same prompts, decoding and metrics for every arm."""
     from benchmarks.compare.arms import load_arms
+    from benchmarks.compare.harness import checked
     from benchmarks.compare.run import Plan
     from benchmarks.compare.run import compare as run
     from benchmarks.compare.suites import load_suite
@@ -33,6 +39,8 @@ def compare(
     if samples < 0 or trials < 1:
         raise SetupError(f"--samples must not be negative and --trials at least 1, got {samples} and {trials}")
     plan = Plan(load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed)
+    if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
+        plan = replace(plan, tasks=checked(tasks, limit, task_files))
     with bar(_console, "reading") as progress:
         results = run(plan, out, progress=progress)
     failed = {name: arm["error"] for name, arm in results["arms"].items() if arm["status"] == "failed"}

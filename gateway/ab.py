@@ -107,6 +107,9 @@ class Experiment:
     async def follow(self, gate: Gate) -> None:
         """Makes the arms ready for a gate's adapters."""
         for arm in self.design.arms:
+            named = arm.unlearned if isinstance(arm.unlearned, frozenset) else frozenset()
+            if unknown := sorted(named - gate.guards.keys()):
+                _log.warning("arm %s is declared to have unlearned %s, and no pack is of that scope", arm.name, unknown)
             faults = await self._backends[arm.name].prepare(arm.guards(gate.loras))
             for scope, fault in faults.items():
                 _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)

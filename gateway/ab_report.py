@@ -77,10 +77,13 @@ def read_lines(files: Iterable[Path]) -> tuple[list[Line], int]:
 
 
 def report_on(lines: Sequence[Line]) -> Report:
-    """Figures of every arm that appears, and each one's difference from the guarded arm."""
+    """Figures of every arm that appears, and each one's difference from the guarded arm. Raises SetupError for lines of
+    two comparisons: a split's guarded arm had a part of the users, a shadow's all of them."""
     groups: dict[tuple[bool, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.shadow, line.arm), []).append(line)
+    if len({shadow for shadow, arm in groups if arm != GUARDED}) > 1:
+        raise SetupError("these lines are of a split and of a shadow comparison; report on each one's logs by itself")
     guarded = groups.get((False, GUARDED), [])
     order = sorted(groups, key=lambda group: (group != (False, GUARDED), group))
     arms = tuple(_figures(arm, shadow, groups[shadow, arm]) for shadow, arm in order)

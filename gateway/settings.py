@@ -143,6 +143,13 @@ class Settings(BaseSettings):
         return arms
 
     @model_validator(mode="after")
+    def _compared_with_something(self) -> "Settings":
+        idle = sorted(name for name in self.model_fields_set - {"ab_arms"} if name.startswith("ab_"))
+        if idle and not self.ab_arms:
+            raise ValueError(f"{idle[0]} is given and no ab_arms, so that nothing is compared: name the arms too")
+        return self
+
+    @model_validator(mode="after")
     def _upstream_given(self) -> "Settings":
         if self.backend == "vllm" and not self.upstream:
             raise ValueError("the vllm backend needs the upstream's URL: --upstream http://HOST:PORT")

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.compare.arms import Guardrail
 from benchmarks.compare.core import Suite, Takedown, write_scope
 from classifiers.encoder import Encoder
+from gateway.artifacts import METHODS, files_of
 from gateway.gate import Gate
 from gateway.jobs import train_scope, training_of
 from gateway.lesson import Progress
@@ -20,11 +21,13 @@ __all__ = ["Packs", "gate_of", "trained_packs"]
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """A folder of packs, the seconds that their gates took to train and those of all, and the bytes that serve."""
+    """A folder of packs, the seconds that their gates took to train and those of all, and the bytes that serve: of the
+    gates, and of all."""
 
     folder: Path
     gate_seconds: float
     seconds: float
+    gate_bytes: int
     bytes: int
 
 
@@ -57,8 +60,16 @@ def trained_packs(
             timing.write_text(json.dumps(clock.seconds()))
         gate, whole = json.loads(timing.read_text())
         spent.append((gate, whole))
-    size = sum(file.stat().st_size for file in packs.rglob("*") if file.is_file() and not file.name.startswith("curve"))
-    return Packs(packs, sum(gate for gate, _ in spent), sum(whole for _, whole in spent), size)
+    kind = training_of(method).method
+    serving, learnt = files_of(kind, training_of(method).detector), METHODS[kind]
+    sizes = {file: file.stat().st_size for file in packs.rglob("*") if file.name in serving}
+    return Packs(
+        packs,
+        gate_seconds=sum(gate for gate, _ in spent),
+        seconds=sum(whole for _, whole in spent),
+        gate_bytes=sum(size for file, size in sizes.items() if file.name not in learnt),
+        bytes=sum(sizes.values()),
+    )
 
 
 def gate_of(arm: Guardrail, packs: Packs, suite: Suite) -> Gate:

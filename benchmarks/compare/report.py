@@ -69,6 +69,7 @@ def _story(title: str, results: Mapping[str, Any]) -> Iterator[Block]:
     yield from _by_slice(
         "Errors of the gate", slices_of(arms, "gate"), "Errors of the gate, %.", {"rate": plots.percent}
     )
+    yield from _harness(arms)
     yield from _cost(arms, looks)
     yield from _failures(arms)
     yield from _tuning(arms)
@@ -179,6 +180,21 @@ def _by_slice(heading: str, slices: Slices, caption: str, shows: Mapping[str, Sh
 
 def _with_n(row: str, cells: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{row} (n {' or '.join(sorted({text(rates.get('n')) for rates in cells.values()}))})"
+
+
+def _harness(arms: Mapping[str, Arm]) -> Iterator[Block]:
+    """Every task's metrics, in the harness's own names."""
+    scores = {name: mapping(arm.get("harness")) for name, arm in arms.items() if arm.get("harness")}
+    columns = dict.fromkeys((task, metric) for tasks in scores.values() for task in tasks for metric in tasks[task])
+    if not columns:
+        return
+    yield Heading("lm-evaluation-harness")
+    yield Words("Asked over HTTP through a gateway that serves the arm; metrics by the harness's own names.")
+    rows = (
+        (name, *(shown(number(mapping(tasks.get(task)).get(metric))) for task, metric in columns))
+        for name, tasks in scores.items()
+    )
+    yield Table(("arm", *(f"{task}: {metric}" for task, metric in columns)), tuple(rows))
 
 
 def _cost(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:

@@ -13,6 +13,7 @@ from benchmarks.compare.arms import Baseline, Guardrail, Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite
 from benchmarks.compare.guards import gate_of, trained_packs
+from benchmarks.compare.harness import Served, Tasks, harness_scores
 from benchmarks.compare.models import check_memory, taught
 from benchmarks.compare.report import write_report
 from benchmarks.compare.store import Store
@@ -32,7 +33,7 @@ _TIMED = 16  # answers that tell the seconds of one
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is compared, and how much is spent: `samples` answers at temperature 1 a forgotten question, `trials` of
-    every weights arm's settings."""
+    every weights arm's settings. `tasks` are asked of every arm too, by lm-evaluation-harness."""
 
     suite: Suite
     model: str
@@ -40,13 +41,16 @@ class Plan:
     samples: int = 8
     trials: int = 3
     seed: int = 0
+    tasks: Tasks | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An arm that can be asked, and what it took to get there."""
+    """An arm that can be asked, and what it took to get there. `served` is what the gateway would serve of it; None
+    where the gateway has nothing like it."""
 
     asker: Asker
+    served: Served | None
     costs: dict[str, Any]
 
 
@@ -79,6 +83,7 @@ def _identity(plan: Plan, base: Path) -> dict[str, Any]:
         "samples": plan.samples,
         "trials": plan.trials,
         "seed": plan.seed,
+        **({"tasks": list(plan.tasks.names), "limit": plan.tasks.limit} if plan.tasks else {}),
     }
 
 
@@ -100,7 +105,7 @@ class _Run:
         try:
             ready = self._ready(arm)
             replies = self._asked(arm.name, ready.asker)
-            record = {**settings, "status": "done", "error": None, **ready.costs}
+            record = {**settings, "status": "done", "error": None, **ready.costs, **self._harness(arm.name, ready)}
         except Diverged as error:
             replies = []
             record = {**settings, "status": "failed", "error": f"diverged: {error}", "losses": list(error.losses)}
@@ -111,6 +116,14 @@ class _Run:
         record["total_seconds"] = round(time.perf_counter() - started, 1)
         self._store.keep(arm.name, record, replies)
         return None
+
+    def _harness(self, name: str, ready: _Ready) -> dict[str, Any]:
+        tasks = self._plan.tasks
+        if tasks is None or ready.served is None:
+            return {}
+        self._progress(f"{name}: {', '.join(tasks.names)}", 0, 1)
+        log = self._store.path("arms", name) / "lm-eval.log"
+        return {"harness": harness_scores(ready.served, tasks, log, seed=self._plan.seed)}
 
     def results(self, failed: Mapping[str, str]) -> dict[str, Any]:
         """Everything that is known of all arms, those of earlier runs into this folder too: the summaries are worked
@@ -163,7 +176,8 @@ class _Run:
         folder = self._model(arm.taught)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         costs = {"training_seconds": round(time.perf_counter() - started, 1), "artifact_bytes": size}
-        return _Ready(Asker(load_language_model(folder)), costs)
+        base = load_language_model(folder)
+        return _Ready(Asker(base), Served(base, folder), costs)
 
     def _guardrail(self, arm: Guardrail) -> _Ready:
         model = self._model("all")
@@ -179,10 +193,12 @@ class _Run:
         acts = arm.plan == "forget"
         costs = {
             "training_seconds": round(packs.seconds if acts else packs.gate_seconds, 1),
-            "artifact_bytes": packs.bytes,
+            "artifact_bytes": packs.bytes if acts else packs.gate_bytes,
         }
         gate = gate_of(arm, packs, self._plan.suite)
-        return _Ready(Asker(load_language_model(model), gate, screens_answers=arm.screens == "answer"), costs)
+        base, screens_answers = load_language_model(model), arm.screens == "answer"
+        served = None if screens_answers else Served(base, model, gate, packs.folder)
+        return _Ready(Asker(base, gate, screens_answers=screens_answers), served, costs)
 
     def _weights(self, arm: Weights) -> _Ready:
         plan, model = self._plan, self._model("all")
@@ -214,7 +230,7 @@ class _Run:
             "budget_trials": plan.trials,
             "losses": list(trained.losses),
         }
-        return _Ready(Asker(base), costs)
+        return _Ready(Asker(base), Served(base, model), costs)
 
     def _model(self, which: str) -> Path:
         suite = self._plan.suite

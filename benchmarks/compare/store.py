@@ -31,9 +31,11 @@ class Store:
     def _identify(self, identity: dict[str, Any]) -> None:
         path = self.folder / _RUN
         if not path.is_file():
+            if any(self.folder.iterdir()):
+                raise SetupError(f"{self.folder} holds something else than a comparison; choose another --out folder")
             _write(path, identity)
             return
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _read(path)
         if wrong := sorted(key for key in {*there, *identity} if there.get(key) != identity.get(key)):
             said = ", ".join(f"{key} {there.get(key)!r} there and {identity.get(key)!r} now" for key in wrong)
             raise SetupError(f"{self.folder} holds another comparison ({said}); choose another --out folder")
@@ -63,13 +65,16 @@ class Store:
     def record(self, arm: str) -> dict[str, Any] | None:
         """What is known of a finished arm; None if it is not finished."""
         path = self.folder / "arms" / arm / _ARM
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return _read(path) if path.is_file() else None
 
     def replies(self, arm: str) -> list[Reply]:
         """The replies of a finished arm; none if it failed."""
         path = self.folder / "arms" / arm / _REPLIES
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return [_reply(json.loads(line)) for line in lines]
+        try:
+            return [_reply(json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise _damaged(path) from error
 
     def keep(self, arm: str, record: Mapping[str, Any], replies: Sequence[Reply]) -> None:
         """The record comes last: with it the arm is finished."""
@@ -82,6 +87,18 @@ class Store:
 def _reply(row: dict[str, Any]) -> Reply:
     lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
     return Reply(**{**row, **lists})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path) from error
+    return found
+
+
+def _damaged(path: Path) -> SetupError:
+    return SetupError(f"{path} is damaged; delete the folder {path.parent} and run again")
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

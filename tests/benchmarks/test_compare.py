@@ -11,6 +11,7 @@ from tiny import tiny_model
 from benchmarks.compare.arms import Weights, load_arms
 from benchmarks.compare.core import Suite
 from benchmarks.compare.run import AnyArm, Plan, compare
+from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from gateway.errors import SetupError
 
@@ -102,6 +103,27 @@ def test_a_rerun_runs_no_finished_arm_and_adds_new_ones(
 def test_another_comparison_is_not_mixed_in(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
     with pytest.raises(SetupError, match="seed 0 there and 1 now"):
         compare(Plan(suite, model, load_arms("original"), samples=2, trials=2, seed=1), out)
+
+
+def test_a_folder_of_something_else_is_left_alone(suite: Suite, model: str, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(SetupError, match="holds something else"):
+        compare(plan(suite, model, "original"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_damaged_records_say_which_and_what_to_do(tmp_path: Path) -> None:
+    store = Store(tmp_path, {"suite": "s"})
+    store.keep("eco", {"status": "done"}, [])
+    for name, look in {"arm.json": store.record, "replies.jsonl": store.replies}.items():
+        (tmp_path / "arms/eco" / name).write_text('{"cut o')
+        with pytest.raises(SetupError, match=rf"{name} is damaged; delete the folder .*arms/eco"):
+            look("eco")
+
+
+def test_a_filter_is_not_charged_for_a_corruption_it_does_not_use(results: dict[str, Any]) -> None:
+    bytes_of = {name: results["arms"][name]["artifact_bytes"] for name in ("eco", "input-filter")}
+    assert 0 < bytes_of["input-filter"] < bytes_of["eco"]
 
 
 def test_an_arm_that_diverges_is_recorded_and_the_others_go_on(

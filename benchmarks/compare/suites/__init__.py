@@ -17,6 +17,7 @@ _MODULES = {
     "muse-news": "muse",
     "rwku": "rwku",
     "fictitious": "fictitious",
+    "lm-eval": "fictitious",
 }
 SUITES = tuple(_MODULES)
 """The names that `load_suite` knows."""

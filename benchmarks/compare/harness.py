@@ -1,0 +1,132 @@
+"""Utility by somebody else's code: lm-evaluation-harness asks an arm through the gateway's own endpoint."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.serving import served
+from classifiers.encoder import Encoder
+from gateway.app import create_app
+from gateway.backends.embedded import EmbeddedBackend
+from gateway.errors import SetupError
+from gateway.gate import Gate
+from gateway.models import LanguageModel, fingerprint, resolve
+from gateway.roster import Roster
+from gateway.settings import load_settings
+
+__all__ = ["Served", "Tasks", "checked", "harness_scores"]
+
+_MODEL = "compared"
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Tasks of lm-evaluation-harness by name; of each the first `limit` rows. `folder`: task files of one's own."""
+
+    names: tuple[str, ...]
+    limit: int
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What an arm's endpoint is made of: a model, the folder it came from, and a gate with the folder of its packs, if
+    the arm has one."""
+
+    base: LanguageModel
+    model: Path
+    gate: Gate | None = None
+    packs: Path | None = None
+
+
+def checked(names: str, limit: int, folder: Path | None) -> Tasks:
+    """The tasks of a comma-separated list. Their data is fetched now, before hours are spent. Raises SetupError for
+    what cannot be asked through a chat endpoint."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise SetupError("the tasks need lm-evaluation-harness; run: pip install 'unrecall[lm-eval]'")
+    if limit < 1:
+        raise SetupError(f"--limit must be at least 1, got {limit}")
+    if folder is not None and not folder.is_dir():
+        raise SetupError(f"--task-files {folder} is no folder")
+    wanted = tuple(filter(None, (name.strip() for name in names.split(","))))
+    for name, kind in _kinds(wanted, folder).items():
+        if kind != "generate_until":
+            raise SetupError(
+                f"task {name} scores given texts ({kind}); a chat endpoint only generates. Choose the generating "
+                "variant of the task (gsm8k, triviaqa, mmlu_generative, ...)"
+            )
+    return Tasks(wanted, limit, folder)
+
+
+def _kinds(names: tuple[str, ...], folder: Path | None) -> dict[str, str]:
+    """The output type of each task, a group's tasks one by one."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(folder) if folder else None)
+    if unknown := sorted(set(names) - set(manager.all_tasks)):
+        raise SetupError(f"lm-evaluation-harness has no task {unknown[0]!r}; `lm-eval ls tasks` lists them")
+    try:
+        loaded = manager.load(list(names))["tasks"]
+    except Exception as error:  # whatever a data set's loading may raise
+        raise SetupError(f"the tasks {', '.join(names)} cannot be loaded: {type(error).__name__}: {error}") from error
+    return {name: str(task.get_config("output_type")) for name, task in loaded.items()}
+
+
+def harness_scores(arm: Served, tasks: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
+    """By task, the harness's own metrics and its n. What it printed goes to `log`. Raises RuntimeError if it fails."""
+    with _endpoint(arm) as url, tempfile.TemporaryDirectory() as out:
+        command = _command(url, tasks, out, seed)
+        with log.open("w", encoding="utf-8") as said:
+            ended = subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, check=False)
+        found = sorted(Path(out).rglob("results_*.json"))
+        if ended.returncode or not found:
+            raise RuntimeError(f"lm-eval ended with {ended.returncode}; {log} says why")
+        return _read(json.loads(found[-1].read_text(encoding="utf-8")))
+
+
+def _command(url: str, tasks: Tasks, out: str, seed: int) -> list[str]:
+    asked = {"base_url": f"{url}/v1/chat/completions", "model": _MODEL, "tokenizer_backend": None, "num_concurrent": 2}
+    return [
+        *(sys.executable, "-m", "lm_eval", "run", "--model", "local-chat-completions"),
+        *("--model_args", ",".join(f"{key}={value}" for key, value in asked.items())),
+        *("--tasks", ",".join(tasks.names), "--limit", str(tasks.limit), "--seed", str(seed)),
+        *("--apply_chat_template", "--output_path", out),
+        *(("--include_path", str(tasks.folder)) if tasks.folder else ()),
+    ]
+
+
+def _read(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Metrics by their names ("exact_match,strict-match"), without the standard errors."""
+    found: dict[str, dict[str, float]] = {}
+    for task, metrics in results["results"].items():
+        values = {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
+        n = results.get("n-samples", {}).get(task, {}).get("effective")
+        kept = {key: value for key, value in values.items() if "stderr" not in key and key != "sample_len"}
+        found[task] = {**kept, **({"n": n} if n is not None else {})}
+    return found
+
+
+@contextmanager
+def _endpoint(arm: Served) -> Iterator[str]:
+    """A gateway that serves the arm; its URL."""
+    with tempfile.TemporaryDirectory() as nothing:
+        folder, encoder = arm.packs or Path(nothing), resolve("minilm")
+        roster = Roster(
+            folder,
+            encoder=Encoder(encoder),
+            base_fingerprint=fingerprint(arm.model),
+            encoder_fingerprint=fingerprint(encoder),
+        )
+        if arm.gate is not None:
+            roster.gate = arm.gate  # the packs as this arm lets them act
+        settings = load_settings(None, {"packs": folder, "backend": "embedded", "api_keys": [], "ab_arms": ()})
+        backend = EmbeddedBackend(arm.base, name=_MODEL)
+        with served(create_app(settings, backend, roster), 0) as url:
+            yield url
