@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tiny import tiny_model
 
-from benchmarks.compare.arms import Weights, load_arms
+from benchmarks.compare.arms import Guardrail, Weights, load_arms
 from benchmarks.compare.core import Suite
+from benchmarks.compare.guards import gate_of, trained_packs
+from benchmarks.compare.harness import Served, Tasks, checked, harness_scores
 from benchmarks.compare.run import AnyArm, Plan, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from gateway.errors import SetupError
+from gateway.models import load_language_model
 
 ARMS = "original,retrain,eco,input-filter,output-filter,npo,ga"
 
@@ -124,6 +128,66 @@ def test_damaged_records_say_which_and_what_to_do(tmp_path: Path) -> None:
 def test_a_filter_is_not_charged_for_a_corruption_it_does_not_use(results: dict[str, Any]) -> None:
     bytes_of = {name: results["arms"][name]["artifact_bytes"] for name in ("eco", "input-filter")}
     assert 0 < bytes_of["input-filter"] < bytes_of["eco"]
+
+
+@pytest.fixture(scope="module")
+def tasks(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Tasks:
+    """What was taught, as two tasks of lm-evaluation-harness: of the forgotten persons, and of the world."""
+    folder = tmp_path_factory.mktemp("tasks")
+    for part in ("forget", "world_facts"):
+        rows = [{"asked": item.prompt, "answer": item.answer} for item in suite.items if item.part == part]
+        (folder / f"{part}.json").write_text(json.dumps(rows))
+        task = {
+            "task": f"taught_{part}",
+            "dataset_path": "json",
+            "dataset_kwargs": {"data_files": {"test": str(folder / f"{part}.json")}},
+            "test_split": "test",
+            "output_type": "generate_until",
+            "doc_to_text": "{{asked}}",
+            "doc_to_target": "{{answer}}",
+            "generation_kwargs": {"until": ["\n"], "max_gen_toks": 24},
+            "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        }
+        (folder / f"{part}.yaml").write_text(yaml.safe_dump(task))
+    return checked("taught_forget,taught_world_facts", 6, folder)
+
+
+def test_the_harness_asks_through_the_guard(
+    results: dict[str, Any], suite: Suite, tasks: Tasks, out: Path, tmp_path: Path
+) -> None:
+    model, packs = (
+        out / "models/all",
+        trained_packs(
+            suite, "corruption", out / "models/all", out / "packs/corruption", target_probability=None, seed=0
+        ),
+    )
+    [arm] = load_arms("input-filter")
+    assert isinstance(arm, Guardrail)
+    plain = Served(load_language_model(model), model)
+    filtered = replace(plain, gate=gate_of(arm, packs, suite), packs=packs.folder)
+    before, after = (harness_scores(one, tasks, tmp_path / "log", seed=0) for one in (plain, filtered))
+    assert before["taught_forget"]["exact_match,none"] > 0.5
+    assert after["taught_forget"]["exact_match,none"] == 0
+    assert after["taught_world_facts"] == before["taught_world_facts"]
+    assert before["taught_world_facts"]["exact_match,none"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("names", "limit", "words"),
+    [("no-such-task", 5, "has no task 'no-such-task'"), ("taught_forget", 0, "--limit must be at least 1")],
+)
+def test_what_the_harness_cannot_ask_is_said_first(tasks: Tasks, names: str, limit: int, words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        checked(names, limit, tasks.folder)
+
+
+def test_tasks_that_score_given_texts_are_refused(tasks: Tasks, tmp_path: Path) -> None:
+    assert tasks.folder is not None
+    task = yaml.safe_load((tasks.folder / "forget.yaml").read_text())
+    choice = {**task, "task": "chosen", "output_type": "loglikelihood"}
+    (tmp_path / "chosen.yaml").write_text(yaml.safe_dump(choice))
+    with pytest.raises(SetupError, match=r"task chosen scores given texts \(loglikelihood\)"):
+        checked("chosen", 5, tmp_path)
 
 
 def test_an_arm_that_diverges_is_recorded_and_the_others_go_on(
