@@ -186,6 +186,14 @@ class TestSplit:
         assert house.other.plans[2:] == [Pass(), Refuse("Not Oz.")]
         assert house.guarded.plans == []
 
+    def test_a_scope_that_no_pack_has_is_told(self, house: House) -> None:
+        async def steps(pipeline: Pipeline, _: Experiment) -> None:
+            await pipeline.follow(house.roster.gate)
+
+        arm = Arm("b", 0.5, unlearned=frozenset({"narnia", "nania"}))
+        house.run(Design((arm,)), steps)
+        assert "declared to have unlearned ['nania'], and no pack is of that scope" in house.caplog.text
+
     def test_a_failed_gate_refuses_on_every_arm(self, house: House) -> None:
         class Broken:
             guards: Mapping[str, Any] = {}

@@ -69,6 +69,13 @@ def test_a_shadow_is_compared_over_the_requests_that_both_were_asked(tmp_path: P
     assert report.contrasts[0].p50_ms.value == 500.0 - 34.0
 
 
+def test_logs_of_a_split_and_of_a_shadow_are_not_counted_together(log: Path, tmp_path: Path) -> None:
+    shadow = tmp_path / "shadow.jsonl"
+    shadow.write_text(json.dumps(line(1, "b", shadow=True)))
+    with pytest.raises(SetupError, match="of a split and of a shadow comparison"):
+        report_of(log, shadow)
+
+
 def test_several_files_are_one_log(log: Path) -> None:
     assert [arm.requests for arm in report_of(log, log).arms] == [80, 88]
 

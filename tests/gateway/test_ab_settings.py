@@ -73,6 +73,11 @@ def test_bad_arms_are_refused_by_name(tmp_path: Path, arms: list[dict[str, objec
         loaded(tmp_path, content)
 
 
+def test_options_of_a_comparison_that_has_no_arms_are_not_ignored(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="ab_mode is given and no ab_arms"):
+        loaded(tmp_path, "ab_mode: shadow")
+
+
 def test_ten_tenths_are_a_whole(tmp_path: Path) -> None:
     arms = [{"name": f"arm{n}", "share": 0.1, "model": "m"} for n in range(10)]
     assert len(loaded(tmp_path, yaml.safe_dump({"ab_arms": arms})).ab_arms) == 10
