@@ -17,6 +17,7 @@ __all__ = ["Asker"]
 
 _CHUNK = 32
 _SAMPLED = "forget"  # the part whose answers are sampled too
+_UNRATED = "attack"  # the part of which no truth ratio is reported: wrong answers are not scored
 
 
 class Asker:
@@ -81,7 +82,7 @@ class Asker:
                 plan=plan,
                 text=text,
                 answer=_probability(scores),
-                paraphrase=of_one[0] if item.paraphrase is not None else None,
+                paraphrase=of_one[0] if of_one and item.paraphrase is not None else None,
                 perturbed=_known(of_one[1:] if item.paraphrase is not None else of_one),
                 memorised=tuple(bool(flag) for flag in scores.likeliest) if scores else (),
                 loss=loss_score(scores) if scores else None,
@@ -98,6 +99,7 @@ class Asker:
         rows = [
             (index, text)
             for index, item in enumerate(items)
+            if item.part != _UNRATED
             for text in (*([item.paraphrase] if item.paraphrase is not None else []), *item.perturbed)
         ]
         scores = self._probe.scores(
