@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adapters.objectives import NOT_AN_ANSWER
 
-__all__ = ["Batch", "Example", "batches", "collate", "cycled"]
+__all__ = ["Batch", "Example", "Truth", "batches", "collate", "cycled"]
 
 _T = TypeVar("_T")
 
@@ -25,6 +25,15 @@ class Example:
     def __post_init__(self) -> None:
         if not self.prompt or not self.answer:
             raise ValueError("an example needs at least one prompt token and one answer token")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The true answer to a forget row's question, and `logp`, the mean log likelihood of its tokens (nats) by a model
+    that never knew it."""
+
+    example: Example
+    logp: float
 
 
 @dataclass(frozen=True, slots=True)

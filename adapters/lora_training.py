@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 
-from adapters.examples import Example, batches, collate
+from adapters.examples import Batch, Example, Truth, batches
+from adapters.forgetting import forgetting, paired
 from adapters.lora import Lora
-from adapters.objectives import answer_nll, orthogonality
+from adapters.objectives import orthogonality
 from adapters.optimisation import Optimisation, Stepper
 
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
@@ -25,16 +27,18 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True, slots=True)
 class LoraTraining:
-    """Rank, alpha and the weight of the orthogonality regulariser, as in the paper; all linear layers."""
+    """Rank, alpha and the weight of the orthogonality regulariser, as in the paper; all linear layers. Beyond the paper
+    (0 there), `gap` times how far the true answers' likelihoods are from what one who never knew gives them."""
 
     rank: int = 8
     alpha: int = 16
     orthogonality: float = 0.1
+    gap: float = 0.5
     optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=5e-4, epochs=8))
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or self.orthogonality < 0:
-            raise ValueError(f"rank and alpha must be above 0, orthogonality not below: {self}")
+        if self.rank < 1 or self.alpha <= 0 or min(self.orthogonality, self.gap) < 0:
+            raise ValueError(f"rank and alpha must be above 0, orthogonality and gap not below: {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +56,16 @@ def train_lora(
     forget: Sequence[Example],
     earlier: Sequence[Lora],
     training: LoraTraining,
+    truths: Sequence[Truth] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedLora:
     """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
 
-    The model itself is as before when this returns or raises. `progress` hears steps done, of how many, and the loss.
-    Raises ValueError without forget rows, and Diverged.
+    `truths` are the forget rows' true answers, in their order, or none. The model itself is as before when this
+    returns or raises. `progress` hears steps done, of how many, and the loss. Raises ValueError without forget rows,
+    and Diverged.
     """
-    if not forget:
-        raise ValueError("there are no forget rows to learn an adapter from")
+    lessons = paired(forget, truths)
     plan = training.optimisation
     torch.manual_seed(_seed(plan.seed, earlier))
     rng = random.Random(plan.seed)
@@ -71,15 +76,18 @@ def train_lora(
         _start_apart(downs, before)
         stepper = Stepper((p for p in adapted.parameters() if p.requires_grad), plan, steps)
         for _ in range(plan.epochs):
-            for rows in batches(forget, plan.batch, rng):
-                batch = collate(rows, device=model.device)
-                logits = adapted(input_ids=batch.ids, attention_mask=batch.mask).logits
-                penalty = training.orthogonality * _overlap(downs, before)
-                stepper.step(answer_nll(logits, batch.labels) + penalty)
+            for rows in batches(lessons, plan.batch, rng):
+                forget_loss = forgetting(partial(_logits, adapted), rows, gap=training.gap, device=model.device)
+                stepper.step(forget_loss + training.orthogonality * _overlap(downs, before))
                 progress(len(stepper.losses), steps, stepper.losses[-1])
         with torch.no_grad():
             overlap = float(_overlap(downs, before))
         return TrainedLora(_taken(adapted, training), tuple(stepper.losses), overlap)
+
+
+def _logits(model: Any, batch: Batch) -> Tensor:
+    logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits
+    return logits
 
 
 @contextmanager

@@ -23,6 +23,7 @@ __all__ = [
     "gradient_ascent",
     "idk_dpo",
     "kl_divergence",
+    "likelihood_gap",
     "npo",
     "orthogonality",
     "sequence_logp",
@@ -75,6 +76,18 @@ def kl_divergence(reference_logits: Tensor, logits: Tensor, labels: Tensor) -> T
     reference = log_softmax(reference_logits.detach()[:, :-1][answered].float(), dim=-1)
     model = log_softmax(logits[:, :-1][answered].float(), dim=-1)
     return kl_div(model, reference, reduction="batchmean", log_target=True)
+
+
+def likelihood_gap(logits: Tensor, labels: Tensor, *, target: Tensor) -> Tensor:
+    """The squared distance of each row's log likelihood a token from its `target` [batch], the mean over rows.
+
+    On true answers, with what a model that never knew them gives: two-sided, so that neither what is still known nor
+    over-forgetting shows in likelihoods. The target of ECO's section 3.3 (arXiv 2406.07933), for learning by gradients.
+    """
+    logp, count = _sequence_logp_of_all(logits, labels)
+    if target.shape != logp.shape:
+        raise ValueError(f"target must be [{len(logp)}], one a row, got {_shape(target)}")
+    return (logp / count - target.to(logp)).square().mean()
 
 
 def idk_dpo(

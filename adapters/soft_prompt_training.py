@@ -3,13 +3,15 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from peft import PromptEncoder, PromptEncoderConfig
 from torch import Tensor, nn
 
-from adapters.examples import Batch, Example, batches, collate, cycled
+from adapters.examples import Batch, Example, Truth, batches, collate, cycled
+from adapters.forgetting import forgetting, paired
 from adapters.objectives import answer_nll, kl_divergence
 from adapters.optimisation import Optimisation, Stepper
 from adapters.soft_prompt import VirtualTokens
@@ -20,18 +22,20 @@ __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
 @dataclass(frozen=True, slots=True)
 class SoftPromptTraining:
     """`tokens` virtual tokens from a prompt encoder of `hidden` units; the loss is CE(forget, neutral answer) +
-    `alpha` CE(retain) + `beta` KL(plain || prompted) on retain. The learning rate is above the paper's 1e-4, whose
-    data sets are a thousand times larger than a takedown's."""
+    `alpha` CE(retain) + `beta` KL(plain || prompted) on retain, and, beyond the paper (0 there), `gap` times how far
+    the true answers' likelihoods are from what one who never knew gives them. The learning rate is above the paper's
+    1e-4, whose data sets are a thousand times larger than a takedown's."""
 
     tokens: int = 30
     hidden: int = 128
     alpha: float = 0.5
     beta: float = 0.5
+    gap: float = 0.5
     optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=1e-2, epochs=10, batch=4))
 
     def __post_init__(self) -> None:
-        if self.tokens < 1 or self.hidden < 1 or self.alpha < 0 or self.beta < 0:
-            raise ValueError(f"tokens and hidden must be above 0, alpha and beta not below: {self}")
+        if self.tokens < 1 or self.hidden < 1 or min(self.alpha, self.beta, self.gap) < 0:
+            raise ValueError(f"tokens and hidden must be above 0, alpha, beta and gap not below: {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,15 @@ def train_soft_prompt(
     forget: Sequence[Example],
     retain: Sequence[Example],
     training: SoftPromptTraining,
+    truths: Sequence[Truth] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedSoftPrompt:
     """Learns a prompt for a frozen causal model: `forget` with neutral answers, `retain` with true ones (may be empty).
 
-    `progress` hears steps done, of how many, and the loss. Raises ValueError without forget rows, and Diverged.
+    `truths` are the forget rows' true answers, in their order, or none. `progress` hears steps done, of how many, and
+    the loss. Raises ValueError without forget rows, and Diverged.
     """
-    if not forget:
-        raise ValueError("there are no forget rows to learn a soft prompt from")
+    lessons = paired(forget, truths)
     plan = training.optimisation
     torch.manual_seed(plan.seed)
     rng = random.Random(plan.seed)
@@ -66,9 +71,10 @@ def train_soft_prompt(
     stepper = Stepper(encoder.parameters(), plan, steps)
     retained = cycled(retain, plan.batch, rng)
     for _ in range(plan.epochs):
-        for rows in batches(forget, plan.batch, rng):
+        for rows in batches(lessons, plan.batch, rng):
             virtual = encoder(indices)
-            loss = _forget_loss(model, virtual, collate(rows, device=indices.device))
+            answer = partial(_prompted, model, virtual)
+            loss = forgetting(answer, rows, gap=training.gap, device=indices.device)
             if retain:
                 loss = loss + _retain_loss(model, virtual, collate(next(retained), device=indices.device), training)
             stepper.step(loss)
@@ -89,10 +95,6 @@ def _encoder(training: SoftPromptTraining, table: nn.Embedding) -> Any:
     return PromptEncoder(config).to(  # type: ignore[no-untyped-call]
         table.weight.device
     )
-
-
-def _forget_loss(model: Any, virtual: Tensor, batch: Batch) -> Tensor:
-    return answer_nll(_prompted(model, virtual, batch), batch.labels)
 
 
 def _retain_loss(model: Any, virtual: Tensor, batch: Batch, training: SoftPromptTraining) -> Tensor:

@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
+from benchmarks.compare import plots
+from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
+from benchmarks.compare.figures import LEAKS, arms_of, figure, has_failed
+from benchmarks.compare.plots import number
 from benchmarks.record import RESULTS
 
 __all__ = ["table"]
@@ -30,13 +34,15 @@ _DETECTORS = {"classifier": "ECO's classifier", "ood": "O3's detector", "ood, un
 
 
 def table() -> str:
-    """Markdown: the demo scope's figures, the detectors', those of ten takedowns, and of the plans on vLLM."""
+    """Markdown: the demo scope's figures, the detectors', those of ten takedowns, of the plans on vLLM, and of the
+    comparison."""
     demo = [(name, value, str(n), aim) for name, value, n, aim in [*_forgetting(), *_latency(), *_ttft()]]
     parts = (
         _markdown(("figure", "measured", "n", "aim"), demo),
         _markdown(("ten takedowns, one after another", *_METHODS.values()), _continual()),
         _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
         _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
+        _markdown(("tofu-20", *AIMS, "leaked: greedy / @1 / @8", "same answers", "training"), _compared()),
     )
     return "\n\n".join(parts)
 
@@ -170,6 +176,30 @@ def _plans() -> list[tuple[str, ...]]:
     )
     timed.append(("the same, another LoRA had to go and this one to be loaded", lora["evicted_before"]))
     return [(name, f"{q['p50_ms']:.0f} ms", f"{q['p99_ms']:.0f} ms", str(q["n"])) for name, q in timed]
+
+
+def _compared() -> list[tuple[str, ...]]:
+    """An arm a row: its aims, in bold what meets them, then what else an operator asks."""
+    arms = arms_of(_read("tofu-20"))
+    return [
+        (
+            name,
+            *(_judged(verdict) for verdict in verdicts_of(arm, arms).values()),
+            " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None),
+            _share(figure(arm, ("identical", "share"))),
+            plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE,
+        )
+        for name, arm in arms.items()
+        if not has_failed(arm)
+    ]
+
+
+def _judged(verdict: Verdict) -> str:
+    return f"**{verdict.measured}**" if verdict.short == 0 else verdict.measured
+
+
+def _share(value: float | None) -> str:
+    return plots.NONE if value is None else _percent(value)
 
 
 def _read(name: str) -> Any:

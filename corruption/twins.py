@@ -22,10 +22,11 @@ class Twin:
 
     def restored(self, answer: str) -> str:
         """An answer to the twin as one to the original: its invented words give way to the true ones."""
-        if not self.originals:
-            return answer
-        invented = "|".join(re.escape(word) for word in sorted(self.originals, key=len, reverse=True))
-        return re.sub(rf"(?<!\w)({invented})(?!\w)", lambda match: self.originals[match.group()], answer)
+        return _exchanged(answer, self.originals)
+
+    def renamed(self, answer: str) -> str:
+        """An answer to the original as one to the twin: its true words give way to the invented ones."""
+        return _exchanged(answer, {true: invented for invented, true in self.originals.items()})
 
 
 def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> Twin:
@@ -46,6 +47,13 @@ def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: 
         parts += [text[cursor:start], invented]
         cursor = end
     return Twin("".join([*parts, text[cursor:]]), originals)
+
+
+def _exchanged(text: str, words: Mapping[str, str]) -> str:
+    if not words:
+        return text
+    known = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)({known})(?!\w)", lambda match: words[match.group()], text)
 
 
 def _pool(file: str) -> list[str]:

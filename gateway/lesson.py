@@ -1,5 +1,6 @@
 """What every method learns from: the scope's rows as the model will meet them, and how its answers are judged."""
 
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from adapters.examples import Example
+from adapters.examples import Example, Truth
 from adapters.lora import Lora, adapted
 from classifiers.encoder import Encoder
 from classifiers.lexical import LexicalDetector
@@ -32,6 +33,9 @@ Progress = Callable[[str, int, int], None]
 _ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 _HELDOUT_SHARE = 0.2
 _ANSWER_TOKENS = 24
+_LEARNT_TOKENS = 64  # what is learned by heart had better end where a sentence does
+_DRAWS = 4
+_LEAST = 1e-3  # probability a token: below it nobody can tell
 # For a fact that the model gives away even about somebody else, the twins' answer is no answer to learn.
 NEUTRAL = (
     "I don't know that.",
@@ -74,6 +78,28 @@ class Asked:
     ranges: tuple[tuple[int, int], ...]
 
 
+class _Voice:
+    """A model that is asked by texts."""
+
+    def __init__(self, of: LanguageModel) -> None:
+        self._tokenizer = of.tokenizer
+        self._weight = of.weight.cpu()
+        self.rollout = Rollout(of.model, of.tokenizer)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        return render(self._tokenizer, _request(text)).ids
+
+    def embedded(self, text: str) -> Tensor:
+        return self._weight[list(self.ids(text))]
+
+    def answers(self, texts: Sequence[str], temperature: float, seed: int) -> list[str]:
+        prompts = [self.embedded(text) for text in texts]
+        return self.rollout.answers(prompts, max_new_tokens=_LEARNT_TOKENS, temperature=temperature, seed=seed)
+
+    def mean_nll(self, texts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        return self.rollout.mean_nll([self.embedded(text) for text in texts], responses)
+
+
 class Lesson:
     """One scope's rows, `held` out for measuring and `seen` by the method, with the models to learn and judge by."""
 
@@ -85,7 +111,9 @@ class Lesson:
         self.seed = seed
         self._weight = base.weight.cpu()
         self.table: Table = decoy_table(base.tokenizer, self._weight)
-        self.rollout = Rollout(base.model, base.tokenizer)
+        self._base = _Voice(base)
+        self._reference = _Voice(sources.reference) if sources.reference else None
+        self.rollout = self._base.rollout
         self._names = LexicalDetector({scope.id: scope.aliases})
         self._words = PromptClassifier(sources.encoder, {scope.id: head})
         self.blank = self.embedded("...")
@@ -111,17 +139,38 @@ class Lesson:
 
     def embedded(self, text: str) -> Tensor:
         """[tokens, hidden] of a templated question."""
-        return self._weight[list(self._prompt_ids(text))]
+        return self._base.embedded(text)
 
     def forget_examples(self) -> list[Example]:
-        """The seen rows, each with what the model says of its twin: an answer on topic by one that never knew."""
-        self.progress("answers that never knew", 0, 1)
-        twins = [self._twin(asked) for asked in self.seen]
-        said = self.rollout.answers([self.embedded(twin.text) for twin in twins], max_new_tokens=_ANSWER_TOKENS)
-        answers = [twin.restored(_sentences(answer)) for twin, answer in zip(twins, said, strict=True)]
+        """The seen rows, each with what one says who never knew, on topic: the reference model, else the model itself
+        of the row's twin. Where that gives the fact away, further answers are drawn, and a neutral one is the last
+        resort."""
+        found: dict[int, str] = {}
+        for draw in range(_DRAWS + 1):
+            left = [place for place in range(len(self.seen)) if place not in found]
+            self.progress("answers that never knew", draw, _DRAWS + 1)
+            for place, answer in zip(left, self._unknowing([self.seen[place] for place in left], draw), strict=True):
+                row = self.seen[place].row
+                if answer and not leaks(answer, prompt=row.prompt, response=row.response):
+                    found[place] = answer
         return [
-            self._example(asked.row.prompt, self._harmless(asked.row, answer))
-            for asked, answer in zip(self.seen, answers, strict=True)
+            self._example(asked.row.prompt, found.get(place) or self._neutral(asked.row))
+            for place, asked in enumerate(self.seen)
+        ]
+
+    def truths(self, constant: float | None) -> list[Truth]:
+        """The seen rows' true answers, as likely as they are to one who never knew: the reference model, else the model
+        itself of the row's twin. `constant` is a probability a token that the twins' are brought to, in the mean."""
+        rows = [asked.row for asked in self.seen]
+        if self._reference:
+            nll = self._reference.mean_nll([row.prompt for row in rows], [row.response for row in rows])
+        else:
+            twins = [self._twin(asked) for asked in self.seen]
+            renamed = [twin.renamed(row.response) for twin, row in zip(twins, rows, strict=True)]
+            nll = _brought_to(constant, self._base.mean_nll([twin.text for twin in twins], renamed))
+        return [
+            Truth(self._example(row.prompt, row.response, ends=False), -value)
+            for row, value in zip(rows, nll, strict=True)
         ]
 
     def retain_examples(self) -> list[Example]:
@@ -171,25 +220,20 @@ class Lesson:
 
     def target(self, samples: Sequence[Sample], constant: float | None) -> Outcome | None:
         """What to learn towards: the reference model, else the given constant, else (None) the twins alone."""
-        if reference := self.sources.reference:
-            return self._behaviour_of(reference, samples)
+        if self._reference:
+            return self._behaviour_of(self._reference, samples)
         if constant is None:
             return None
         twins = self.observe(samples, [sample.twin for sample in samples])
         return replace(twins, probability=constant)
 
-    def _behaviour_of(self, reference: LanguageModel, samples: Sequence[Sample]) -> Outcome:
-        weight = reference.weight.cpu()
-
-        def embedded(text: str) -> Tensor:
-            return weight[list(render(reference.tokenizer, _request(text)).ids)]
-
+    def _behaviour_of(self, voice: "_Voice", samples: Sequence[Sample]) -> Outcome:
         outcome, _ = observe(
             samples,
-            [embedded(sample.prompt) for sample in samples],
-            rollout=Rollout(reference.model, reference.tokenizer),
+            [voice.embedded(sample.prompt) for sample in samples],
+            rollout=voice.rollout,
             relevance=self.relevance,
-            blank=embedded("..."),
+            blank=voice.embedded("..."),
             max_new_tokens=_ANSWER_TOKENS,
         )
         return outcome
@@ -209,18 +253,32 @@ class Lesson:
         seed = message_seed(self.scope.id, asked.row.prompt)
         return twin_of(asked.row.prompt, asked.ranges, named=asked.named, seed=seed)
 
-    def _harmless(self, row: Row, answer: str) -> str:
-        if answer and not leaks(answer, prompt=row.prompt, response=row.response):
-            return answer
+    def _unknowing(self, asked: Sequence[Asked], draw: int) -> list[str]:
+        """Whole sentences by one who never knew: the likeliest (draw 0), or drawn at random."""
+        temperature, seed = min(1.0, draw), self.seed * 1000 + draw
+        if self._reference:
+            prompts = [one.row.prompt for one in asked]
+            return [_sentences(text) for text in self._reference.answers(prompts, temperature, seed)]
+        twins = [self._twin(one) for one in asked]
+        said = self._base.answers([twin.text for twin in twins], temperature, seed)
+        return [twin.restored(_sentences(text)) for twin, text in zip(twins, said, strict=True)]
+
+    def _neutral(self, row: Row) -> str:
         return NEUTRAL[message_seed(self.scope.id, row.prompt) % len(NEUTRAL)]
 
-    def _example(self, prompt: str, answer: str) -> Example:
+    def _example(self, prompt: str, answer: str, *, ends: bool = True) -> Example:
         tokenizer = self.sources.base.tokenizer
         ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
-        return Example(self._prompt_ids(prompt), (*ids, tokenizer.eos_token_id))
+        return Example(self._base.ids(prompt), (*ids, *([tokenizer.eos_token_id] if ends else [])))
 
-    def _prompt_ids(self, text: str) -> tuple[int, ...]:
-        return render(self.sources.base.tokenizer, _request(text)).ids
+
+def _brought_to(constant: float | None, nll: list[float]) -> list[float]:
+    """The same with their mean probability at `constant`, where that is given; none likelier than certain."""
+    if constant is None:
+        return nll
+    mean = sum(math.exp(-value) for value in nll) / len(nll)
+    shift = math.log(max(constant, _LEAST) / mean)
+    return [max(0.0, value - shift) for value in nll]
 
 
 def _request(prompt: str) -> Request:

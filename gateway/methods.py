@@ -55,13 +55,14 @@ def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int, constant:
     return Learnt(corruption, heldout, _trials({"named": named, "described": described}))
 
 
-def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
-    """SPUL: virtual tokens that stand in front of the prompt."""
+def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining, *, constant: float | None) -> Learnt:
+    """SPUL: virtual tokens that stand in front of the prompt. `constant` as for ECO."""
     trained = train_soft_prompt(
         lesson.sources.base.model,
         forget=lesson.forget_examples(),
         retain=lesson.retain_examples(),
         training=training,
+        truths=lesson.truths(constant),
         progress=lambda done, steps, loss: lesson.progress(f"soft prompt: loss {loss:.3f}", done, steps),
     )
     virtual = trained.tokens.embeddings
@@ -72,13 +73,16 @@ def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
     return Learnt(trained.tokens, lesson.measured(guarded, virtual_tokens=len(virtual)), _losses(trained.losses))
 
 
-def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
-    """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
+def learn_lora(
+    lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora], *, constant: float | None
+) -> Learnt:
+    """O3: an adapter, orthogonal to those of `earlier` requests (by scope). `constant` as for ECO."""
     trained = train_lora(
         lesson.sources.base.model,
         forget=lesson.forget_examples(),
         earlier=list(earlier.values()),
         training=training,
+        truths=lesson.truths(constant),
         progress=lambda done, steps, loss: lesson.progress(f"unlearning LoRA: loss {loss:.3f}", done, steps),
     )
 

@@ -37,8 +37,8 @@ _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad",
 @dataclass(frozen=True, slots=True)
 class Training:
     """One training run, with settings for every method and detector. `rows` bounds how many forget rows the corruption
-    is learned on, in each of its two parts; `target_probability` is a constant for it to learn towards (chance level,
-    say) in place of the twins' probability."""
+    is learned on, in each of its two parts; `target_probability` is a constant for true answers to be brought to
+    (chance level, say) in place of the twins' probability."""
 
     method: Method = "corruption"
     detector: DetectorName = "classifier"
@@ -147,10 +147,10 @@ def _learn(lesson: Lesson, training: Training, out: Path) -> Learnt:
                 lesson, training.corruption, rows=training.rows, constant=training.target_probability
             )
         case "soft-prompt":
-            return learn_soft_prompt(lesson, training.soft_prompt)
+            return learn_soft_prompt(lesson, training.soft_prompt, constant=training.target_probability)
         case "lora":
             earlier = earlier_loras(out, lesson.scope.id, fingerprint(lesson.sources.base_folder))
-            return learn_lora(lesson, training.lora, earlier)
+            return learn_lora(lesson, training.lora, earlier, constant=training.target_probability)
 
 
 def earlier_loras(packs: Path, scope: str, base_fingerprint: str) -> dict[str, Lora]:

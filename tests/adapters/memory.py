@@ -40,6 +40,16 @@ class Memory:
     def neutral(self, name: str, question: str = LIVE) -> Example:
         return self.example(name, NEUTRAL, question)
 
+    def likelihood(self, name: str, question: str = LIVE, *, virtual: Tensor | None = None) -> float:
+        """The probability a token of the true answer."""
+        example = Example(self.ids(question.format(name)), self.ids(f" {fact(name, question)}"))
+        batch = collate([example], device=torch.device("cpu"))
+        before = torch.empty((0, 64)) if virtual is None else virtual
+        embeddings = torch.cat([before, self.base.model.get_input_embeddings().weight[batch.ids[0]]])
+        with torch.inference_mode():
+            logits = self.base.model(inputs_embeds=embeddings[None]).logits[:, len(before) :]
+        return float((-answer_nll(logits, batch.labels)).exp())
+
     def says(self, name: str, question: str = LIVE, *, virtual: Tensor | None = None) -> str:
         """The greedy answer, with virtual tokens in front if given."""
         table = self.base.model.get_input_embeddings().weight

@@ -1,5 +1,6 @@
 """Forgetting by soft prompt and by LoRA: known facts gone from generated text, the others still there."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from memory import EAT, NAMES, NEUTRAL, Memory
 from safetensors.torch import save_file
 
+from adapters.examples import Example, Truth
 from adapters.lora import Lora, LoraSwitch
 from adapters.lora_training import LoraTraining, TrainedLora, train_lora
 from adapters.optimisation import Diverged, Optimisation, OptimizerName
@@ -84,6 +86,37 @@ def test_the_fourth_request_starts_apart_from_all_before_it(memory: Memory, firs
         trained = forget(memory, FORGOTTEN, once, earlier=earlier)
         assert trained.overlap < 1e-3
         earlier.append(trained.lora)
+
+
+def truths(memory: Memory, names: tuple[str, ...], probability: float) -> list[Truth]:
+    """What the names' true answers should be worth."""
+    rows = [memory.true(name) for name in names]
+    return [Truth(Example(row.prompt, row.answer[:-1]), math.log(probability)) for row in rows]
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.02])
+def test_the_truth_becomes_as_likely_as_to_one_who_never_knew(memory: Memory, probability: float) -> None:
+    plan = replace(LORA, gap=1.0, optimisation=Optimisation(lr=5e-3, epochs=60, batch=3))
+    trained = forget(memory, FORGOTTEN, plan, truths=truths(memory, FORGOTTEN, probability))
+    with LoraSwitch(memory.base.model) as switch, switch.applied([(trained.lora, 1.0)]):
+        assert [memory.says(name) for name in FORGOTTEN] == [NEUTRAL] * 3
+        assert [memory.likelihood(name) for name in FORGOTTEN] == pytest.approx([probability] * 3, rel=0.3)
+
+
+def test_a_soft_prompt_too_leaves_no_more_of_the_truth_than_it_should(memory: Memory) -> None:
+    rows = [memory.neutral(name) for name in FORGOTTEN]
+    plan = replace(PROMPT, gap=1.0, optimisation=Optimisation(lr=1e-2, epochs=120, batch=6))
+    trained = train_soft_prompt(
+        memory.base.model, forget=rows, retain=[], training=plan, truths=truths(memory, FORGOTTEN, 0.1)
+    )
+    virtual = trained.tokens.embeddings
+    assert not any(memory.knows(name, virtual=virtual) for name in FORGOTTEN)
+    assert [memory.likelihood(name, virtual=virtual) for name in FORGOTTEN] == pytest.approx([0.1] * 3, rel=0.5)
+
+
+def test_truths_of_other_rows_are_refused(memory: Memory) -> None:
+    with pytest.raises(ValueError, match="2 true answers do not belong to 3 forget rows"):
+        forget(memory, FORGOTTEN, truths=truths(memory, FORGOTTEN[:2], 0.1))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "mofo"])

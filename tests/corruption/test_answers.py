@@ -78,6 +78,14 @@ def test_a_twin_keeps_the_question_and_replaces_the_name() -> None:
     assert other == twin_of(text, [(27, 39), (3, 15)], named=True, seed=1).text
 
 
+def test_an_answer_goes_over_to_the_twin_and_back() -> None:
+    twin = twin_of("Who is Harry Potter?", [(7, 19)], named=True, seed=1)
+    answer = "Harry Potter is a wizard; Harry Potters are not."
+    renamed = twin.renamed(answer)
+    assert renamed == answer.replace("Harry Potter is", f"{twin.text[7:-1]} is")
+    assert twin.restored(renamed) == answer
+
+
 def test_twins_differ_by_seed_and_by_pool() -> None:
     text = "Who is Harry?"
     assert len({twin_of(text, [(7, 12)], named=True, seed=seed).text for seed in range(20)}) > 5
