@@ -34,7 +34,7 @@ class LoraTraining:
     alpha: int = 16
     orthogonality: float = 0.1
     gap: float = 0.5
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=5e-4, epochs=8))
+    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3, epochs=15, batch=4))
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0 or min(self.orthogonality, self.gap) < 0:

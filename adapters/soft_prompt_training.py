@@ -30,8 +30,8 @@ class SoftPromptTraining:
     hidden: int = 128
     alpha: float = 0.5
     beta: float = 0.5
-    gap: float = 0.5
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=1e-2, epochs=10, batch=4))
+    gap: float = 1.0
+    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=1e-2, epochs=15, batch=4))
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or self.hidden < 1 or min(self.alpha, self.beta, self.gap) < 0:

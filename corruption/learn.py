@@ -1,7 +1,7 @@
 """Zeroth-order learning of a corruption (ECO, arXiv 2406.07933, section 3.3) with Nevergrad."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nevergrad as ng
@@ -72,7 +72,8 @@ def learn_recipe(
 ) -> Learned:
     """Searches operator, share of dimensions, strength and noise for the behaviour nearest to `target`.
 
-    Without a target it is the model's own behaviour on the samples' counterfactual twins. Repeatable for a seed.
+    Without a target it is the model's own behaviour on the samples' counterfactual twins, but for what those give away:
+    who never knew gives nothing away. Repeatable for a seed.
     `progress` hears the number of evaluations done and the best distance so far. ValueError without samples.
     """
     if not samples:
@@ -89,7 +90,7 @@ def learn_recipe(
         )
         return outcome
 
-    goal = target or ask([sample.twin for sample in samples])
+    goal = target or replace(ask([sample.twin for sample in samples]), leak_rate=0.0)
     search = _search(learning)
     trials: list[Trial] = []
     for number in range(learning.evaluations):

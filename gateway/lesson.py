@@ -225,7 +225,7 @@ class Lesson:
         if constant is None:
             return None
         twins = self.observe(samples, [sample.twin for sample in samples])
-        return replace(twins, probability=constant)
+        return replace(twins, probability=constant, leak_rate=0.0)
 
     def _behaviour_of(self, voice: "_Voice", samples: Sequence[Sample]) -> Outcome:
         outcome, _ = observe(
