@@ -50,9 +50,9 @@ class Taught:
             max_new_tokens=3,
         )
 
-    def learn(self, learning: Learning, **options: object) -> Learned:
+    def learn(self, learning: Learning, *, samples: list[Sample] | None = None, **options: object) -> Learned:
         return learn_recipe(
-            self.samples,
+            samples or self.samples,
             rollout=self.rollout,
             table=self.table,
             relevance=lambda questions, answers: [0.5] * len(questions),
@@ -143,6 +143,14 @@ def test_a_seed_repeats_the_search_and_its_result(taught: Taught, learned: Learn
 def test_a_given_target_is_aimed_at(taught: Taught) -> None:
     target = replace(GOOD, probability=1.0, leak_rate=1.0)
     assert taught.learn(Learning(evaluations=1, max_new_tokens=2), target=target).target is target
+
+
+def test_twins_that_give_the_facts_away_are_no_measure_of_leaking(taught: Taught) -> None:
+    """The rest of a question may give them away though the name is another."""
+    leaky = [replace(sample, twin=sample.original) for sample in taught.samples]
+    learned = taught.learn(Learning(evaluations=2, max_new_tokens=3), samples=leaky)
+    assert learned.target.probability > 0.8
+    assert learned.target.leak_rate == 0.0
 
 
 def test_corruption_touches_the_selected_tokens_alone(taught: Taught) -> None:
