@@ -151,6 +151,7 @@ class _Run:
                     gated=record["kind"] == "guardrail" and record["arm"]["gated"],
                 )
             arms[name] = {**record, "summary": summary}
+        order = {"baseline": 0, "guardrail": 1, "weights": 2}
         return {
             "suite": suite.name,
             "model": self._plan.model,
@@ -159,7 +160,7 @@ class _Run:
             "samples": self._plan.samples,
             "notes": list(suite.notes),
             "items": _counts(suite.items),
-            "arms": arms,
+            "arms": dict(sorted(arms.items(), key=lambda pair: (order[pair[1]["kind"]], pair[0]))),
         }
 
     def _ready(self, arm: AnyArm) -> _Ready:
