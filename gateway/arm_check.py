@@ -20,8 +20,8 @@ def difference(guarded: Backend, arm: Backend, *, visible: bool) -> str | None:
     ours, theirs = guarded.served, arm.served
     if theirs.models != ours.models:
         return (
-            f"it serves {_models(theirs)} and the guarded arm {_models(ours)}: give both the same "
-            "--served-model-name and --max-model-len"
+            f"it serves {_models(theirs)} and the guarded arm {_models(ours)}: give upstreams the same "
+            "--served-model-name and --max-model-len, and in this process choose a model of the same context"
         )
     if theirs.misread:
         return theirs.misread

@@ -355,7 +355,7 @@ class TestStart:
     def test_another_name_or_context_is_told(self, house: House, cards: tuple[ModelCard, ...]) -> None:
         house.other.served = replace(SERVED, models=cards)
         for design in (SPLIT, SHADOW):
-            assert "and the guarded arm tiny (64 tokens): give both the same" in self.refused(house, design)
+            assert "and the guarded arm tiny (64 tokens): give upstreams the same" in self.refused(house, design)
         assert house.other.exited == 2
 
     def test_another_tokenizer_is_told(self, house: House) -> None:
