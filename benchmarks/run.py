@@ -1,6 +1,7 @@
 """`make bench`: runs the measurements and writes benchmarks/results/*.json.
 
 python -m benchmarks.run [--only forgetting,latency,ttft,detectors,continual,plans] [--data DIR]
+python -m benchmarks.run --only floor --compared RESULTS    (after unrecall compare --suite tofu-20 --out RESULTS)
 """
 
 import argparse
@@ -9,12 +10,14 @@ from pathlib import Path
 
 from benchmarks.continual import measure_continual, steps_folder
 from benchmarks.detectors import measure_detectors
+from benchmarks.floor import measure_floor
 from benchmarks.forgetting import measure
 from benchmarks.latency import measure_stub, measure_ttft
 from benchmarks.memorised import memorised
 from benchmarks.plans import measure_plans
 from benchmarks.record import write
 from benchmarks.upstream import vllm_server
+from gateway.errors import SetupError
 from gateway.models import resolve
 
 __all__ = ["main"]
@@ -30,40 +33,42 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of public data sets")
     parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
     parser.add_argument("--cache", type=Path, default=Path(".unrecall/bench"), help="models and packs made on the way")
+    parser.add_argument("--compared", type=Path, default=Path(".unrecall/tofu-20"), help="floor: tofu-20's folder")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     failed = 0
     for part in options.only.split(","):
         try:
             print(f"{part}: {_run(part, options)}")
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SetupError) as error:
             failed += 1
             print(f"{part}: not measured: {error}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _run(part: str, options: argparse.Namespace) -> Path:
+    seed = options.seed
     match part:
         case "forgetting":
-            return write(part, options.seed, measure(options.data, options.packs, seed=options.seed))
+            found = measure(options.data, options.packs, seed=seed)
         case "latency":
-            return write(part, options.seed, measure_stub(options.packs))
+            found = measure_stub(options.packs)
         case "ttft":
             with vllm_server(Path(".venv-vllm"), resolve("smollm2"), Path(".unrecall/vllm-bench.log")) as url:
-                return write(part, options.seed, measure_ttft(url, options.packs))
+                found = measure_ttft(url, options.packs)
         case "detectors":
-            return write(part, options.seed, measure_detectors(options.data, options.packs, seed=options.seed))
+            found = measure_detectors(options.data, options.packs, seed=seed)
         case "continual":
-            return write(part, options.seed, measure_continual(options.cache, persons=_PERSONS, seed=options.seed))
+            found = measure_continual(options.cache, persons=_PERSONS, seed=seed)
         case "plans":
-            model, trained = (
-                memorised(_PERSONS, options.seed, options.cache),
-                steps_folder(options.cache, _PERSONS, options.seed),
-            )
+            model, trained = memorised(_PERSONS, seed, options.cache), steps_folder(options.cache, _PERSONS, seed)
             with vllm_server(Path(".venv-vllm"), model, Path(".unrecall/vllm-plans.log")) as url:
-                return write(part, options.seed, measure_plans(url, model, trained, seed=options.seed))
+                found = measure_plans(url, model, trained, seed=seed)
+        case "floor":
+            found = measure_floor("tofu-20", options.compared, options.data, seed=seed)
         case _:
-            raise RuntimeError(f"unknown part {part!r}; there are {', '.join(_PARTS)}")
+            raise RuntimeError(f"unknown part {part!r}; there are {', '.join(_PARTS)} and floor")
+    return write(part, seed, found)
 
 
 if __name__ == "__main__":

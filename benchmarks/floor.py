@@ -1,0 +1,75 @@
+"""How much of an answer known by heart comes back whatever its question is turned into: what a corruption can reach.
+
+Of the rehearsal's rows (of a comparison's models, never of its reported rows): the true answer's probability a token
+and the share of its tokens that are likeliest, each after the true tokens before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.compare.core import Item
+from benchmarks.compare.suites import load_suite
+from corruption.operators import Recipe
+from gateway.core import Corrupt, Edit, Pass, Plan
+from gateway.errors import SetupError
+from gateway.models import load_language_model
+from gateway.policy import message_seed
+from gateway.probe import Probe, question
+
+__all__ = ["measure_floor"]
+
+_DECOYS = Recipe("decoy_word", 1.0, 1.0)
+_NOISE = Recipe("gaussian_random", 1.0, 10.0)
+_INVENTED = "Orlan Vesk"
+
+
+def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[str, Any]:
+    """`compared` is the folder of a comparison, whose models are asked. Raises SetupError if it has none."""
+    loaded = load_suite(suite, data, seed)
+    folders = {name: compared / "models" / name for name in ("all", "kept")}
+    if missing := [str(folder) for folder in folders.values() if not folder.is_dir()]:
+        raise SetupError(f"{missing[0]} is missing; run `unrecall compare --suite {suite} --out {compared}` first")
+    items = [item for item in loaded.validation if item.scope is not None]
+    others = [item for item in loaded.validation if item.scope is None]
+    probe = Probe(load_language_model(folders["all"]))
+    prompts = [item.prompt for item in items]
+    aside = [others[place % len(others)].prompt for place in range(len(items))]
+    texts = {
+        "the question itself": prompts,
+        "the question about an invented name": [_renamed(text, loaded.rehearsal.aliases) for text in prompts],
+        "nothing (...)": ["..."] * len(items),
+        "a retained question": aside,
+        "a question about authors never taught": [
+            loaded.unseen[place % len(loaded.unseen)].prompt for place in range(len(items))
+        ],
+    }
+    found = {name: _known(probe, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
+    for name, recipe in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
+        found[name] = _known(probe, prompts, items, [_whole(item, recipe) for item in items])
+    never = Probe(load_language_model(folders["kept"]))
+    for name, model in {"never taught, this model": probe, "never taught, the retrained model": never}.items():
+        unseen = [item.prompt for item in loaded.unseen]
+        found[name] = _known(model, unseen, loaded.unseen, [Pass()] * len(unseen))
+    return {"suite": suite, "rows": "rehearsal", "after": found}
+
+
+def _renamed(text: str, names: Sequence[str]) -> str:
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, _INVENTED)
+    return text
+
+
+def _whole(item: Item, recipe: Recipe) -> Plan:
+    return Corrupt((Edit(0, ((0, len(item.prompt)),), recipe, message_seed("floor", item.prompt)),))
+
+
+def _known(probe: Probe, texts: Sequence[str], items: Sequence[Item], plans: Sequence[Plan]) -> Mapping[str, float]:
+    scores = probe.scores([question(text) for text in texts], plans, [item.answer for item in items])
+    known = [one for one in scores if one is not None]
+    return {
+        "probability": fmean(float(one.logprob.mean().exp()) for one in known),
+        "exact_memorisation": fmean(float(one.likeliest.float().mean()) for one in known),
+        "n": len(known),
+    }
