@@ -13,7 +13,7 @@ from gateway.errors import SetupError
 __all__ = ["compare"]
 
 _console = Console()
-_TASKS = "gsm8k,triviaqa"
+_TASKS, _LIMIT = "gsm8k,triviaqa", 100
 
 
 def compare(
@@ -25,7 +25,7 @@ def compare(
     samples: Annotated[int, typer.Option(help="Sampled answers a forgotten question, for leak@k.")] = 8,
     trials: Annotated[int, typer.Option(help="Settings tried for each arm that changes weights.")] = 3,
     tasks: Annotated[str, typer.Option(help="Tasks of lm-evaluation-harness, asked through the gateway.")] = "",
-    limit: Annotated[int, typer.Option(help="Rows of each of those tasks.")] = 100,
+    limit: Annotated[int | None, typer.Option(help="Rows of each of those tasks; 100 if not given.")] = None,
     task_files: Annotated[Path | None, typer.Option(help="Folder of task files of your own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
@@ -40,7 +40,9 @@ def compare(
         raise SetupError(f"--samples must not be negative and --trials at least 1, got {samples} and {trials}")
     plan = Plan(load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed)
     if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
-        plan = replace(plan, tasks=checked(tasks, limit, task_files))
+        plan = replace(plan, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
+    elif limit is not None or task_files:
+        raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
     with bar(_console, "reading") as progress:
         results = run(plan, out, progress=progress)
     failed = {name: arm["error"] for name, arm in results["arms"].items() if arm["status"] == "failed"}

@@ -22,11 +22,18 @@ class Twin:
 
     def restored(self, answer: str) -> str:
         """An answer to the twin as one to the original: its invented words give way to the true ones."""
-        return _exchanged(answer, self.originals)
+        return _exchanged(answer, self.originals, exactly=True)
 
     def renamed(self, answer: str) -> str:
-        """An answer to the original as one to the twin: its true words give way to the invented ones."""
-        return _exchanged(answer, {true: invented for invented, true in self.originals.items()})
+        """An answer to the original as one to the twin: its true words give way to the invented ones, in whatever
+        case, and so do the first and the last word of a name that stand alone."""
+        words: dict[str, str] = {}
+        for invented, true in self.originals.items():
+            words[true.casefold()] = invented
+            if len(parts := true.split()) > 1:
+                words.setdefault(parts[0].casefold(), invented.split()[0])
+                words.setdefault(parts[-1].casefold(), invented.split()[-1])
+        return _exchanged(answer, words, exactly=False)
 
 
 def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> Twin:
@@ -49,11 +56,13 @@ def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: 
     return Twin("".join([*parts, text[cursor:]]), originals)
 
 
-def _exchanged(text: str, words: Mapping[str, str]) -> str:
+def _exchanged(text: str, words: Mapping[str, str], *, exactly: bool) -> str:
+    """Without `exactly`, words in lower case stand for any."""
     if not words:
         return text
     known = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    return re.sub(rf"(?<!\w)({known})(?!\w)", lambda match: words[match.group()], text)
+    pattern = re.compile(rf"(?<!\w)({known})(?!\w)", re.NOFLAG if exactly else re.IGNORECASE)
+    return pattern.sub(lambda match: words.get(match[0]) or words.get(match[0].casefold(), match[0]), text)
 
 
 def _pool(file: str) -> list[str]:

@@ -83,7 +83,10 @@ def report_on(lines: Sequence[Line]) -> Report:
     for line in lines:
         groups.setdefault((line.shadow, line.arm), []).append(line)
     if len({shadow for shadow, arm in groups if arm != GUARDED}) > 1:
-        raise SetupError("these lines are of a split and of a shadow comparison; report on each one's logs by itself")
+        raise SetupError(
+            "these lines are of a split and of a shadow comparison; cut the log where ab_mode was changed, and report "
+            "on each part"
+        )
     guarded = groups.get((False, GUARDED), [])
     order = sorted(groups, key=lambda group: (group != (False, GUARDED), group))
     arms = tuple(_figures(arm, shadow, groups[shadow, arm]) for shadow, arm in order)

@@ -19,7 +19,7 @@ from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError
 from gateway.gate import Gate, screened_texts
 from gateway.lesson import Progress, Sources
-from gateway.models import fingerprint, load_language_model, resolve
+from gateway.models import LanguageModel, fingerprint, load_language_model, resolve
 from gateway.packs import Manifest, load_pack, load_packs
 from gateway.scopes import load_scope
 from gateway.training import Training, recipe_sha256, train_pack
@@ -27,6 +27,7 @@ from gateway.training import Training, recipe_sha256, train_pack
 __all__ = ["screen_log", "train_scope", "training_of"]
 
 _BATCH_ROWS = 64
+_PROBE = "In 1984, naïve Überraschung: who wrote it?"
 
 
 def train_scope(
@@ -43,6 +44,10 @@ def train_scope(
 ) -> Manifest:
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
     training = training or Training()
+    if reference and training.target_probability is not None:
+        raise SetupError(
+            "--reference says how likely true answers should be, and so does --target-probability; give one"
+        )
     scope = load_scope(scope_file)
     try:
         traffic = read_prompts(traffic_file) if traffic_file else None
@@ -65,10 +70,17 @@ def train_scope(
         encoder_folder=encoder_folder,
         reference=load_language_model(reference_folder) if reference_folder else None,
     )
+    if sources.reference and not _read_alike(sources.base, sources.reference):
+        raise SetupError(f"{reference} has another tokenizer than {model}: likelihoods a token cannot be compared")
     try:
         return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
+
+
+def _read_alike(one: LanguageModel, other: LanguageModel) -> bool:
+    first, second = (model.tokenizer(_PROBE)["input_ids"] for model in (one, other))
+    return list(first) == list(second)
 
 
 def training_of(

@@ -115,7 +115,8 @@ class Lesson:
         self._reference = _Voice(sources.reference) if sources.reference else None
         self.rollout = self._base.rollout
         self._names = LexicalDetector({scope.id: scope.aliases})
-        self._words = PromptClassifier(sources.encoder, {scope.id: head})
+        blaming = replace(head, threshold=-math.inf)  # a row that the gate misses has telling words too
+        self._words = PromptClassifier(sources.encoder, {scope.id: blaming})
         self.blank = self.embedded("...")
         rows = list(scope.forget)
         random.Random(seed).shuffle(rows)
@@ -159,8 +160,9 @@ class Lesson:
         ]
 
     def truths(self, constant: float | None) -> list[Truth]:
-        """The seen rows' true answers, as likely as they are to one who never knew: the reference model, else the model
-        itself of the row's twin. `constant` is a probability a token that the twins' are brought to, in the mean."""
+        """The seen rows' true answers, with how likely they should become: as the reference model finds them, else as
+        the model itself does of the row's twin. The latter is too much where an answer is known by heart, for it brings
+        itself back word by word; `constant` is the probability a token that the twins' mean is brought to."""
         rows = [asked.row for asked in self.seen]
         if self._reference:
             nll = self._reference.mean_nll([row.prompt for row in rows], [row.response for row in rows])

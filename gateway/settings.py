@@ -146,7 +146,9 @@ class Settings(BaseSettings):
     def _compared_with_something(self) -> "Settings":
         idle = sorted(name for name in self.model_fields_set - {"ab_arms"} if name.startswith("ab_"))
         if idle and not self.ab_arms:
-            raise ValueError(f"{idle[0]} is given and no ab_arms, so that nothing is compared: name the arms too")
+            raise ValueError(
+                f"{idle[0]} is given and no ab_arms, so that nothing is compared: name the arms too, or take it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -42,26 +42,26 @@ def trained_packs(
     progress: Progress = lambda *_: None,
 ) -> Packs:
     """All takedowns of the suite, trained in their order under `root`; those of an earlier run are kept."""
-    packs = root / "packs"
+    packs, training = root / "packs", training_of(method, seed=seed, target_probability=target_probability)
     spent: list[tuple[float, float]] = []
     for number, takedown in enumerate(suite.takedowns, 1):
-        timing = root / f"{takedown.scope}.json"
+        clock = _Clock(progress, f"{method} {number}/{len(suite.takedowns)}")
+        manifest = train_scope(
+            scope_file=write_scope(takedown, root / "scopes" / takedown.scope),
+            model=str(model),
+            encoder="minilm",
+            out=packs,
+            training=training,
+            progress=clock,
+        )
+        timing = (
+            root / f"{manifest.scope}-{manifest.version}.json"
+        )  # of this pack: one of an earlier recipe is not kept
         if not timing.is_file():
-            scope_file = write_scope(takedown, root / "scopes" / takedown.scope)
-            clock = _Clock(progress, f"{method} {number}/{len(suite.takedowns)}")
-            train_scope(
-                scope_file=scope_file,
-                model=str(model),
-                encoder="minilm",
-                out=packs,
-                training=training_of(method, seed=seed, target_probability=target_probability),
-                progress=clock,
-            )
             timing.write_text(json.dumps(clock.seconds()))
         gate, whole = json.loads(timing.read_text())
         spent.append((gate, whole))
-    kind = training_of(method).method
-    serving, learnt = files_of(kind, training_of(method).detector), METHODS[kind]
+    serving, learnt = files_of(training.method, training.detector), METHODS[training.method]
     sizes = {file: file.stat().st_size for file in packs.rglob("*") if file.name in serving}
     return Packs(
         packs,

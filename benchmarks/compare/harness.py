@@ -1,5 +1,6 @@
 """Utility by somebody else's code: lm-evaluation-harness asks an arm through the gateway's own endpoint."""
 
+import hashlib
 import importlib.util
 import json
 import subprocess
@@ -8,8 +9,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from pydantic_settings import PydanticBaseSettingsSource
 
 from benchmarks.serving import served
 from classifiers.encoder import Encoder
@@ -19,11 +23,12 @@ from gateway.errors import SetupError
 from gateway.gate import Gate
 from gateway.models import LanguageModel, fingerprint, resolve
 from gateway.roster import Roster
-from gateway.settings import load_settings
+from gateway.settings import Settings
 
 __all__ = ["Served", "Tasks", "checked", "harness_scores"]
 
 _MODEL = "compared"
+_SAMPLING = frozenset({"until", "do_sample", "temperature", "top_p", "max_gen_toks", "max_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,17 @@ class Tasks:
     names: tuple[str, ...]
     limit: int
     folder: Path | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs' scores comparable."""
+        files = sorted(self.folder.rglob("*.yaml")) if self.folder else []
+        content = b"".join(file.read_bytes() for file in files)
+        return {
+            "names": list(self.names),
+            "limit": self.limit,
+            "files_sha256": hashlib.sha256(content).hexdigest() if files else None,
+            "lm_eval": version("lm-eval"),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +66,49 @@ def checked(names: str, limit: int, folder: Path | None) -> Tasks:
     """The tasks of a comma-separated list. Their data is fetched now, before hours are spent. Raises SetupError for
     what cannot be asked through a chat endpoint."""
     if importlib.util.find_spec("lm_eval") is None:
-        raise SetupError("the tasks need lm-evaluation-harness; run: pip install 'unrecall[lm-eval]'")
+        raise SetupError(
+            "the tasks need lm-evaluation-harness; in the checkout, run: pip install -c constraints.txt -e '.[lm-eval]'"
+        )
     if limit < 1:
         raise SetupError(f"--limit must be at least 1, got {limit}")
     if folder is not None and not folder.is_dir():
         raise SetupError(f"--task-files {folder} is no folder")
-    wanted = tuple(filter(None, (name.strip() for name in names.split(","))))
-    for name, kind in _kinds(wanted, folder).items():
-        if kind != "generate_until":
-            raise SetupError(
-                f"task {name} scores given texts ({kind}); a chat endpoint only generates. Choose the generating "
-                "variant of the task (gsm8k, triviaqa, mmlu_generative, ...)"
-            )
+    wanted = tuple(sorted({name.strip() for name in names.split(",")} - {""}))
+    if not wanted:
+        raise SetupError("--tasks names no task")
+    for name, task in _loaded(wanted, folder).items():
+        if why := _unfit(task):
+            raise SetupError(f"task {name} {why}")
     return Tasks(wanted, limit, folder)
 
 
-def _kinds(names: tuple[str, ...], folder: Path | None) -> dict[str, str]:
-    """The output type of each task, a group's tasks one by one."""
+def _loaded(names: tuple[str, ...], folder: Path | None) -> dict[str, Any]:
+    """The harness's tasks, a group's one by one."""
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(folder) if folder else None)
     if unknown := sorted(set(names) - set(manager.all_tasks)):
-        raise SetupError(f"lm-evaluation-harness has no task {unknown[0]!r}; `lm-eval ls tasks` lists them")
+        hint = f"nor has {folder} a readable file of it; " if folder else ""
+        raise SetupError(f"lm-evaluation-harness has no task {unknown[0]!r}; {hint}`lm-eval ls tasks` lists its own")
     try:
-        loaded = manager.load(list(names))["tasks"]
+        return dict(manager.load(list(names))["tasks"])
     except Exception as error:  # whatever a data set's loading may raise
         raise SetupError(f"the tasks {', '.join(names)} cannot be loaded: {type(error).__name__}: {error}") from error
-    return {name: str(task.get_config("output_type")) for name, task in loaded.items()}
+
+
+def _unfit(task: Any) -> str:
+    """Why a task cannot be asked through a chat endpoint; empty if it can."""
+    kind = task.get_config("output_type")
+    if kind != "generate_until":
+        return (
+            f"scores given texts ({kind}); a chat endpoint only generates. Choose the generating variant of the task "
+            "(gsm8k, triviaqa, mmlu_generative, ...)"
+        )
+    if getattr(task, "UNSAFE_CODE", False):
+        return "runs code that the model wrote; ask it with lm-eval itself, in a sandbox"
+    if foreign := sorted((task.get_config("generation_kwargs") or {}).keys() - _SAMPLING):
+        return f"asks for {', '.join(foreign)}, which OpenAI's protocol does not have"
+    return ""
 
 
 def harness_scores(arm: Served, tasks: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
@@ -113,6 +145,16 @@ def _read(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return found
 
 
+class _Defaults(Settings):
+    """The gateway's own defaults, whatever the operator's environment says."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: Any, init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 @contextmanager
 def _endpoint(arm: Served) -> Iterator[str]:
     """A gateway that serves the arm; its URL."""
@@ -126,7 +168,6 @@ def _endpoint(arm: Served) -> Iterator[str]:
         )
         if arm.gate is not None:
             roster.gate = arm.gate  # the packs as this arm lets them act
-        settings = load_settings(None, {"packs": folder, "backend": "embedded", "api_keys": [], "ab_arms": ()})
         backend = EmbeddedBackend(arm.base, name=_MODEL)
-        with served(create_app(settings, backend, roster), 0) as url:
+        with served(create_app(_Defaults.model_validate({"packs": folder}), backend, roster), 0) as url:
             yield url

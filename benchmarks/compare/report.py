@@ -185,10 +185,14 @@ def _with_n(row: str, cells: Mapping[str, Mapping[str, Any]]) -> str:
 def _harness(arms: Mapping[str, Arm]) -> Iterator[Block]:
     """Every task's metrics, in the harness's own names."""
     scores = {name: mapping(arm.get("harness")) for name, arm in arms.items() if arm.get("harness")}
+    errors = {name: text(arm["harness_error"]) for name, arm in arms.items() if arm.get("harness_error")}
     columns = dict.fromkeys((task, metric) for tasks in scores.values() for task in tasks for metric in tasks[task])
+    if columns or errors:
+        yield Heading("lm-evaluation-harness")
+    if errors:
+        yield Bullets(tuple(f"{name} was not measured: {error}" for name, error in errors.items()))
     if not columns:
         return
-    yield Heading("lm-evaluation-harness")
     yield Words("Asked over HTTP through a gateway that serves the arm; metrics by the harness's own names.")
     rows = (
         (name, *(shown(number(mapping(tasks.get(task)).get(metric))) for task, metric in columns))

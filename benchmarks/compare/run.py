@@ -83,7 +83,7 @@ def _identity(plan: Plan, base: Path) -> dict[str, Any]:
         "samples": plan.samples,
         "trials": plan.trials,
         "seed": plan.seed,
-        **({"tasks": list(plan.tasks.names), "limit": plan.tasks.limit} if plan.tasks else {}),
+        **({"tasks": plan.tasks.identity()} if plan.tasks else {}),
     }
 
 
@@ -123,7 +123,10 @@ class _Run:
             return {}
         self._progress(f"{name}: {', '.join(tasks.names)}", 0, 1)
         log = self._store.path("arms", name) / "lm-eval.log"
-        return {"harness": harness_scores(ready.served, tasks, log, seed=self._plan.seed)}
+        try:
+            return {"harness": harness_scores(ready.served, tasks, log, seed=self._plan.seed)}
+        except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
+            return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
 
     def results(self, failed: Mapping[str, str]) -> dict[str, Any]:
         """Everything that is known of all arms, those of earlier runs into this folder too: the summaries are worked
@@ -158,6 +161,7 @@ class _Run:
             "environment": environment(),
             "seed": self._plan.seed,
             "samples": self._plan.samples,
+            "tasks": self._plan.tasks.identity() if self._plan.tasks else None,
             "notes": list(suite.notes),
             "items": _counts(suite.items),
             "arms": dict(sorted(arms.items(), key=lambda pair: (order[pair[1]["kind"]], pair[0]))),

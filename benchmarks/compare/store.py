@@ -98,6 +98,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> SetupError:
+    if path.name == _RUN:
+        return SetupError(f"{path} is damaged; put it back from a copy, or choose another --out folder")
     return SetupError(f"{path} is damaged; delete the folder {path.parent} and run again")
 
 

@@ -93,6 +93,14 @@ class Counted:
         self.stages.append(stage)
 
 
+def test_wrong_answers_are_scored_where_truth_ratios_are_reported_alone(results: dict[str, Any], out: Path) -> None:
+    lines = (out / "arms/original/replies.jsonl").read_text().splitlines()
+    scored = {reply["item"].split("/")[0]: bool(reply["perturbed"]) for reply in map(json.loads, lines)}
+    assert scored["forget"]
+    assert scored["retain"]
+    assert not scored["attack"]
+
+
 def test_a_rerun_runs_no_finished_arm_and_adds_new_ones(
     results: dict[str, Any], suite: Suite, model: str, out: Path
 ) -> None:
@@ -172,21 +180,61 @@ def test_the_harness_asks_through_the_guard(
     assert before["taught_world_facts"]["exact_match,none"] > 0.5
 
 
+def test_the_harness_is_asked_of_every_arm_that_the_gateway_has_and_may_fail(
+    results: dict[str, Any],
+    suite: Suite,
+    model: str,
+    tasks: Tasks,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def scores(arm: Served, asked: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
+        if arm.gate is not None:
+            raise RuntimeError("lm-eval ended with 1")
+        return {"t": {"exact_match,none": 0.25}}
+
+    monkeypatch.setattr("benchmarks.compare.run.harness_scores", scores)
+    asked = replace(plan(suite, model, "original,input-filter,output-filter"), tasks=tasks, samples=0)
+    compare(replace(asked, arms=[]), tmp_path)
+    for made in ("models", "packs"):
+        (tmp_path / made).symlink_to(out / made)
+    found = compare(asked, tmp_path)["arms"]
+    assert found["original"]["harness"] == {"t": {"exact_match,none": 0.25}}
+    assert "lm-eval ended with 1; delete" in found["input-filter"]["harness_error"]
+    assert found["input-filter"]["status"] == "done"
+    assert not {"harness", "harness_error"} & found["output-filter"].keys()
+    assert "0.250" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("names", "limit", "words"),
-    [("no-such-task", 5, "has no task 'no-such-task'"), ("taught_forget", 0, "--limit must be at least 1")],
+    [
+        ("no-such-task", 5, "has no task 'no-such-task'; nor has"),
+        ("taught_forget", 0, "--limit must be at least 1"),
+        (" , ", 5, "names no task"),
+    ],
 )
 def test_what_the_harness_cannot_ask_is_said_first(tasks: Tasks, names: str, limit: int, words: str) -> None:
     with pytest.raises(SetupError, match=words):
         checked(names, limit, tasks.folder)
 
 
-def test_tasks_that_score_given_texts_are_refused(tasks: Tasks, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"output_type": "loglikelihood"}, r"task chosen scores given texts \(loglikelihood\)"),
+        ({"unsafe_code": True}, "task chosen runs code that the model wrote"),
+        ({"generation_kwargs": {"num_beams": 4}}, "task chosen asks for num_beams"),
+    ],
+)
+def test_tasks_that_a_chat_endpoint_cannot_serve_are_refused(
+    tasks: Tasks, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     assert tasks.folder is not None
     task = yaml.safe_load((tasks.folder / "forget.yaml").read_text())
-    choice = {**task, "task": "chosen", "output_type": "loglikelihood"}
-    (tmp_path / "chosen.yaml").write_text(yaml.safe_dump(choice))
-    with pytest.raises(SetupError, match=r"task chosen scores given texts \(loglikelihood\)"):
+    (tmp_path / "chosen.yaml").write_text(yaml.safe_dump({**task, "task": "chosen", **changes}))
+    with pytest.raises(SetupError, match=words):
         checked("chosen", 5, tmp_path)
 
 

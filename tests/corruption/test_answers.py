@@ -80,7 +80,11 @@ def test_a_twin_keeps_the_question_and_replaces_the_name() -> None:
 
 def test_an_answer_goes_over_to_the_twin_and_back() -> None:
     twin = twin_of("Who is Harry Potter?", [(7, 19)], named=True, seed=1)
-    answer = "Harry Potter is a wizard; Harry Potters are not."
+    answer = "Harry Potter is a wizard; harriers are not."
+    first, last = twin.text[7:-1].split()[0], twin.text[7:-1].split()[-1]
+    assert twin.renamed("harry POTTER, or Harry, or Potter; harrying.") == (
+        f"{twin.text[7:-1]}, or {first}, or {last}; harrying."
+    )
     renamed = twin.renamed(answer)
     assert renamed == answer.replace("Harry Potter is", f"{twin.text[7:-1]} is")
     assert twin.restored(renamed) == answer
