@@ -58,6 +58,12 @@ class Learned:
         """The trial nearest to the target."""
         return min(self.trials, key=lambda trial: trial.distance)
 
+    @property
+    def falls_short(self) -> bool:
+        """Whether the best still gives more away than the target: in what it says, or at twice the likelihood."""
+        found = self.best.outcome
+        return found.leak_rate > self.target.leak_rate or found.probability > 2 * self.target.probability
+
 
 def learn_recipe(
     samples: Sequence[Sample],

@@ -44,7 +44,7 @@ def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int, constant:
     named, described = named or described, described or named
     if named is None or described is None:
         raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
-    both = named.best.outcome.leak_rate > named.target.leak_rate
+    both = named.falls_short  # the rest of the question tells: corrupt that too
     corruption = Corruption(named.recipe, described.recipe, both)
     recipe_of = {asked.row.prompt: named.recipe if asked.named else described.recipe for asked in lesson.held}
 

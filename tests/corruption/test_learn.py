@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_model
 from torch import Tensor
 
-from corruption.learn import Learned, Learning, learn_recipe
+from corruption.learn import Learned, Learning, Trial, learn_recipe
 from corruption.objective import Outcome, Sample, corrupted, distance, observe
 from corruption.operators import Recipe, Table
 from corruption.rollout import Rollout
@@ -143,6 +143,20 @@ def test_a_seed_repeats_the_search_and_its_result(taught: Taught, learned: Learn
 def test_a_given_target_is_aimed_at(taught: Taught) -> None:
     target = replace(GOOD, probability=1.0, leak_rate=1.0)
     assert taught.learn(Learning(evaluations=1, max_new_tokens=2), target=target).target is target
+
+
+@pytest.mark.parametrize(
+    ("outcome", "short"),
+    [
+        (GOOD, False),
+        (replace(GOOD, probability=0.19), False),
+        (replace(GOOD, probability=0.21), True),
+        (replace(GOOD, leak_rate=0.1), True),
+    ],
+)
+def test_a_corruption_that_gives_more_away_than_it_should_falls_short(outcome: Outcome, short: bool) -> None:
+    trial = Trial(Recipe("zero_top", 0.5, 1.0), outcome, 0.0)
+    assert Learned(trial.recipe, GOOD, (trial,)).falls_short is short
 
 
 def test_twins_that_give_the_facts_away_are_no_measure_of_leaking(taught: Taught) -> None:
