@@ -195,7 +195,8 @@ def test_the_harness_is_asked_of_every_arm_that_the_gateway_has_and_may_fail(
         return {"t": {"exact_match,none": 0.25}}
 
     monkeypatch.setattr("benchmarks.compare.run.harness_scores", scores)
-    asked = replace(plan(suite, model, "original,input-filter,output-filter"), tasks=tasks, samples=0)
+    few = replace(suite, items=suite.items[:6])
+    asked = replace(plan(few, model, "original,input-filter,output-filter"), tasks=tasks, samples=0)
     compare(replace(asked, arms=[]), tmp_path)
     for made in ("models", "packs"):
         (tmp_path / made).symlink_to(out / made)
