@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of a templated prompt and of the answer, its end token included."""
+    """Token ids of a templated prompt and of the answer, with its end token where an answer is to be learned."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from benchmarks.compare import plots
 from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
-from benchmarks.compare.figures import LEAKS, arms_of, figure, has_failed
+from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, part_of
 from benchmarks.compare.plots import number
 from benchmarks.record import RESULTS
 
@@ -42,7 +42,7 @@ def table() -> str:
         _markdown(("ten takedowns, one after another", *_METHODS.values()), _continual()),
         _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
         _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
-        _markdown(("tofu-20", *AIMS, "leaked: greedy / @1 / @8", "same answers", "training"), _compared()),
+        _markdown(("tofu-20", *AIMS, "leaked: greedy / @1 / @8", "attacked", "same answers", "training"), _compared()),
     )
     return "\n\n".join(parts)
 
@@ -186,6 +186,7 @@ def _compared() -> list[tuple[str, ...]]:
             name,
             *(_judged(verdict) for verdict in verdicts_of(arm, arms).values()),
             " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None),
+            _attacked(arm),
             _share(figure(arm, ("identical", "share"))),
             plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE,
         )
@@ -196,6 +197,12 @@ def _compared() -> list[tuple[str, ...]]:
 
 def _judged(verdict: Verdict) -> str:
     return f"**{verdict.measured}**" if verdict.short == 0 else verdict.measured
+
+
+def _attacked(arm: Arm) -> str:
+    """Leaks under attack, the mean over families."""
+    rates = [family["leak"] for family in (part_of(arm, ["attacks"]) or {}).values()]
+    return _percent(fmean(rates)) if rates else plots.NONE
 
 
 def _share(value: float | None) -> str:

@@ -83,14 +83,14 @@ class _Voice:
 
     def __init__(self, of: LanguageModel) -> None:
         self._tokenizer = of.tokenizer
-        self._weight = of.weight.cpu()
+        self.weight = of.weight.cpu()
         self.rollout = Rollout(of.model, of.tokenizer)
 
     def ids(self, text: str) -> tuple[int, ...]:
         return render(self._tokenizer, _request(text)).ids
 
     def embedded(self, text: str) -> Tensor:
-        return self._weight[list(self.ids(text))]
+        return self.weight[list(self.ids(text))]
 
     def answers(self, texts: Sequence[str], temperature: float, seed: int) -> list[str]:
         prompts = [self.embedded(text) for text in texts]
@@ -109,9 +109,8 @@ class Lesson:
         self.sources = sources
         self.progress = progress
         self.seed = seed
-        self._weight = base.weight.cpu()
-        self.table: Table = decoy_table(base.tokenizer, self._weight)
         self._base = _Voice(base)
+        self.table: Table = decoy_table(base.tokenizer, self._base.weight)
         self._reference = _Voice(sources.reference) if sources.reference else None
         self.rollout = self._base.rollout
         self._names = LexicalDetector({scope.id: scope.aliases})
@@ -132,7 +131,7 @@ class Lesson:
         return Sample(
             prompt=asked.row.prompt,
             response=asked.row.response,
-            original=self._weight[list(prompt.ids)],
+            original=self._base.weight[list(prompt.ids)],
             tokens=tuple(prompt.tokens_of(edit)),
             twin=self.embedded(self._twin(asked).text),
             seed=seed,
@@ -275,7 +274,8 @@ class Lesson:
 
 
 def _brought_to(constant: float | None, nll: list[float]) -> list[float]:
-    """The same with their mean probability at `constant`, where that is given; none likelier than certain."""
+    """The same with their mean probability at `constant`, where that is given, or as near as it gets with none likelier
+    than certain."""
     if constant is None:
         return nll
     mean = sum(math.exp(-value) for value in nll) / len(nll)

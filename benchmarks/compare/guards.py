@@ -54,9 +54,8 @@ def trained_packs(
             training=training,
             progress=clock,
         )
-        timing = (
-            root / f"{manifest.scope}-{manifest.version}.json"
-        )  # of this pack: one of an earlier recipe is not kept
+        # of this very pack: the seconds of an earlier recipe's are not its own
+        timing = root / f"{manifest.scope}-{manifest.version}.json"
         if not timing.is_file():
             timing.write_text(json.dumps(clock.seconds()))
         gate, whole = json.loads(timing.read_text())

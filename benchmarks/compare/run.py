@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.optimisation import Diverged
-from benchmarks.compare.arms import Baseline, Guardrail, Weights
+from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite
 from benchmarks.compare.guards import gate_of, trained_packs
@@ -154,7 +154,6 @@ class _Run:
                     gated=record["kind"] == "guardrail" and record["arm"]["gated"],
                 )
             arms[name] = {**record, "summary": summary}
-        order = {"baseline": 0, "guardrail": 1, "weights": 2}
         return {
             "suite": suite.name,
             "model": self._plan.model,
@@ -164,7 +163,7 @@ class _Run:
             "tasks": self._plan.tasks.identity() if self._plan.tasks else None,
             "notes": list(suite.notes),
             "items": _counts(suite.items),
-            "arms": dict(sorted(arms.items(), key=lambda pair: (order[pair[1]["kind"]], pair[0]))),
+            "arms": dict(sorted(arms.items(), key=lambda pair: (KINDS.index(pair[1]["kind"]), pair[0]))),
         }
 
     def _ready(self, arm: AnyArm) -> _Ready:

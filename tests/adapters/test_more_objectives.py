@@ -1,4 +1,4 @@
-"""UNDIAL, FLAT, WHP and RMU: numbers worked out by hand, and plain Python loops over the definitions."""
+"""The gap, UNDIAL, FLAT, WHP and RMU: numbers worked out by hand, and plain Python loops over the definitions."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from memory import Memory
 from torch import Tensor
 
-from adapters.objectives import answer_nll, flat, sequence_logp, undial, whp_labels
+from adapters.objectives import answer_nll, flat, likelihood_gap, sequence_logp, undial, whp_labels
 from adapters.steering import (
     activation_distance,
     activation_norm,
@@ -39,6 +39,24 @@ def ones_after_prompt(answer_tokens: int) -> Tensor:
 def answer_positions() -> list[tuple[int, int, int]]:
     """Row, the position whose logits predict, and the label."""
     return [(row, t - 1, y) for row, answer in enumerate(LABELS.tolist()) for t, y in enumerate(answer) if y != -100]
+
+
+# --------------------------------------------------------------------------- the likelihood's gap
+
+
+def test_the_gap_by_hand_is_two_sided() -> None:
+    # mean log likelihoods a token: log .25 of (.5, .125), log .8 of (.8,)
+    logits, labels = torch.cat([logits_of(0.5, 0.125), logits_of(0.8, 0.8)]), ones_after_prompt(2).repeat(2, 1)
+    for factor in (0.5, 2.0):
+        target = torch.tensor([math.log(0.25), math.log(0.8)]) - math.log(factor)
+        found = likelihood_gap(logits, labels, target=target)
+        assert float(found) == pytest.approx(math.log(2) ** 2, rel=1e-5)
+        assert float(likelihood_gap(logits, labels, target=target + math.log(factor))) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_gap_refuses_targets_of_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"target must be \[3\]"):
+        likelihood_gap(random_logits(0), LABELS, target=torch.zeros(1))
 
 
 # ------------------------------------------------------------------------------------------ UNDIAL

@@ -13,7 +13,6 @@ from adapters.objectives import (
     gradient_ascent,
     idk_dpo,
     kl_divergence,
-    likelihood_gap,
     npo,
     sequence_logp,
     simnpo,
@@ -283,21 +282,6 @@ def test_simnpo_by_hand() -> None:
     # less a delta of ln 2: sigmoid(2 * ln 2) at beta 2
     shifted = simnpo(two, ones_after_prompt(2), beta=2.0, delta=math.log(2))
     assert shifted.item() == pytest.approx(-math.log(0.8), rel=1e-5)
-
-
-def test_the_gap_by_hand_is_two_sided() -> None:
-    # mean log likelihoods a token: log .25 of (.5, .125), log .8 of (.8,)
-    logits, labels = torch.cat([logits_of(0.5, 0.125), logits_of(0.8, 0.8)]), ones_after_prompt(2).repeat(2, 1)
-    for factor in (0.5, 2.0):
-        target = torch.tensor([math.log(0.25), math.log(0.8)]) - math.log(factor)
-        found = likelihood_gap(logits, labels, target=target)
-        assert float(found) == pytest.approx(math.log(2) ** 2, rel=1e-5)
-        assert float(likelihood_gap(logits, labels, target=target + math.log(factor))) == pytest.approx(0, abs=1e-9)
-
-
-def test_the_gap_refuses_targets_of_another_shape() -> None:
-    with pytest.raises(ValueError, match=r"target must be \[3\]"):
-        likelihood_gap(random_logits(), LABELS, target=torch.zeros(1))
 
 
 def test_simnpo_divides_by_each_rows_own_length() -> None:

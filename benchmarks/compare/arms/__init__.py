@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway.errors import SetupError
 
-__all__ = ["Arm", "Baseline", "Guardrail", "Weights", "arm_names", "load_arms"]
+__all__ = ["KINDS", "Arm", "Baseline", "Guardrail", "Weights", "arm_names", "load_arms"]
 
+KINDS = ("baseline", "guardrail", "weights")
+"""Of arms, in the order in which they are listed."""
 _SUFFIXES = {"lora": {"target": "lora"}, "mofo": {"optimizer": "mofo"}}
 
 
@@ -62,9 +64,8 @@ _READER: TypeAdapter[Any] = TypeAdapter(Arm)
 
 def arm_names() -> list[str]:
     """Every arm that has a file, baselines first, then guardrails, then weights."""
-    order = {"baseline": 0, "guardrail": 1, "weights": 2}
     found = {name: _read(name).kind for name in _files()}
-    return sorted(found, key=lambda name: (order[found[name]], name))
+    return sorted(found, key=lambda name: (KINDS.index(found[name]), name))
 
 
 def load_arms(wanted: str) -> list[Baseline | Guardrail | Weights]:
