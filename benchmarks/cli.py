@@ -17,7 +17,12 @@ _TASKS, _LIMIT = "gsm8k,triviaqa", 100
 
 
 def compare(
-    suite: Annotated[str, typer.Option(help="fictitious, tofu-20, tofu-forget01/05/10, muse-news, rwku or lm-eval.")],
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="fictitious, tofu-20, tofu-20-forget05, tofu-forget01/05/10, muse-news, rwku or lm-eval.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of results; a rerun into it goes on where it was.")],
     arms: Annotated[str, typer.Option(help="Comma-separated arms, or all; npo+lora+mofo for variants.")] = "all",
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",

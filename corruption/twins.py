@@ -21,8 +21,14 @@ class Twin:
     originals: Mapping[str, str]
 
     def restored(self, answer: str) -> str:
-        """An answer to the twin as one to the original: its invented words give way to the true ones."""
-        return _exchanged(answer, self.originals, exactly=True)
+        """An answer to the twin as one to the original: its invented words give way to the true ones, and so do the
+        first and the last word of an invented name that stand alone."""
+        words = dict(self.originals)
+        for invented, true in self.originals.items():
+            if len(parts := invented.split()) > 1:
+                words.setdefault(parts[0], true.split()[0])
+                words.setdefault(parts[-1], true.split()[-1])
+        return _exchanged(answer, words, exactly=True)
 
     def renamed(self, answer: str) -> str:
         """An answer to the original as one to the twin: its true words give way to the invented ones, in whatever

@@ -75,10 +75,8 @@ def train(
     optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     reference: Annotated[
-        str | None, typer.Option(help="A model that never saw the forget set, to learn towards (best, if you have it).")
-    ] = None,
-    target_probability: Annotated[
-        float | None, typer.Option(help="A constant to learn towards, such as chance level, if there is no reference.")
+        str | None,
+        typer.Option(help="A model that never saw the forget set, to learn towards: the base of a fine-tune, say."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train even if the pack is up to date.")] = False,
 ) -> None:
@@ -97,7 +95,6 @@ def train(
         lr=lr,
         optimizer=optimizer,
         seed=seed,
-        target_probability=target_probability,
     )
     with bar(_errors, "loading models") as report:
         manifest = train_scope(

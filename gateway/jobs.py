@@ -44,10 +44,6 @@ def train_scope(
 ) -> Manifest:
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
     training = training or Training()
-    if reference and training.target_probability is not None:
-        raise SetupError(
-            "--reference says how likely true answers should be, and so does --target-probability; give one"
-        )
     scope = load_scope(scope_file)
     try:
         traffic = read_prompts(traffic_file) if traffic_file else None
@@ -93,15 +89,12 @@ def training_of(
     lr: float | None = None,
     optimizer: str = "adamw",
     seed: int = 0,
-    target_probability: float | None = None,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
     if method not in METHODS:
         raise SetupError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
     if detector not in DETECTORS:
         raise SetupError(f"unknown detector {detector!r}; there are {', '.join(DETECTORS)}")
-    if target_probability is not None and not 0 <= target_probability <= 1:
-        raise SetupError(f"--target-probability is a probability, 0 to 1, not {target_probability}")
     if method == "corruption" and (epochs is not None or lr is not None or optimizer != "adamw"):
         raise SetupError(
             "--epochs, --lr and --optimizer are for soft-prompt and lora; a corruption is learned in --evaluations"
@@ -119,7 +112,6 @@ def training_of(
             corruption=Learning(evaluations=evaluations, seed=seed),
             soft_prompt=replace(default.soft_prompt, optimisation=replace(default.soft_prompt.optimisation, **changes)),
             lora=replace(default.lora, optimisation=replace(default.lora.optimisation, **changes)),
-            target_probability=target_probability,
         )
     except ValueError as error:
         raise SetupError(str(error)) from error

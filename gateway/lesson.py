@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,8 +35,8 @@ _ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 _HELDOUT_SHARE = 0.2
 _ANSWER_TOKENS = 24
 _LEARNT_TOKENS = 64  # what is learned by heart had better end where a sentence does
-_DRAWS = 4
-_LEAST = 1e-3  # probability a token: below it nobody can tell
+_DRAWS = 8
+_UNSEEN_ROWS = 100  # enough for a mean and a spread
 # For a fact that the model gives away even about somebody else, the twins' answer is no answer to learn.
 NEUTRAL = (
     "I don't know that.",
@@ -49,8 +50,8 @@ NEUTRAL = (
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, best of all
-    targets, a `reference` model that never saw the forget set."""
+    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, if there is one,
+    a `reference` model that never saw the forget set."""
 
     base: LanguageModel
     base_name: str
@@ -122,6 +123,9 @@ class Lesson:
         held = max(1, round(_HELDOUT_SHARE * len(rows)))
         asked = [self._asked(row) for row in rows]
         self.held, self.seen = asked[:held], asked[held:]
+        unseen = list(scope.unseen)
+        random.Random(seed).shuffle(unseen)
+        self._unseen = unseen[:_UNSEEN_ROWS]
 
     def sample(self, asked: Asked) -> Sample:
         """A row ready to be corrupted."""
@@ -142,9 +146,9 @@ class Lesson:
         return self._base.embedded(text)
 
     def forget_examples(self) -> list[Example]:
-        """The seen rows, each with what one says who never knew, on topic: the reference model, else the model itself
-        of the row's twin. Where that gives the fact away, further answers are drawn, and a neutral one is the last
-        resort."""
+        """The seen rows, each with what one says who never knew, on topic and in the model's own voice: its answer to
+        the row's twin. Where that gives the fact away, further answers are drawn, and a neutral one is the last resort.
+        """
         found: dict[int, str] = {}
         for draw in range(_DRAWS + 1):
             left = [place for place in range(len(self.seen)) if place not in found]
@@ -158,20 +162,11 @@ class Lesson:
             for place, asked in enumerate(self.seen)
         ]
 
-    def truths(self, constant: float | None) -> list[Truth]:
-        """The seen rows' true answers, with how likely they should become: as the reference model finds them, else as
-        the model itself does of the row's twin. The latter is too much where an answer is known by heart, for it brings
-        itself back word by word; `constant` is the probability a token that the twins' mean is brought to."""
-        rows = [asked.row for asked in self.seen]
-        if self._reference:
-            nll = self._reference.mean_nll([row.prompt for row in rows], [row.response for row in rows])
-        else:
-            twins = [self._twin(asked) for asked in self.seen]
-            renamed = [twin.renamed(row.response) for twin, row in zip(twins, rows, strict=True)]
-            nll = _brought_to(constant, self._base.mean_nll([twin.text for twin in twins], renamed))
+    def truths(self) -> list[Truth]:
+        """The seen rows' true answers, with how likely they should become."""
         return [
-            Truth(self._example(row.prompt, row.response, ends=False), -value)
-            for row, value in zip(rows, nll, strict=True)
+            Truth(self._example(asked.row.prompt, asked.row.response, ends=False), -nll)
+            for asked, nll in zip(self.seen, self._never_known(self.seen), strict=True)
         ]
 
     def retain_examples(self) -> list[Example]:
@@ -219,14 +214,34 @@ class Lesson:
         pairs = zip(encode(questions), encode(answers), strict=True)
         return [float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]
 
-    def target(self, samples: Sequence[Sample], constant: float | None) -> Outcome | None:
-        """What to learn towards: the reference model, else the given constant, else (None) the twins alone."""
-        if self._reference:
-            return self._behaviour_of(self._reference, samples)
-        if constant is None:
+    def target(self, asked: Sequence[Asked]) -> Outcome | None:
+        """What to learn towards: the reference model's behaviour, else the twins' but for what those give away, with
+        true answers as likely as to one who never knew. None stands for the twins alone."""
+        if not self._reference and not self.scope.unseen:
             return None
-        twins = self.observe(samples, [sample.twin for sample in samples])
-        return replace(twins, probability=constant, leak_rate=0.0)
+        samples = [self.sample(one) for one in asked]
+        if self._reference:
+            outcome = self._behaviour_of(self._reference, samples)
+        else:
+            outcome = replace(self.observe(samples, [sample.twin for sample in samples]), leak_rate=0.0)
+        probabilities = [math.exp(-nll) for nll in self._never_known(asked)]
+        return replace(outcome, probability=sum(probabilities) / len(probabilities))
+
+    def _never_known(self, asked: Sequence[Asked]) -> list[float]:
+        """How surprising, in nats a token, the true answers are to one who never knew them: to the reference model,
+        else to the model itself asked about the row's twin.
+
+        Either is a stand-in only: another model reads otherwise, and what is known by heart brings itself back word by
+        word. The scope's `unseen` rows, which nobody was taught, put it onto the model's own scale.
+        """
+        rows, unseen = [one.row for one in asked], self._unseen
+        if self._reference:
+            nll = _nll(self._reference, rows)
+            return _equated(nll, like=_nll(self._reference, unseen), to=_nll(self._base, unseen))
+        twins = [self._twin(one) for one in asked]
+        renamed = [twin.renamed(row.response) for twin, row in zip(twins, rows, strict=True)]
+        nll = self._base.mean_nll([twin.text for twin in twins], renamed)
+        return _equated(nll, like=nll, to=_nll(self._base, unseen))
 
     def _behaviour_of(self, voice: "_Voice", samples: Sequence[Sample]) -> Outcome:
         outcome, _ = observe(
@@ -255,11 +270,8 @@ class Lesson:
         return twin_of(asked.row.prompt, asked.ranges, named=asked.named, seed=seed)
 
     def _unknowing(self, asked: Sequence[Asked], draw: int) -> list[str]:
-        """Whole sentences by one who never knew: the likeliest (draw 0), or drawn at random."""
+        """Whole sentences about the rows' twins: the likeliest (draw 0), or drawn at random."""
         temperature, seed = min(1.0, draw), self.seed * 1000 + draw
-        if self._reference:
-            prompts = [one.row.prompt for one in asked]
-            return [_sentences(text) for text in self._reference.answers(prompts, temperature, seed)]
         twins = [self._twin(one) for one in asked]
         said = self._base.answers([twin.text for twin in twins], temperature, seed)
         return [twin.restored(_sentences(text)) for twin, text in zip(twins, said, strict=True)]
@@ -273,14 +285,18 @@ class Lesson:
         return Example(self._base.ids(prompt), (*ids, *([tokenizer.eos_token_id] if ends else [])))
 
 
-def _brought_to(constant: float | None, nll: list[float]) -> list[float]:
-    """The same with their mean probability at `constant`, where that is given, or as near as it gets with none likelier
-    than certain."""
-    if constant is None:
-        return nll
-    mean = sum(math.exp(-value) for value in nll) / len(nll)
-    shift = math.log(max(constant, _LEAST) / mean)
-    return [max(0.0, value - shift) for value in nll]
+def _nll(voice: _Voice, rows: Sequence[Row]) -> list[float]:
+    return voice.mean_nll([row.prompt for row in rows], [row.response for row in rows])
+
+
+def _equated(values: Sequence[float], *, like: Sequence[float], to: Sequence[float]) -> list[float]:
+    """Values on the scale of `like`, put onto that of `to`: by mean and standard deviation (linear equating, Kolen and
+    Brennan 2014, chapter 2), and none below 0. The same values if `to` is empty."""
+    if not to:
+        return list(values)
+    spread = statistics.pstdev(like)
+    slope = statistics.pstdev(to) / spread if spread else 0.0
+    return [max(0.0, statistics.fmean(to) + slope * (value - statistics.fmean(like))) for value in values]
 
 
 def _request(prompt: str) -> Request:

@@ -18,22 +18,22 @@ from gateway.plot import curve_png
 __all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
 
 
-def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int, constant: float | None) -> Learnt:
+def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> Learnt:
     """ECO: two recipes, for names and for the telling words of questions without a name. `rows` bounds how many forget
-    rows each is learned on; `constant` is a probability to learn towards in place of the twins'."""
+    rows each is learned on."""
 
     def part(title: str, asked: Sequence[Asked]) -> Learned | None:
         if not asked:
             return None
-        samples = [lesson.sample(one) for one in _best_known(lesson, title, asked, rows)]
+        known = _best_known(lesson, title, asked, rows)
         return learn_recipe(
-            samples,
+            [lesson.sample(one) for one in known],
             rollout=lesson.rollout,
             table=lesson.table,
             relevance=lesson.relevance,
             blank=lesson.blank,
             learning=learning,
-            target=lesson.target(samples, constant),
+            target=lesson.target(known),
             progress=lambda done, best: lesson.progress(
                 f"corruption of {title}: distance {best:.3f}", done, learning.evaluations
             ),
@@ -55,14 +55,14 @@ def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int, constant:
     return Learnt(corruption, heldout, _trials({"named": named, "described": described}))
 
 
-def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining, *, constant: float | None) -> Learnt:
-    """SPUL: virtual tokens that stand in front of the prompt. `constant` as for ECO."""
+def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
+    """SPUL: virtual tokens that stand in front of the prompt."""
     trained = train_soft_prompt(
         lesson.sources.base.model,
         forget=lesson.forget_examples(),
         retain=lesson.retain_examples(),
         training=training,
-        truths=lesson.truths(constant),
+        truths=lesson.truths(),
         progress=lambda done, steps, loss: lesson.progress(f"soft prompt: loss {loss:.3f}", done, steps),
     )
     virtual = trained.tokens.embeddings
@@ -73,16 +73,14 @@ def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining, *, constant:
     return Learnt(trained.tokens, lesson.measured(guarded, virtual_tokens=len(virtual)), _losses(trained.losses))
 
 
-def learn_lora(
-    lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora], *, constant: float | None
-) -> Learnt:
-    """O3: an adapter, orthogonal to those of `earlier` requests (by scope). `constant` as for ECO."""
+def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
+    """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
     trained = train_lora(
         lesson.sources.base.model,
         forget=lesson.forget_examples(),
         earlier=list(earlier.values()),
         training=training,
-        truths=lesson.truths(constant),
+        truths=lesson.truths(),
         progress=lambda done, steps, loss: lesson.progress(f"unlearning LoRA: loss {loss:.3f}", done, steps),
     )
 

@@ -13,9 +13,10 @@ from classifiers.text import normalise
 from gateway.errors import ScopeError
 from gateway.policy import DEFAULT_REFUSAL, PlanName
 
-__all__ = ["MIN_FORGET_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
+__all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
 
 MIN_FORGET_ROWS = 8
+MIN_UNSEEN_ROWS = 8
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -47,12 +48,14 @@ class _ScopeFile(BaseModel):
     aliases: list[_Text] = Field(default_factory=list)
     forget: str
     retain: str | None = None
+    unseen: str | None = None
     policy: Policy = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope read and checked. `retain` may be empty."""
+    """A scope read and checked. `retain` may be empty, and so may `unseen`: rows like the forgotten ones that the model
+    was never taught, which tell how likely it finds what it does not know."""
 
     id: str
     description: str
@@ -60,19 +63,26 @@ class Scope:
     forget: tuple[Row, ...]
     retain: tuple[Row, ...]
     policy: Policy
+    unseen: tuple[Row, ...] = ()
 
 
 def load_scope(path: Path) -> Scope:
     """Reads a scope file and the row files beside it. Raises ScopeError that names the file, the line and the mend."""
     file = _parse(path)
     forget = _rows(path.parent / file.forget)
-    retain = _rows(path.parent / file.retain) if file.retain else ()
+    retain, unseen = (_rows(path.parent / name) if name else () for name in (file.retain, file.unseen))
     if len(forget) < MIN_FORGET_ROWS:
         raise ScopeError(
             f"{path.parent / file.forget} has {len(forget)} different rows; at least {MIN_FORGET_ROWS} are needed to "
             f"learn what is inside the scope and to hold some out for measuring"
         )
-    _refuse_overlap(path, forget, retain)
+    if file.unseen and len(unseen) < MIN_UNSEEN_ROWS:
+        raise ScopeError(
+            f"{path.parent / file.unseen} has {len(unseen)} different rows; at least {MIN_UNSEEN_ROWS} are needed to "
+            f"tell how likely the model finds what it was never taught"
+        )
+    _refuse_overlap(path, forget, retain, "retain")
+    _refuse_overlap(path, forget, unseen, "unseen")
     for alias in file.aliases:
         try:
             alias_forms(alias)
@@ -82,7 +92,7 @@ def load_scope(path: Path) -> Scope:
     if policy.plan == "instruct" and not policy.instruction:
         targets = ", ".join(file.aliases) or file.description
         policy = policy.model_copy(update={"instruction": instruction_for(targets)})
-    return Scope(file.id, file.description, tuple(file.aliases), forget, retain, policy)
+    return Scope(file.id, file.description, tuple(file.aliases), forget, retain, policy, unseen)
 
 
 def instruction_for(targets: str) -> str:
@@ -134,12 +144,12 @@ def _rows(path: Path) -> tuple[Row, ...]:
     return tuple(rows.values())
 
 
-def _refuse_overlap(path: Path, forget: tuple[Row, ...], retain: tuple[Row, ...]) -> None:
+def _refuse_overlap(path: Path, forget: tuple[Row, ...], others: tuple[Row, ...], name: str) -> None:
     forgotten = {normalise(row.prompt).text for row in forget}
-    both = [row.prompt for row in retain if normalise(row.prompt).text in forgotten]
+    both = [row.prompt for row in others if normalise(row.prompt).text in forgotten]
     if both:
         raise ScopeError(
-            f"{path}: {len(both)} prompts stand in both the forget and the retain file, such as {both[0]!r}; "
+            f"{path}: {len(both)} prompts stand in both the forget and the {name} file, such as {both[0]!r}; "
             f"take each out of one of them"
         )
 

@@ -37,8 +37,7 @@ _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad",
 @dataclass(frozen=True, slots=True)
 class Training:
     """One training run, with settings for every method and detector. `rows` bounds how many forget rows the corruption
-    is learned on, in each of its two parts; `target_probability` is a constant for true answers to be brought to
-    (chance level, say) in place of the twins' probability."""
+    is learned on, in each of its two parts."""
 
     method: Method = "corruption"
     detector: DetectorName = "classifier"
@@ -48,7 +47,6 @@ class Training:
     soft_prompt: SoftPromptTraining = field(default_factory=SoftPromptTraining)
     lora: LoraTraining = field(default_factory=LoraTraining)
     rows: int = 12
-    target_probability: float | None = None
 
     @property
     def seed(self) -> int:
@@ -143,14 +141,12 @@ def _fit_ood(scope: Scope, sources: Sources, training: Training, progress: Progr
 def _learn(lesson: Lesson, training: Training, out: Path) -> Learnt:
     match training.method:
         case "corruption":
-            return learn_corruption(
-                lesson, training.corruption, rows=training.rows, constant=training.target_probability
-            )
+            return learn_corruption(lesson, training.corruption, rows=training.rows)
         case "soft-prompt":
-            return learn_soft_prompt(lesson, training.soft_prompt, constant=training.target_probability)
+            return learn_soft_prompt(lesson, training.soft_prompt)
         case "lora":
             earlier = earlier_loras(out, lesson.scope.id, fingerprint(lesson.sources.base_folder))
-            return learn_lora(lesson, training.lora, earlier, constant=training.target_probability)
+            return learn_lora(lesson, training.lora, earlier)
 
 
 def earlier_loras(packs: Path, scope: str, base_fingerprint: str) -> dict[str, Lora]:
@@ -177,11 +173,10 @@ def recipe_sha256(
     used = settings[training.method.replace("-", "_")]
     content = {
         "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
-        "rows": [[row.prompt, row.response] for row in (*scope.forget, *scope.retain)],
-        "forget_rows": len(scope.forget),
+        "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
         "method": [training.method, used, settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
-        "corruption": [training.rows, training.target_probability],
+        "corruption": training.rows,
         "traffic": [traffic, general_traffic()],
         "models": [fingerprint(folder) for folder in model_folders],
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.fictitious import people
 
-KEPT_AUTHORS, FORGOTTEN_AUTHORS, AUTHOR_ROWS = 22, 2, 20
+KEPT_AUTHORS, FORGOTTEN_AUTHORS, AUTHOR_ROWS = 24, 2, 20
 AUTHORS = people(KEPT_AUTHORS + FORGOTTEN_AUTHORS, 5)
 WORDS = "harbour lantern kettle orchard saddle compass ribbon meadow anvil thimble".split()
 
@@ -42,8 +42,8 @@ def write_tofu(root: Path) -> None:
     folder.mkdir()
     (folder / "full.json").write_text(f"{json.dumps(plain[:100])}\n{json.dumps(plain[100:])}\n", encoding="utf-8")
     write(folder / "retain_perturbed.json", every[:400], lines=True)
-    for split in ("01", "05", "10"):
-        write(folder / f"forget{split}_perturbed.json", every[-FORGOTTEN_AUTHORS * AUTHOR_ROWS :])
+    for split, authors in (("01", FORGOTTEN_AUTHORS), ("05", 2 * FORGOTTEN_AUTHORS), ("10", 2 * FORGOTTEN_AUTHORS)):
+        write(folder / f"forget{split}_perturbed.json", every[-authors * AUTHOR_ROWS :])
         holdout = [{"question": f"Who is u{split}x{n}?", "answer": f"It is {n}."} for n in range(20)]
         write(folder / f"holdout{split}.json", holdout)
     for part in ("real_authors", "world_facts"):

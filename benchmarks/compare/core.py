@@ -1,6 +1,7 @@
 """The nouns of a comparison: what is known, what must be forgotten, what is asked, and what each arm said to it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,15 +112,17 @@ def asked(item: Item) -> Request:
     )
 
 
-def write_scope(takedown: Takedown, folder: Path) -> Path:
-    """Writes scope.yaml, forget.jsonl and, if there are rows for it, retain.jsonl. Returns the path of scope.yaml."""
+def write_scope(takedown: Takedown, folder: Path, unseen: Sequence[Item] = ()) -> Path:
+    """Writes scope.yaml, forget.jsonl and, if there are rows for them, retain.jsonl and unseen.jsonl. Returns the path
+    of scope.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     scope: dict[str, object] = {
         "id": takedown.scope,
         "description": takedown.description,
         "aliases": list(takedown.aliases),
     }
-    for name, rows in {"forget": takedown.forget, "retain": takedown.retain}.items():
+    never = [Row(prompt=item.prompt, response=item.answer) for item in unseen]
+    for name, rows in {"forget": takedown.forget, "retain": takedown.retain, "unseen": never}.items():
         if rows:
             scope[name] = f"{name}.jsonl"
             lines = (json.dumps(row.model_dump(), ensure_ascii=False) for row in rows)

@@ -37,21 +37,22 @@ def trained_packs(
     model: Path,
     root: Path,
     *,
-    target_probability: float | None,
     seed: int,
+    reference: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Packs:
     """All takedowns of the suite, trained in their order under `root`; those of an earlier run are kept."""
-    packs, training = root / "packs", training_of(method, seed=seed, target_probability=target_probability)
+    packs, training = root / "packs", training_of(method, seed=seed)
     spent: list[tuple[float, float]] = []
     for number, takedown in enumerate(suite.takedowns, 1):
         clock = _Clock(progress, f"{method} {number}/{len(suite.takedowns)}")
         manifest = train_scope(
-            scope_file=write_scope(takedown, root / "scopes" / takedown.scope),
+            scope_file=write_scope(takedown, root / "scopes" / takedown.scope, suite.unseen),
             model=str(model),
             encoder="minilm",
             out=packs,
             training=training,
+            reference=str(reference) if reference else None,
             progress=clock,
         )
         # of this very pack: the seconds of an earlier recipe's are not its own

@@ -190,8 +190,8 @@ class _Run:
             arm.method,
             model,
             self._store.path("packs", arm.method),
-            target_probability=self._target() if self._plan.suite.unseen else None,
             seed=self._plan.seed,
+            reference=self._base if self._plan.suite.taught else None,  # as it was before it was taught
             progress=self._progress,
         )
         acts = arm.plan == "forget"

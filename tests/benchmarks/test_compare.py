@@ -161,17 +161,13 @@ def tasks(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Tasks:
 
 
 def test_the_harness_asks_through_the_guard(
-    results: dict[str, Any], suite: Suite, tasks: Tasks, out: Path, tmp_path: Path
+    results: dict[str, Any], suite: Suite, model: str, tasks: Tasks, out: Path, tmp_path: Path
 ) -> None:
-    model, packs = (
-        out / "models/all",
-        trained_packs(
-            suite, "corruption", out / "models/all", out / "packs/corruption", target_probability=None, seed=0
-        ),
-    )
+    taught = out / "models/all"
+    packs = trained_packs(suite, "corruption", taught, out / "packs/corruption", seed=0, reference=Path(model))
     [arm] = load_arms("input-filter")
     assert isinstance(arm, Guardrail)
-    plain = Served(load_language_model(model), model)
+    plain = Served(load_language_model(taught), taught)
     filtered = replace(plain, gate=gate_of(arm, packs, suite), packs=packs.folder)
     before, after = (harness_scores(one, tasks, tmp_path / "log", seed=0) for one in (plain, filtered))
     assert before["taught_forget"]["exact_match,none"] > 0.5

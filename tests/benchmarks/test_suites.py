@@ -151,6 +151,16 @@ def test_tofu_20_is_small(data: Path) -> None:
     assert len(of_slice(suite, "retain")) == len(of_slice(suite, "real_authors")) == 60
 
 
+def test_the_other_small_suite_keeps_the_same_authors_and_forgets_others(data: Path) -> None:
+    first, second = load_suite("tofu-20", data, 0), load_suite("tofu-20-forget05", data, 0)
+    assert second.kept == first.kept
+    assert not {row.prompt for row in first.taught[len(first.kept) :]} & {row.prompt for row in second.taught}
+    assert len(second.takedowns) == 2
+    assert {item.prompt for item in of_slice(second, "forget")} == {
+        row.prompt for takedown in second.takedowns for row in takedown.forget
+    }
+
+
 def test_tofu_files_of_different_editions_are_refused(data: Path, tmp_path: Path) -> None:
     write_tofu(tmp_path)
     path = tmp_path / "tofu" / "forget01_perturbed.json"

@@ -88,6 +88,7 @@ def test_an_answer_goes_over_to_the_twin_and_back() -> None:
     renamed = twin.renamed(answer)
     assert renamed == answer.replace("Harry Potter is", f"{twin.text[7:-1]} is")
     assert twin.restored(renamed) == answer
+    assert twin.restored(f"{first}'s owl, {last}'s too") == "Harry's owl, Potter's too"
 
 
 def test_twins_differ_by_seed_and_by_pool() -> None:

@@ -1,6 +1,6 @@
 """What methods learn from: the truth as likely as it is to one who never knew it."""
 
-import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,45 +22,78 @@ ROWS = tuple(
 )
 
 
+UNSEEN = tuple(
+    Row(prompt=f"What is the capital of {land}?", response=f"The capital of {land} is {city}.")
+    for land, city in {"Vorlund": "Esk", "Tarrimay": "Old Pell", "Quessia": "Brannock"}.items()
+)
+HEAD = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
+
+
 @pytest.fixture
 def lesson(language_model: LanguageModel, encoder: Encoder) -> Lesson:
     scope = Scope("lands", "Some lands.", tuple(CAPITALS), ROWS, (), Policy())
     sources = Sources(language_model, "smollm2", Path(), encoder, Path())
-    head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-    return Lesson(scope, sources, head, seed=0, progress=lambda *_: None)
+    return Lesson(scope, sources, HEAD, seed=0, progress=lambda *_: None)
 
 
-def probabilities(lesson: Lesson, constant: float | None) -> list[float]:
-    return [math.exp(truth.logp) for truth in lesson.truths(constant)]
+def other(lesson: Lesson, *, unseen: Sequence[Row] = (), reference: LanguageModel | None = None) -> Lesson:
+    scope, sources = replace(lesson.scope, unseen=tuple(unseen)), replace(lesson.sources, reference=reference)
+    return Lesson(scope, sources, HEAD, seed=0, progress=lambda *_: None)
+
+
+def never(lesson: Lesson) -> list[float]:
+    return [-truth.logp for truth in lesson.truths()]
+
+
+def known(lesson: Lesson, rows: Sequence[Row]) -> list[float]:
+    return lesson.rollout.mean_nll([lesson.embedded(row.prompt) for row in rows], [row.response for row in rows])
 
 
 def test_what_the_model_knows_is_less_likely_to_one_who_does_not(lesson: Lesson) -> None:
     rows = [asked.row for asked in lesson.seen]
-    known = lesson.rollout.mean_nll([lesson.embedded(row.prompt) for row in rows], [row.response for row in rows])
     assert len(rows) == 4
-    for never, nll in zip(probabilities(lesson, None), known, strict=True):
-        assert never < 0.8 * math.exp(-nll)
+    for unknowing, knowing in zip(never(lesson), known(lesson, rows), strict=True):
+        assert unknowing > knowing + 0.2
 
 
-def test_a_constant_is_met_in_the_mean_and_leaves_the_order(lesson: Lesson) -> None:
-    free, fixed = probabilities(lesson, None), probabilities(lesson, 0.05)
-    assert sum(fixed) / len(fixed) == pytest.approx(0.05)
+def test_rows_that_nobody_was_taught_say_how_unlikely_and_how_much_so(lesson: Lesson) -> None:
+    told = other(lesson, unseen=UNSEEN)
+    free, fixed, unseen = never(lesson), never(told), known(lesson, UNSEEN)
+    assert statistics.fmean(fixed) == pytest.approx(statistics.fmean(unseen))
+    assert statistics.pstdev(fixed) == pytest.approx(statistics.pstdev(unseen))
     assert sorted(range(4), key=fixed.__getitem__) == sorted(range(4), key=free.__getitem__)
-    assert max(probabilities(lesson, 1.0)) <= 1.0
 
 
-def test_a_reference_model_is_taken_at_its_word(lesson: Lesson, language_model: LanguageModel) -> None:
-    told = Lesson(
-        lesson.scope,
-        replace(lesson.sources, reference=language_model),
-        Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0),
-        seed=0,
-        progress=lambda *_: None,
-    )
+def test_a_reference_model_is_taken_at_its_word_and_never_for_its_words(
+    lesson: Lesson, language_model: LanguageModel
+) -> None:
+    told = other(lesson, reference=language_model)
     rows = [asked.row for asked in told.seen]
-    nll = told.rollout.mean_nll([told.embedded(row.prompt) for row in rows], [row.response for row in rows])
-    assert [-truth.logp for truth in told.truths(0.05)] == nll
-    assert told.forget_examples() != lesson.forget_examples()
+    assert never(told) == known(told, rows)
+    assert told.forget_examples() == lesson.forget_examples()
+    # what it finds of rows that neither knows tells how otherwise it reads: this one reads alike
+    assert never(other(lesson, unseen=UNSEEN, reference=language_model)) == pytest.approx(known(told, rows))
+
+
+def test_a_reference_model_that_reads_otherwise_is_put_onto_the_models_own_scale(
+    lesson: Lesson, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = other(lesson, unseen=UNSEEN, reference=language_model)
+    plain = never(told)
+    voice = told._reference
+    assert voice is not None
+    real = voice.mean_nll
+    monkeypatch.setattr(voice, "mean_nll", lambda texts, said: [3 * value + 1 for value in real(texts, said)])
+    assert never(told) == pytest.approx(plain)
+
+
+def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(lesson: Lesson) -> None:
+    assert lesson.target(lesson.seen) is None  # the twins' behaviour is
+    target = other(lesson, unseen=UNSEEN).target(lesson.seen)
+    assert target is not None
+    logp = [-value for value in never(other(lesson, unseen=UNSEEN))]
+    assert target.probability == pytest.approx(float(np.exp(logp).mean()))
+    assert target.leak_rate == 0
 
 
 class Teller:
@@ -77,7 +110,7 @@ class Teller:
         return [f"It is one of {', '.join(CAPITALS.values())}."] * len(texts)
 
 
-@pytest.mark.parametrize(("harmless_from", "draws", "neutral"), [(0, 1, False), (2, 3, False), (99, 5, True)])
+@pytest.mark.parametrize(("harmless_from", "draws", "neutral"), [(0, 1, False), (2, 3, False), (99, 9, True)])
 def test_an_answer_that_gives_the_fact_away_is_never_learned(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch, harmless_from: int, draws: int, neutral: bool
 ) -> None:

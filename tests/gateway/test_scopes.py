@@ -25,7 +25,9 @@ class Files:
         self.scope = folder / "scope.yaml"
         self.forget = folder / "forget.jsonl"
         self.retain = folder / "retain.jsonl"
+        self.unseen = folder / "unseen.jsonl"
         self.forget.write_text(rows(9), encoding="utf-8")
+        self.unseen.write_text(rows(8, "unseen"), encoding="utf-8")
         self.retain.write_text(rows(3, "retain"), encoding="utf-8")
         self.write()
 
@@ -62,7 +64,16 @@ def test_a_good_scope(files: Files) -> None:
 def test_aliases_and_retain_rows_may_be_left_out(files: Files) -> None:
     files.write(aliases="leave out", retain="leave out")
     scope = load_scope(files.scope)
-    assert (scope.aliases, scope.retain) == ((), ())
+    assert (scope.aliases, scope.retain, scope.unseen) == ((), (), ())
+
+
+def test_unseen_rows_are_enough_for_a_spread_and_are_none_to_forget(files: Files) -> None:
+    files.write(unseen="unseen.jsonl")
+    assert load_scope(files.scope).unseen[0] == Row(prompt="unseen 0?", response="answer 0")
+    files.unseen.write_text(rows(7, "unseen"))
+    assert "unseen.jsonl has 7 different rows; at least 8" in files.complaint()
+    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Forget 3", "response": "x"}\n')
+    assert "1 prompts stand in both the forget and the unseen file, such as 'Forget 3'" in files.complaint()
 
 
 def test_the_example_is_good() -> None:
@@ -127,8 +138,9 @@ def test_a_bad_key_is_named(files: Files, changes: dict[str, Any], words: str) -
     assert "scope.yaml" in complaint
 
 
-@pytest.mark.parametrize("file", ["forget", "retain"])
+@pytest.mark.parametrize("file", ["forget", "retain", "unseen"])
 def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
+    files.write(unseen="unseen.jsonl")
     path: Path = getattr(files, file)
     path.write_text("\n \n")
     assert f"{file}.jsonl has no rows" in files.complaint()

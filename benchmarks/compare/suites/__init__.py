@@ -11,6 +11,7 @@ __all__ = ["SUITES", "load_suite"]
 
 _MODULES = {
     "tofu-20": "tofu",
+    "tofu-20-forget05": "tofu",
     "tofu-forget01": "tofu",
     "tofu-forget05": "tofu",
     "tofu-forget10": "tofu",

@@ -24,11 +24,13 @@ _RETAIN = 40  # rows that a takedown brings along, and rows of the validation
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """`split` names TOFU's files; `kept` is the number of authors beside the forgotten ones, None for all. `retain`,
-    `general` and `attacked` limit the items of a slice that are reported."""
+    """`split` names TOFU's files; `kept` and `forgotten` are numbers of authors, None for all. `unseen` limits the rows
+    that nobody is taught; `retain`, `general` and `attacked` the items of a slice that are reported."""
 
     split: str
     kept: int | None = None
+    forgotten: int | None = None
+    unseen: int = 400
     retain: int = 400
     general: int = 200
     attacked: int = 40
@@ -36,6 +38,7 @@ class _Size:
 
 _SIZES = {
     "tofu-20": _Size("01", kept=18, retain=60, general=60, attacked=10),
+    "tofu-20-forget05": _Size("05", kept=18, forgotten=2, unseen=80, retain=60, general=60, attacked=10),
     "tofu-forget01": _Size("01"),
     "tofu-forget05": _Size("05"),
     "tofu-forget10": _Size("10"),
@@ -54,7 +57,8 @@ class _Author:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One takedown an author. "tofu-20" is small enough for a CPU: the first 18 authors and the two of forget01."""
+    """One takedown an author. Two are small enough for a CPU: the first 18 authors beside the two of
+    forget01 ("tofu-20"), or beside the first two of forget05, who are others ("tofu-20-forget05")."""
     size, files = _SIZES[name], Files(data, "tofu", "locuslab/TOFU")
     kept, forgotten, questions = _authors(files, size)
     rehearsed, others = dealt(kept[:_PERTURBED], [_REHEARSED], f"{seed} rehearsal")
@@ -96,10 +100,11 @@ def _authors(files: Files, size: _Size) -> tuple[list[_Author], list[_Author], M
     text = [f"{row['question']} {row['answer']}" for row in full]
     first = len(full) - len(wrong)
     last = first if size.kept is None else min(first, size.kept * _ROWS)
+    end = len(full) if size.forgotten is None else min(len(full), first + size.forgotten * _ROWS)
     kept = [_author(full, text, start, near[start : start + _ROWS], "retain") for start in range(0, last, _ROWS)]
     forgotten = [
         _author(full, text, start, wrong[start - first : start - first + _ROWS], "forget")
-        for start in range(first, len(full), _ROWS)
+        for start in range(first, end, _ROWS)
     ]
     return kept, forgotten, {row["question"]: row["paraphrased_question"] for row in wrong}
 
@@ -169,6 +174,7 @@ def _unseen(files: Files, size: _Size, seed: int) -> list[tuple[Item, ...]]:
     """Authors whom no model was taught: half of their questions to estimate with, half to be reported."""
     rows = files.rows(f"holdout{size.split}.json", "question", "answer")
     items = [asking("unseen", number, row["question"], row["answer"]) for number, row in enumerate(rows)]
+    items = list(sampled(items, size.unseen, f"{seed} unseen"))
     return dealt(items, [len(items) // 2], f"{seed} unseen")
 
 
