@@ -21,6 +21,7 @@ from gateway.models import LanguageModel, embedding_table, load_language_model, 
 from gateway.prompt import render
 from gateway.scopes import Policy
 
+_SERVED = {"pack_root", "gateway"}
 REFUSAL = "I would rather not talk about that."
 
 
@@ -31,8 +32,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM comes last, so that nothing else runs beside it on few cores."""
+    """Tests that share what is expensive share a process: a file's own models, or the pack and gateways of many files.
+    vLLM comes last among those."""
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+    for item in items:
+        served = _SERVED & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("served" if served else item.path.name))
 
 
 @pytest.fixture(scope="session")
