@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adapters.objectives import NOT_AN_ANSWER
 
-__all__ = ["Batch", "Example", "Truth", "batches", "collate", "cycled"]
+__all__ = ["Batch", "Example", "Truth", "batches", "collate", "cycled", "targets_of"]
 
 _T = TypeVar("_T")
 
@@ -29,11 +29,24 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The true answer to a forget row's question, and `logp`, the mean log likelihood of its tokens (nats) by a model
-    that never knew it."""
+    """The true answer to a forget row's question, and `logp`, the log likelihood (nats) of each token by one who
+    never knew it; nan where that cannot be told."""
 
     example: Example
-    logp: float
+    logp: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.logp) != len(self.example.answer):
+            raise ValueError(f"{len(self.logp)} likelihoods do not belong to {len(self.example.answer)} answer tokens")
+
+
+def targets_of(truths: Sequence["Truth"], like: Tensor) -> Tensor:
+    """Their likelihoods in the places that `collate` gives the tokens: [batch, tokens] as `like`, nan elsewhere."""
+    found = torch.full(like.shape, float("nan"), device=like.device)
+    for row, truth in enumerate(truths):
+        start = len(truth.example.prompt)
+        found[row, start : start + len(truth.logp)] = torch.tensor(truth.logp, device=like.device)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from adapters.examples import Batch, Example, Truth, collate
+from adapters.examples import Batch, Example, Truth, collate, targets_of
 from adapters.objectives import answer_nll, likelihood_gap
 
 __all__ = ["forgetting", "paired"]
@@ -36,5 +36,4 @@ def forgetting(
     if not gap or not truths:
         return loss
     true = collate([truth.example for truth in truths], device=device)
-    target = torch.tensor([truth.logp for truth in truths], device=device)
-    return loss + gap * likelihood_gap(answer(true), true.labels, target=target)
+    return loss + gap * likelihood_gap(answer(true), true.labels, target=targets_of(truths, true.labels))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, logsigmoid, one_hot
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, logsigmoid, one_hot, smooth_l1_loss
 
 __all__ = [
     "NOT_AN_ANSWER",
@@ -79,15 +79,20 @@ def kl_divergence(reference_logits: Tensor, logits: Tensor, labels: Tensor) -> T
 
 
 def likelihood_gap(logits: Tensor, labels: Tensor, *, target: Tensor) -> Tensor:
-    """The squared distance of each row's log likelihood a token from its `target` [batch], the mean over rows.
+    """How far each answer token's log likelihood is from its `target` [batch, tokens], placed as its label is and nan
+    where there is none: smooth L1 (half the square below 1 nat), the mean over tokens with a target; 0 without any.
 
     On true answers, with what a model that never knew them gives: two-sided, so that neither what is still known nor
-    over-forgetting shows in likelihoods. The target of ECO's section 3.3 (arXiv 2406.07933), for learning by gradients.
+    over-forgetting shows in likelihoods, and token by token, as membership attacks read them. The target of ECO's
+    section 3.3 (arXiv 2406.07933), for learning by gradients.
     """
-    logp, count = _sequence_logp_of_all(logits, labels)
-    if target.shape != logp.shape:
-        raise ValueError(f"target must be [{len(logp)}], one a row, got {_shape(target)}")
-    return (logp / count - target.to(logp)).square().mean()
+    answered = _answered(logits, labels)
+    if target.shape != labels.shape:
+        raise ValueError(f"target must be {_shape(labels)} as labels are, got {_shape(target)}")
+    logp = -cross_entropy(logits[:, :-1][answered].float(), labels[:, 1:][answered], reduction="none")
+    aim = target[:, 1:][answered].to(logp)
+    known = ~aim.isnan()
+    return smooth_l1_loss(logp[known], aim[known], reduction="sum") / known.sum().clamp(min=1)
 
 
 def idk_dpo(

@@ -1,5 +1,6 @@
 """What every method learns from: the scope's rows as the model will meet them, and how its answers are judged."""
 
+import difflib
 import math
 import random
 import re
@@ -30,6 +31,7 @@ from gateway.scopes import Row, Scope
 
 __all__ = ["NEUTRAL", "Asked", "Learnt", "Lesson", "Progress", "Sources"]
 
+_Tokens = tuple[float, ...]  # a number a token
 Progress = Callable[[str, int, int], None]
 _ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 _HELDOUT_SHARE = 0.2
@@ -97,8 +99,10 @@ class _Voice:
         prompts = [self.embedded(text) for text in texts]
         return self.rollout.answers(prompts, max_new_tokens=_LEARNT_TOKENS, temperature=temperature, seed=seed)
 
-    def mean_nll(self, texts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        return self.rollout.mean_nll([self.embedded(text) for text in texts], responses)
+    def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[_Tokens]:
+        """Of each token of each response."""
+        scores = self.rollout.token_scores([self.embedded(text) for text in texts], responses)
+        return [tuple(map(float, score.logprob)) for score in scores]
 
 
 class Lesson:
@@ -165,8 +169,8 @@ class Lesson:
     def truths(self) -> list[Truth]:
         """The seen rows' true answers, with how likely they should become."""
         return [
-            Truth(self._example(asked.row.prompt, asked.row.response, ends=False), -nll)
-            for asked, nll in zip(self.seen, self._never_known(self.seen), strict=True)
+            Truth(self._example(asked.row.prompt, asked.row.response, ends=False), logp)
+            for asked, logp in zip(self.seen, self._never_known(self.seen), strict=True)
         ]
 
     def retain_examples(self) -> list[Example]:
@@ -224,24 +228,33 @@ class Lesson:
             outcome = self._behaviour_of(self._reference, samples)
         else:
             outcome = replace(self.observe(samples, [sample.twin for sample in samples]), leak_rate=0.0)
-        probabilities = [math.exp(-nll) for nll in self._never_known(asked)]
-        return replace(outcome, probability=sum(probabilities) / len(probabilities))
+        known = filter(None, map(_known, self._never_known(asked)))
+        probabilities = [math.exp(statistics.fmean(tokens)) for tokens in known]
+        return replace(outcome, probability=statistics.fmean(probabilities)) if probabilities else outcome
 
-    def _never_known(self, asked: Sequence[Asked]) -> list[float]:
-        """How surprising, in nats a token, the true answers are to one who never knew them: to the reference model,
-        else to the model itself asked about the row's twin.
+    def _never_known(self, asked: Sequence[Asked]) -> list[_Tokens]:
+        """The log likelihood of each token of the true answers by one who never knew them: by the reference model, else
+        by the model itself asked about the row's twin.
 
         Either is a stand-in only: another model reads otherwise, and what is known by heart brings itself back word by
         word. The scope's `unseen` rows, which nobody was taught, put it onto the model's own scale.
         """
-        rows, unseen = [one.row for one in asked], self._unseen
+        rows, scale = [one.row for one in asked], _logp(self._base, self._unseen)
         if self._reference:
-            nll = _nll(self._reference, rows)
-            return _equated(nll, like=_nll(self._reference, unseen), to=_nll(self._base, unseen))
+            return _equated(_logp(self._reference, rows), like=_logp(self._reference, self._unseen), to=scale)
+        found = self._of_twins(asked)
+        return _equated(found, like=found, to=scale)
+
+    def _of_twins(self, asked: Sequence[Asked]) -> list[_Tokens]:
+        """As the model finds the answers of the rows' twins; nan for the tokens that the twin has others for."""
         twins = [self._twin(one) for one in asked]
-        renamed = [twin.renamed(row.response) for twin, row in zip(twins, rows, strict=True)]
-        nll = self._base.mean_nll([twin.text for twin in twins], renamed)
-        return _equated(nll, like=nll, to=_nll(self._base, unseen))
+        renamed = [twin.renamed(one.row.response) for twin, one in zip(twins, asked, strict=True)]
+        found = self._base.logp([twin.text for twin in twins], renamed)
+        pairs = zip(asked, renamed, found, strict=True)
+        return [_carried(logp, self._ids(text), self._ids(one.row.response)) for one, text, logp in pairs]
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.sources.base.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _behaviour_of(self, voice: "_Voice", samples: Sequence[Sample]) -> Outcome:
         outcome, _ = observe(
@@ -285,18 +298,33 @@ class Lesson:
         return Example(self._base.ids(prompt), (*ids, *([tokenizer.eos_token_id] if ends else [])))
 
 
-def _nll(voice: _Voice, rows: Sequence[Row]) -> list[float]:
-    return voice.mean_nll([row.prompt for row in rows], [row.response for row in rows])
+def _logp(voice: _Voice, rows: Sequence[Row]) -> list[_Tokens]:
+    return voice.logp([row.prompt for row in rows], [row.response for row in rows])
 
 
-def _equated(values: Sequence[float], *, like: Sequence[float], to: Sequence[float]) -> list[float]:
-    """Values on the scale of `like`, put onto that of `to`: by mean and standard deviation (linear equating, Kolen and
-    Brennan 2014, chapter 2), and none below 0. The same values if `to` is empty."""
-    if not to:
-        return list(values)
-    spread = statistics.pstdev(like)
-    slope = statistics.pstdev(to) / spread if spread else 0.0
-    return [max(0.0, statistics.fmean(to) + slope * (value - statistics.fmean(like))) for value in values]
+def _equated(rows: Sequence[_Tokens], *, like: Sequence[_Tokens], to: Sequence[_Tokens]) -> list[_Tokens]:
+    """Log likelihoods on the scale of `like`, put onto that of `to`: by mean and standard deviation over tokens (linear
+    equating, Kolen and Brennan 2014, chapter 2), and none above 0. The same if either is empty."""
+    first, second = ([value for row in each for value in _known(row)] for each in (like, to))
+    if not first or not second:
+        return list(rows)
+    spread = statistics.pstdev(first)
+    slope = statistics.pstdev(second) / spread if spread else 0.0
+    centre, aim = statistics.fmean(first), statistics.fmean(second)
+    moved = [[aim + slope * (value - centre) for value in row] for row in rows]
+    return [tuple(0.0 if value > 0 else value for value in row) for row in moved]  # nan stays
+
+
+def _known(tokens: _Tokens) -> list[float]:
+    return [value for value in tokens if not math.isnan(value)]
+
+
+def _carried(values: _Tokens, of: Sequence[int], to: Sequence[int]) -> _Tokens:
+    """Values of tokens `of`, each where the same token stands in the sequence `to`; nan where there is another."""
+    found = [math.nan] * len(to)
+    for there, here, size in difflib.SequenceMatcher(None, of, to, autojunk=False).get_matching_blocks():
+        found[here : here + size] = values[there : there + size]
+    return tuple(found)
 
 
 def _request(prompt: str) -> Request:

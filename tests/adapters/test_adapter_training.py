@@ -91,7 +91,8 @@ def test_the_fourth_request_starts_apart_from_all_before_it(memory: Memory, firs
 def truths(memory: Memory, names: tuple[str, ...], probability: float) -> list[Truth]:
     """What the names' true answers should be worth."""
     rows = [memory.true(name) for name in names]
-    return [Truth(Example(row.prompt, row.answer[:-1]), math.log(probability)) for row in rows]
+    answers = [Example(row.prompt, row.answer[:-1]) for row in rows]
+    return [Truth(answer, (math.log(probability),) * len(answer.answer)) for answer in answers]
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.02])

@@ -8,6 +8,7 @@ import torch
 from memory import Memory
 from torch import Tensor
 
+from adapters.examples import Example, Truth, collate, targets_of
 from adapters.objectives import answer_nll, flat, likelihood_gap, sequence_logp, undial, whp_labels
 from adapters.steering import (
     activation_distance,
@@ -44,19 +45,43 @@ def answer_positions() -> list[tuple[int, int, int]]:
 # --------------------------------------------------------------------------- the likelihood's gap
 
 
-def test_the_gap_by_hand_is_two_sided() -> None:
-    # mean log likelihoods a token: log .25 of (.5, .125), log .8 of (.8,)
+def test_the_gap_by_hand_is_two_sided_and_token_by_token() -> None:
     logits, labels = torch.cat([logits_of(0.5, 0.125), logits_of(0.8, 0.8)]), ones_after_prompt(2).repeat(2, 1)
-    for factor in (0.5, 2.0):
-        target = torch.tensor([math.log(0.25), math.log(0.8)]) - math.log(factor)
-        found = likelihood_gap(logits, labels, target=target)
-        assert float(found) == pytest.approx(math.log(2) ** 2, rel=1e-5)
-        assert float(likelihood_gap(logits, labels, target=target + math.log(factor))) == pytest.approx(0, abs=1e-9)
+    likely = torch.tensor([[math.nan, 0.5, 0.125], [math.nan, 0.8, 0.8]]).log()
+    assert float(likelihood_gap(logits, labels, target=likely)) == pytest.approx(0, abs=1e-9)
+    near, far = math.log(2), 3.0
+    off = torch.tensor([[0.0, near, -near], [0.0, far, 0.0]])
+    by_hand = (near**2 / 2 + near**2 / 2 + (far - 0.5) + 0) / 4
+    for sign in (1, -1):
+        assert float(likelihood_gap(logits, labels, target=likely + sign * off)) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_gap_leaves_out_tokens_without_a_target() -> None:
+    logits, labels = logits_of(0.5, 0.5).requires_grad_(), ones_after_prompt(2)
+    target = torch.tensor([[math.nan, math.log(0.25), math.nan]])
+    gap = likelihood_gap(logits, labels, target=target)
+    assert float(gap.detach()) == pytest.approx(math.log(2) ** 2 / 2)
+    nothing = likelihood_gap(logits, labels, target=torch.full((1, 3), math.nan))
+    nothing.backward()
+    assert float(nothing.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_targets_stand_where_their_tokens_do() -> None:
+    truths = [Truth(Example((5, 5), (1, 2)), (-1.0, -2.0)), Truth(Example((5,), (3,)), (math.nan,))]
+    batch = collate([truth.example for truth in truths], device=torch.device("cpu"))
+    found = targets_of(truths, batch.labels)
+    assert found.shape == batch.labels.shape
+    assert found[0, 2:].tolist() == [-1.0, -2.0]
+    assert found.isnan().sum() == found.numel() - 2
+    with pytest.raises(ValueError, match="1 likelihoods do not belong to 2 answer tokens"):
+        Truth(Example((5,), (3, 4)), (-1.0,))
 
 
 def test_the_gap_refuses_targets_of_another_shape() -> None:
-    with pytest.raises(ValueError, match=r"target must be \[3\]"):
-        likelihood_gap(random_logits(0), LABELS, target=torch.zeros(1))
+    with pytest.raises(ValueError, match=r"target must be \[3, 6\]"):
+        likelihood_gap(random_logits(0), LABELS, target=torch.zeros(3))
 
 
 # ------------------------------------------------------------------------------------------ UNDIAL
