@@ -33,7 +33,7 @@ class LoraTraining:
     rank: int = 8
     alpha: int = 16
     orthogonality: float = 0.1
-    gap: float = 1.0
+    gap: float = 2.0
     optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3, epochs=15, batch=4))
 
     def __post_init__(self) -> None:

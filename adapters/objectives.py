@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 NOT_AN_ANSWER = -100
+_NEAR = 5.0  # nats: squares up to here, so that means are met and not medians alone
 
 
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ def kl_divergence(reference_logits: Tensor, logits: Tensor, labels: Tensor) -> T
 
 def likelihood_gap(logits: Tensor, labels: Tensor, *, target: Tensor) -> Tensor:
     """How far each answer token's log likelihood is from its `target` [batch, tokens], placed as its label is and nan
-    where there is none: smooth L1 (half the square below 1 nat), the mean over tokens with a target; 0 without any.
+    where there is none: smooth L1 (a tenth of the square below 5 nats), the mean over tokens with a target; 0 without.
 
     On true answers, with what a model that never knew them gives: two-sided, so that neither what is still known nor
     over-forgetting shows in likelihoods, and token by token, as membership attacks read them. The target of ECO's
@@ -92,7 +93,7 @@ def likelihood_gap(logits: Tensor, labels: Tensor, *, target: Tensor) -> Tensor:
     logp = -cross_entropy(logits[:, :-1][answered].float(), labels[:, 1:][answered], reduction="none")
     aim = target[:, 1:][answered].to(logp)
     known = ~aim.isnan()
-    return smooth_l1_loss(logp[known], aim[known], reduction="sum") / known.sum().clamp(min=1)
+    return smooth_l1_loss(logp[known], aim[known], beta=_NEAR, reduction="sum") / known.sum().clamp(min=1)
 
 
 def idk_dpo(

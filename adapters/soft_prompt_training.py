@@ -30,7 +30,7 @@ class SoftPromptTraining:
     hidden: int = 128
     alpha: float = 0.5
     beta: float = 0.5
-    gap: float = 1.0
+    gap: float = 2.0
     optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=1e-2, epochs=15, batch=4))
 
     def __post_init__(self) -> None:

@@ -1,7 +1,9 @@
-"""The README's results table, written from benchmarks/results/*.json: python -m benchmarks.table"""
+"""The results as Markdown, from benchmarks/results/*.json: python -m benchmarks.table prints the README's few,
+--all what docs/results.md holds."""
 
+import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -11,9 +13,29 @@ from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, 
 from benchmarks.compare.plots import number
 from benchmarks.record import RESULTS
 
-__all__ = ["table"]
+__all__ = ["headline", "table"]
 
 _METHODS = {"corruption": "ECO", "soft-prompt": "SPUL", "lora": "O3"}
+_SUITES = ("tofu-20", "tofu-20-forget05")
+_AIMED = {
+    "forget quality": "forget quality",
+    "utility": "utility, of the original's",
+    "membership": "membership AUC",
+    "fluency": "fluency, of the retrained's",
+    "relevance": "relevance, of the retrained's",
+    "distinguishability": "told from the retrained, AUROC",
+}
+_IN_SHORT = ("forget quality", "utility", "membership", "distinguishability")
+_LEAKED, _BESIDES = "leaked: greedy / @1 / @8", ("same answers", "training")
+_FIRST = (
+    "held-out questions leaked, greedy: plain model → gateway (twins)",
+    "near questions answered byte for byte as before",
+    "gate misses, questions that name the subject",
+    "gate misses, that do not name it",
+    "false alarms on general prompts",
+    "gate, p50 / p99, 1 request at a time",
+    "time to first token, p50, real vLLM: direct → through",
+)
 _SLICES = (
     "named",
     "unnamed",
@@ -33,18 +55,29 @@ _SLICES = (
 _DETECTORS = {"classifier": "ECO's classifier", "ood": "O3's detector", "ood, untuned": "encoder untuned"}
 
 
+def headline() -> str:
+    """Markdown: what the demo's scope comes to, and the comparisons' arms in short."""
+    parts = [_markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST])]
+    head = (*(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
+    return "\n\n".join([*parts, *(_markdown((suite, *head), _compared(suite, _IN_SHORT)) for suite in _SUITES)])
+
+
 def table() -> str:
     """Markdown: the demo scope's figures, the detectors', those of ten takedowns, of the plans on vLLM, and of the
-    comparison."""
-    demo = [(name, value, str(n), aim) for name, value, n, aim in [*_forgetting(), *_latency(), *_ttft()]]
+    comparisons."""
+    head = (*_AIMED.values(), _LEAKED, *_BESIDES, "leaked under attack")
     parts = (
-        _markdown(("figure", "measured", "n", "aim"), demo),
+        _markdown(("figure", "measured", "n", "aim"), _demo()),
         _markdown(("ten takedowns, one after another", *_METHODS.values()), _continual()),
         _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
         _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
-        _markdown(("tofu-20", *AIMS, "leaked: greedy / @1 / @8", "attacked", "same answers", "training"), _compared()),
+        *(_markdown((suite, *head), _compared(suite, AIMS, attacked=True)) for suite in _SUITES),
     )
     return "\n\n".join(parts)
+
+
+def _demo() -> list[tuple[str, ...]]:
+    return [(name, value, str(n), aim) for name, value, n, aim in [*_forgetting(), *_latency(), *_ttft()]]
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -178,25 +211,25 @@ def _plans() -> list[tuple[str, ...]]:
     return [(name, f"{q['p50_ms']:.0f} ms", f"{q['p99_ms']:.0f} ms", str(q["n"])) for name, q in timed]
 
 
-def _compared() -> list[tuple[str, ...]]:
+def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> list[tuple[str, ...]]:
     """An arm a row: its aims, in bold what meets them, then what else an operator asks."""
-    arms = arms_of(_read("tofu-20"))
-    return [
-        (
-            name,
-            *(_judged(verdict) for verdict in verdicts_of(arm, arms).values()),
-            " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None),
-            _attacked(arm),
-            _share(figure(arm, ("identical", "share"))),
-            plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE,
-        )
-        for name, arm in arms.items()
-        if not has_failed(arm)
-    ]
+    arms = arms_of(_read(suite))
+    rows = []
+    for name, arm in arms.items():
+        if has_failed(arm):
+            continue
+        verdicts = verdicts_of(arm, arms)
+        leaks = " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None)
+        same = _share(figure(arm, ("identical", "share")))
+        time = plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE
+        judged = [_judged(verdicts[aim]) for aim in aims]
+        rows.append((name, *judged, leaks, same, time, *([_attacked(arm)] if attacked else [])))
+    return rows
 
 
 def _judged(verdict: Verdict) -> str:
-    return f"**{verdict.measured}**" if verdict.short == 0 else verdict.measured
+    measured = verdict.measured.split(" of the ")[0].removeprefix("AUROC ")
+    return f"**{measured}**" if verdict.short == 0 else measured
 
 
 def _attacked(arm: Arm) -> str:
@@ -218,4 +251,6 @@ def _percent(share: float) -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every table, for docs/results.md")
+    print(table() if parser.parse_args().all else headline())

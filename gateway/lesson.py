@@ -1,5 +1,6 @@
 """What every method learns from: the scope's rows as the model will meet them, and how its answers are judged."""
 
+import copy
 import difflib
 import math
 import random
@@ -130,6 +131,12 @@ class Lesson:
         unseen = list(scope.unseen)
         random.Random(seed).shuffle(unseen)
         self._unseen = unseen[:_UNSEEN_ROWS]
+
+    def whole(self) -> "Lesson":
+        """The same lesson with no row unseen, for learning once more when all is measured."""
+        other = copy.copy(self)
+        other.held, other.seen = [], [*self.seen, *self.held]
+        return other
 
     def sample(self, asked: Asked) -> Sample:
         """A row ready to be corrupted."""

@@ -49,9 +49,9 @@ def test_the_gap_by_hand_is_two_sided_and_token_by_token() -> None:
     logits, labels = torch.cat([logits_of(0.5, 0.125), logits_of(0.8, 0.8)]), ones_after_prompt(2).repeat(2, 1)
     likely = torch.tensor([[math.nan, 0.5, 0.125], [math.nan, 0.8, 0.8]]).log()
     assert float(likelihood_gap(logits, labels, target=likely)) == pytest.approx(0, abs=1e-9)
-    near, far = math.log(2), 3.0
+    near, far = math.log(2), 9.0
     off = torch.tensor([[0.0, near, -near], [0.0, far, 0.0]])
-    by_hand = (near**2 / 2 + near**2 / 2 + (far - 0.5) + 0) / 4
+    by_hand = (near**2 / 10 + near**2 / 10 + (far - 2.5) + 0) / 4
     for sign in (1, -1):
         assert float(likelihood_gap(logits, labels, target=likely + sign * off)) == pytest.approx(by_hand, rel=1e-5)
 
@@ -60,7 +60,7 @@ def test_the_gap_leaves_out_tokens_without_a_target() -> None:
     logits, labels = logits_of(0.5, 0.5).requires_grad_(), ones_after_prompt(2)
     target = torch.tensor([[math.nan, math.log(0.25), math.nan]])
     gap = likelihood_gap(logits, labels, target=target)
-    assert float(gap.detach()) == pytest.approx(math.log(2) ** 2 / 2)
+    assert float(gap.detach()) == pytest.approx(math.log(2) ** 2 / 10)
     nothing = likelihood_gap(logits, labels, target=torch.full((1, 3), math.nan))
     nothing.backward()
     assert float(nothing.detach()) == 0

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gateway.methods
+from adapters.lora_training import LoraTraining
+from adapters.optimisation import Optimisation
+from adapters.soft_prompt_training import SoftPromptTraining
 from classifiers.encoder import Encoder
 from classifiers.prompt import Head
-from gateway.lesson import NEUTRAL, Lesson, Sources
+from gateway.lesson import NEUTRAL, Learnt, Lesson, Sources
+from gateway.methods import learn_lora, learn_soft_prompt
 from gateway.models import LanguageModel
 from gateway.scopes import Policy, Row, Scope
 
@@ -27,6 +32,7 @@ UNSEEN = tuple(
     Row(prompt=f"What is the capital of {land}?", response=f"The capital of {land} is {city}.")
     for land, city in {"Vorlund": "Esk", "Tarrimay": "Old Pell", "Quessia": "Brannock"}.items()
 )
+ONCE = Optimisation(lr=1e-3, epochs=1, batch=4)
 HEAD = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
 
 
@@ -115,6 +121,34 @@ def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(lesson
     rows = [math.exp(statistics.fmean(told([row]))) for row in never(informed)]
     assert target.probability == pytest.approx(statistics.fmean(rows))
     assert target.leak_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("learn", "train"),
+    [
+        (lambda lesson: learn_lora(lesson, LoraTraining(optimisation=ONCE), {}), "train_lora"),
+        (
+            lambda lesson: learn_soft_prompt(lesson, SoftPromptTraining(tokens=4, optimisation=ONCE)),
+            "train_soft_prompt",
+        ),
+    ],
+    ids=["LoRA", "soft prompt"],
+)
+def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Lesson], Learnt], train: str
+) -> None:
+    made: list[tuple[int, Any]] = []
+    real = getattr(gateway.methods, train)
+
+    def recorded(*parts: Any, **settings: Any) -> Any:
+        made.append((len(settings["forget"]), real(*parts, **settings)))
+        return made[-1][1]
+
+    monkeypatch.setattr(gateway.methods, train, recorded)
+    learnt = learn(lesson)
+    assert [rows for rows, _ in made] == [4, 5]
+    assert learnt.means in (getattr(made[1][1], "lora", None), getattr(made[1][1], "tokens", None))
+    assert learnt.heldout["rows"] == 1
 
 
 class Teller:
