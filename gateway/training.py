@@ -30,6 +30,7 @@ from gateway.scopes import Scope
 __all__ = ["Training", "earlier_loras", "recipe_sha256", "train_pack"]
 
 _GENERAL_ROWS = 500
+_RECIPES = 4  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _Calibration = dict[str, float | int | str]
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
@@ -172,6 +173,7 @@ def recipe_sha256(
     settings = asdict(training)
     used = settings[training.method.replace("-", "_")]
     content = {
+        "recipes": _RECIPES,
         "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
         "method": [training.method, used, settings["gate"]],
