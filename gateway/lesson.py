@@ -1,7 +1,6 @@
 """What every method learns from: the scope's rows as the model will meet them, and how its answers are judged."""
 
 import copy
-import difflib
 import math
 import random
 import re
@@ -25,6 +24,7 @@ from corruption.rollout import Rollout
 from corruption.twins import Twin, twin_of
 from gateway.core import Edit, Message, Request
 from gateway.embedding import decoy_table
+from gateway.likelihoods import Tokens, carried, equated, known
 from gateway.models import LanguageModel
 from gateway.policy import Means, message_seed
 from gateway.prompt import render
@@ -32,7 +32,6 @@ from gateway.scopes import Row, Scope
 
 __all__ = ["NEUTRAL", "Asked", "Learnt", "Lesson", "Progress", "Sources"]
 
-_Tokens = tuple[float, ...]  # a number a token
 Progress = Callable[[str, int, int], None]
 _ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 _HELDOUT_SHARE = 0.2
@@ -100,7 +99,7 @@ class _Voice:
         prompts = [self.embedded(text) for text in texts]
         return self.rollout.answers(prompts, max_new_tokens=_LEARNT_TOKENS, temperature=temperature, seed=seed)
 
-    def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[_Tokens]:
+    def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[Tokens]:
         """Of each token of each response."""
         scores = self.rollout.token_scores([self.embedded(text) for text in texts], responses)
         return [tuple(map(float, score.logprob)) for score in scores]
@@ -235,11 +234,11 @@ class Lesson:
             outcome = self._behaviour_of(self._reference, samples)
         else:
             outcome = replace(self.observe(samples, [sample.twin for sample in samples]), leak_rate=0.0)
-        known = filter(None, map(_known, self._never_known(asked)))
-        probabilities = [math.exp(statistics.fmean(tokens)) for tokens in known]
+        told = filter(None, map(known, self._never_known(asked)))
+        probabilities = [math.exp(statistics.fmean(tokens)) for tokens in told]
         return replace(outcome, probability=statistics.fmean(probabilities)) if probabilities else outcome
 
-    def _never_known(self, asked: Sequence[Asked]) -> list[_Tokens]:
+    def _never_known(self, asked: Sequence[Asked]) -> list[Tokens]:
         """The log likelihood of each token of the true answers by one who never knew them: by the reference model, else
         by the model itself asked about the row's twin.
 
@@ -248,17 +247,17 @@ class Lesson:
         """
         rows, scale = [one.row for one in asked], _logp(self._base, self._unseen)
         if self._reference:
-            return _equated(_logp(self._reference, rows), like=_logp(self._reference, self._unseen), to=scale)
+            return equated(_logp(self._reference, rows), like=_logp(self._reference, self._unseen), to=scale)
         found = self._of_twins(asked)
-        return _equated(found, like=found, to=scale)
+        return equated(found, like=found, to=scale)
 
-    def _of_twins(self, asked: Sequence[Asked]) -> list[_Tokens]:
+    def _of_twins(self, asked: Sequence[Asked]) -> list[Tokens]:
         """As the model finds the answers of the rows' twins; nan for the tokens that the twin has others for."""
         twins = [self._twin(one) for one in asked]
         renamed = [twin.renamed(one.row.response) for twin, one in zip(twins, asked, strict=True)]
         found = self._base.logp([twin.text for twin in twins], renamed)
         pairs = zip(asked, renamed, found, strict=True)
-        return [_carried(logp, self._ids(text), self._ids(one.row.response)) for one, text, logp in pairs]
+        return [carried(logp, self._ids(text), self._ids(one.row.response)) for one, text, logp in pairs]
 
     def _ids(self, text: str) -> list[int]:
         return list(self.sources.base.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -305,33 +304,8 @@ class Lesson:
         return Example(self._base.ids(prompt), (*ids, *([tokenizer.eos_token_id] if ends else [])))
 
 
-def _logp(voice: _Voice, rows: Sequence[Row]) -> list[_Tokens]:
+def _logp(voice: _Voice, rows: Sequence[Row]) -> list[Tokens]:
     return voice.logp([row.prompt for row in rows], [row.response for row in rows])
-
-
-def _equated(rows: Sequence[_Tokens], *, like: Sequence[_Tokens], to: Sequence[_Tokens]) -> list[_Tokens]:
-    """Log likelihoods on the scale of `like`, put onto that of `to`: by mean and standard deviation over tokens (linear
-    equating, Kolen and Brennan 2014, chapter 2), and none above 0. The same if either is empty."""
-    first, second = ([value for row in each for value in _known(row)] for each in (like, to))
-    if not first or not second:
-        return list(rows)
-    spread = statistics.pstdev(first)
-    slope = statistics.pstdev(second) / spread if spread else 0.0
-    centre, aim = statistics.fmean(first), statistics.fmean(second)
-    moved = [[aim + slope * (value - centre) for value in row] for row in rows]
-    return [tuple(0.0 if value > 0 else value for value in row) for row in moved]  # nan stays
-
-
-def _known(tokens: _Tokens) -> list[float]:
-    return [value for value in tokens if not math.isnan(value)]
-
-
-def _carried(values: _Tokens, of: Sequence[int], to: Sequence[int]) -> _Tokens:
-    """Values of tokens `of`, each where the same token stands in the sequence `to`; nan where there is another."""
-    found = [math.nan] * len(to)
-    for there, here, size in difflib.SequenceMatcher(None, of, to, autojunk=False).get_matching_blocks():
-        found[here : here + size] = values[there : there + size]
-    return tuple(found)
 
 
 def _request(prompt: str) -> Request:
