@@ -46,6 +46,8 @@ def write_report(results: Mapping[str, Any], folder: Path) -> None:
 
 CAVEATS = (
     "One seed: what another seed would change is not known, and smaller differences between arms say nothing.",
+    "No arm saw the retrained model. Another one, retrained with another seed, would reach a forget quality of .5 only "
+    "every second time: p is uniform where there is no difference.",
     "Probability, truth ratios (forget quality), memorisation, extraction strength and membership are teacher-forced: "
     "the true answer is scored. ROUGE-L, leaks, repetition, relevance and distinguishability are of answers that were "
     "generated. In both the guard sees the prompt alone, never the true answer.",
