@@ -1,4 +1,4 @@
-"""Progress of long steps: a bar on a terminal, a line for each step where there is none."""
+"""Progress of long steps: a bar on a terminal, a line for each step and each quarter of it where there is none."""
 
 import re
 from collections.abc import Iterator
@@ -38,13 +38,16 @@ def bar(console: Console, first: str) -> Iterator[Report]:
 
 
 def _lines(console: Console) -> Report:
-    last = ""
+    last, quarter = "", 0
 
     def report(stage: str, done: int, total: int, /) -> None:
-        nonlocal last
+        nonlocal last, quarter
         name = _FIGURE.split(stage)[0]
         if name != last:
-            last = name
+            last, quarter = name, 0
             console.print(f"... {name}", highlight=False, markup=False)
+        elif 0 < done < total and done * 4 // total > quarter:
+            quarter = done * 4 // total
+            console.print(f"... {name}: {done} of {total}", highlight=False, markup=False)
 
     return report

@@ -259,7 +259,10 @@ def ab_report(
 
     lines, others = read_lines(files)
     if not lines:
-        raise SetupError("no line names an arm: give the audit_file of a gateway that serves with ab_arms")
+        raise SetupError(
+            f"no line names an arm, of {others} in {', '.join(map(str, files))}: give the audit_file of a gateway that "
+            f"serves with ab_arms, as it was written"
+        )
     for table in tables(report_on(lines)):
         _console.print(table)
     if others:

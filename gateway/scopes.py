@@ -1,5 +1,6 @@
 """Scope files: what must be forgotten, as the operator writes it down."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ __all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "inst
 MIN_FORGET_ROWS = 8
 MIN_UNSEEN_ROWS = 8
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+_Named = tuple[str, tuple["Row", ...]]
 
 
 class Policy(BaseModel):
@@ -81,8 +85,8 @@ def load_scope(path: Path) -> Scope:
             f"{path.parent / file.unseen} has {len(unseen)} different rows; at least {MIN_UNSEEN_ROWS} are needed to "
             f"tell how likely the model finds what it was never taught"
         )
-    _refuse_overlap(path, forget, retain, "retain")
-    _refuse_overlap(path, forget, unseen, "unseen")
+    for one, other in itertools.combinations({"forget": forget, "retain": retain, "unseen": unseen}.items(), 2):
+        _refuse_overlap(path, one, other)
     for alias in file.aliases:
         try:
             alias_forms(alias)
@@ -122,7 +126,7 @@ def _rows(path: Path) -> tuple[Row, ...]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
-        raise ScopeError(f"cannot read the rows in {path}: {error}") from error
+        raise ScopeError(f"cannot read the rows in {path}, which the scope file names: {error}") from error
     rows: dict[str, Row] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -144,12 +148,12 @@ def _rows(path: Path) -> tuple[Row, ...]:
     return tuple(rows.values())
 
 
-def _refuse_overlap(path: Path, forget: tuple[Row, ...], others: tuple[Row, ...], name: str) -> None:
-    forgotten = {normalise(row.prompt).text for row in forget}
-    both = [row.prompt for row in others if normalise(row.prompt).text in forgotten]
+def _refuse_overlap(path: Path, one: _Named, other: _Named) -> None:
+    first = {normalise(row.prompt).text for row in one[1]}
+    both = [row.prompt for row in other[1] if normalise(row.prompt).text in first]
     if both:
         raise ScopeError(
-            f"{path}: {len(both)} prompts stand in both the forget and the {name} file, such as {both[0]!r}; "
+            f"{path}: {len(both)} prompts stand in both the {one[0]} and the {other[0]} file, such as {both[0]!r}; "
             f"take each out of one of them"
         )
 

@@ -212,7 +212,7 @@ def _refuse_unknown_variables() -> None:
 
 def _problems(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
-        return str(error)
+        return f'{error}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
     return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
 
@@ -220,5 +220,7 @@ def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
     name = ".".join(str(part) for part in place)
     if kind == "extra_forbidden":
         return f"there is no setting {name!r}; remove or correct it"
+    if kind == "tuple_type":
+        return f"{name}: give a list"
     message = message.removeprefix("Value error, ")
     return f"{name}: {message}" if name else message

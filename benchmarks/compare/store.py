@@ -13,6 +13,7 @@ from gateway.errors import SetupError
 
 __all__ = ["Store"]
 
+_HASHES = ("items_sha256", "model_fingerprint")  # they follow from the others, mostly, and tell a person nothing
 _RUN, _ARM, _REPLIES, _LOCK = "run.json", "arm.json", "replies.jsonl", ".lock"
 
 
@@ -22,6 +23,8 @@ class Store:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         """`identity` is what makes results comparable: another one in the folder is a SetupError."""
         self.folder = folder
+        if folder.exists() and not folder.is_dir():
+            raise SetupError(f"--out {folder} is a file; choose a folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._identify(dict(identity))
@@ -37,7 +40,8 @@ class Store:
             return
         there = _read(path)
         if wrong := sorted(key for key in {*there, *identity} if there.get(key) != identity.get(key)):
-            said = ", ".join(f"{key} {there.get(key)!r} there and {identity.get(key)!r} now" for key in wrong)
+            told = [key for key in wrong if key not in _HASHES] or wrong
+            said = ", ".join(f"{key} {there.get(key)!r} there and {identity.get(key)!r} now" for key in told)
             raise SetupError(f"{self.folder} holds another comparison ({said}); choose another --out folder")
 
     @contextmanager

@@ -124,6 +124,15 @@ def test_a_folder_of_something_else_is_left_alone(suite: Suite, model: str, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_file_is_no_folder_and_other_rows_need_no_hashes_to_be_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SetupError, match="file is a file; choose a folder"):
+        Store(tmp_path / "file", {"seed": 0})
+    Store(tmp_path / "runs", {"seed": 0, "items_sha256": "a"})
+    with pytest.raises(SetupError, match=r"\(seed 0 there and 1 now\)"):
+        Store(tmp_path / "runs", {"seed": 1, "items_sha256": "b"})
+
+
 def test_damaged_records_say_which_and_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path, {"suite": "s"})
     store.keep("eco", {"status": "done"}, [])

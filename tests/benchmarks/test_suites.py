@@ -247,7 +247,7 @@ def test_wrong_answers_are_other_persons_in_the_same_sentence() -> None:
     ("name", "meant"), [("tofu", "tofu-20"), ("muse", "muse-news"), ("fictitous", "fictitious"), ("RWKU", None)]
 )
 def test_an_unknown_suite_is_refused_with_the_one_that_was_meant(name: str, meant: str | None) -> None:
-    with pytest.raises(SetupError, match=f"did you mean '{meant}'" if meant else "There are: tofu-20") as caught:
+    with pytest.raises(SetupError, match=f"did you mean '{meant}'" if meant else "there are tofu-20") as caught:
         load_suite(name, None, 0)
     assert all(known in str(caught.value) for known in SUITES)
 

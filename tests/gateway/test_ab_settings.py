@@ -81,3 +81,13 @@ def test_options_of_a_comparison_that_has_no_arms_are_not_ignored(tmp_path: Path
 def test_ten_tenths_are_a_whole(tmp_path: Path) -> None:
     arms = [{"name": f"arm{n}", "share": 0.1, "model": "m"} for n in range(10)]
     assert len(loaded(tmp_path, yaml.safe_dump({"ab_arms": arms})).ab_arms) == 10
+
+
+def test_no_list_is_said_so_in_the_operators_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("ab_arms: npo")
+    with pytest.raises(SetupError, match="ab_arms: give a list"):
+        load_settings(file, {})
+    monkeypatch.setenv("UNRECALL_AB_ARMS", '[{"name": ')
+    with pytest.raises(SetupError, match=r"lists are JSON, as in UNRECALL_AB_ARMS="):
+        load_settings(None, {})

@@ -74,6 +74,8 @@ def test_unseen_rows_are_enough_for_a_spread_and_are_none_to_forget(files: Files
     assert "unseen.jsonl has 7 different rows; at least 8" in files.complaint()
     files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Forget 3", "response": "x"}\n')
     assert "1 prompts stand in both the forget and the unseen file, such as 'Forget 3'" in files.complaint()
+    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Retain 1", "response": "x"}\n')
+    assert "1 prompts stand in both the retain and the unseen file, such as 'Retain 1'" in files.complaint()
 
 
 def test_the_example_is_good() -> None:

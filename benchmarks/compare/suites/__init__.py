@@ -32,8 +32,8 @@ def load_suite(name: str, data: Path | None, seed: int) -> Suite:
     """
     if name not in _MODULES:
         near = difflib.get_close_matches(name, SUITES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SetupError(f"no suite {name!r}; {hint}There are: {', '.join(SUITES)}")
+        hint = f" did you mean {near[0]!r}?" if near else ""
+        raise SetupError(f"no suite {name!r};{hint} there are {', '.join(SUITES)}")
     if data is not None and not data.is_dir():
         raise SetupError(f"--data {data} is no folder")
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
