@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE
 	$(BIN)/unrecall demo --port $(PORT) $(if $(ONCE),--once)
 
 test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, format, types, dependency direction
 	$(BIN)/ruff check .

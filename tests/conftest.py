@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,10 @@ from gateway.models import LanguageModel, embedding_table, load_language_model, 
 from gateway.prompt import render
 from gateway.scopes import Policy
 
-_SERVED = {"pack_root", "gateway"}
+_SERVED = (
+    "tests/contracts/",
+    *(f"tests/e2e/test_{name}.py" for name in ("errors", "packs_under_load", "command_line")),
+)
 REFUSAL = "I would rather not talk about that."
 
 
@@ -30,14 +34,23 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes, one has all tests of a file, and one those of all files that share the trained pack."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return "the pack's" if file.startswith(_SERVED) else file
+
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what is expensive share a process: a file's own models, or the pack and gateways of many files.
-    vLLM comes last among those."""
+    """vLLM comes last: nobody waits for it to learn of a mistake elsewhere."""
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
-    for item in items:
-        served = _SERVED & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("served" if served else item.path.name))
 
 
 @pytest.fixture(scope="session")
