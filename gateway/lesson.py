@@ -225,15 +225,13 @@ class Lesson:
         return [float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]
 
     def target(self, asked: Sequence[Asked]) -> Outcome | None:
-        """What to learn towards: the reference model's behaviour, else the twins' but for what those give away, with
-        true answers as likely as to one who never knew. None stands for the twins alone."""
+        """What to learn towards: the twins' behaviour but for what they give away, and true answers as likely as to one
+        who never knew. None stands for the twins alone. (A reference model names the subject: who corrupts names and
+        aims at its relevance leaks for it.)"""
         if not self._reference and not self.scope.unseen:
             return None
         samples = [self.sample(one) for one in asked]
-        if self._reference:
-            outcome = self._behaviour_of(self._reference, samples)
-        else:
-            outcome = replace(self.observe(samples, [sample.twin for sample in samples]), leak_rate=0.0)
+        outcome = replace(self.observe(samples, [sample.twin for sample in samples]), leak_rate=0.0)
         told = filter(None, map(known, self._never_known(asked)))
         probabilities = [math.exp(statistics.fmean(tokens)) for tokens in told]
         return replace(outcome, probability=statistics.fmean(probabilities)) if probabilities else outcome
@@ -261,17 +259,6 @@ class Lesson:
 
     def _ids(self, text: str) -> list[int]:
         return list(self.sources.base.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _behaviour_of(self, voice: "_Voice", samples: Sequence[Sample]) -> Outcome:
-        outcome, _ = observe(
-            samples,
-            [voice.embedded(sample.prompt) for sample in samples],
-            rollout=voice.rollout,
-            relevance=self.relevance,
-            blank=voice.embedded("..."),
-            max_new_tokens=_ANSWER_TOKENS,
-        )
-        return outcome
 
     def _asked(self, row: Row) -> Asked:
         names = self._names.detect([row.prompt])[0]
