@@ -1,8 +1,10 @@
 """The three ways to forget a scope, each a function from a lesson to what it learned."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,7 +21,7 @@ __all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
 
 # What is given to be forgotten is learned in full: the rates are of a first try that never saw the held-out rows.
 _SEEN, _ALL = "seen rows", "all rows"
-_THEN_ALL = {"measured": "on rows held out; then all rows were learned anew"}
+_T = TypeVar("_T")
 
 
 def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> Learnt:
@@ -72,14 +74,15 @@ def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
             progress=lambda done, steps, loss: lesson.progress(f"soft prompt, {rows}: loss {loss:.3f}", done, steps),
         )
 
-    virtual = trained(lesson, _SEEN).tokens.embeddings
-
-    def guarded(samples: Sequence[Sample]) -> Outcome:
+    def guarded(by: TrainedSoftPrompt, samples: Sequence[Sample]) -> Outcome:
+        virtual = by.tokens.embeddings
         return lesson.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
 
-    heldout = lesson.measured(guarded, **_THEN_ALL, virtual_tokens=len(virtual))
+    tried = trained(lesson, _SEEN)
+    heldout = lesson.measured(partial(guarded, tried), virtual_tokens=len(tried.tokens.embeddings))
     final = trained(lesson.whole(), _ALL)
-    return Learnt(final.tokens, heldout, _losses(final.losses))
+    served = _served(lesson, heldout, tried, final, guarded)
+    return Learnt(served.tokens, heldout, _losses(served.losses))
 
 
 def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
@@ -99,13 +102,26 @@ def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lor
 
     tried = trained(lesson, _SEEN)
 
-    def guarded(samples: Sequence[Sample]) -> Outcome:
-        return lesson.observe(samples, [sample.original for sample in samples], loras=[(tried.lora, 1.0)])
+    def guarded(by: TrainedLora, samples: Sequence[Sample]) -> Outcome:
+        return lesson.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
 
-    heldout = lesson.measured(guarded, **_THEN_ALL)
+    heldout = lesson.measured(partial(guarded, tried))
     final = trained(lesson.whole(), _ALL)
-    heldout |= {"orthogonal_to": sorted(earlier), "overlap": final.overlap}
-    return Learnt(final.lora, heldout, _losses(final.losses))
+    served = _served(lesson, heldout, tried, final, guarded)
+    heldout |= {"orthogonal_to": sorted(earlier), "overlap": served.overlap}
+    return Learnt(served.lora, heldout, _losses(served.losses))
+
+
+def _served(
+    lesson: Lesson, heldout: dict[str, Any], tried: _T, final: _T, guarded: Callable[[_T, Sequence[Sample]], Outcome]
+) -> _T:
+    """The final one, which learned every row, unless it forgets those held out worse than the one that never saw them:
+    then its training went wrong. Notes in `heldout` which it is."""
+    first = heldout["guarded"]
+    after = guarded(final, [lesson.sample(asked) for asked in lesson.held])
+    better = after.leak_rate <= first["leak_rate"] and after.probability <= first["probability"]
+    heldout["served"] = "learned all rows, those held out too" if better else "never saw the rows held out"
+    return final if better else tried
 
 
 def _best_known(lesson: Lesson, title: str, asked: Sequence[Asked], rows: int) -> list[Asked]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import gateway.methods
+from adapters.lora import joined
 from adapters.lora_training import LoraTraining
 from adapters.optimisation import Optimisation
 from adapters.soft_prompt_training import SoftPromptTraining
@@ -147,8 +148,22 @@ def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
     monkeypatch.setattr(gateway.methods, train, recorded)
     learnt = learn(lesson)
     assert [rows for rows, _ in made] == [4, 5]
-    assert learnt.means in (getattr(made[1][1], "lora", None), getattr(made[1][1], "tokens", None))
     assert learnt.heldout["rows"] == 1
+    final = learnt.heldout["served"] == "learned all rows, those held out too"
+    served = made[1 if final else 0][1]
+    assert learnt.means is getattr(served, "lora" if train == "train_lora" else "tokens")
+
+
+def test_a_last_training_that_went_wrong_is_not_served(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gateway.methods.train_lora
+
+    def spoilt(model: Any, **settings: Any) -> Any:
+        trained = real(model, **settings)
+        return replace(trained, lora=joined([(trained.lora, 0.0)])) if len(settings["forget"]) == 5 else trained
+
+    monkeypatch.setattr(gateway.methods, "train_lora", spoilt)
+    learnt = learn_lora(lesson, LoraTraining(optimisation=replace(ONCE, epochs=10)), {})
+    assert learnt.heldout["served"] == "never saw the rows held out"
 
 
 class Teller:
