@@ -226,8 +226,7 @@ class Lesson:
 
     def target(self, asked: Sequence[Asked]) -> Outcome | None:
         """What to learn towards: the twins' behaviour but for what they give away, and true answers as likely as to one
-        who never knew. None stands for the twins alone. (A reference model names the subject: who corrupts names and
-        aims at its relevance leaks for it.)"""
+        who never knew. None stands for the twins alone."""
         if not self._reference and not self.scope.unseen:
             return None
         samples = [self.sample(one) for one in asked]
@@ -286,9 +285,8 @@ class Lesson:
         return NEUTRAL[message_seed(self.scope.id, row.prompt) % len(NEUTRAL)]
 
     def _example(self, prompt: str, answer: str, *, ends: bool = True) -> Example:
-        tokenizer = self.sources.base.tokenizer
-        ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
-        return Example(self._base.ids(prompt), (*ids, *([tokenizer.eos_token_id] if ends else [])))
+        end = [self.sources.base.tokenizer.eos_token_id] if ends else []
+        return Example(self._base.ids(prompt), (*self._ids(answer), *end))
 
 
 def _logp(voice: _Voice, rows: Sequence[Row]) -> list[Tokens]:

@@ -25,6 +25,7 @@ def equated(rows: Sequence[Tokens], *, like: Sequence[Tokens], to: Sequence[Toke
 
 
 def known(tokens: Tokens) -> list[float]:
+    """Those that can be told."""
     return [value for value in tokens if not math.isnan(value)]
 
 
