@@ -30,7 +30,7 @@ from gateway.scopes import Scope
 __all__ = ["Training", "earlier_loras", "recipe_sha256", "train_pack"]
 
 _GENERAL_ROWS = 500
-_RECIPES = 6  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_RECIPES = 7  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _Calibration = dict[str, float | int | str]
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 

@@ -18,7 +18,7 @@ from adapters.soft_prompt_training import SoftPromptTraining, TrainedSoftPrompt,
 
 FORGOTTEN = NAMES[:3]
 LORA = LoraTraining(rank=4, alpha=8, optimisation=Optimisation(lr=5e-3, epochs=25, batch=3))
-PROMPT = SoftPromptTraining(tokens=4, hidden=64, optimisation=Optimisation(lr=1e-2, epochs=40, batch=6))
+PROMPT = SoftPromptTraining(tokens=4, optimisation=Optimisation(lr=1e-2, epochs=40, batch=6))
 
 
 def forget(memory: Memory, names: tuple[str, ...], training: LoraTraining = LORA, **options: object) -> TrainedLora:
