@@ -20,7 +20,7 @@ def compare(
     suite: Annotated[
         str,
         typer.Option(
-            help="fictitious, tofu-20, tofu-20-forget05, tofu-forget01/05/10, muse-news, rwku or lm-eval.",
+            help="fictitious, tofu-20, tofu-20-forget05/10, tofu-forget01/05/10, muse-news, rwku or lm-eval.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of results; a rerun into it goes on where it was.")],

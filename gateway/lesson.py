@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,20 +158,27 @@ class Lesson:
 
     def forget_examples(self) -> list[Example]:
         """The seen rows, each with what one says who never knew, on topic and in the model's own voice: its answer to
-        the row's twin. Where that gives the fact away, further answers are drawn, and a neutral one is the last resort.
+        the row's twin. Where that gives the fact away, further answers are drawn, then the reference model is asked,
+        and a neutral answer is the last resort.
         """
         found: dict[int, str] = {}
         for draw in range(_DRAWS + 1):
-            left = [place for place in range(len(self.seen)) if place not in found]
             self.progress("answers that never knew", draw, _DRAWS + 1)
-            for place, answer in zip(left, self._unknowing([self.seen[place] for place in left], draw), strict=True):
-                row = self.seen[place].row
-                if answer and not leaks(answer, prompt=row.prompt, response=row.response):
-                    found[place] = answer
+            self._find(found, partial(self._unknowing, draw=draw))
+        if self._reference:
+            self._find(found, partial(self._said_by, self._reference))
         return [
             self._example(asked.row.prompt, found.get(place) or self._neutral(asked.row))
             for place, asked in enumerate(self.seen)
         ]
+
+    def _find(self, found: dict[int, str], says: Callable[[Sequence[Asked]], Sequence[str]]) -> None:
+        """Fills in what gives nothing away, of the answers to those seen rows that have none yet."""
+        left = [place for place in range(len(self.seen)) if place not in found]
+        for place, answer in zip(left, says([self.seen[place] for place in left]), strict=True):
+            row = self.seen[place].row
+            if answer and not leaks(answer, prompt=row.prompt, response=row.response):
+                found[place] = answer
 
     def truths(self) -> list[Truth]:
         """The seen rows' true answers, with how likely they should become."""
@@ -280,6 +288,11 @@ class Lesson:
         twins = [self._twin(one) for one in asked]
         said = self._base.answers([twin.text for twin in twins], temperature, seed)
         return [twin.restored(_sentences(text)) for twin, text in zip(twins, said, strict=True)]
+
+    def _said_by(self, voice: _Voice, asked: Sequence[Asked]) -> list[str]:
+        """Whole sentences of one who never knew, and so may be asked about the rows' own subject."""
+        said = voice.answers([one.row.prompt for one in asked], 0.0, self.seed)
+        return [_sentences(text) for text in said]
 
     def _neutral(self, row: Row) -> str:
         return NEUTRAL[message_seed(self.scope.id, row.prompt) % len(NEUTRAL)]

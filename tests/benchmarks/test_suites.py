@@ -151,8 +151,9 @@ def test_tofu_20_is_small(data: Path) -> None:
     assert len(of_slice(suite, "retain")) == len(of_slice(suite, "real_authors")) == 60
 
 
-def test_the_other_small_suite_keeps_the_same_authors_and_forgets_others(data: Path) -> None:
-    first, second = load_suite("tofu-20", data, 0), load_suite("tofu-20-forget05", data, 0)
+@pytest.mark.parametrize("name", ["tofu-20-forget05", "tofu-20-forget10"])
+def test_the_other_small_suites_keep_the_same_authors_and_forget_others(data: Path, name: str) -> None:
+    first, second = load_suite("tofu-20", data, 0), load_suite(name, data, 0)
     assert second.kept == first.kept
     assert not {row.prompt for row in first.taught[len(first.kept) :]} & {row.prompt for row in second.taught}
     assert len(second.takedowns) == 2

@@ -193,6 +193,19 @@ def test_an_answer_that_gives_the_fact_away_is_never_learned(
     assert [size for size in teller.asked if size] == [4] * draws
 
 
+def test_where_every_answer_gives_the_fact_away_a_reference_model_is_asked(
+    lesson: Lesson, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    informed = other(lesson, reference=language_model)
+    never_knew = Teller(harmless_from=0)
+    monkeypatch.setattr(informed, "_base", Both(Teller(harmless_from=math.inf), lesson._base))
+    monkeypatch.setattr(informed, "_reference", Both(never_knew, lesson._base))
+    tokenizer = lesson.sources.base.tokenizer
+    said = {tokenizer.decode(one.answer, skip_special_tokens=True) for one in informed.forget_examples()}
+    assert said == {"The capital is Ubar."}
+    assert never_knew.asked == [len(informed.seen)]
+
+
 class Both:
     """A teller's answers, and a real model's tokens."""
 

@@ -12,6 +12,7 @@ __all__ = ["SUITES", "load_suite"]
 _MODULES = {
     "tofu-20": "tofu",
     "tofu-20-forget05": "tofu",
+    "tofu-20-forget10": "tofu",
     "tofu-forget01": "tofu",
     "tofu-forget05": "tofu",
     "tofu-forget10": "tofu",

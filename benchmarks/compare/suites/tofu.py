@@ -39,6 +39,7 @@ class _Size:
 _SIZES = {
     "tofu-20": _Size("01", kept=18, retain=60, general=60, attacked=10),
     "tofu-20-forget05": _Size("05", kept=18, forgotten=2, unseen=80, retain=60, general=60, attacked=10),
+    "tofu-20-forget10": _Size("10", kept=18, forgotten=2, unseen=80, retain=60, general=60, attacked=10),
     "tofu-forget01": _Size("01"),
     "tofu-forget05": _Size("05"),
     "tofu-forget10": _Size("10"),
@@ -57,8 +58,8 @@ class _Author:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One takedown an author. Two are small enough for a CPU: the first 18 authors beside the two of
-    forget01 ("tofu-20"), or beside the first two of forget05, who are others ("tofu-20-forget05")."""
+    """One takedown an author. Three are small enough for a CPU: the first 18 authors beside the two of forget01
+    ("tofu-20"), or beside the first two of forget05 or of forget10, who are others ("tofu-20-forget05", ...10)."""
     size, files = _SIZES[name], Files(data, "tofu", "locuslab/TOFU")
     kept, forgotten, questions = _authors(files, size)
     rehearsed, others = dealt(kept[:_PERTURBED], [_REHEARSED], f"{seed} rehearsal")
