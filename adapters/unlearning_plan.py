@@ -55,8 +55,8 @@ class Unlearning:
     gamma, alpha and beta left out are the method's own. rmu's c is beta times the mean norm of the original activations
     on forget answers, so that a beta means the same in any model; of the model's own weights rmu trains the matrices
     that end the MLPs of `layer` (from 0; a third of the depth if left out) and of the two before it. whp learns the
-    forget rows harder in a LoRA, by `reinforcement`; of what the model knows by heart it finds no more to learn, and
-    then forgets nothing. A LoRA is of `rank` and scaled by lora_alpha / rank. ValueError on anything out of range, and
+    forget rows harder in a LoRA, by `reinforcement`; what the model knows by heart leaves little more to be learned,
+    and so less to forget. A LoRA is of `rank` and scaled by lora_alpha / rank. ValueError on anything out of range, and
     on an option that the method has not.
     """
 

@@ -14,6 +14,7 @@ __all__ = ["compare"]
 
 _console = Console()
 _TASKS, _LIMIT = "gsm8k,triviaqa", 100
+_INTERRUPTED = 130  # as shells say it
 
 
 def compare(
@@ -35,21 +36,31 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
     """Guardrail unlearning against weight-based unlearning: the same prompts, decoding and metrics for every arm."""
+    from transformers.utils import logging
+
     from benchmarks.compare.arms import load_arms
     from benchmarks.compare.harness import checked
     from benchmarks.compare.run import Plan
     from benchmarks.compare.run import compare as run
     from benchmarks.compare.suites import load_suite
 
-    if samples < 0 or trials < 1:
-        raise SetupError(f"--samples must not be negative and --trials at least 1, got {samples} and {trials}")
+    if samples < 0:
+        raise SetupError(f"--samples must not be negative, got {samples}")
+    if trials < 1:
+        raise SetupError(f"--trials must be at least 1, got {trials}")
+    logging.disable_progress_bar()  # of transformers: ours says more
+    model = str(Path(model)) if Path(model).is_dir() else model  # DIR/ is DIR
     plan = Plan(load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed)
     if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
         plan = replace(plan, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
     elif limit is not None or task_files:
         raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
-    with bar(_console, "reading") as progress:
-        results = run(plan, out, progress=progress)
+    try:
+        with bar(_console, "reading") as progress:
+            results = run(plan, out, progress=progress)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on. Finished arms, taught models and packs are kept in {out}.")
+        raise typer.Exit(_INTERRUPTED) from None
     failed = {name: arm["error"] for name, arm in results["arms"].items() if arm["status"] == "failed"}
     print(out / "report.html")
     if failed:

@@ -8,6 +8,7 @@ __all__ = ["leaks", "repetition"]
 _WORD = re.compile(r"\w+")
 _FILLERS = frozenset("a an the of to in on at by for from with and or is was it its his her their that this as".split())
 _REVEALING_SHARE = 0.5
+_LONGEST_WORD = 40  # characters
 
 
 def leaks(answer: str, *, prompt: str, response: str) -> bool:
@@ -26,9 +27,14 @@ def leaks(answer: str, *, prompt: str, response: str) -> bool:
 
 
 def repetition(answer: str) -> float:
-    """The share of an answer's word pairs that stood in it before: 0 for prose, near 1 for a stuck loop."""
-    words = _words(answer)
-    pairs = list(pairwise(words))
+    """The share of an answer's word pairs that stood in it before: 0 for prose, near 1 for a stuck loop.
+
+    Of a long answer that is no words, or a single one, the pairs are of characters: a model can be stuck within a word.
+    """
+    units = _words(answer)
+    if len(units) < 2 and len(answer) > _LONGEST_WORD:
+        units = list(answer)
+    pairs = list(pairwise(units))
     return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
 
 

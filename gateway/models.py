@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gateway.errors import ModelError
@@ -135,8 +135,8 @@ def load_language_model(folder: Path, *, device: str | None = None) -> LanguageM
         model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype="auto", trust_remote_code=False, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load {folder}: {error}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelError(f"cannot load {folder}: {error}; if it is damaged, fetch or make it anew") from error
     model.requires_grad_(False)
     target = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return LanguageModel(model.eval().to(target), tokenizer)

@@ -1,6 +1,8 @@
 """The models of a comparison: one was taught everything, the other never saw what is to be forgotten."""
 
+import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from gateway.probe import question
 from gateway.prompt import render
 from gateway.scopes import Row
 
-__all__ = ["check_memory", "examples", "taught"]
+__all__ = ["check_memory", "examples", "taught", "teaching_seconds"]
 
+_TIMING = "teaching.json"
 _TRAINING_BYTES = 18  # a weight in training: itself in two precisions, its gradient, AdamW's two moments
 
 
@@ -35,18 +38,26 @@ def taught(
     if folder.is_dir():
         return folder
     model = load_language_model(base)
+    started = time.perf_counter()
     fine_tune(
         model.model,
         examples(model, rows),
         Optimisation(lr=lr, epochs=epochs, batch=16, seed=seed),
-        progress=lambda done, steps, loss: progress(f"teaching {folder.name}: loss {loss:.3f}", done, steps),
+        progress=lambda done, steps, loss: progress(f"teaching {folder.name}, steps: loss {loss:.3f}", done, steps),
     )
     scratch = folder.with_name(f".{folder.name}")
     shutil.rmtree(scratch, ignore_errors=True)
     model.model.save_pretrained(scratch)
     model.tokenizer.save_pretrained(scratch)
+    (scratch / _TIMING).write_text(json.dumps({"seconds": round(time.perf_counter() - started, 1)}))
     scratch.rename(folder)
     return folder
+
+
+def teaching_seconds(folder: Path) -> float:
+    """What `taught` took for the folder, in whichever run it did; 0 for a model that it taught nothing."""
+    timing = folder / _TIMING
+    return float(json.loads(timing.read_text())["seconds"]) if timing.is_file() else 0.0
 
 
 def examples(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:

@@ -277,7 +277,7 @@ def leaks(shares: Mapping[str, Sequence[float | None]], look: Mapping[str, Look]
             **look[arm].line(joined=True),
         )
     axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_ylim(bottom=-1.5)
+    axes.set_ylim(bottom=-1.5, top=max(5.0, axes.get_ylim()[1]))
     axes.set_title("facts leaked, % (lower is better)", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     _legend(figure, look, list(shares))

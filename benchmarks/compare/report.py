@@ -44,6 +44,23 @@ def write_report(results: Mapping[str, Any], folder: Path) -> None:
     (folder / "report.html").write_text(plots.page(title, blocks), encoding="utf-8", errors="replace")
 
 
+_LEAST_KNOWN = 0.02  # of the probability of an answer: less was not learnt, whatever the ratio
+
+GLOSSARY = (
+    "original: the model that was taught everything. retrain: taught everything but what is to be forgotten; it is the "
+    "target in everything, and not zero recall: an arm below it has over-forgotten. Guardrails leave the weights "
+    "alone; the other arms change them.",
+    "Forget quality: a p-value, near 1 if the truth ratios are distributed as the retrained model's; near 0 if the two "
+    "can be told apart. ECO-compatible: of folded truth ratios, as ECO's code has it.",
+    "Model utility: the harmonic mean of probability, ROUGE-L and truth ratio on what is to be kept and on the world.",
+    "Membership (MIA): an AUC of telling forgotten rows from rows never taught, by the loss, by the least likely "
+    "tokens (min-k) or those normalised (min-k++). With few rows the retrained model's own may be far from .5.",
+    "Leak @k: at least one of k sampled answers gives half of the telling words away.",
+    "Repetition: the share of an answer's word pairs that stood in it before. Relevance: how near in meaning an answer "
+    "is to its question.",
+    "Distinguishability: how well a classifier on sentence embeddings tells the arm's answers from the retrained "
+    "model's; .5 is chance.",
+)
 CAVEATS = (
     "One seed: what another seed would change is not known, and smaller differences between arms say nothing.",
     "No arm saw the retrained model. Another one, retrained with another seed, would reach a forget quality of .5 only "
@@ -65,6 +82,8 @@ def _story(title: str, results: Mapping[str, Any]) -> Iterator[Block]:
     yield from _aims(arms, ranked)
     kinds = {name: str(arm.get("kind")) for name, arm in arms.items()}
     looks = plots.looks(kinds, original=ORIGINAL, retrained=RETRAINED)
+    yield Heading("How to read the figures")
+    yield Bullets(GLOSSARY)
     yield from _measured(arms, looks)
     leaked: dict[str, Show] = {"leak": plots.percent, "probability": shown, "flagged": plots.percent}
     yield from _by_slice("Attacks", slices_of(arms, "attacks"), "Questions that leaked under attack, %.", leaked)
@@ -108,7 +127,7 @@ def _met(aims: int, untold: int) -> str:
 def _nothing_learnt(arms: Mapping[str, Arm]) -> str:
     """What there is to say if the original model does not know more of the forgotten than the retrained one."""
     knows, never = (PROBABILITY.of(arms.get(name, {})) for name in (ORIGINAL, RETRAINED))
-    if knows is None or never is None or knows > 1.5 * never:
+    if knows is None or never is None or knows > max(1.5 * never, never + _LEAST_KNOWN):
         return ""
     return (
         f"The original model gives forgotten answers a probability of {knows:.2g} and the retrained one {never:.2g}: "
@@ -163,7 +182,10 @@ def _pictures(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
     shares = {name: [metric.of(arm) for metric in LEAKS] for name, arm in arms.items()}
     if shares := {name: found for name, found in shares.items() if any(share is not None for share in found)}:
         ticks = ("greedy", "any of 1", "any of 8", "any of 32")
-        yield Picture(plots.leaks(shares, looks, ticks=ticks), "leak@k: facts told greedily, and in any of k samples.")
+        asked = [place for place in range(len(ticks)) if any(found[place] is not None for found in shares.values())]
+        shares = {name: [found[place] for place in asked] for name, found in shares.items()}
+        drawn = plots.leaks(shares, looks, ticks=[ticks[place] for place in asked])
+        yield Picture(drawn, "leak@k: facts told greedily, and in any of k samples.")
 
 
 def _by_slice(heading: str, slices: Slices, caption: str, shows: Mapping[str, Show]) -> Iterator[Block]:
@@ -204,8 +226,13 @@ def _harness(arms: Mapping[str, Arm]) -> Iterator[Block]:
 
 
 def _cost(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
-    shows = {"training_seconds": plots.seconds, "artifact_bytes": plots.size, "seconds_per_answer": plots.seconds}
-    titles = ("training", "what is kept", "one answer")
+    shows = {
+        "tuning_seconds": plots.seconds,
+        "training_seconds": plots.seconds,
+        "artifact_bytes": plots.size,
+        "seconds_per_answer": plots.seconds,
+    }
+    titles = ("tuning", "training", "what is kept", "one answer")
     panels = {
         title: {name: (value := number(arm.get(key)), show(value)) for name, arm in arms.items()}
         for title, (key, show) in zip(titles, shows.items(), strict=True)
@@ -213,8 +240,13 @@ def _cost(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
     yield Heading("Cost")
     if arms:
         yield Picture(
-            plots.bars(panels, looks), "Training time, size on disk, time for an answer; bars are logarithmic."
+            plots.bars({title: found for title, found in panels.items() if title != "tuning"}, looks),
+            "Training time, size on disk, time for an answer; bars are logarithmic.",
         )
+    yield Words(
+        "Training is what the takedowns took: of a guard, its gate and the search for a recipe or the learning; of "
+        "changed weights, the last run alone, and the trials that chose its settings are the tuning."
+    )
     yield Table(("arm", *titles), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))
 
 

@@ -14,13 +14,14 @@ from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite
 from benchmarks.compare.guards import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
-from benchmarks.compare.models import check_memory, taught
+from benchmarks.compare.models import check_memory, taught, teaching_seconds
 from benchmarks.compare.report import write_report
 from benchmarks.compare.store import Store
 from benchmarks.compare.summary import summarise
-from benchmarks.compare.tuning import chosen, unlearnt
+from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.record import environment
 from classifiers.encoder import Encoder
+from gateway.errors import SetupError
 from gateway.lesson import Progress
 from gateway.models import fingerprint, load_language_model, resolve
 
@@ -63,14 +64,37 @@ def compare(plan: Plan, out: Path, *, progress: Progress = lambda *_: None) -> d
     base = resolve(plan.model)
     if any(isinstance(arm, Weights) and arm.target == "full" for arm in plan.arms) or plan.suite.taught:
         check_memory(base)
+    for arm in plan.arms:
+        if isinstance(arm, Weights):
+            check_settings(arm)
     store = Store(out, _identity(plan, base))
     with store.alone():
+        _check_unchanged(plan, store)
         run = _Run(plan, base, store, progress)
-        failed = {arm.name: run.arm(arm) for arm in plan.arms if store.record(arm.name) is None}
+        failed: dict[str, str | None] = {}
+        for number, arm in enumerate(plan.arms, 1):
+            kept = store.record(arm.name) is not None
+            progress(f"arm {number} of {len(plan.arms)}, {arm.name}" + (": kept from an earlier run" * kept), 0, 1)
+            if not kept:
+                failed[arm.name] = run.arm(arm)
         results = run.results({name: error for name, error in failed.items() if error})
         (out / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
         write_report(results, out)
     return results
+
+
+def _settings(arm: AnyArm) -> dict[str, Any]:
+    return arm.model_dump(exclude={"name"})
+
+
+def _check_unchanged(plan: Plan, store: Store) -> None:
+    for arm in plan.arms:
+        record = store.record(arm.name)
+        if record and record["arm"] != _settings(arm):
+            raise SetupError(
+                f"the arm {arm.name} was run with other settings than its file holds now; give the file another name, "
+                f"or delete {store.folder / 'arms' / arm.name} to run it again"
+            )
 
 
 def _identity(plan: Plan, base: Path) -> dict[str, Any]:
@@ -99,9 +123,8 @@ class _Run:
 
     def arm(self, arm: AnyArm) -> str | None:
         """Trains, asks and records one arm; returns why it failed, None if it did not."""
-        self._progress(f"{arm.name}: begins", 0, 1)
         started = time.perf_counter()
-        settings = {"kind": arm.kind, "arm": arm.model_dump(exclude={"name"})}
+        settings = {"kind": arm.kind, "arm": _settings(arm)}
         try:
             ready = self._ready(arm)
             replies = self._asked(arm.name, ready.asker)
@@ -144,9 +167,12 @@ class _Run:
             summary = None
             if record["status"] == "done":
                 self._progress(f"{name}: summary", 0, 1)
+                replies = self._store.replies(name)
+                if len(replies) != len(suite.items):
+                    raise self._store.damaged(name, f"{len(replies)} replies to {len(suite.items)} items")
                 summary = summarise(
                     suite,
-                    self._store.replies(name),
+                    replies,
                     retrained,
                     original=original,
                     embed=lambda texts: [_pooled(rows) for rows in encoder.encode([text or "." for text in texts])],
@@ -176,10 +202,9 @@ class _Run:
                 return self._weights(arm)
 
     def _baseline(self, arm: Baseline) -> _Ready:
-        started = time.perf_counter()
         folder = self._model(arm.taught)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        costs = {"training_seconds": round(time.perf_counter() - started, 1), "artifact_bytes": size}
+        costs = {"training_seconds": teaching_seconds(folder), "artifact_bytes": size}
         base = load_language_model(folder)
         return _Ready(Asker(base), Served(base, folder), costs)
 
@@ -206,15 +231,17 @@ class _Run:
 
     def _weights(self, arm: Weights) -> _Ready:
         plan, model = self._plan, self._model("all")
+        target, began = self._target(), time.perf_counter()
         best = chosen(
             arm,
             plan.suite,
             model,
-            target=self._target(),
+            target=target,
             trials=plan.trials,
             seed=plan.seed,
             progress=self._progress,
         )
+        tuning = time.perf_counter() - began
         base = load_language_model(model)
         started = time.perf_counter()
         trained = unlearnt(
@@ -225,8 +252,10 @@ class _Run:
             plan.suite.kept,
             seed=plan.seed,
             progress=self._progress,
+            label=f"{arm.name}: training",
         )
         costs = {
+            "tuning_seconds": round(tuning, 1) if best.trials else 0.0,
             "training_seconds": round(time.perf_counter() - started, 1),
             "artifact_bytes": sum(p.numel() * p.element_size() for p in base.model.parameters()),
             "settings": best.settings,

@@ -69,7 +69,10 @@ class Store:
     def record(self, arm: str) -> dict[str, Any] | None:
         """What is known of a finished arm; None if it is not finished."""
         path = self.folder / "arms" / arm / _ARM
-        return _read(path) if path.is_file() else None
+        record = _read(path) if path.is_file() else None
+        if record is not None and not {"kind", "arm", "status"} <= record.keys():
+            raise _damaged(path)
+        return record
 
     def replies(self, arm: str) -> list[Reply]:
         """The replies of a finished arm; none if it failed."""
@@ -77,8 +80,12 @@ class Store:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         try:
             return [_reply(json.loads(line)) for line in lines]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
+
+    def damaged(self, arm: str, why: str) -> SetupError:
+        """The error that a finished arm's replies are not what they were."""
+        return _damaged(self.folder / "arms" / arm / _REPLIES, why)
 
     def keep(self, arm: str, record: Mapping[str, Any], replies: Sequence[Reply]) -> None:
         """The record comes last: with it the arm is finished."""
@@ -95,16 +102,19 @@ def _reply(row: dict[str, Any]) -> Reply:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise _damaged(path) from error
+    if not isinstance(found, dict):
+        raise _damaged(path)
     return found
 
 
-def _damaged(path: Path) -> SetupError:
+def _damaged(path: Path, why: str = "") -> SetupError:
+    what = f"{path} is damaged" + (f" ({why})" if why else "")
     if path.name == _RUN:
-        return SetupError(f"{path} is damaged; put it back from a copy, or choose another --out folder")
-    return SetupError(f"{path} is damaged; delete the folder {path.parent} and run again")
+        return SetupError(f"{what}; put it back from a copy, or choose another --out folder")
+    return SetupError(f"{what}; delete the folder {path.parent} and run again")
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from gateway.lesson import NEUTRAL, Progress
 from gateway.models import LanguageModel, load_language_model
 from gateway.scopes import Row
 
-__all__ = ["Chosen", "Trial", "chosen", "unlearnt"]
+__all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
 
 Settings = dict[str, float]
 _DIVERGED = 9.0  # worse than any score can be
@@ -39,6 +39,12 @@ class Chosen:
 
     settings: Settings
     trials: tuple[Trial, ...]
+
+
+def check_settings(arm: Weights) -> None:
+    """Raises SetupError, before anything is spent, if the arm's method cannot do with a value of its grid."""
+    for settings in _combinations(arm):
+        _plan(arm, settings, seed=0)
 
 
 def chosen(
@@ -117,17 +123,24 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
     )
     try:
         return Unlearning(method=method, target=arm.target, optimisation=optimisation, **rest)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        known = "lr, epochs, gamma, alpha, beta, delta, layer and rank"
+        raise SetupError(f"arm {arm.name}: a setting of its grid is none of {known} ({', '.join(rest)})") from error
+    except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 
 
 def _tries(arm: Weights, trials: int, seed: int) -> list[Settings]:
     """Combinations of the grid in a seeded order, at most `trials` of them."""
-    keys = sorted(arm.grid)
-    every = [dict(zip(keys, values, strict=True)) for values in itertools.product(*(arm.grid[key] for key in keys))]
+    every = _combinations(arm)
     random.Random(seed).shuffle(every)
     factor = arm.lora_lr_factor if arm.target == "lora" else 1.0
     return [{**one, "lr": one.get("lr", 3e-5) * factor} for one in every[: max(1, trials)]]
+
+
+def _combinations(arm: Weights) -> list[Settings]:
+    keys = sorted(arm.grid)
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(arm.grid[key] for key in keys))]
 
 
 def _probability(asker: Asker, items: Sequence[Item], *, inside: bool) -> float:

@@ -13,6 +13,7 @@ from benchmarks.compare.arms import Guardrail, Weights, load_arms
 from benchmarks.compare.core import Suite
 from benchmarks.compare.guards import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, checked, harness_scores
+from benchmarks.compare.models import teaching_seconds
 from benchmarks.compare.run import AnyArm, Plan, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
@@ -106,10 +107,42 @@ def test_a_rerun_runs_no_finished_arm_and_adds_new_ones(
 ) -> None:
     counted = Counted()
     again = compare(plan(suite, model, "original,retrain,prompt"), out, progress=counted)
-    begun = [stage for stage in counted.stages if stage.endswith(": begins")]
-    assert begun == ["prompt: begins"]
+    begun = [stage for stage in counted.stages if stage.startswith("arm ")]
+    kept = ": kept from an earlier run"
+    assert begun == [f"arm 1 of 3, original{kept}", f"arm 2 of 3, retrain{kept}", "arm 3 of 3, prompt"]
     assert set(again["arms"]) == {*ARMS.split(","), "prompt"}
     assert again["arms"]["original"]["summary"] == results["arms"]["original"]["summary"]
+
+
+def test_a_finished_arm_whose_file_has_changed_is_not_taken_for_it(
+    results: dict[str, Any], suite: Suite, model: str, out: Path
+) -> None:
+    changed = load_arms("npo")[0].model_copy(update={"grid": {"lr": [5e-4], "epochs": [5]}})
+    with pytest.raises(SetupError, match=r"npo was run with other settings .* or delete .*arms/npo"):
+        compare(Plan(suite, model, [changed], samples=2, trials=2), out)
+
+
+def test_what_teaching_took_is_known_to_whoever_finds_the_model_taught(
+    results: dict[str, Any], suite: Suite, model: str, out: Path, tmp_path: Path
+) -> None:
+    assert results["arms"]["original"]["training_seconds"] > 0
+    assert results["arms"]["npo"]["tuning_seconds"] > results["arms"]["npo"]["training_seconds"]
+    found = teaching_seconds(out / "models/all")
+    assert found == results["arms"]["original"]["training_seconds"]
+    assert teaching_seconds(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [({"method": "nopo"}, "unknown method 'nopo'"), ({"grid": {"lrr": [1.0]}}, "none of lr, epochs.*lrr")],
+)
+def test_a_wrong_arm_file_is_found_before_anything_is_taught(
+    suite: Suite, model: str, tmp_path: Path, update: dict[str, Any], words: str
+) -> None:
+    wrong = load_arms("npo")[0].model_copy(update=update)
+    with pytest.raises(SetupError, match=words):
+        compare(Plan(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_comparison_is_not_mixed_in(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
@@ -135,11 +168,24 @@ def test_a_file_is_no_folder_and_other_rows_need_no_hashes_to_be_told(tmp_path: 
 
 def test_damaged_records_say_which_and_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path, {"suite": "s"})
-    store.keep("eco", {"status": "done"}, [])
+    store.keep("eco", {"kind": "guardrail", "arm": {}, "status": "done"}, [])
     for name, look in {"arm.json": store.record, "replies.jsonl": store.replies}.items():
-        (tmp_path / "arms/eco" / name).write_text('{"cut o')
-        with pytest.raises(SetupError, match=rf"{name} is damaged; delete the folder .*arms/eco"):
-            look("eco")
+        for text in ('{"cut o', "{}", "[]"):
+            (tmp_path / "arms/eco" / name).write_text(text)
+            with pytest.raises(SetupError, match=rf"{name} is damaged; delete the folder .*arms/eco"):
+                look("eco")
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(SetupError, match=r"run.json is damaged; put it back"):
+        Store(tmp_path, {"suite": "s"})
+
+
+def test_replies_that_were_lost_are_told(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
+    path = out / "arms/ga/replies.jsonl"
+    whole = path.read_text()
+    path.write_text("\n".join(whole.splitlines()[:3]))
+    with pytest.raises(SetupError, match=rf"ga/replies.jsonl is damaged \(3 replies to {len(suite.items)} items\)"):
+        compare(plan(suite, model, "original"), out)
+    path.write_text(whole)
 
 
 def test_a_filter_is_not_charged_for_a_corruption_it_does_not_use(results: dict[str, Any]) -> None:

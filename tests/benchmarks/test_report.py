@@ -322,9 +322,13 @@ def test_next_to_nothing_is_a_page(results: dict[str, Any], tmp_path: Path) -> N
     assert "There is no retrained model here" in page.text
 
 
-def test_a_model_that_never_learnt_is_said_before_anything_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("original", "retrained"), [(0.13, 0.123), (5e-5, 2e-5)])
+def test_a_model_that_never_learnt_is_said_before_anything_else(
+    original: float, retrained: float, tmp_path: Path
+) -> None:
     results = made_up()
-    results["arms"]["original"]["summary"]["forget"]["probability"] = 0.13
+    for name, probability in (("original", original), ("retrain", retrained)):
+        results["arms"][name]["summary"]["forget"]["probability"] = probability
     page, _ = written(results, tmp_path)
     assert "it had learnt nothing that could be forgotten" in page.text
     assert "Nearest to" not in page.text

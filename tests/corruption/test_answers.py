@@ -63,7 +63,16 @@ def test_leaks(answer: str, prompt: str, response: str, leaked: bool) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "share"),
-    [("", 0.0), ("word", 0.0), ("one two three four", 0.0), ("a b a b a", 0.5), ("la " * 101, 0.99)],
+    [
+        ("", 0.0),
+        ("word", 0.0),
+        ("...", 0.0),
+        ("one two three four", 0.0),
+        ("a b a b a", 0.5),
+        ("la " * 101, 0.99),
+        ("The" * 67 + "T", 1 - 3 / 201),
+        ("." * 101, 0.99),
+    ],
 )
 def test_repetition_is_the_share_of_pairs_seen_before(answer: str, share: float) -> None:
     assert repetition(answer) == pytest.approx(share)

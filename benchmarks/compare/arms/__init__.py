@@ -72,7 +72,7 @@ def load_arms(wanted: str) -> list[Baseline | Guardrail | Weights]:
     """The arms of a comma-separated list, or all of them. Raises SetupError for a name that no file has."""
     names = arm_names() if wanted == "all" else [name.strip() for name in wanted.split(",") if name.strip()]
     if not names:
-        raise SetupError(f"no arm was asked for; there are {', '.join(arm_names())}")
+        raise SetupError(f"no arm was asked for; there are {', '.join(_files())}")
     return [_arm(name) for name in dict.fromkeys(names)]
 
 
@@ -81,7 +81,7 @@ def _arm(name: str) -> Baseline | Guardrail | Weights:
     if base not in _files():
         near = difflib.get_close_matches(base, _files(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SetupError(f"unknown arm {base!r}; {hint}there are {', '.join(arm_names())}")
+        raise SetupError(f"unknown arm {base!r}; {hint}there are {', '.join(_files())}")
     arm = _read(base)
     for suffix in suffixes:
         if not isinstance(arm, Weights) or suffix not in _SUFFIXES:
