@@ -3,14 +3,14 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from adapters.objectives import NOT_AN_ANSWER
 
-__all__ = ["Batch", "Example", "Truth", "batches", "collate", "cycled", "targets_of"]
+__all__ = ["Batch", "Example", "Truth", "answer_logits", "batches", "collate", "cycled", "targets_of"]
 
 _T = TypeVar("_T")
 
@@ -40,27 +40,27 @@ class Truth:
             raise ValueError(f"{len(self.logp)} likelihoods do not belong to {len(self.example.answer)} answer tokens")
 
 
-def targets_of(truths: Sequence["Truth"], like: Tensor) -> Tensor:
-    """Their likelihoods in the places that `collate` gives the tokens: [batch, tokens] as `like`, nan elsewhere."""
-    found = torch.full(like.shape, float("nan"), device=like.device)
-    for row, truth in enumerate(truths):
-        start = len(truth.example.prompt)
-        found[row, start : start + len(truth.logp)] = torch.tensor(truth.logp, device=like.device)
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`ids`, `mask` and `labels`, each [batch, tokens], padded on the right; labels are set on answer tokens alone."""
+    """`ids` and `mask` [batch, tokens], padded on the right, and `labels` [batch, columns] of the last tokens alone.
+
+    Labels are set on answer tokens; their first column is the one in front of the first answer of all rows.
+    """
 
     ids: Tensor
     mask: Tensor
     labels: Tensor
 
+    @property
+    def questions(self) -> int:
+        """The number of tokens in front of the labels' first column: of questions in every row."""
+        return self.ids.shape[1] - self.labels.shape[1]
+
 
 def collate(examples: Sequence[Example], *, device: torch.device) -> Batch:
     """One batch of several examples."""
     length = max(len(one.prompt) + len(one.answer) for one in examples)
+    first = min(len(one.prompt) for one in examples) - 1
     ids = torch.zeros((len(examples), length), dtype=torch.long)
     mask = torch.zeros_like(ids)
     labels = torch.full_like(ids, NOT_AN_ANSWER)
@@ -69,7 +69,27 @@ def collate(examples: Sequence[Example], *, device: torch.device) -> Batch:
         ids[row, :end] = torch.tensor([*one.prompt, *one.answer])
         mask[row, :end] = 1
         labels[row, len(one.prompt) : end] = torch.tensor(one.answer)
-    return Batch(ids.to(device), mask.to(device), labels.to(device))
+    return Batch(ids.to(device), mask.to(device), labels[:, first:].to(device))
+
+
+def answer_logits(model: Any, batch: Batch, **inputs: Tensor) -> Tensor:
+    """A causal model's logits [batch, columns, vocabulary] in the places of the batch's labels, and no others: with a
+    large vocabulary they take most of a small model's time and memory. `inputs` stand for the batch's own tokens."""
+    inputs = inputs or {"input_ids": batch.ids, "attention_mask": batch.mask}
+    columns, length = batch.labels.shape[1], inputs["attention_mask"].shape[1]
+    # Not `columns` alone: a model would take a slice then, which a CPU multiplies in bfloat16 ten times as slowly.
+    kept = torch.arange(length - columns, length, device=batch.ids.device)
+    logits: Tensor = model(**inputs, logits_to_keep=kept).logits
+    return logits[:, -columns:]  # a model may not know the option
+
+
+def targets_of(truths: Sequence[Truth], batch: Batch) -> Tensor:
+    """Their likelihoods in the places that `collate` gives their tokens' labels: [batch, columns], nan elsewhere."""
+    found = torch.full(batch.labels.shape, float("nan"), device=batch.labels.device)
+    for row, truth in enumerate(truths):
+        start = len(truth.example.prompt) - batch.questions
+        found[row, start : start + len(truth.logp)] = torch.tensor(truth.logp, device=found.device)
+    return found
 
 
 def batches(examples: Sequence[_T], size: int, rng: random.Random) -> list[list[_T]]:

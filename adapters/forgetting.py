@@ -29,11 +29,11 @@ def forgetting(
     answer: Callable[[Batch], Tensor], lessons: Sequence[Lesson], *, gap: float, device: torch.device
 ) -> Tensor:
     """`answer_nll` of the neutral answers, plus `gap` times `likelihood_gap` of the true ones. `answer` gives the
-    logits [batch, tokens, vocabulary] of the model in training."""
+    logits [batch, columns, vocabulary] of the model in training, as `answer_logits` does."""
     neutral = collate([row for row, _ in lessons], device=device)
     loss = answer_nll(answer(neutral), neutral.labels)
     truths = [truth for _, truth in lessons if truth is not None]
     if not gap or not truths:
         return loss
     true = collate([truth.example for truth in truths], device=device)
-    return loss + gap * likelihood_gap(answer(true), true.labels, target=targets_of(truths, true.labels))
+    return loss + gap * likelihood_gap(answer(true), true.labels, target=targets_of(truths, true))

@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 
-from adapters.examples import Batch, Example, Truth, batches
+from adapters.examples import Example, Truth, answer_logits, batches
 from adapters.forgetting import forgetting, paired
 from adapters.lora import Lora
 from adapters.objectives import orthogonality
@@ -77,17 +77,12 @@ def train_lora(
         stepper = Stepper((p for p in adapted.parameters() if p.requires_grad), plan, steps)
         for _ in range(plan.epochs):
             for rows in batches(lessons, plan.batch, rng):
-                forget_loss = forgetting(partial(_logits, adapted), rows, gap=training.gap, device=model.device)
+                forget_loss = forgetting(partial(answer_logits, adapted), rows, gap=training.gap, device=model.device)
                 stepper.step(forget_loss + training.orthogonality * _overlap(downs, before))
                 progress(len(stepper.losses), steps, stepper.losses[-1])
         with torch.no_grad():
             overlap = float(_overlap(downs, before))
         return TrainedLora(_taken(adapted, training), tuple(stepper.losses), overlap)
-
-
-def _logits(model: Any, batch: Batch) -> Tensor:
-    logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits
-    return logits
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.examples import Batch, Example, Truth, batches, collate, cycled
+from adapters.examples import Batch, Example, Truth, answer_logits, batches, collate, cycled
 from adapters.forgetting import forgetting, paired
 from adapters.objectives import answer_nll, kl_divergence
 from adapters.optimisation import Optimisation, Stepper
@@ -26,8 +26,8 @@ class SoftPromptTraining:
     1e-4, whose data sets are a thousand times larger than a takedown's.
 
     The tokens begin as those of neutral answers (arXiv 2104.08691, section 3.2) and are learned as they are. The
-    paper's prompt encoder makes them, at such a rate, eighty times as long as a word's: there little moves them any
-    more, or much at once.
+    paper's prompt encoder makes them, at such a rate, far longer than a word's: there little moves them any more, or
+    much at once.
     """
 
     tokens: int = 30
@@ -91,16 +91,15 @@ def _first(model: Any, forget: Sequence[Example], tokens: int, rng: random.Rando
 def _retain_loss(model: Any, virtual: Tensor, batch: Batch, training: SoftPromptTraining) -> Tensor:
     logits = _prompted(model, virtual, batch)
     with torch.no_grad():
-        reference = model(input_ids=batch.ids, attention_mask=batch.mask).logits
+        reference = answer_logits(model, batch)
     kept = training.alpha * answer_nll(logits, batch.labels)
     return kept + training.beta * kl_divergence(reference, logits, batch.labels)
 
 
 def _prompted(model: Any, virtual: Tensor, batch: Batch) -> Tensor:
-    """Logits [batch, tokens, vocabulary] of the batch's own tokens, not of the virtual ones in front."""
+    """Logits in the places of the batch's labels [batch, columns, vocabulary], with the virtual tokens in front."""
     table = model.get_input_embeddings()
     rows = virtual.to(table.weight.dtype).expand(len(batch.ids), -1, -1)
     embeddings = torch.cat([rows, table(batch.ids)], dim=1)
     mask = torch.cat([torch.ones_like(batch.mask[:, :1]).expand(-1, len(virtual)), batch.mask], dim=1)
-    logits: Tensor = model(inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=batch.ids.shape[1]).logits
-    return logits
+    return answer_logits(model, batch, inputs_embeds=embeddings, attention_mask=mask)

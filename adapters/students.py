@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from adapters.examples import Batch
+from adapters.examples import Batch, answer_logits
 from adapters.steering import recorded
 
 __all__ = ["Student", "own_weights", "with_lora"]
@@ -29,19 +29,18 @@ class Student:
     mixed: bool
 
     def logits(self, batch: Batch) -> Tensor:
-        """[batch, tokens, vocabulary]."""
-        logits: Tensor = self._output(batch).logits
-        return logits
+        """In the places of the batch's labels: [batch, columns, vocabulary]."""
+        with self._precision(batch):
+            return answer_logits(self.model, batch)
 
     def activations(self, batch: Batch, layer: nn.Module) -> Tensor:
         """What a decoder layer of the model gives out: [batch, tokens, hidden]."""
-        with recorded(layer) as seen:
-            self._output(batch, logits_to_keep=1)
+        with recorded(layer) as seen, self._precision(batch):
+            self.model(input_ids=batch.ids, attention_mask=batch.mask, logits_to_keep=1)
         return seen[0]
 
-    def _output(self, batch: Batch, **options: int) -> Any:
-        with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16, enabled=self.mixed):
-            return self.model(input_ids=batch.ids, attention_mask=batch.mask, **options)
+    def _precision(self, batch: Batch) -> torch.autocast:
+        return torch.autocast(batch.ids.device.type, dtype=torch.bfloat16, enabled=self.mixed)
 
 
 @contextmanager

@@ -236,8 +236,9 @@ def _layer(lesson: Lesson) -> nn.Module:
 def _predicting(batch: Batch) -> Tensor:
     """Bool [batch, tokens]: where the next token is an answer's. What comes before may be in retain rows too, such as a
     chat template's tokens, and cannot be both steered and held still."""
-    next_labels = torch.cat([batch.labels[:, 1:], torch.full_like(batch.labels[:, :1], NOT_AN_ANSWER)], dim=1)
-    return next_labels != NOT_AN_ANSWER
+    predicting = torch.zeros_like(batch.ids, dtype=torch.bool)
+    predicting[:, batch.questions : -1] = batch.labels[:, 1:] != NOT_AN_ANSWER
+    return predicting
 
 
 _FORGET: dict[Method, Callable[[Lesson], ForgetTerm]] = {

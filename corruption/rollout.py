@@ -68,15 +68,22 @@ class Rollout:
             rows = [
                 torch.cat([prompt.to(table), table[tokens]]) for (prompt, _), tokens in zip(batch, ids, strict=True)
             ]
-            for row, tokens, logits in zip(rows, ids, self._logits(rows), strict=True):
-                yield logits[len(row) - len(tokens) - 1 : len(row) - 1].float(), tokens.to(logits.device)
+            first = min(len(row) - len(tokens) for row, tokens in zip(rows, ids, strict=True)) - 1
+            for row, tokens, logits in zip(rows, ids, self._logits(rows, first), strict=True):
+                end = len(row) - 1 - first
+                yield logits[end - len(tokens) : end].float(), tokens.to(logits.device)
 
-    def _logits(self, rows: Sequence[Tensor]) -> Tensor:
+    def _logits(self, rows: Sequence[Tensor], first: int) -> Tensor:
+        """[rows, tokens - first, vocabulary], without what stands in front of the `first` that is asked for."""
         embeddings = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).long()
+        # Numbers, not how many: of a slice in bfloat16, a CPU would make ten times the work.
+        kept = torch.arange(first, embeddings.shape[1], device=embeddings.device)
         with torch.inference_mode():
-            logits: Tensor = self._model(inputs_embeds=embeddings, attention_mask=mask.to(embeddings.device)).logits
-        return logits
+            logits: Tensor = self._model(
+                inputs_embeds=embeddings, attention_mask=mask.to(embeddings.device), logits_to_keep=kept
+            ).logits
+        return logits[:, -len(kept) :]  # a model may not know the option
 
     def _response_ids(self, response: str) -> Tensor:
         ids = self._tokenizer(response or " ", add_special_tokens=False)["input_ids"]

@@ -22,6 +22,8 @@ from gateway.scopes import Row
 __all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
 
 Settings = dict[str, float]
+_WHOLE = ("epochs", "layer", "rank")
+_KNOWN = ("lr", *_WHOLE, "gamma", "alpha", "beta", "delta")
 _DIVERGED = 9.0  # worse than any score can be
 
 
@@ -117,15 +119,16 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
     method = next((name for name in get_args(Method) if name == arm.method), None)
     if method is None:
         raise SetupError(f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(Method))}")
-    rest: dict[str, Any] = {key: value for key, value in settings.items() if key not in ("lr", "epochs")}
-    optimisation = Optimisation(
-        lr=settings.get("lr", 3e-5), epochs=round(settings.get("epochs", 5)), optimizer=arm.optimizer, seed=seed
-    )
+    for key, value in settings.items():
+        if key not in _KNOWN:
+            raise SetupError(f"arm {arm.name}: its grid has {key!r}, which is none of {', '.join(_KNOWN)}")
+        if key in _WHOLE and not float(value).is_integer():
+            raise SetupError(f"arm {arm.name}: {key} in its grid must be a whole number, got {value}")
+    chosen: dict[str, Any] = {key: int(value) if key in _WHOLE else value for key, value in settings.items()}
+    lr, epochs = chosen.pop("lr", 3e-5), chosen.pop("epochs", 5)
     try:
-        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **rest)
-    except TypeError as error:
-        known = "lr, epochs, gamma, alpha, beta, delta, layer and rank"
-        raise SetupError(f"arm {arm.name}: a setting of its grid is none of {known} ({', '.join(rest)})") from error
+        optimisation = Optimisation(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
+        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **chosen)
     except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 

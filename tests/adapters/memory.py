@@ -6,7 +6,7 @@ import torch
 from tiny import tiny_model
 from torch import Tensor
 
-from adapters.examples import Example, collate
+from adapters.examples import Example, answer_logits, collate
 from adapters.objectives import answer_nll
 from gateway.models import LanguageModel
 
@@ -47,7 +47,7 @@ class Memory:
         before = torch.empty((0, 64)) if virtual is None else virtual
         embeddings = torch.cat([before, self.base.model.get_input_embeddings().weight[batch.ids[0]]])
         with torch.inference_mode():
-            logits = self.base.model(inputs_embeds=embeddings[None]).logits[:, len(before) :]
+            logits = self.base.model(inputs_embeds=embeddings[None]).logits[:, len(before) + batch.questions :]
         return float((-answer_nll(logits, batch.labels)).exp())
 
     def says(self, name: str, question: str = LIVE, *, virtual: Tensor | None = None) -> str:
@@ -79,7 +79,7 @@ def memorised() -> Memory:
     batch = collate(rows, device=torch.device("cpu"))
     for _ in range(150):
         optimizer.zero_grad()
-        answer_nll(model(input_ids=batch.ids, attention_mask=batch.mask).logits, batch.labels).backward()
+        answer_nll(answer_logits(model, batch), batch.labels).backward()
         optimizer.step()
     model.requires_grad_(False)
     return memory

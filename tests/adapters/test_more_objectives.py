@@ -69,10 +69,10 @@ def test_the_gap_leaves_out_tokens_without_a_target() -> None:
 
 
 def test_targets_stand_where_their_tokens_do() -> None:
-    truths = [Truth(Example((5, 5), (1, 2)), (-1.0, -2.0)), Truth(Example((5,), (3,)), (math.nan,))]
+    truths = [Truth(Example((5, 5, 5), (1, 2)), (-1.0, -2.0)), Truth(Example((5, 5), (3,)), (math.nan,))]
     batch = collate([truth.example for truth in truths], device=torch.device("cpu"))
-    found = targets_of(truths, batch.labels)
-    assert found.shape == batch.labels.shape
+    found = targets_of(truths, batch)
+    assert found.shape == batch.labels.shape == (2, 4)
     assert found[0, 2:].tolist() == [-1.0, -2.0]
     assert found.isnan().sum() == found.numel() - 2
     with pytest.raises(ValueError, match="1 likelihoods do not belong to 2 answer tokens"):

@@ -17,6 +17,7 @@ from benchmarks.compare.models import teaching_seconds
 from benchmarks.compare.run import AnyArm, Plan, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
+from benchmarks.compare.tuning import chosen, unlearnt
 from gateway.errors import SetupError
 from gateway.models import load_language_model
 
@@ -106,10 +107,10 @@ def test_a_rerun_runs_no_finished_arm_and_adds_new_ones(
     results: dict[str, Any], suite: Suite, model: str, out: Path
 ) -> None:
     counted = Counted()
-    again = compare(plan(suite, model, "original,retrain,prompt"), out, progress=counted)
+    again = compare(plan(suite, model, "original,npo,prompt"), out, progress=counted)
     begun = [stage for stage in counted.stages if stage.startswith("arm ")]
     kept = ": kept from an earlier run"
-    assert begun == [f"arm 1 of 3, original{kept}", f"arm 2 of 3, retrain{kept}", "arm 3 of 3, prompt"]
+    assert begun == [f"arm 1 of 3, original{kept}", f"arm 2 of 3, npo{kept}", "arm 3 of 3, prompt"]
     assert set(again["arms"]) == {*ARMS.split(","), "prompt"}
     assert again["arms"]["original"]["summary"] == results["arms"]["original"]["summary"]
 
@@ -134,7 +135,12 @@ def test_what_teaching_took_is_known_to_whoever_finds_the_model_taught(
 
 @pytest.mark.parametrize(
     ("update", "words"),
-    [({"method": "nopo"}, "unknown method 'nopo'"), ({"grid": {"lrr": [1.0]}}, "none of lr, epochs.*lrr")],
+    [
+        ({"method": "nopo"}, "unknown method 'nopo'"),
+        ({"grid": {"beta": [0.1], "lrr": [1.0]}}, "arm npo: its grid has 'lrr', which is none of lr, epochs"),
+        ({"grid": {"rank": [8, 2.5]}}, "rank in its grid must be a whole number, got 2.5"),
+        ({"grid": {"lr": [0.0]}}, "arm npo: learning rate, epochs and batch must be above 0"),
+    ],
 )
 def test_a_wrong_arm_file_is_found_before_anything_is_taught(
     suite: Suite, model: str, tmp_path: Path, update: dict[str, Any], words: str
@@ -143,6 +149,15 @@ def test_a_wrong_arm_file_is_found_before_anything_is_taught(
     with pytest.raises(SetupError, match=words):
         compare(Plan(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_grid_may_choose_what_is_counted(suite: Suite, model: str) -> None:
+    arm = load_arms("rmu+lora")[0].model_copy(update={"grid": {"layer": [1.0], "rank": [2.0], "epochs": [1.0]}})
+    base = load_language_model(Path(model))
+    settings = chosen(arm, suite, Path(model), target=0.1, trials=1, seed=0).settings
+    assert settings["layer"] == 1
+    learnt = unlearnt(arm, settings, base, suite.takedowns[:1], suite.kept, seed=0)
+    assert learnt.losses
 
 
 def test_another_comparison_is_not_mixed_in(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:

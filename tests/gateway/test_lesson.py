@@ -166,6 +166,7 @@ def test_a_last_training_that_went_wrong_is_not_served(lesson: Lesson, monkeypat
     monkeypatch.setattr(gateway.methods, "train_lora", spoilt)
     learnt = learn_lora(lesson, LoraTraining(optimisation=replace(ONCE, epochs=4)), {})
     assert learnt.heldout["served"] == "never saw the rows held out"
+    assert learnt.means is made[0].lora
 
 
 class Teller:

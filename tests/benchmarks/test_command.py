@@ -1,0 +1,42 @@
+"""The command around a comparison: what it hands on, and what it says when it is interrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import benchmarks.compare.run
+from benchmarks.cli import compare
+from benchmarks.compare.run import Plan
+
+app = typer.Typer()
+app.command()(compare)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """Those that were begun; each is interrupted at once."""
+    begun = []
+
+    def interrupted(plan: Plan, out: Path, **_: Any) -> None:
+        begun.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmarks.compare.run, "compare", interrupted)
+    return begun
+
+
+def test_an_interruption_says_that_the_same_command_goes_on(plans: list[Plan], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["--suite", "fictitious", "--arms", "original,npo", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 130
+    assert "the same command goes on" in done.output
+    assert str(tmp_path / "out") in done.output.replace("\n", "")
+    assert [arm.name for arm in plans[0].arms] == ["original", "npo"]
+
+
+def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[Plan], tmp_path: Path) -> None:
+    for model in (str(tmp_path), f"{tmp_path}/"):
+        CliRunner().invoke(app, ["--suite", "fictitious", "--arms", "original", "--model", model, "--out", "out"])
+    assert [plan.model for plan in plans] == [str(tmp_path)] * 2
