@@ -77,13 +77,12 @@ class Rollout:
         """[rows, tokens - first, vocabulary], without what stands in front of the `first` that is asked for."""
         embeddings = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).long()
-        # Numbers, not how many: of a slice in bfloat16, a CPU would make ten times the work.
-        kept = torch.arange(first, embeddings.shape[1], device=embeddings.device)
+        columns = embeddings.shape[1] - first
         with torch.inference_mode():
             logits: Tensor = self._model(
-                inputs_embeds=embeddings, attention_mask=mask.to(embeddings.device), logits_to_keep=kept
+                inputs_embeds=embeddings, attention_mask=mask.to(embeddings.device), logits_to_keep=columns
             ).logits
-        return logits[:, -len(kept) :]  # a model may not know the option
+        return logits[:, -columns:]  # a model may not know the option
 
     def _response_ids(self, response: str) -> Tensor:
         ids = self._tokenizer(response or " ", add_special_tokens=False)["input_ids"]
