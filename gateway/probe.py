@@ -6,7 +6,7 @@ from torch import Tensor
 
 from adapters.lora import Lora, adapted
 from corruption.rollout import Rollout, TokenScores
-from gateway.core import Message, Plan, Refuse, Request, UseAdapter
+from gateway.core import Message, Pass, Plan, Refuse, Request, UseAdapter
 from gateway.embedding import PromptEmbedder
 from gateway.gate import Gate, screened_texts
 from gateway.models import LanguageModel
@@ -16,6 +16,8 @@ from gateway.prompt import Unlocatable
 __all__ = ["Probe", "question"]
 
 _GATE_BATCH = 32
+_Prompts = dict[int, Tensor]
+"""Prompts [tokens, hidden] by the numbers of their rows."""
 
 
 def question(text: str) -> Request:
@@ -55,10 +57,12 @@ class Probe:
     ) -> list[str]:
         """What would be answered: greedily at temperature 0, else sampled with the seed."""
         said = [plan.text if isinstance(plan, Refuse) else DEFAULT_REFUSAL for plan in plans]
-        for rows, prompts in self._alike(requests, plans):
-            answers = self._rollout.answers(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-            for row, answer in zip(rows, answers, strict=True):
-                said[row] = answer
+        for prompts, own in self._alike(requests, plans):
+            answers = self._rollout.answers(
+                list(prompts.values()), max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+            )
+            for row, answer in zip(prompts, answers, strict=True):
+                said[row] = answer if row in own else said[row]
         return said
 
     def scores(
@@ -66,22 +70,35 @@ class Probe:
     ) -> list[TokenScores | None]:
         """How likely each response would be, token by token; None where the model is not asked at all."""
         found: list[TokenScores | None] = [None] * len(requests)
-        for rows, prompts in self._alike(requests, plans):
-            scores = self._rollout.token_scores(prompts, [responses[row] for row in rows])
-            for row, of_one in zip(rows, scores, strict=True):
-                found[row] = of_one
+        for prompts, own in self._alike(requests, plans):
+            scores = self._rollout.token_scores(list(prompts.values()), [responses[row] for row in prompts])
+            for row, of_one in zip(prompts, scores, strict=True):
+                found[row] = of_one if row in own else found[row]
         return found
 
-    def _alike(self, requests: Sequence[Request], plans: Sequence[Plan]) -> Iterator[tuple[list[int], list[Tensor]]]:
-        """Rows that one and the same model answers, with their prompts; that model is in force while they are out."""
-        groups: dict[tuple[tuple[Lora, float], ...], list[int]] = {}
+    def _alike(self, requests: Sequence[Request], plans: Sequence[Plan]) -> Iterator[tuple[_Prompts, set[int]]]:
+        """Prompts by their rows, for one and the same model, which is in force while they are out; and those rows whose
+        own the prompts are.
+
+        What passes is in the company in which an unguarded model meets it: an answer depends on its batch a little,
+        which would look as if the guard had changed it.
+        """
+        passing = {row for row, plan in enumerate(plans) if isinstance(plan, Pass)}
+        if passing:
+            yield self._prompts(requests, [Pass()] * len(requests)), passing
+        groups: dict[tuple[tuple[Lora, float], ...], set[int]] = {}
         for row, plan in enumerate(plans):
-            if not isinstance(plan, Refuse):
-                groups.setdefault(_parts(plan), []).append(row)
-        for rows in groups.values():
-            prompts = {row: prompt for row in rows if (prompt := self._prompt(requests[row], plans[row])) is not None}
-            with adapted(self._model, _parts(plans[rows[0]])):
-                yield list(prompts), list(prompts.values())
+            if not isinstance(plan, Pass | Refuse):
+                groups.setdefault(_parts(plan), set()).add(row)
+        for parts, rows in groups.items():
+            guarded = [plan if row in rows else Refuse("") for row, plan in enumerate(plans)]
+            with adapted(self._model, parts):
+                yield self._prompts(requests, guarded), rows
+
+    def _prompts(self, requests: Sequence[Request], plans: Sequence[Plan]) -> _Prompts:
+        """Without those that are refused."""
+        pairs = enumerate(zip(requests, plans, strict=True))
+        return {row: prompt for row, pair in pairs if (prompt := self._prompt(*pair)) is not None}
 
     def _prompt(self, request: Request, plan: Plan) -> Tensor | None:
         """[tokens, hidden], or None where the gateway would refuse after all."""

@@ -94,6 +94,25 @@ def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, probe
     assert len(set(said)) >= 5  # the plans act: a random model pays little heed to a few words more
 
 
+def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_model: LanguageModel) -> None:
+    """In bfloat16, likelihoods depend on what else is in their batch."""
+    real = Probe(language_model)
+    asked = [question(text) for text in (TEXT, "Who wrote Emma?", "What is a comet, and why has it two tails?")]
+    virtual = VirtualTokens(language_model.weight[torch.arange(500, 530)].float())
+    guarded: list[Plan] = [SoftPrompt((virtual,)), Pass(), Pass()]
+    responses = ["Somebody else.", "Jane Austen wrote Emma.", "A comet is a ball of ice and dust."]
+    alone, beside = (real.scores(asked, plans, responses) for plans in ([Pass()] * 3, guarded))
+    bits = [[score.logprob.tolist() for score in scores if score] for scores in (alone, beside)]
+    assert bits[0][1:] == bits[1][1:]
+    assert bits[0][0] != bits[1][0]
+
+
+def test_a_refusal_stays_one_beside_what_passes(probe: Probe) -> None:
+    refused = [Refuse("No."), Pass(), Refuse("Never.")]
+    assert probe.answers([question(TEXT)] * 3, refused, max_new_tokens=TOKENS)[::2] == ["No.", "Never."]
+    assert [score is None for score in probe.scores([question(TEXT)] * 3, refused, ["x"] * 3)] == [True, False, True]
+
+
 def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe: Probe) -> None:
     plans = plans_of(base)
     response = "It was Joanne Rowling"
