@@ -169,7 +169,7 @@ def _statistics(pooled: Array) -> LayerStatistics:
     dimensions."""
     layers = np.swapaxes(pooled, 0, 1)
     lengths = np.maximum(np.linalg.norm(layers, axis=2, keepdims=True), 1e-12)
-    # Inverted here: scikit-learn's own goes by eigenvectors, five times as slow, and a hundred times on busy cores.
+    # Inverted here: scikit-learn's own precision goes by eigenvectors, which is slow, and very slow on busy cores.
     precisions = [np.linalg.inv(ledoit_wolf(layer.astype(np.float64))[0]) for layer in layers]
     return LayerStatistics(
         rows=(layers / lengths).astype(np.float32),

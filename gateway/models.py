@@ -145,7 +145,7 @@ def load_language_model(folder: Path, *, device: str | None = None) -> LanguageM
 
 
 def _in_one_piece(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """transformers projects a slice of the positions, of which a CPU makes ten times the work in bfloat16."""
+    """transformers projects a slice of the positions, of which a CPU makes many times the work in bfloat16."""
     return tuple(one.contiguous() if isinstance(one, Tensor) else one for one in given)
 
 

@@ -124,11 +124,11 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
             raise SetupError(f"arm {arm.name}: its grid has {key!r}, which is none of {', '.join(_KNOWN)}")
         if key in _WHOLE and not float(value).is_integer():
             raise SetupError(f"arm {arm.name}: {key} in its grid must be a whole number, got {value}")
-    chosen: dict[str, Any] = {key: int(value) if key in _WHOLE else value for key, value in settings.items()}
-    lr, epochs = chosen.pop("lr", 3e-5), chosen.pop("epochs", 5)
+    given: dict[str, Any] = {key: int(value) if key in _WHOLE else value for key, value in settings.items()}
+    lr, epochs = given.pop("lr", 3e-5), given.pop("epochs", 5)
     try:
         optimisation = Optimisation(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
-        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **chosen)
+        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **given)
     except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 

@@ -7,7 +7,7 @@ from gateway.models import LanguageModel
 
 @torch.no_grad()
 def test_the_last_position_is_projected_in_one_piece(language_model: LanguageModel) -> None:
-    """As a slice of a batch it took a CPU ten times as long, half of the time of all answers."""
+    """As a slice of a batch it takes a CPU many times as long, and answers twice."""
     seen = []
     head = language_model.model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
