@@ -74,7 +74,7 @@ def collate(examples: Sequence[Example], *, device: torch.device) -> Batch:
 
 def answer_logits(model: Any, batch: Batch, **inputs: Tensor) -> Tensor:
     """A causal model's logits [batch, columns, vocabulary] in the places of the batch's labels, and no others: with a
-    large vocabulary they take more memory than the model. `inputs` stand for the batch's own tokens."""
+    large vocabulary the others would take much memory. `inputs` stand for the batch's own tokens."""
     inputs = inputs or {"input_ids": batch.ids, "attention_mask": batch.mask}
     columns = batch.labels.shape[1]
     logits: Tensor = model(**inputs, logits_to_keep=columns).logits
