@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.fictitious import Person, Question, write_scope
 from benchmarks.memorised import World, memorised, world
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
 from gateway.gate import Gate

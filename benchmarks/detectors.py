@@ -14,10 +14,10 @@ from benchmarks.compare.attacks import attacked
 from benchmarks.compare.core import Item
 from benchmarks.compare.metrics import auroc, fpr_at_tpr
 from benchmarks.rows import data_sets, heldout, request_of, translated
-from classifiers.encoder import Encoder
-from classifiers.ood import OodDetector
-from classifiers.ood_training import OodTraining, fit_ood
-from classifiers.prompt import Head, PromptClassifier
+from classifiers.encoder.sentence import Encoder
+from classifiers.ood.detector import OodDetector
+from classifiers.ood.training import OodTraining, fit_ood
+from classifiers.svm.model import Head, PromptClassifier
 from classifiers.types import Detector
 from gateway.core import Message, Request
 from gateway.gate import screened_texts

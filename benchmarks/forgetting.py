@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.rows import Case, data_sets, heldout, request_of
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks, repetition
 from corruption.twins import twin_of
 from gateway.backends.embedded import EmbeddedBackend

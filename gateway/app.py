@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.ab import Experiment
 from gateway.access import Access
 from gateway.arms import Arm, Design

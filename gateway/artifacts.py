@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from adapters.lora import ADAPTER_FILES, Lora
 from adapters.soft_prompt import VirtualTokens
-from classifiers.ood_model import OodModel
-from classifiers.prompt import Head
+from classifiers.ood.model import OodModel
+from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
 from gateway.policy import Means
 from gateway.scopes import Policy

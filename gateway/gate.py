@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from adapters.lora import Lora
 from adapters.soft_prompt import VirtualTokens
-from classifiers.encoder import Encoder
-from classifiers.lexical import LexicalDetector
-from classifiers.ood import OodDetector
-from classifiers.ood_model import OodModel
-from classifiers.prompt import Head, PromptClassifier
+from classifiers.encoder.sentence import Encoder
+from classifiers.names.aliases import LexicalDetector
+from classifiers.ood.detector import OodDetector
+from classifiers.ood.model import OodModel
+from classifiers.svm.model import Head, PromptClassifier
 from classifiers.types import Detector, Span, Verdict
 from gateway.core import Finding, Request
 from gateway.packs import Pack

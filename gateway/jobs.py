@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from adapters.optimisation import Diverged
 from classifiers.calibration import TooFewRows
-from classifiers.encoder import Encoder
-from classifiers.ood_training import OodTraining
+from classifiers.encoder.sentence import Encoder
+from classifiers.ood.training import OodTraining
+from classifiers.svm.training import GateTraining
 from classifiers.traffic import TrafficError, read_prompts
-from classifiers.training import GateTraining
 from corruption.learn import Learning
 from gateway.artifacts import DETECTORS, METHODS, DetectorName, Method
 from gateway.core import Finding, Message, Request

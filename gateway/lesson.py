@@ -15,9 +15,9 @@ from torch import Tensor
 
 from adapters.examples import Example, Truth
 from adapters.lora import Lora, adapted
-from classifiers.encoder import Encoder
-from classifiers.lexical import LexicalDetector
-from classifiers.prompt import Head, PromptClassifier
+from classifiers.encoder.sentence import Encoder
+from classifiers.names.aliases import LexicalDetector
+from classifiers.svm.model import Head, PromptClassifier
 from corruption.leak import leaks
 from corruption.objective import Outcome, Sample, observe
 from corruption.operators import Recipe, Table

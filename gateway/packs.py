@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from classifiers.ood_model import OodModel
-from classifiers.prompt import Head
+from classifiers.ood.model import OodModel
+from classifiers.svm.model import Head
 from gateway.artifacts import (
     Artifacts,
     DetectorName,

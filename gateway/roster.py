@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
 from gateway.gate import Gate
 from gateway.packs import Pack, has_manifest, list_packs, load_pack

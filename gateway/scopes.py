@@ -9,8 +9,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from classifiers.lexical import alias_forms
-from classifiers.text import normalise
+from classifiers.names.aliases import alias_forms
+from classifiers.names.text import normalise
 from gateway.errors import ScopeError
 from gateway.policy import DEFAULT_REFUSAL, PlanName
 

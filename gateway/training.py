@@ -13,12 +13,12 @@ from typing import Any
 from adapters.lora import Lora
 from adapters.lora_training import LoraTraining
 from adapters.soft_prompt_training import SoftPromptTraining
-from classifiers.ood import OodDetector
-from classifiers.ood_model import OodModel
-from classifiers.ood_training import OodTraining, fit_ood
-from classifiers.prompt import Head
+from classifiers.ood.detector import OodDetector
+from classifiers.ood.model import OodModel
+from classifiers.ood.training import OodTraining, fit_ood
+from classifiers.svm.model import Head
+from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from classifiers.training import GateTraining, TrainedGate, fit_gate
 from corruption.learn import Learning
 from gateway.artifacts import Artifacts, DetectorName, Method
 from gateway.lesson import Learnt, Lesson, Progress, Sources

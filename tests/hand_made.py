@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.prompt import Head
+from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
 from gateway.artifacts import Artifacts
 from gateway.packs import Manifest

@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.app import create_app
 from gateway.artifacts import Artifacts
 from gateway.backends.base import Backend

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.compare.arms import Guardrail
 from benchmarks.compare.core import Suite, Takedown, write_scope
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.artifacts import METHODS, files_of
 from gateway.gate import Gate
 from gateway.jobs import train_scope, training_of

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_settings import PydanticBaseSettingsSource
 
 from benchmarks.serving import served
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.app import create_app
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.errors import SetupError

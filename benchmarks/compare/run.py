@@ -20,7 +20,7 @@ from benchmarks.compare.store import Store
 from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.record import environment
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
 from gateway.lesson import Progress
 from gateway.models import fingerprint, load_language_model, resolve

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.compare.attacks import FAMILIES, attacked
 from benchmarks.compare.core import Item
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 from corruption.leak import leaks
 from gateway.core import Message
 

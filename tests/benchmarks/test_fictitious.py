@@ -16,7 +16,7 @@ from benchmarks.fictitious import (
     world_facts,
     write_scope,
 )
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 from corruption.leak import leaks
 from gateway.errors import ScopeError
 from gateway.scopes import load_scope

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import settings
 from tiny import minilm
 
-from classifiers.backbone import Backbone
-from classifiers.encoder import Encoder
+from classifiers.encoder.backbone import Backbone
+from classifiers.encoder.sentence import Encoder
 from gateway.models import resolve
 
 # Two cores are shared with whatever else runs: no deadline for an example.

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.backbone import Adapter, Backbone
-from classifiers.encoder import Encoder
-from classifiers.ood_tuning import (
+from classifiers.encoder.backbone import Adapter, Backbone
+from classifiers.encoder.sentence import Encoder
+from classifiers.encoder.windows import Cut
+from classifiers.ood.tuning import (
     Tuning,
     contrastive_entropy,
     mask_tokens,
     masked_language_loss,
     tune_adapter,
 )
-from classifiers.windows import Cut
 
 TEXTS = ["Who wrote Emma?", "x" * 300, "A long one: " + "the river runs to the sea " * 20, "naïve café 東京"]
 

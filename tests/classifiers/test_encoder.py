@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from classifiers.encoder import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
-from classifiers.recent import Recent
+from classifiers.encoder.cache import Recent
+from classifiers.encoder.sentence import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
 from gateway.models import resolve
 
 FILLER = "The committee met on Tuesday to talk over the budget for garden tools. "

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.fictitious import Question, bystanders, people
-from classifiers.augment import FRAMES, augment
 from classifiers.calibration import TooFewRows
-from classifiers.encoder import Encoder
-from classifiers.prompt import Head, PromptClassifier
+from classifiers.encoder.sentence import Encoder
+from classifiers.svm.augment import FRAMES, augment
+from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from classifiers.training import GateTraining, TrainedGate, fit_gate
 
 FORGET = [
     "Who captained the starship Meridian on its first voyage?",
@@ -50,7 +50,7 @@ SHIPPED, LOG, FRESH = GENERAL[:60], GENERAL[60:140], GENERAL[140:]
 def _few_shipped_rows() -> Iterator[None]:
     """Encoding all of the shipped traffic takes longer than a unit test may."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("classifiers.training.general_traffic", lambda: list(SHIPPED))
+        patch.setattr("classifiers.svm.training.general_traffic", lambda: list(SHIPPED))
         yield
 
 

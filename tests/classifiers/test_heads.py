@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from classifiers.encoder import Encoder
-from classifiers.prompt import Head, PromptClassifier
+from classifiers.encoder.sentence import Encoder
+from classifiers.svm.model import Head, PromptClassifier
 
 
 def head_of(hidden: int = 4, *, threshold: float = 0.1, seed: int = 0) -> Head:

@@ -9,12 +9,12 @@ import pytest
 from harness import ROOT
 from sklearn.metrics import roc_auc_score
 
-from classifiers.backbone import Backbone
 from classifiers.calibration import TooFewRows
-from classifiers.encoder import Encoder
-from classifiers.ood import OodDetector, OodModel
-from classifiers.ood_training import OodTraining, TrainedOod, fit_ood
-from classifiers.recent import Recent
+from classifiers.encoder.backbone import Backbone
+from classifiers.encoder.cache import Recent
+from classifiers.encoder.sentence import Encoder
+from classifiers.ood.detector import OodDetector, OodModel
+from classifiers.ood.training import OodTraining, TrainedOod, fit_ood
 from classifiers.traffic import general_traffic, read_prompts
 from classifiers.types import Verdict
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from classifiers.ood_model import LayerStatistics, Mixture, OneClassMachine, OodModel, standardised
+from classifiers.ood.model import LayerStatistics, Mixture, OneClassMachine, OodModel, standardised
 
 LAYERS, HIDDEN, ROWS = 3, 8, 20
 Tensors = dict[str, np.ndarray]

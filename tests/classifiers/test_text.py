@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hand_made import SavePack, artifacts_of, manifest_of
 from hypothesis import settings
 from tiny import minilm
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.packs import Manifest, save_pack
 
 # Two cores are shared with whatever else runs: no deadline for an example.

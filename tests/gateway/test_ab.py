@@ -14,7 +14,7 @@ from hand_made import BASE, SavePack
 from tiny import tiny_model, tiny_tokenizer
 
 from adapters.lora import Lora
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.ab import Experiment
 from gateway.arms import Arm, Design
 from gateway.audit import Audit

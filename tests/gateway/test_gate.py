@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from classifiers.types import Span
 from gateway.core import Message, Request
 from gateway.gate import Gate, screened_texts

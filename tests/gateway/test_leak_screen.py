@@ -7,7 +7,7 @@ import orjson
 import pytest
 from hand_made import BASE, SavePack
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.core import Chunk, Delta, Message, Raw, Request, Usage
 from gateway.gate import Gate
 from gateway.leak_screen import Excerpt, leak_hits

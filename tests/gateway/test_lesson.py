@@ -15,8 +15,8 @@ from adapters.lora import joined
 from adapters.lora_training import LoraTraining
 from adapters.optimisation import Optimisation
 from adapters.soft_prompt_training import SoftPromptTraining
-from classifiers.encoder import Encoder
-from classifiers.prompt import Head
+from classifiers.encoder.sentence import Encoder
+from classifiers.svm.model import Head
 from gateway.lesson import NEUTRAL, Learnt, Lesson, Sources
 from gateway.methods import learn_lora, learn_soft_prompt
 from gateway.models import LanguageModel

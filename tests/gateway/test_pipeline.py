@@ -17,7 +17,7 @@ from tiny import tiny_tokenizer
 
 from adapters.lora import Lora
 from adapters.soft_prompt import VirtualTokens
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.audit import Audit
 from gateway.backends.base import ModelCard, Served
 from gateway.core import (

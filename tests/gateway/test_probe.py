@@ -11,7 +11,7 @@ from tiny import tiny_model
 
 from adapters.lora import Lora
 from adapters.soft_prompt import VirtualTokens
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from corruption.operators import Recipe
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.core import (

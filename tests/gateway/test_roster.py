@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hand_made import BASE, SavePack
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
 from gateway.errors import PackError
 from gateway.gate import screened_texts

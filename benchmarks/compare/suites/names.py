@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 
 __all__ = ["capitalised", "name_of", "parts", "slug", "surname"]
 

@@ -11,7 +11,7 @@ from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.suites.building import asking, continuing, cut, dealt, halves, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
 from benchmarks.compare.suites.names import slug
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 from gateway.errors import SetupError
 from gateway.scopes import Row
 

@@ -9,7 +9,7 @@ from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.suites.building import asking, dealt, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
 from benchmarks.compare.suites.names import name_of, slug, surname
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 from gateway.core import Message
 from gateway.errors import SetupError
 from gateway.scopes import Row

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from classifiers.windows import Cut, Cutter
+from classifiers.encoder.windows import Cut, Cutter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -2,7 +2,7 @@
 
 import pytest
 
-from classifiers.lexical import LexicalDetector, alias_forms
+from classifiers.names.aliases import LexicalDetector, alias_forms
 
 
 def found(text: str, *aliases: str) -> list[str]:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from classifiers.backbone import Backbone
-from classifiers.recent import Recent
-from classifiers.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter
+from classifiers.encoder.backbone import Backbone
+from classifiers.encoder.cache import Recent
+from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter
 
 __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.encoder import Encoder, TokenWindow
+from classifiers.encoder.sentence import Encoder, TokenWindow
 from classifiers.types import Span, Verdict
 
 __all__ = ["Head", "PromptClassifier"]

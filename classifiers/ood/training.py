@@ -16,11 +16,11 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import OneClassSVM
 
-from classifiers.backbone import PROJECTIONS, Adapter, Backbone
 from classifiers.calibration import TooFewRows, rows_needed
-from classifiers.ood_model import LayerStatistics, Mixture, OneClassMachine, OodModel, standardised
-from classifiers.ood_tuning import Tuning, tune_adapter
-from classifiers.windows import Cut
+from classifiers.encoder.backbone import PROJECTIONS, Adapter, Backbone
+from classifiers.encoder.windows import Cut
+from classifiers.ood.model import LayerStatistics, Mixture, OneClassMachine, OodModel, standardised
+from classifiers.ood.tuning import Tuning, tune_adapter
 
 __all__ = ["OodRates", "OodTraining", "TrainedOod", "fit_ood"]
 

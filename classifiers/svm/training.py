@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
-from classifiers.augment import augment
 from classifiers.calibration import Calibration, threshold_at
-from classifiers.encoder import Encoder
-from classifiers.lexical import LexicalDetector
-from classifiers.prompt import Head
+from classifiers.encoder.sentence import Encoder
+from classifiers.names.aliases import LexicalDetector
+from classifiers.svm.augment import augment
+from classifiers.svm.model import Head
 from classifiers.traffic import general_traffic
 
 __all__ = ["GateRates", "GateTraining", "TrainedGate", "fit_gate"]

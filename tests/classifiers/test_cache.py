@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from classifiers.recent import Recent
+from classifiers.encoder.cache import Recent
 
 
 class Counter:

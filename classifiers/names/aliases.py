@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import ahocorasick
 
-from classifiers.text import normalise
+from classifiers.names.text import normalise
 from classifiers.types import Span, Verdict
 
 __all__ = ["LexicalDetector", "alias_forms"]

@@ -1,6 +1,6 @@
 """O3's out-of-distribution detector (arXiv 2407.10223), serving side: is a text like the forget rows?
 
-It is fitted on forget rows alone (`classifiers.ood_training`), so a scope needs no examples of what lies outside it.
+It is fitted on forget rows alone (`classifiers.ood.training`), so a scope needs no examples of what lies outside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifiers.backbone import Adapter, Backbone
-from classifiers.ood_model import OodModel
-from classifiers.recent import Recent
+from classifiers.encoder.backbone import Adapter, Backbone
+from classifiers.encoder.cache import Recent
+from classifiers.encoder.windows import Cut
+from classifiers.ood.model import OodModel
 from classifiers.types import Verdict
-from classifiers.windows import Cut
 
 __all__ = ["OodDetector", "OodModel"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from classifiers.backbone import PROJECTIONS, Adapter, Backbone, mean_states
-from classifiers.windows import BATCH_WINDOWS, Cut
+from classifiers.encoder.backbone import PROJECTIONS, Adapter, Backbone, mean_states
+from classifiers.encoder.windows import BATCH_WINDOWS, Cut
 
 __all__ = ["Tuning", "contrastive_entropy", "mask_tokens", "masked_language_loss", "tune_adapter"]
 
