@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from benchmarks.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder.sentence import Encoder
+from corruption.counterfactuals import twin_of
 from corruption.leak import leaks, repetition
-from corruption.twins import twin_of
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
 from gateway.gate import Gate, screened_texts

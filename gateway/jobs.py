@@ -13,7 +13,7 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
 from classifiers.traffic import TrafficError, read_prompts
-from corruption.learn import Learning
+from corruption.search import Learning
 from gateway.artifacts import DETECTORS, METHODS, DetectorName, Method
 from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError

@@ -18,11 +18,11 @@ from adapters.lora import Lora, adapted
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
 from classifiers.svm.model import Head, PromptClassifier
+from corruption.counterfactuals import Twin, twin_of
 from corruption.leak import leaks
 from corruption.objective import Outcome, Sample, observe
 from corruption.operators import Recipe, Table
 from corruption.rollout import Rollout
-from corruption.twins import Twin, twin_of
 from gateway.core import Edit, Message, Request
 from gateway.embedding import decoy_table
 from gateway.likelihoods import Tokens, carried, equated, known

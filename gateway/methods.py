@@ -11,9 +11,9 @@ import torch
 from adapters.lora import Lora
 from adapters.lora_training import LoraTraining, TrainedLora, train_lora
 from adapters.soft_prompt_training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
-from corruption.learn import Learned, Learning, learn_recipe
 from corruption.objective import Outcome, Sample, corrupted
 from corruption.operators import Corruption
+from corruption.search import Learned, Learning, learn_recipe
 from gateway.lesson import Asked, Learnt, Lesson
 from gateway.plot import curve_png
 

@@ -19,7 +19,7 @@ from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from corruption.learn import Learning
+from corruption.search import Learning
 from gateway.artifacts import Artifacts, DetectorName, Method
 from gateway.lesson import Learnt, Lesson, Progress, Sources
 from gateway.methods import learn_corruption, learn_lora, learn_soft_prompt

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corruption.counterfactuals import twin_of
 from corruption.leak import leaks, repetition
 from corruption.selection import tokens_in
-from corruption.twins import twin_of
 
 OFFSETS = [(0, 0), (0, 3), (3, 4), (4, 9), (9, 9), (9, 12)]
 

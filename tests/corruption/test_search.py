@@ -7,10 +7,10 @@ import torch
 from tiny import tiny_model
 from torch import Tensor
 
-from corruption.learn import Learned, Learning, Trial, learn_recipe
 from corruption.objective import Outcome, Sample, corrupted, distance, observe
 from corruption.operators import Recipe, Table
 from corruption.rollout import Rollout
+from corruption.search import Learned, Learning, Trial, learn_recipe
 from gateway.models import LanguageModel
 
 NAMES = "Alrik Bertha Casimir Dagmar Egon Frida Gustav Hedwig Ivar Jutta".split()
