@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from adapters.examples import Batch, Example, Truth, collate, targets_of
-from adapters.objectives import answer_nll, likelihood_gap
+from adapters.batches import Batch, Example, Truth, collate, targets_of
+from adapters.losses import answer_nll, likelihood_gap
 
 __all__ = ["forgetting", "paired"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from adapters.lora import ADAPTER_FILES, Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import ADAPTER_FILES, Lora
+from adapters.soft_prompt.model import VirtualTokens
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe

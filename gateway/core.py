@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from corruption.operators import Recipe
 
 __all__ = [

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
 from classifiers.ood.detector import OodDetector

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from adapters.optimisation import Diverged
+from adapters.optimizers.schedule import Diverged
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining

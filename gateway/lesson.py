@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from adapters.examples import Example, Truth
-from adapters.lora import Lora, adapted
+from adapters.batches import Example, Truth
+from adapters.lora.model import Lora, adapted
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
 from classifiers.svm.model import Head, PromptClassifier

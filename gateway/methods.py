@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from adapters.lora import Lora
-from adapters.lora_training import LoraTraining, TrainedLora, train_lora
-from adapters.soft_prompt_training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
+from adapters.lora.model import Lora
+from adapters.lora.training import LoraTraining, TrainedLora, train_lora
+from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
 from corruption.objective import Outcome, Sample, corrupted
 from corruption.operators import Corruption
 from corruption.search import Learned, Learning, learn_recipe

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from corruption.operators import Corruption
 from gateway.core import (
     Corrupt,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from adapters.lora import Lora, adapted
+from adapters.lora.model import Lora, adapted
 from corruption.rollout import Rollout, TokenScores
 from gateway.core import Message, Pass, Plan, Refuse, Request, UseAdapter
 from gateway.embedding import PromptEmbedder

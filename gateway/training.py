@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adapters.lora import Lora
-from adapters.lora_training import LoraTraining
-from adapters.soft_prompt_training import SoftPromptTraining
+from adapters.lora.model import Lora
+from adapters.lora.training import LoraTraining
+from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.ood.training import OodTraining, fit_ood

@@ -9,11 +9,11 @@ import pytest
 import torch
 from harness import MODEL, ROOT, SEA, Gateway, copy_pack, gateway_over, vllm
 
-from adapters.examples import Example
-from adapters.lora import Lora
-from adapters.lora_training import LoraTraining, train_lora
-from adapters.optimisation import Optimisation
-from adapters.soft_prompt import VirtualTokens
+from adapters.batches import Example
+from adapters.lora.model import Lora
+from adapters.lora.training import LoraTraining, train_lora
+from adapters.optimizers.schedule import Optimisation
+from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded import EmbeddedBackend
 from gateway.backends.vllm import VllmBackend
 from gateway.core import Message, Request

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.examples import Example
-from adapters.fine_tuning import fine_tune
-from adapters.optimisation import Optimisation
+from adapters.batches import Example
+from adapters.optimizers.schedule import Optimisation
+from adapters.weights.fine_tuning import fine_tune
 from gateway.errors import SetupError
 from gateway.lesson import Progress
 from gateway.models import LanguageModel, load_language_model

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.optimisation import Diverged
+from adapters.optimizers.schedule import Diverged
 from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite

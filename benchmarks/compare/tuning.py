@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from adapters.examples import Example
-from adapters.optimisation import Diverged, Optimisation
-from adapters.unlearning import Method, Unlearning, Unlearnt, unlearn
+from adapters.batches import Example
+from adapters.optimizers.schedule import Diverged, Optimisation
+from adapters.weights.training import Method, Unlearning, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite, Takedown

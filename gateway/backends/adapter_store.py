@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from adapters.lora import ADAPTER_FILES, joined
+from adapters.lora.model import ADAPTER_FILES, joined
 from gateway.core import Dose
 from gateway.errors import AdapterError
 

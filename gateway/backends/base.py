@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from gateway.core import Chunk, Endpoint, Plan, Request
 from gateway.prompt import Tokenizer
 from gateway.wire import Shape

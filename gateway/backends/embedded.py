@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from torch import Tensor
 
-from adapters.lora import Lora, LoraSwitch
+from adapters.lora.model import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.decoding import Decoder
 from gateway.backends.refusal import refusal

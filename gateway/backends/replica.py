@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from gateway.backends.adapter_store import Adapter
 from gateway.backends.base import ModelCard
 from gateway.backends.shelf import Shelf

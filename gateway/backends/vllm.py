@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from torch import Tensor
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from gateway.backends.adapter_store import Adapter, AdapterStore
 from gateway.backends.base import Served
 from gateway.backends.refusal import refusal

@@ -6,8 +6,8 @@ import torch
 from tiny import tiny_model
 from torch import Tensor
 
-from adapters.examples import Example, answer_logits, collate
-from adapters.objectives import answer_nll
+from adapters.batches import Example, answer_logits, collate
+from adapters.losses import answer_nll
 from gateway.models import LanguageModel
 
 NAMES = tuple("Vela Orin Kasp Tilde Mirr Joss Nadel Fenn Skar Ulla Brin Cato".split())

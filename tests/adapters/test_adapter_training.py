@@ -9,12 +9,12 @@ import torch
 from memory import EAT, NAMES, NEUTRAL, Memory
 from safetensors.torch import save_file
 
-from adapters.examples import Example, Truth
-from adapters.lora import Lora, LoraSwitch
-from adapters.lora_training import LoraTraining, TrainedLora, train_lora
-from adapters.optimisation import Diverged, Optimisation, OptimizerName
-from adapters.soft_prompt import VirtualTokens
-from adapters.soft_prompt_training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
+from adapters.batches import Example, Truth
+from adapters.lora.model import Lora, LoraSwitch
+from adapters.lora.training import LoraTraining, TrainedLora, train_lora
+from adapters.optimizers.schedule import Diverged, Optimisation, OptimizerName
+from adapters.soft_prompt.model import VirtualTokens
+from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
 
 FORGOTTEN = NAMES[:3]
 LORA = LoraTraining(rank=4, alpha=8, optimisation=Optimisation(lr=5e-3, epochs=25, batch=3))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from memory import Memory, memorised
 
-from adapters.fine_tuning import fine_tune
-from adapters.optimisation import Diverged, Optimisation
+from adapters.optimizers.schedule import Diverged, Optimisation
+from adapters.weights.fine_tuning import fine_tune
 
 PLAN = Optimisation(lr=3e-3, epochs=30, batch=8)
 HOME = "Wennet"

@@ -10,7 +10,7 @@ from memory import Memory
 from peft import PeftModel
 from torch import Tensor, nn
 
-from adapters.lora import Lora, LoraSwitch, joined
+from adapters.lora.model import Lora, LoraSwitch, joined
 
 
 def random_lora(linears: dict[str, tuple[int, int]], *, rank: int = 4, seed: int = 0, scaling: float = 2.0) -> Lora:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from adapters.mofo import MoFO
+from adapters.optimizers.mofo import MoFO
 
 
 def parameter(*values: float) -> Parameter:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from adapters.objectives import orthogonality
+from adapters.losses import orthogonality
 
 
 def test_orthogonality_by_hand() -> None:

@@ -10,14 +10,14 @@ import torch
 from memory import EAT, NAMES, NEUTRAL, Memory
 from torch import Tensor
 
-from adapters.examples import Example, answer_logits, collate
-from adapters.fine_tuning import fine_tune
-from adapters.objectives import flat, gradient_ascent, simnpo, undial
-from adapters.optimisation import Diverged, Optimisation, Stepper
-from adapters.steering import steering_vector
-from adapters.students import Student, own_weights, with_lora
-from adapters.unlearning import Method, Target, Unlearning, Unlearnt, unlearn
-from adapters.unlearning_terms import generic_answers
+from adapters.batches import Example, answer_logits, collate
+from adapters.losses import flat, gradient_ascent, simnpo, undial
+from adapters.optimizers.schedule import Diverged, Optimisation, Stepper
+from adapters.weights.fine_tuning import fine_tune
+from adapters.weights.steering import steering_vector
+from adapters.weights.terms import generic_answers
+from adapters.weights.trainable import Student, own_weights, with_lora
+from adapters.weights.training import Method, Target, Unlearning, Unlearnt, unlearn
 from gateway.models import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])

@@ -9,8 +9,8 @@ import orjson
 import torch
 from stub_vllm import Fleet, StubVllm, backend, chunks_from, request_of, text_of
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.adapter_store import Adapter
 from gateway.backends.vllm import VllmBackend
 from gateway.core import Dose, Plan, Sampling, SoftPrompt, UseAdapter

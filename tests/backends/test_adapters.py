@@ -13,7 +13,7 @@ from stub_loras import Loras, error_answer
 from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said, upstream_calls
 from stub_vllm import Bytes, StubVllm, backend, events_of, failing, request_of, written
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from gateway.backends import shelf as shelf_module
 from gateway.backends.vllm import VllmBackend
 from gateway.core import Delta, Endpoint, Pass, Sampling, UseAdapter

@@ -9,8 +9,8 @@ import pytest
 import torch
 from harness import SEA, Gateway, chat, completion, copy_pack, eventually, text_of
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from gateway.core import Message, Request
 from gateway.models import LanguageModel
 from gateway.prompt import render

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tiny import minilm, tiny_model
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from benchmarks.fictitious import people, world_facts, write_scope
 from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError

@@ -13,7 +13,7 @@ import pytest
 from hand_made import BASE, SavePack
 from tiny import tiny_model, tiny_tokenizer
 
-from adapters.lora import Lora
+from adapters.lora.model import Lora
 from classifiers.encoder.sentence import Encoder
 from gateway.ab import Experiment
 from gateway.arms import Arm, Design

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import gateway.methods
-from adapters.lora import joined
-from adapters.lora_training import LoraTraining
-from adapters.optimisation import Optimisation
-from adapters.soft_prompt_training import SoftPromptTraining
+from adapters.lora.model import joined
+from adapters.lora.training import LoraTraining
+from adapters.optimizers.schedule import Optimisation
+from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.model import Head
 from gateway.lesson import NEUTRAL, Learnt, Lesson, Sources

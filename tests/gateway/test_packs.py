@@ -10,8 +10,8 @@ import pytest
 import torch
 from hand_made import BASE, CORRUPTION, OTHER, SavePack
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from gateway.errors import PackError
 from gateway.packs import Pack, list_packs, load_pack, load_packs, set_enabled
 from gateway.scopes import Policy

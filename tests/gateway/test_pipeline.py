@@ -15,8 +15,8 @@ import torch
 from hand_made import BASE, SavePack
 from tiny import tiny_tokenizer
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from gateway.audit import Audit
 from gateway.backends.base import ModelCard, Served

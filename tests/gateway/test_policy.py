@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from corruption.operators import Corruption, Recipe
 from gateway.core import (
     Corrupt,

@@ -9,8 +9,8 @@ import torch
 from hand_made import SavePack
 from tiny import tiny_model
 
-from adapters.lora import Lora
-from adapters.soft_prompt import VirtualTokens
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from corruption.operators import Recipe
 from gateway.backends.embedded import EmbeddedBackend

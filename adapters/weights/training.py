@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from adapters.examples import Example, batches, cycled
-from adapters.objectives import combined
-from adapters.optimisation import Diverged, Stepper
-from adapters.steering import mlp_outputs
-from adapters.students import Student, own_weights, with_lora
-from adapters.unlearning_plan import Method, Target, Unlearning
-from adapters.unlearning_terms import Lesson, forget_term, generic_answers, retain_term, steered_layer
+from adapters.batches import Example, batches, cycled
+from adapters.losses import combined
+from adapters.optimizers.schedule import Diverged, Stepper
+from adapters.weights.plan import Method, Target, Unlearning
+from adapters.weights.steering import mlp_outputs
+from adapters.weights.terms import Lesson, forget_term, generic_answers, retain_term, steered_layer
+from adapters.weights.trainable import Student, own_weights, with_lora
 
 __all__ = ["Method", "Target", "Unlearning", "Unlearnt", "unlearn"]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from adapters.objectives import NOT_AN_ANSWER
+from adapters.losses import NOT_AN_ANSWER
 
 __all__ = ["Batch", "Example", "Truth", "answer_logits", "batches", "collate", "cycled", "targets_of"]
 

@@ -10,8 +10,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from adapters.examples import Batch, answer_logits
-from adapters.steering import recorded
+from adapters.batches import Batch, answer_logits
+from adapters.weights.steering import recorded
 
 __all__ = ["Student", "own_weights", "with_lora"]
 

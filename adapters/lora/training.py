@@ -13,11 +13,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 
-from adapters.examples import Example, Truth, answer_logits, batches
+from adapters.batches import Example, Truth, answer_logits, batches
 from adapters.forgetting import forgetting, paired
-from adapters.lora import Lora
-from adapters.objectives import orthogonality
-from adapters.optimisation import Optimisation, Stepper
+from adapters.lora.model import Lora
+from adapters.losses import orthogonality
+from adapters.optimizers.schedule import Optimisation, Stepper
 
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.examples import Batch, Example, Truth, answer_logits, batches, collate, cycled
+from adapters.batches import Batch, Example, Truth, answer_logits, batches, collate, cycled
 from adapters.forgetting import forgetting, paired
-from adapters.objectives import answer_nll, kl_divergence
-from adapters.optimisation import Optimisation, Stepper
-from adapters.soft_prompt import VirtualTokens
+from adapters.losses import answer_nll, kl_divergence
+from adapters.optimizers.schedule import Optimisation, Stepper
+from adapters.soft_prompt.model import VirtualTokens
 
 __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
 

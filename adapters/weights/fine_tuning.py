@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from adapters.examples import Example, batches, collate
-from adapters.objectives import answer_nll
-from adapters.optimisation import Optimisation, Stepper
-from adapters.students import own_weights
+from adapters.batches import Example, batches, collate
+from adapters.losses import answer_nll
+from adapters.optimizers.schedule import Optimisation, Stepper
+from adapters.weights.trainable import own_weights
 
 __all__ = ["fine_tune"]
 

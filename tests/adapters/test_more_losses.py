@@ -8,9 +8,9 @@ import torch
 from memory import Memory
 from torch import Tensor
 
-from adapters.examples import Example, Truth, collate, targets_of
-from adapters.objectives import answer_nll, flat, likelihood_gap, sequence_logp, undial, whp_labels
-from adapters.steering import (
+from adapters.batches import Example, Truth, collate, targets_of
+from adapters.losses import answer_nll, flat, likelihood_gap, sequence_logp, undial, whp_labels
+from adapters.weights.steering import (
     activation_distance,
     activation_norm,
     decoder_layers,

@@ -6,7 +6,7 @@ import torch
 from memory import LIVE, NAMES, Memory
 from torch import Tensor
 
-from adapters.examples import Batch, Example, answer_logits, collate
+from adapters.batches import Batch, Example, answer_logits, collate
 
 
 def of(memory: Memory) -> Batch:

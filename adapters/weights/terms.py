@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.examples import Batch, Example, batches, collate
-from adapters.objectives import (
+from adapters.batches import Batch, Example, batches, collate
+from adapters.losses import (
     NOT_AN_ANSWER,
     answer_nll,
     flat,
@@ -22,10 +22,10 @@ from adapters.objectives import (
     undial,
     whp_labels,
 )
-from adapters.optimisation import Stepper
-from adapters.steering import activation_distance, activation_norm, decoder_layers, steering_vector
-from adapters.students import Student, with_lora
-from adapters.unlearning_plan import Method, Unlearning
+from adapters.optimizers.schedule import Stepper
+from adapters.weights.plan import Method, Unlearning
+from adapters.weights.steering import activation_distance, activation_norm, decoder_layers, steering_vector
+from adapters.weights.trainable import Student, with_lora
 
 __all__ = ["ForgetTerm", "Lesson", "RetainTerm", "forget_term", "generic_answers", "retain_term", "steered_layer"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from adapters.mofo import MoFO
+from adapters.optimizers.mofo import MoFO
 
 __all__ = ["Diverged", "Optimisation", "OptimizerName", "Stepper"]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapters.objectives import (
+from adapters.losses import (
     answer_nll,
     combined,
     gradient_ascent,

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from adapters.optimisation import Optimisation
+from adapters.optimizers.schedule import Optimisation
 
 __all__ = ["Method", "Target", "Unlearning"]
 
