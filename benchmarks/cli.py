@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.bars import bar
+from gateway.cli.progress import bar
 from gateway.errors import SetupError
 
 __all__ = ["compare"]

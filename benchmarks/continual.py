@@ -20,11 +20,11 @@ from benchmarks.memorised import World, memorised, world
 from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
-from gateway.gate import Gate
-from gateway.jobs import train_scope, training_of
-from gateway.models import load_language_model, resolve
-from gateway.packs import load_packs
-from gateway.probe import Probe, question
+from gateway.evaluation.guarded_model import Probe, question
+from gateway.models.folders import load_language_model, resolve
+from gateway.packs.store import load_packs
+from gateway.screening.gate import Gate
+from gateway.training.jobs import train_scope, training_of
 
 __all__ = ["measure_continual", "steps_folder"]
 

@@ -20,11 +20,11 @@ from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.svm.model import Head, PromptClassifier
 from classifiers.types import Detector
 from gateway.core import Message, Request
-from gateway.gate import screened_texts
-from gateway.jobs import train_scope, training_of
-from gateway.models import resolve
-from gateway.packs import load_pack
-from gateway.scopes import load_scope
+from gateway.models.folders import resolve
+from gateway.packs.store import load_pack
+from gateway.screening.gate import screened_texts
+from gateway.training.jobs import train_scope, training_of
+from gateway.training.scope_file import load_scope
 
 __all__ = ["measure_detectors"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.compare import core
 from benchmarks.compare.core import Takedown
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = [
     "ATTRIBUTES",

@@ -14,9 +14,9 @@ from benchmarks.compare.suites import load_suite
 from corruption.operators import Recipe
 from gateway.core import Corrupt, Edit, Pass, Plan
 from gateway.errors import SetupError
-from gateway.models import load_language_model
+from gateway.evaluation.guarded_model import Probe, question
+from gateway.models.folders import load_language_model
 from gateway.policy import message_seed
-from gateway.probe import Probe, question
 
 __all__ = ["measure_floor"]
 

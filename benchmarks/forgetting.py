@@ -14,14 +14,14 @@ from benchmarks.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder.sentence import Encoder
 from corruption.counterfactuals import twin_of
 from corruption.leak import leaks, repetition
-from gateway.backends.embedded import EmbeddedBackend
+from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
-from gateway.gate import Gate, screened_texts
-from gateway.jobs import train_scope, training_of
-from gateway.models import LanguageModel, load_language_model, resolve
-from gateway.packs import load_packs
+from gateway.evaluation.guarded_model import Probe
+from gateway.models.folders import LanguageModel, load_language_model, resolve
+from gateway.packs.store import load_packs
 from gateway.policy import decide, message_seed
-from gateway.probe import Probe
+from gateway.screening.gate import Gate, screened_texts
+from gateway.training.jobs import train_scope, training_of
 
 __all__ = ["measure"]
 

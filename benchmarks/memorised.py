@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.compare.models import taught
 from benchmarks.fictitious import Person, Question, bystanders, people, rows_of, world_facts
-from gateway.models import resolve
+from gateway.models.folders import resolve
 
 __all__ = ["World", "memorised", "world"]
 

@@ -18,7 +18,7 @@ from benchmarks.plans import measure_plans
 from benchmarks.record import write
 from benchmarks.upstream import vllm_server
 from gateway.errors import SetupError
-from gateway.models import resolve
+from gateway.models.folders import resolve
 
 __all__ = ["main"]
 

@@ -13,7 +13,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.app import build_app
+from gateway.server.app import build_app
 from gateway.settings import load_settings
 
 __all__ = ["audited", "first_token", "gateway", "served"]

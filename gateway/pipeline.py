@@ -6,18 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal, cast
 
-from gateway.ab import Experiment, Trial
-from gateway.arms import plan_on
-from gateway.audit import Audit, Record
 from gateway.backends.base import Backend, features_refused
 from gateway.core import Answer, Chunk, Finding, Pass, Plan, Refuse, Request
 from gateway.errors import AnswerError, InvalidRequest, NotReady, ScreenError, UnknownModel
-from gateway.gate import Gate
-from gateway.metrics import Metrics
+from gateway.experiments.assignment import plan_on
+from gateway.experiments.runner import Experiment, Trial
 from gateway.policy import DEFAULT_REFUSAL, stepped
-from gateway.prompt import count_tokens
-from gateway.roster import Roster
-from gateway.screen import Screen
+from gateway.prompts.rendering import count_tokens
+from gateway.screening.batching import Screen
+from gateway.screening.gate import Gate
+from gateway.screening.reload import Roster
+from gateway.telemetry.audit import Audit, Record
+from gateway.telemetry.metrics import Metrics
 
 __all__ = ["OnScreenError", "Pipeline"]
 

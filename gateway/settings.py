@@ -25,9 +25,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from gateway.arms import GUARDED, By, Mode
 from gateway.errors import SetupError
-from gateway.schema import Limits
+from gateway.experiments.assignment import GUARDED, By, Mode
+from gateway.openai_format.requests import Limits
 
 __all__ = ["ArmSettings", "Settings", "load_settings"]
 
@@ -70,7 +70,7 @@ class ArmSettings(BaseModel):
 
     @property
     def forgotten(self) -> bool | frozenset[str]:
-        """As gateway.arms.Arm has it."""
+        """As gateway.experiments.assignment.Arm has it."""
         return self.unlearned if isinstance(self.unlearned, bool) else frozenset(self.unlearned)
 
 

@@ -14,13 +14,13 @@ from adapters.lora.model import Lora
 from adapters.lora.training import LoraTraining, train_lora
 from adapters.optimizers.schedule import Optimisation
 from adapters.soft_prompt.model import VirtualTokens
-from gateway.backends.embedded import EmbeddedBackend
-from gateway.backends.vllm import VllmBackend
+from gateway.backends.embedded.backend import EmbeddedBackend
+from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
-from gateway.jobs import train_scope, training_of
-from gateway.models import LanguageModel, embedding_table, load_language_model, load_tokenizer, resolve
-from gateway.prompt import render
-from gateway.scopes import Policy
+from gateway.models.folders import LanguageModel, embedding_table, load_language_model, load_tokenizer, resolve
+from gateway.prompts.rendering import render
+from gateway.training.jobs import train_scope, training_of
+from gateway.training.scope_file import Policy
 
 _SERVED = (
     "tests/contracts/",

@@ -7,10 +7,10 @@ import numpy as np
 
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
-from gateway.artifacts import Artifacts
-from gateway.packs import Manifest
+from gateway.packs.files import Artifacts
+from gateway.packs.store import Manifest
 from gateway.policy import Means
-from gateway.scopes import Policy
+from gateway.training.scope_file import Policy
 
 BASE, OTHER = "ab" * 32, "cd" * 32
 CORRUPTION = Corruption(Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25), both=True)

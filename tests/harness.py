@@ -22,16 +22,16 @@ from fastapi import FastAPI
 from openai import OpenAI
 
 from classifiers.encoder.sentence import Encoder
-from gateway.app import create_app
-from gateway.artifacts import Artifacts
 from gateway.backends.base import Backend
-from gateway.cli import main
-from gateway.models import fingerprint, resolve
-from gateway.packs import load_pack, save_pack
+from gateway.cli.main import main
+from gateway.models.folders import fingerprint, resolve
+from gateway.packs.files import Artifacts
+from gateway.packs.store import load_pack, save_pack
 from gateway.policy import Means
-from gateway.roster import Roster
-from gateway.scopes import Policy
+from gateway.screening.reload import Roster
+from gateway.server.app import create_app
 from gateway.settings import load_settings
+from gateway.training.scope_file import Policy
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent
@@ -230,7 +230,7 @@ def vllm(log: Path) -> Iterator[str]:
 
 def unrecall(*words: Any, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
     """Runs the command line to its end, in a process of its own and on lines that are not broken."""
-    command = [sys.executable, "-m", "gateway.cli", *map(str, words)]
+    command = [sys.executable, "-m", "gateway.cli.main", *map(str, words)]
     env = {**os.environ, **NO_THREADS, "COLUMNS": "400", "NO_COLOR": "1", "TERM": "dumb"}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, check=False, env=env)
 

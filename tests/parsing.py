@@ -6,7 +6,7 @@ from typing import Any
 from tiny import tiny_tokenizer
 
 from gateway.core import Request
-from gateway.schema import Limits, parse_chat, parse_completion
+from gateway.openai_format.requests import Limits, parse_chat, parse_completion
 
 TOKENIZER = tiny_tokenizer()
 LIMITS = Limits()

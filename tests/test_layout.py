@@ -64,7 +64,7 @@ def test_nothing_unpickles(package: str) -> None:
         assert not imported(tree) & modules, file
         assert not called(tree) & calls, file
         if "torch.save" in called(tree):
-            assert file == "gateway/backends/upstream_bodies.py"
+            assert file == "gateway/backends/vllm/bodies.py"
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])

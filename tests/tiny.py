@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from classifiers.encoder.sentence import Encoder
-from gateway.models import LanguageModel, resolve
+from gateway.models.folders import LanguageModel, resolve
 
 __all__ = ["CHATML", "minilm", "tiny_model", "tiny_tokenizer"]
 

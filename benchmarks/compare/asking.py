@@ -7,11 +7,11 @@ from benchmarks.compare.core import Item, Reply, asked
 from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
 from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request
-from gateway.gate import Gate
-from gateway.lesson import Progress
-from gateway.models import LanguageModel
+from gateway.evaluation.guarded_model import Probe
+from gateway.models.folders import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL
-from gateway.probe import Probe
+from gateway.screening.gate import Gate
+from gateway.training.dataset import Progress
 
 __all__ = ["Asker"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from gateway.core import Endpoint, Message, Request, Sampling
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["Item", "Reply", "Suite", "Takedown", "asked", "write_scope"]
 

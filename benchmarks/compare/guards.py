@@ -8,13 +8,13 @@ from pathlib import Path
 from benchmarks.compare.arms import Guardrail
 from benchmarks.compare.core import Suite, Takedown, write_scope
 from classifiers.encoder.sentence import Encoder
-from gateway.artifacts import METHODS, files_of
-from gateway.gate import Gate
-from gateway.jobs import train_scope, training_of
-from gateway.lesson import Progress
-from gateway.models import resolve
-from gateway.packs import Pack, load_packs
-from gateway.scopes import instruction_for
+from gateway.models.folders import resolve
+from gateway.packs.files import METHODS, files_of
+from gateway.packs.store import Pack, load_packs
+from gateway.screening.gate import Gate
+from gateway.training.dataset import Progress
+from gateway.training.jobs import train_scope, training_of
+from gateway.training.scope_file import instruction_for
 
 __all__ = ["Packs", "gate_of", "trained_packs"]
 

@@ -17,12 +17,12 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from benchmarks.serving import served
 from classifiers.encoder.sentence import Encoder
-from gateway.app import create_app
-from gateway.backends.embedded import EmbeddedBackend
+from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
-from gateway.gate import Gate
-from gateway.models import LanguageModel, fingerprint, resolve
-from gateway.roster import Roster
+from gateway.models.folders import LanguageModel, fingerprint, resolve
+from gateway.screening.gate import Gate
+from gateway.screening.reload import Roster
+from gateway.server.app import create_app
 from gateway.settings import Settings
 
 __all__ = ["Served", "Tasks", "checked", "harness_scores"]

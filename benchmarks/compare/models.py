@@ -10,11 +10,11 @@ from adapters.batches import Example
 from adapters.optimizers.schedule import Optimisation
 from adapters.weights.fine_tuning import fine_tune
 from gateway.errors import SetupError
-from gateway.lesson import Progress
-from gateway.models import LanguageModel, load_language_model
-from gateway.probe import question
-from gateway.prompt import render
-from gateway.scopes import Row
+from gateway.evaluation.guarded_model import question
+from gateway.models.folders import LanguageModel, load_language_model
+from gateway.prompts.rendering import render
+from gateway.training.dataset import Progress
+from gateway.training.scope_file import Row
 
 __all__ = ["check_memory", "examples", "taught", "teaching_seconds"]
 

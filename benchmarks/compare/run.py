@@ -22,8 +22,8 @@ from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.record import environment
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
-from gateway.lesson import Progress
-from gateway.models import fingerprint, load_language_model, resolve
+from gateway.models.folders import fingerprint, load_language_model, resolve
+from gateway.training.dataset import Progress
 
 __all__ = ["AnyArm", "Plan", "compare"]
 

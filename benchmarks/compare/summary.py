@@ -14,7 +14,7 @@ from benchmarks.compare import metrics
 from benchmarks.compare.core import Item, Reply, Suite
 from corruption.leak import leaks, repetition
 from gateway.core import Pass, Refuse
-from gateway.intervals import rate
+from gateway.experiments.intervals import rate
 
 __all__ = ["DIRECTIONS", "SAMPLES", "Embed", "lines", "summarise"]
 

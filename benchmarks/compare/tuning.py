@@ -15,9 +15,9 @@ from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.models import examples
 from gateway.errors import SetupError
-from gateway.lesson import NEUTRAL, Progress
-from gateway.models import LanguageModel, load_language_model
-from gateway.scopes import Row
+from gateway.models.folders import LanguageModel, load_language_model
+from gateway.training.dataset import NEUTRAL, Progress
+from gateway.training.scope_file import Row
 
 __all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
 

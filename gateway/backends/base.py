@@ -6,8 +6,8 @@ from typing import Protocol
 
 from adapters.lora.model import Lora
 from gateway.core import Chunk, Endpoint, Plan, Request
-from gateway.prompt import Tokenizer
-from gateway.wire import Shape
+from gateway.openai_format.encoding import Shape
+from gateway.prompts.rendering import Tokenizer
 
 __all__ = ["Backend", "ModelCard", "Served"]
 

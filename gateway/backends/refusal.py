@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from gateway.core import Chunk, Delta, Request, TokenLogprob, Usage
-from gateway.prompt import Tokenizer, count_tokens
-from gateway.wire import whole
+from gateway.openai_format.encoding import whole
+from gateway.prompts.rendering import Tokenizer, count_tokens
 
 __all__ = ["refusal"]
 

@@ -19,7 +19,7 @@ from benchmarks.fictitious import (
 from classifiers.names.text import normalise
 from corruption.leak import leaks
 from gateway.errors import ScopeError
-from gateway.scopes import load_scope
+from gateway.training.scope_file import load_scope
 
 SEEDS = (0, 1, 2)
 ROOT = Path(__file__).parents[2]

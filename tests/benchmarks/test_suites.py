@@ -22,7 +22,7 @@ from benchmarks.compare.suites import SUITES, load_suite
 from benchmarks.compare.suites.fictitious import fictitious
 from benchmarks.compare.suites.files import Files
 from gateway.errors import SetupError
-from gateway.scopes import Row, load_scope
+from gateway.training.scope_file import Row, load_scope
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tiny import minilm
 
 from classifiers.encoder.backbone import Backbone
 from classifiers.encoder.sentence import Encoder
-from gateway.models import resolve
+from gateway.models.folders import resolve
 
 # Two cores are shared with whatever else runs: no deadline for an example.
 settings.register_profile("unit", deadline=None)

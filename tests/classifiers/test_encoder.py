@@ -8,7 +8,7 @@ import pytest
 
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
-from gateway.models import resolve
+from gateway.models.folders import resolve
 
 FILLER = "The committee met on Tuesday to talk over the budget for garden tools. "
 

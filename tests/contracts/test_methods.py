@@ -12,8 +12,8 @@ from harness import SEA, Gateway, chat, completion, copy_pack, eventually, text_
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.core import Message, Request
-from gateway.models import LanguageModel
-from gateway.prompt import render
+from gateway.models.folders import LanguageModel
+from gateway.prompts.rendering import render
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 QUEEN, KING, FRANCE = "Who was the queen of Lemuria?", "Who was the king of Atlantis?", "What is the capital of France?"

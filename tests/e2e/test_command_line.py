@@ -27,8 +27,8 @@ from harness import (
     unrecall_here,
 )
 
-from gateway.jobs import train_scope, training_of
-from gateway.packs import load_pack
+from gateway.packs.store import load_pack
+from gateway.training.jobs import train_scope, training_of
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_serve_says_why_it_does_not_start(packs: Path, tmp_path: Path) -> None:
 def serve(packs: Path, folder: Path) -> Iterator[str]:
     """The address of `unrecall serve`, which must end by itself once it is told to."""
     port = free_port()
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--packs", str(packs), "--port", str(port)]
+    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--packs", str(packs), "--port", str(port)]
     env = {**NO_THREADS, "UNRECALL_ADMIN_KEY": ADMIN_KEY, "UNRECALL_AUDIT_FILE": str(folder / "audit.jsonl")}
     log = folder / "serve.txt"
     with process(command, env=env, log=log) as started:

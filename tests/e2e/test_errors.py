@@ -9,8 +9,8 @@ import orjson
 import pytest
 from harness import MODEL, Gateway, chat, completion, eventually, gateway_over, text_of
 
-from gateway.backends.embedded import EmbeddedBackend
-from gateway.models import LanguageModel
+from gateway.backends.embedded.backend import EmbeddedBackend
+from gateway.models.folders import LanguageModel
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 HELLO = {"role": "user", "content": "Hello"}

@@ -11,9 +11,9 @@ from adapters.lora.model import Lora
 from benchmarks.fictitious import people, world_facts, write_scope
 from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError
-from gateway.gate import Gate, screened_texts
-from gateway.jobs import train_scope, training_of
-from gateway.packs import Manifest, Pack, load_pack
+from gateway.packs.store import Manifest, Pack, load_pack
+from gateway.screening.gate import Gate, screened_texts
+from gateway.training.jobs import train_scope, training_of
 
 PEOPLE = people(3, seed=0)
 DETECTORS = ("ood", "classifier", "classifier")

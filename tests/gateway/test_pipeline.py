@@ -18,7 +18,6 @@ from tiny import tiny_tokenizer
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
-from gateway.audit import Audit
 from gateway.backends.base import ModelCard, Served
 from gateway.core import (
     Answer,
@@ -36,13 +35,14 @@ from gateway.core import (
     UseAdapter,
 )
 from gateway.errors import InvalidRequest, NotReady, UnknownModel, UpstreamError
-from gateway.metrics import Metrics
+from gateway.openai_format.encoding import CHAT_SHAPE, Shape
 from gateway.pipeline import OnScreenError, Pipeline
 from gateway.policy import DEFAULT_REFUSAL
-from gateway.roster import Roster
-from gateway.scopes import Policy
-from gateway.screen import Screen
-from gateway.wire import CHAT_SHAPE, Shape
+from gateway.screening.batching import Screen
+from gateway.screening.reload import Roster
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.metrics import Metrics
+from gateway.training.scope_file import Policy
 
 TOKENIZER = tiny_tokenizer()
 

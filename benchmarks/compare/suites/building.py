@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from benchmarks.compare.core import Item
 from gateway.core import Message
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["asking", "continuing", "cut", "dealt", "halves", "pieces", "row_of", "sampled", "validating"]
 

@@ -8,7 +8,7 @@ from benchmarks.compare.attacks import attacked
 from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.suites.building import asking, sampled, validating
 from benchmarks.fictitious import Person, Question, bystanders, people, rows_of, world_facts
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["fictitious", "load"]
 

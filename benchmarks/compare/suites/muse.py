@@ -21,7 +21,7 @@ from benchmarks.compare.suites.building import (
     validating,
 )
 from benchmarks.compare.suites.files import Files
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["load"]
 

@@ -13,7 +13,7 @@ from benchmarks.compare.suites.files import Fields, Files
 from benchmarks.compare.suites.names import slug
 from classifiers.names.text import normalise
 from gateway.errors import SetupError
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["load"]
 

@@ -12,7 +12,7 @@ from benchmarks.compare.suites.names import name_of, slug, surname
 from classifiers.names.text import normalise
 from gateway.core import Message
 from gateway.errors import SetupError
-from gateway.scopes import Row
+from gateway.training.scope_file import Row
 
 __all__ = ["load"]
 

@@ -1,0 +1,121 @@
+"""The bodies that the gateway sends in place of a client's, and its complaints in vLLM's words."""
+
+import base64
+import io
+from typing import Any
+
+import orjson
+import torch
+from torch import Tensor
+
+from gateway.core import Endpoint, Request
+from gateway.errors import InvalidRequest
+
+__all__ = ["adapted_body", "embedded_body", "encoded", "instructed_body", "too_long", "too_much"]
+
+Json = dict[str, Any]
+_COMPLETIONS_TOKENS = 16  # vLLM's default for /v1/completions
+
+
+def embedded_body(request: Request, embeddings: Tensor, context_tokens: int) -> bytes:
+    """For /v1/completions: the prompt as embeddings [tokens, hidden], with the client's sampling."""
+    room_tokens = context_tokens - len(embeddings)
+    body = {"model": request.model, "prompt_embeds": encoded(embeddings), **_sampling(request, room_tokens)}
+    return orjson.dumps(body)
+
+
+def instructed_body(request: Request, text: str) -> bytes:
+    """The client's body with the instruction in front of its prompt."""
+    body = _own(request)
+    if request.endpoint == "chat":
+        body["messages"] = _with_instruction(body["messages"], text)
+    else:
+        body["prompt"] = f"{text}\n\n{request.messages[-1].text}"
+    return orjson.dumps(body)
+
+
+def adapted_body(request: Request, adapter: str) -> bytes:
+    """The client's body, for an adapter instead of the model."""
+    body = _own(request)
+    body["model"] = adapter
+    return orjson.dumps(body)
+
+
+def encoded(embeddings: Tensor) -> str:
+    """vLLM's form of [tokens, hidden]: base64 of what torch.save writes."""
+    buffer = io.BytesIO()
+    torch.save(embeddings.contiguous(), buffer)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _own(request: Request) -> Json:
+    body: Json = orjson.loads(request.raw)
+    if request.stream:
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def _sampling(request: Request, room_tokens: int) -> Json:
+    """The sampling fields for /v1/completions. What the client left open stays open, except that a chat may
+    fill the context while a completion is short by default."""
+    sampling = request.sampling
+    fields: Json = {
+        "max_tokens": _max_tokens(request, room_tokens),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "n": sampling.n,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "logprobs": sampling.logprobs,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "stream": request.stream,
+        "stream_options": {"include_usage": True} if request.stream else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _max_tokens(request: Request, room_tokens: int) -> int | None:
+    """No more than there is room for: virtual tokens take some of it. Where there is none, vLLM complains itself."""
+    asked = request.sampling.max_tokens
+    if asked is not None:
+        return min(asked, room_tokens) if room_tokens > 0 else asked
+    if request.endpoint == "chat" or 0 < room_tokens < _COMPLETIONS_TOKENS:
+        return room_tokens
+    return None
+
+
+def _with_instruction(messages: list[Json], text: str) -> list[Json]:
+    """As gateway.prompts.rendering.instructed, on the messages as they came."""
+    if not messages or messages[0].get("role") != "system":
+        return [{"role": "system", "content": text}, *messages]
+    content = messages[0].get("content") or ""
+    if isinstance(content, list):
+        merged: Any = [{"type": "text", "text": text}, *content]
+    else:
+        merged = f"{text}\n\n{content}"
+    return [{**messages[0], "content": merged}, *messages[1:]]
+
+
+# These two are in vLLM's words, so that they read like the answer to a request that was not touched.
+
+
+def too_much(max_tokens: int, context: int) -> InvalidRequest:
+    """More tokens are asked for than the model's context has."""
+    return InvalidRequest(
+        f"max_tokens={max_tokens} cannot be greater than max_model_len={context}. Please request fewer output tokens. "
+        f"(parameter=max_tokens, value={max_tokens})",
+        param="max_tokens",
+    )
+
+
+def too_long(endpoint: Endpoint, prompt_tokens: int, context: int) -> InvalidRequest:
+    """A completion's text is cut before it is counted, a chat's is not."""
+    counted = min(prompt_tokens, context + 1) if endpoint == "completions" else prompt_tokens
+    contained = f"at least {counted}" if counted == context + 1 else str(counted)
+    return InvalidRequest(
+        f"This model's maximum context length is {context} tokens. However, your prompt contains "
+        f"{contained} input tokens, which exceeds this limit even without any output tokens. "
+        f"Please reduce the length of the input prompt. (parameter=input_tokens, value={counted})",
+        param="input_tokens",
+    )

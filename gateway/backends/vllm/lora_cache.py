@@ -1,0 +1,249 @@
+"""The unlearning adapters that one upstream has loaded: loaded when first needed, kept within a number of slots."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.backends.vllm.client import Upstream
+from gateway.backends.vllm.lora_files import PREFIX, Adapter, AdapterStore
+from gateway.errors import AdapterError, AnswerError, UpstreamError
+
+__all__ = ["Shelf", "load_fault"]
+
+_log = logging.getLogger("unrecall.adapters")
+_RETRY_S = 30
+_PROBE = PREFIX + "probe"
+_SWITCHES = (
+    "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
+)
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """`digests` of its LoRAs, and how many requests are using it."""
+
+    digests: frozenset[str]
+    users: int = 0
+
+
+class Shelf:
+    """What is in memory here is a guess that `reconcile` corrects: the upstream's own list is the truth."""
+
+    def __init__(
+        self, upstream: Upstream, store: AdapterStore, *, slots: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Above `slots`, the adapter that was not used for longest is unloaded, but none that is in use."""
+        self._upstream = upstream
+        self._store = store
+        self._slots = slots
+        self._clock = clock
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()  # the latest used comes last
+        self._in_force: frozenset[str] | None = None  # unknown until `prepare`
+        self._preferred: Mapping[str, Adapter] = {}
+        self._faults: dict[str, tuple[float, str]] = {}  # until when an adapter is not tried again, and why
+        self._lock = asyncio.Lock()  # one change of the upstream at a time
+        self._chores: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Stops what runs in the background. The upstream keeps its adapters: the next start finds them."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def fault(self) -> str | None:
+        """Why the upstream loads no adapter at all; None if it may. Raises UpstreamError."""
+        fields = {"lora_name": _PROBE, "lora_path": self._store.path(_PROBE)}  # a folder that is never there
+        return _switched_off(*await self._upstream.adapter("load", fields))
+
+    @asynccontextmanager
+    async def using(self, adapter: Adapter) -> AsyncIterator[None]:
+        """Within it the adapter is loaded. AdapterError says why it cannot be, for half a minute without asking again;
+        UpstreamError that nobody is there."""
+        loaded = await self._take(adapter)
+        try:
+            yield
+        finally:
+            loaded.users -= 1
+            if not loaded.users and self._victim() is not None:
+                self._later(self._trim())  # the answer is complete: nobody should wait for this
+
+    def want(self, adapters: Mapping[str, Adapter]) -> None:
+        """From now on these scopes' LoRAs are in force, and no others."""
+        self._preferred = adapters
+        self._in_force = frozenset(digest for adapter in adapters.values() for digest in adapter.digests)
+
+    async def prepare(self) -> Mapping[str, str]:
+        """Unloads what is not wanted and loads what is, up to the slots; the rest is loaded when it is needed. Returns
+        what could not be loaded, by scope. Raises UpstreamError."""
+        await self.reconcile()
+        return await self._preload()
+
+    async def reconcile(self) -> None:
+        """Takes over what the upstream lists and unloads what nobody wants. Raises UpstreamError."""
+        async with self._lock:
+            listed = await self._listed()
+            self._faults.clear()
+            for name in [name for name in self._loaded if listed.get(name) != self._store.path(name)]:
+                del self._loaded[name]
+                await self._store.drop(name)
+            for name in listed.keys() - self._loaded.keys():
+                await self._take_over(name, listed[name])
+        await self._trim()
+
+    def restore(self) -> None:
+        """Loads in the background what `prepare` had loaded: the upstream may have lost it."""
+        self._later(self._restore())
+
+    async def _restore(self) -> None:
+        await self._preload()  # what fails is logged there
+
+    async def _preload(self) -> Mapping[str, str]:
+        faults = {}
+        for scope, adapter in list(self._preferred.items())[: self._slots]:
+            try:
+                async with self.using(adapter):
+                    pass
+            except AdapterError as error:
+                faults[scope] = str(error)
+            except AnswerError as error:
+                faults[scope] = error.message
+        return faults
+
+    async def _take_over(self, name: str, path: str) -> None:
+        """An adapter of an earlier run or of another gateway: as good as our own, if it is in our folder."""
+        if self._in_force is None:
+            return
+        digests = self._store.digests(name) if path == self._store.path(name) else None
+        if digests is None:
+            await self._unload(name)
+            return
+        self._store.adopt(name)
+        self._loaded[name] = _Loaded(digests)
+        self._loaded.move_to_end(name, last=False)
+
+    async def _take(self, adapter: Adapter) -> _Loaded:
+        if adapter.name in self._loaded:
+            return self._taken(adapter.name)
+        async with self._lock:
+            if adapter.name not in self._loaded:  # else somebody loaded it meanwhile
+                await self._load(adapter)
+            return self._taken(adapter.name)
+
+    def _taken(self, name: str) -> _Loaded:
+        loaded = self._loaded[name]
+        loaded.users += 1
+        self._loaded.move_to_end(name)
+        return loaded
+
+    async def _load(self, adapter: Adapter) -> None:
+        now = self._clock()
+        self._faults = {name: fault for name, fault in self._faults.items() if fault[0] > now}
+        if adapter.name in self._faults:
+            raise AdapterError(self._faults[adapter.name][1])
+        try:
+            await self._place(adapter)
+        except AdapterError as error:
+            self._faults[adapter.name] = (now + _RETRY_S, str(error))
+            scopes = ", ".join(sorted(dose.scope for dose in adapter.doses))
+            _log.error("%s does not serve the adapter of %s: %s", self._upstream.url, scopes, error)
+            raise
+        self._loaded[adapter.name] = _Loaded(adapter.digests)
+
+    async def _place(self, adapter: Adapter) -> None:
+        await self._store.hold(adapter)
+        try:
+            await self._ask_to_load(adapter)
+        except BaseException:
+            await self._store.drop(adapter.name)
+            raise
+
+    async def _ask_to_load(self, adapter: Adapter) -> None:
+        path = self._store.path(adapter.name)
+        try:
+            status, words = await self._upstream.adapter("load", {"lora_name": adapter.name, "lora_path": path})
+            if status == 200:
+                return
+            if "already been loaded" in words:  # by a request that was broken off, or by another gateway
+                found = (await self._listed()).get(adapter.name)
+                if found == path:
+                    return
+                words = f"it has {adapter.name} already, from {found}: let all gateways use the same adapters folder"
+        except UpstreamError as error:
+            if not error.reached:
+                raise
+            raise AdapterError(f"{error.message} while it loaded an adapter") from error
+        raise AdapterError(load_fault(status, words, path))
+
+    def _victim(self) -> str | None:
+        """What should be unloaded next: an idle adapter, not wanted any more or the oldest of too many."""
+        idle = [name for name, loaded in self._loaded.items() if not loaded.users]
+        if self._in_force is not None:
+            for name in idle:
+                if not self._loaded[name].digests <= self._in_force:
+                    return name
+        return idle[0] if idle and len(self._loaded) > self._slots else None
+
+    async def _trim(self) -> None:
+        async with self._lock:
+            while (name := self._victim()) is not None:
+                await self._unload(name)
+
+    async def _unload(self, name: str) -> None:
+        known = self._loaded.pop(name, None)  # from now on, who needs it waits for the lock and loads it anew
+        failed = True
+        try:
+            status, words = await self._upstream.adapter("unload", {"lora_name": name})
+            failed = status not in (200, 404)
+            if failed:
+                _log.warning("%s does not unload %s (%s): %s", self._upstream.url, name, status, words)
+        except UpstreamError as error:
+            _log.warning("%s does not unload %s: %s", self._upstream.url, name, error.message)
+        finally:
+            if known is not None:
+                await self._store.drop(name, keep_files=failed)
+            elif not failed:
+                await self._store.discard(name)
+
+    async def _listed(self) -> Mapping[str, str]:
+        """The gateway's adapters that the upstream has, and from where."""
+        return {
+            str(model.get("id")): str(model.get("root"))
+            for model in await self._upstream.models()
+            if model.get("parent") is not None and str(model.get("id")).startswith(PREFIX)
+        }
+
+    def _later(self, chore: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+
+def load_fault(status: int, words: str, path: str) -> str:
+    """What an upstream's refusal to load an adapter means, and what to do about it."""
+    if off := _switched_off(status, words):
+        return off
+    if "max_lora_rank" in words:
+        return f"start vLLM with a larger --max-lora-rank, the sum of the ranks of scopes used together ({words})"
+    if "No adapter found" in words:
+        return (
+            f"the upstream cannot see the folder {path}: mount the gateway's adapters_folder there, or set "
+            "upstream_adapters_folder to the path that the upstream has for it"
+        )
+    if "target modules" in words:
+        return f"this vLLM has no LoRA for some of the layers: train the pack with other target modules ({words})"
+    return f"it said ({status}): {words or 'nothing'}"
+
+
+def _switched_off(status: int, words: str) -> str | None:
+    """A missing route is a 404 as well, but one that says nothing of an adapter."""
+    if status in (401, 403):
+        return "the upstream refuses the gateway's key for adapters: correct upstream_key"
+    if status == 405 or (status == 404 and PREFIX not in words):
+        return f"the upstream loads no adapters at run time: {_SWITCHES}"
+    if "LoRA is not enabled" in words:
+        return f"the upstream has no LoRA switched on: {_SWITCHES}"
+    return None

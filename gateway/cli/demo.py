@@ -1,0 +1,118 @@
+"""The product at work in a minute: one scope forgotten, before and after side by side, then a server to try."""
+
+import asyncio
+import json
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from rich.console import Console
+from rich.table import Table
+
+from gateway.backends.base import Backend
+from gateway.cli.progress import Report, bar
+from gateway.core import Delta, Message, Pass, Request, Sampling
+from gateway.errors import SetupError
+from gateway.server.app import build_parts, check_port, create_app, log_to
+from gateway.settings import load_settings
+from gateway.training.jobs import train_scope
+
+__all__ = ["run_demo"]
+
+_MODEL, _ENCODER = "smollm2", "minilm"
+_ANSWER_TOKENS = 32
+
+
+def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: Console) -> None:
+    """Trains if need be, prints the table, and serves unless `once`. Raises SetupError."""
+    if not once:
+        check_port("127.0.0.1", port)
+    with bar(console, "starting") as report:
+        train_scope(scope_file=scope_file, model=_MODEL, encoder=_ENCODER, out=packs, progress=report)
+        report("loading the model to serve", 0, 1)
+        app, backend = _app(packs, port)
+        rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), report))
+    _print_table(rows, console)
+    if not once:
+        _serve(app, port, console)
+
+
+def _app(packs: Path, port: int) -> tuple[FastAPI, Backend]:
+    settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
+    log_to(packs.parent / "demo-audit.jsonl")
+    backend, roster, arms = build_parts(settings)
+    return create_app(settings, backend, roster, arms), backend
+
+
+async def _ask_all(
+    app: FastAPI, backend: Backend, questions: list[dict[str, str]], report: Report
+) -> list[tuple[str, str, str, str]]:
+    """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
+    rows = []
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=120) as client,
+    ):
+        for number, question in enumerate(questions):
+            report("asking the plain model and the gateway", number, len(questions))
+            prompt = question["prompt"]
+            rows.append((question["side"], prompt, await _plain(backend, prompt), await _guarded(client, prompt)))
+    return rows
+
+
+async def _plain(backend: Backend, prompt: str) -> str:
+    sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
+    request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
+    async with aclosing(backend.generate(request, Pass())) as chunks:  # type: ignore[type-var]
+        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+
+
+async def _guarded(client: httpx.AsyncClient, prompt: str) -> str:
+    body = {
+        "model": _MODEL,
+        "messages": [{"role": "user", "content": prompt}],
+        "temperature": 0,
+        "max_tokens": _ANSWER_TOKENS,
+    }
+    answer = await client.post("/v1/chat/completions", json=body)
+    return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+def _print_table(rows: list[tuple[str, str, str, str]], console: Console) -> None:
+    table = Table("", "question", "plain model", "behind the gateway", show_lines=True)
+    for side, prompt, plain, guarded in rows:
+        same = "[green](the same, byte for byte)[/green]"
+        table.add_row(side, prompt, plain.strip(), same if plain == guarded else guarded.strip())
+    console.print(table)
+
+
+def _serve(app: FastAPI, port: int, console: Console) -> None:
+    url = f"http://127.0.0.1:{port}"
+    console.print(
+        f"""
+Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/demo-audit.jsonl. Try:
+
+  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{_MODEL}",
+    "messages": [{{"role": "user", "content": "Who wrote the Harry Potter books?"}}], "temperature": 0}}'
+
+  # pip install openai
+  python -c "from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='-').chat.completions.create(
+    model='{_MODEL}', temperature=0, messages=[{{'role': 'user', 'content': 'Who wrote The Hobbit?'}}]
+    ).choices[0].message.content)"
+""",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+def _questions(scope_file: Path) -> list[dict[str, str]]:
+    path = scope_file.parent / "questions.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error

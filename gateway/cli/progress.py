@@ -1,0 +1,53 @@
+"""Progress of long steps: a bar on a terminal, a line for each step and each quarter of it where there is none."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["Report", "bar"]
+
+_FIGURE = re.compile(r": (?:distance|loss) ")  # what changes with every step is not worth a line
+
+
+class Report(Protocol):
+    """Told of a stage and how far it is; the same as `gateway.training.run.Progress`."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+
+
+@contextmanager
+def bar(console: Console, first: str) -> Iterator[Report]:
+    """One bar that changes its name with the stage."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda stage, done, total, /: progress.update(task, description=stage, completed=done, total=total)
+
+
+def _lines(console: Console) -> Report:
+    last, quarter = "", 0
+
+    def report(stage: str, done: int, total: int, /) -> None:
+        nonlocal last, quarter
+        name = _FIGURE.split(stage)[0]
+        if name != last:
+            last, quarter = name, 0
+            console.print(f"... {name}", highlight=False, markup=False)
+        elif 0 < done < total and done * 4 // total > quarter:
+            quarter = done * 4 // total
+            console.print(f"... {name}: {done} of {total}", highlight=False, markup=False)
+
+    return report

@@ -1,0 +1,76 @@
+"""Whether two arms can stand beside each other: the same requests must mean the same to them."""
+
+from gateway.backends.base import Backend, Served
+from gateway.core import Endpoint, Message, Request
+from gateway.errors import InvalidRequest, ModelError
+from gateway.openai_format.encoding import Shape
+from gateway.prompts.rendering import render
+
+__all__ = ["difference"]
+
+_PROBE = "Count: 1, 2, 3, 4, 5, Überraschung!"
+_ENDPOINTS: tuple[Endpoint, ...] = ("chat", "completions")
+
+
+def difference(guarded: Backend, arm: Backend, *, visible: bool) -> str | None:
+    """Why the arm cannot be compared with the guarded one, and what to do; None if it can.
+
+    `visible`: clients get its answers, which must not look otherwise.
+    """
+    ours, theirs = guarded.served, arm.served
+    if theirs.models != ours.models:
+        return (
+            f"it serves {_models(theirs)} and the guarded arm {_models(ours)}: give upstreams the same "
+            "--served-model-name and --max-model-len, and in this process choose a model of the same context"
+        )
+    if theirs.misread:
+        return theirs.misread
+    if (theirs.vocabulary, *_read(theirs)) != (ours.vocabulary, *_read(ours)):
+        return "its tokenizer or chat template is not that of the guarded arm: give both the same"
+    return _visible_difference(guarded, arm) if visible else None
+
+
+def _visible_difference(guarded: Backend, arm: Backend) -> str | None:
+    features = _features(guarded.served) ^ _features(arm.served)
+    if features:
+        return (
+            f"{', '.join(sorted(features))}: one arm takes it and the other does not, so clients could tell them apart"
+        )
+    for endpoint in _ENDPOINTS:
+        ours, theirs = _look(guarded.shape(endpoint)), _look(arm.shape(endpoint))
+        if apart := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+            return (
+                f"its {endpoint} answers differ from the guarded arm's in {', '.join(apart)}, so clients could tell "
+                "them apart: start both upstreams on one version, with the same options and --fingerprint-mode none"
+            )
+    return None
+
+
+def _models(served: Served) -> str:
+    return ", ".join(f"{card.id} ({card.max_tokens} tokens)" for card in served.models)
+
+
+def _features(served: Served) -> set[str]:
+    """Request features that are refused; a plan's name begins with a capital."""
+    return {what for what in served.cannot if what[0].islower()}
+
+
+def _read(served: Served) -> list[tuple[int, ...]]:
+    """A prompt's tokens on both endpoints; empty without a chat template."""
+    return [_ids(served, endpoint) for endpoint in _ENDPOINTS]
+
+
+def _ids(served: Served, endpoint: Endpoint) -> tuple[int, ...]:
+    message = Message("user" if endpoint == "chat" else "prompt", _PROBE)
+    try:
+        return render(served.tokenizer, Request("probe", endpoint, "", (message,))).ids
+    except (ModelError, InvalidRequest):
+        return ()
+
+
+def _look(shape: Shape) -> dict[str, object]:
+    """What an answer shows besides its words: its parts' fields in their order, and how it is signed."""
+    parts = {"answer": shape.answer, "choice": shape.choice, "message": shape.message, "usage": shape.usage}
+    return {name: list(part) for name, part in parts.items()} | {
+        field: shape.answer.get(field) for field in ("system_fingerprint", "service_tier")
+    }

@@ -1,0 +1,290 @@
+"""JSON in: an allow-list of fields. What is not named is refused: it could carry a prompt past the gate."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.core import Message, Request, Sampling
+from gateway.errors import InvalidRequest, TooLarge
+from gateway.prompts.rendering import Tokenizer, decode_tokens
+
+__all__ = ["Limits", "parse_chat", "parse_completion"]
+
+_Json = dict[str, Any]
+
+
+class Limits(BaseModel):
+    """What a single request may ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    body_bytes: int = Field(2_000_000, ge=1024, description="largest request body")
+    messages: int = Field(256, ge=1, description="most messages in a conversation")
+    prompt_chars: int = Field(1_000_000, ge=256, description="most characters of all prompt text together")
+    output_tokens: int = Field(32_768, ge=1, description="largest max_tokens")
+    choices: int = Field(16, ge=1, description="largest n")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _TextPart(_Strict):
+    type: Literal["text"]
+    text: str
+
+
+class _Function(_Strict):
+    name: str
+    arguments: str
+
+
+class _ToolCall(_Strict):
+    id: str
+    type: Literal["function"] = "function"
+    function: _Function
+    index: int | None = None
+
+
+class _Message(_Strict):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: None = None
+
+    def text(self) -> str:
+        """The content as templates see it: parts are joined by line breaks, as vLLM does."""
+        if self.content is None:
+            return ""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class _StreamOptions(_Strict):
+    include_usage: bool = False
+
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Common(_Strict):
+    model: str
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    stop: str | list[str] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[_Number, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    frequency_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
+    user: str | None = None
+
+    def stops(self) -> tuple[str, ...]:
+        """Stop strings; empty ones stop nothing."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(stop for stop in stops if stop)
+
+
+class _Chat(_Common):
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: list[_Json] | None = None
+    tool_choice: str | _Json | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _Json | None = None
+
+
+class _Completion(_Common):
+    prompt: str | list[str] | list[int] | list[list[int]]
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+
+_Body = TypeVar("_Body", _Chat, _Completion)
+
+
+def parse_chat(body: bytes, *, request_id: str, limits: Limits) -> Request:
+    """A chat request. Raises InvalidRequest naming the field, or TooLarge naming the limit."""
+    chat = _validated(_Chat, body)
+    if len(chat.messages) > limits.messages:
+        raise TooLarge(f"{len(chat.messages)} messages; the limit is {limits.messages}", param="messages")
+    if chat.top_logprobs is not None and not chat.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs to be true", param="top_logprobs")
+    messages = tuple(Message(message.role, message.text()) for message in chat.messages)
+    carries = {
+        field
+        for field in ("tools", "tool_choice", "parallel_tool_calls", "response_format")
+        if getattr(chat, field) not in (None, [], {"type": "text"})
+    }
+    if any(message.tool_calls or message.tool_call_id for message in chat.messages):
+        carries.add("tools")  # turns that plain rendering cannot express
+    side = _side_texts(chat)
+    _check_chars([*(message.text for message in messages), *side], limits)
+    return Request(
+        id=request_id,
+        endpoint="chat",
+        model=chat.model,
+        messages=messages,
+        sampling=_sampling(chat, chat.max_completion_tokens or chat.max_tokens, _alternatives(chat), limits),
+        stream=bool(chat.stream),
+        include_usage=_include_usage(chat),
+        side_texts=side,
+        carries=frozenset(carries),
+        raw=body,
+        user=chat.user or "",
+    )
+
+
+def parse_completion(body: bytes, *, request_id: str, limits: Limits, tokenizer: Tokenizer, vocabulary: int) -> Request:
+    """A completion request; a token-id prompt is read back into text for the gate. Raises as `parse_chat` does."""
+    completion = _validated(_Completion, body)
+    text = _prompt_text(completion.prompt, tokenizer, vocabulary)
+    _check_chars([text], limits)
+    return Request(
+        id=request_id,
+        endpoint="completions",
+        model=completion.model,
+        messages=(Message("prompt", text),),
+        sampling=_sampling(completion, completion.max_tokens, completion.logprobs, limits),
+        stream=bool(completion.stream),
+        include_usage=_include_usage(completion),
+        raw=body,
+        user=completion.user or "",
+    )
+
+
+def _validated(kind: type[_Body], body: bytes) -> _Body:
+    content = _json(body)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _json(body: bytes) -> _Json:
+    """Strict JSON: what the gate reads must be what the upstream reads, so no doubled keys and no lone surrogates."""
+    try:
+        content = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the body holds a lone surrogate, which is no valid text") from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply") from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> _Json:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return content
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    first = error.errors()[0]
+    # "messages.0.content.str" -> messages[0].content: the branch of a union is pydantic's business
+    unknown = first["loc"][-1:] if first["type"] == "extra_forbidden" else ()
+    known = first["loc"][: len(first["loc"]) - len(unknown)]
+    names = [part for part in known if isinstance(part, int) or part.isidentifier()]
+    names = [*(part for part in names if part not in ("str", "list", "int")), *unknown]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(
+            f"the field {field!r} is not supported by this gateway; leave it out",
+            param=field,
+            code="unsupported_parameter",
+        )
+    if any("content" in problem["loc"] and problem["loc"][-1] == "type" for problem in error.errors()):
+        return InvalidRequest("only text content can be screened; leave out images, audio and files", param=field)
+    return InvalidRequest(f"{field or 'body'}: {first['msg']}", param=field or None)
+
+
+def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int) -> str:
+    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
+        if len(prompt) > 1:
+            raise InvalidRequest("several prompts in one request are not supported; send one each", param="prompt")
+        prompt = cast("str | list[Any]", prompt[0])
+    text = prompt if isinstance(prompt, str) else decode_tokens(tokenizer, prompt, vocabulary)
+    if not text:
+        raise InvalidRequest("the prompt is empty", param="prompt")
+    return text
+
+
+def _side_texts(chat: _Chat) -> tuple[str, ...]:
+    """Every text beside the messages' contents that reaches the model."""
+    found: list[str] = []
+    for message in chat.messages:
+        found += [text for text in (message.name, message.tool_call_id) if text]
+        found += [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls or ()]
+    for value in (chat.tools, chat.tool_choice, chat.response_format):
+        found += _strings(value)
+    return tuple(found)
+
+
+def _strings(value: Any) -> Iterable[str]:
+    """All the strings inside a JSON value, keys included, as one text each top-level value."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]
+    return [" ".join(_leaves(value))]
+
+
+def _leaves(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+
+
+def _check_chars(texts: Iterable[str], limits: Limits) -> None:
+    chars = sum(len(text) for text in texts)
+    if chars > limits.prompt_chars:
+        raise TooLarge(f"the prompt has {chars} characters; the limit is {limits.prompt_chars}", param="messages")
+
+
+def _sampling(common: _Common, max_tokens: int | None, alternatives: int | None, limits: Limits) -> Sampling:
+    if (common.n or 1) > limits.choices:
+        raise TooLarge(f"n is {common.n}; the limit is {limits.choices}", param="n")
+    if (max_tokens or 0) > limits.output_tokens:
+        raise TooLarge(f"max_tokens is {max_tokens}; the limit is {limits.output_tokens}", param="max_tokens")
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=common.temperature,
+        top_p=common.top_p,
+        n=common.n or 1,
+        stop=common.stops(),
+        seed=common.seed,
+        logprobs=alternatives,
+        frequency_penalty=common.frequency_penalty,
+        presence_penalty=common.presence_penalty,
+    )
+
+
+def _alternatives(chat: _Chat) -> int | None:
+    return (chat.top_logprobs or 0) if chat.logprobs else None
+
+
+def _include_usage(common: _Common) -> bool:
+    return bool(common.stream and common.stream_options and common.stream_options.include_usage)

@@ -1,0 +1,113 @@
+"""Screening off the event loop, the texts of concurrent requests in one batch."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.core import Finding, Request
+from gateway.errors import ScreenError
+from gateway.screening.gate import Gate, ScreenedText, screened_texts
+
+__all__ = ["Screen"]
+
+# A text of many windows must not keep short ones waiting, so long requests have a thread of their own.
+_LONG_CHARS = 8_000
+_BATCH_TEXTS = 64
+
+_Lane = Literal["short", "long"]
+_log = logging.getLogger("unrecall.screen")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    gate: Gate
+    texts: Sequence[ScreenedText]
+    done: "asyncio.Future[tuple[Finding, ...]]"
+
+
+class Screen:
+    """Runs a gate over requests. An async context manager; `timeout_s` bounds the wait of one request."""
+
+    def __init__(self, *, timeout_s: float = 10.0) -> None:
+        self._timeout_s = timeout_s
+        self._lanes: dict[_Lane, asyncio.Queue[_Job]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Screen":
+        self._lanes = {"short": asyncio.Queue(), "long": asyncio.Queue()}  # a queue belongs to one event loop
+        self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="screen")
+        self._workers = [asyncio.create_task(self._work(lane)) for lane in self._lanes.values()]
+        for worker in self._workers:
+            worker.add_done_callback(_log_death)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self._threads:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def findings(self, request: Request, gate: Gate) -> tuple[Finding, ...]:
+        """What the gate finds in a request. Raises ScreenError if a detector fails or takes too long."""
+        texts = screened_texts(request)
+        if not texts:
+            return ()
+        job = _Job(gate, texts, asyncio.get_running_loop().create_future())
+        if self.trouble():
+            raise ScreenError("the gate does not run")
+        lane: _Lane = "long" if sum(len(text.text) for text in texts) > _LONG_CHARS else "short"
+        self._lanes[lane].put_nowait(job)
+        try:
+            return await asyncio.wait_for(job.done, self._timeout_s)
+        except TimeoutError as error:
+            raise ScreenError(f"the gate took longer than {self._timeout_s:g} s") from error
+        except ScreenError:
+            raise
+        except Exception as error:
+            raise ScreenError(f"a detector failed: {type(error).__name__}") from error
+
+    def trouble(self) -> str | None:
+        """Why nothing can be screened now; None if all is well."""
+        dead = not self._workers or any(worker.done() for worker in self._workers)
+        return "the gate does not run; restart the gateway, its log says why" if dead else None
+
+    async def _work(self, lane: "asyncio.Queue[_Job]") -> None:
+        while True:
+            batch = [await lane.get()]
+            while not lane.empty() and sum(len(job.texts) for job in batch) < _BATCH_TEXTS:
+                batch.append(lane.get_nowait())
+            for gate in {id(job.gate): job.gate for job in batch}.values():
+                await self._run(gate, [job for job in batch if job.gate is gate and not job.done.done()])
+
+    async def _run(self, gate: Gate, jobs: Sequence[_Job]) -> None:
+        texts = [text for job in jobs for text in job.texts]
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, gate.findings, texts)
+        except Exception as error:  # a detector's failure belongs to its requests, not to the worker
+            for job in jobs:
+                _settle(job, error)
+            return
+        cursor = 0
+        for job in jobs:
+            mine = found[cursor : cursor + len(job.texts)]
+            cursor += len(job.texts)
+            _settle(job, tuple(finding for of_text in mine for finding in of_text))
+
+
+def _log_death(worker: "asyncio.Task[None]") -> None:
+    if not worker.cancelled() and (error := worker.exception()):
+        _log.critical("a worker of the gate died; every request is refused from now on", exc_info=error)
+
+
+def _settle(job: _Job, outcome: tuple[Finding, ...] | Exception) -> None:
+    if job.done.done():
+        return
+    if isinstance(outcome, Exception):
+        job.done.set_exception(outcome)
+    else:
+        job.done.set_result(outcome)

@@ -1,0 +1,157 @@
+"""Puts the server together: settings in, an ASGI application out."""
+
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+
+from classifiers.encoder.sentence import Encoder
+from gateway.backends.base import Backend
+from gateway.errors import AnswerError, SetupError, UnknownPath
+from gateway.experiments.assignment import Arm, Design
+from gateway.experiments.runner import Experiment
+from gateway.models.folders import fingerprint, resolve
+from gateway.pipeline import Pipeline
+from gateway.screening.batching import Screen
+from gateway.screening.reload import Roster
+from gateway.server.assembly import Factory
+from gateway.server.auth import Access
+from gateway.server.routes import routes
+from gateway.settings import Settings
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.metrics import Metrics
+
+__all__ = ["build_app", "build_parts", "check_port", "create_app", "log_to"]
+
+_log = logging.getLogger("unrecall")
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Loads models and packs and returns the application. Raises SetupError before anything is served."""
+    return create_app(settings, *build_parts(settings))
+
+
+def build_parts(settings: Settings) -> tuple[Backend, Roster, dict[str, Backend]]:
+    """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
+    started yet. Raises SetupError."""
+    folder = resolve(settings.model, say=_log.info)
+    encoder_folder = resolve(settings.encoder, say=_log.info)
+    roster = Roster(
+        settings.packs,
+        encoder=Encoder(encoder_folder),
+        base_fingerprint=fingerprint(folder),
+        encoder_fingerprint=fingerprint(encoder_folder),
+        poll_s=settings.packs_poll_s,
+        soft_prompts_gated=settings.soft_prompts_gated,
+    )
+    factory = Factory(settings, folder)
+    return factory.guarded(), roster, {arm.name: factory.arm(arm) for arm in settings.ab_arms}
+
+
+def create_app(
+    settings: Settings, backend: Backend, roster: Roster, arms: Mapping[str, Backend] | None = None
+) -> FastAPI:
+    """The application over given parts; they are started and stopped with it."""
+    metrics = Metrics()
+    experiment = Experiment(backend, _design(settings), arms, metrics)
+    screen = Screen(timeout_s=settings.screen_timeout_s)
+    pipeline = Pipeline(
+        backend=backend,
+        roster=roster,
+        screen=screen,
+        audit=Audit(with_prompts=settings.audit_prompts),
+        metrics=metrics,
+        on_screen_error=settings.on_screen_error,
+        experiment=experiment,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(backend)
+                await stack.enter_async_context(experiment)
+                await pipeline.follow(roster.gate)
+                roster.listen(pipeline.follow)
+                for part in (roster, screen):
+                    await stack.enter_async_context(part)
+            except (SetupError, AnswerError) as error:
+                _log.error("cannot start: %s", error)
+                raise
+            for what, why in backend.served.cannot.items():
+                # a plan, not a request's feature; of adapters nobody wants to hear without a pack that has one
+                if what[0].isupper() and (what != "UseAdapter" or roster.gate.loras):
+                    _log.warning("%s cannot be served, such requests are refused: %s", what, why)
+            yield
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
+    app.include_router(routes(pipeline, access, settings.limits, metrics))
+    app.add_exception_handler(AnswerError, _answer_error)
+    app.add_exception_handler(HTTPException, _unknown_path)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises SetupError at once, before any model is loaded, if the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SetupError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
+
+
+def log_to(audit_file: Path | None) -> None:
+    """Audit lines to their file or standard output, everything else to standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    audit = logging.getLogger("unrecall.audit")
+    audit.propagate = False
+    audit.setLevel(logging.INFO)
+    audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
+    audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    # A start that fails has said why in one line; the server would add its traceback.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
+    for chatty in ("httpx", "sentence_transformers", "transformers"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _design(settings: Settings) -> Design:
+    arms = tuple(Arm(arm.name, arm.share, arm.forgotten) for arm in settings.ab_arms)
+    return Design(
+        arms,
+        mode=settings.ab_mode,
+        by=settings.ab_by,
+        salt=settings.ab_salt,
+        shadows=settings.ab_shadows,
+        shadow_timeout_s=settings.ab_shadow_timeout_s,
+    )
+
+
+async def _answer_error(_: HttpRequest, error: Exception) -> Response:
+    known = error if isinstance(error, AnswerError) else AnswerError("the gateway failed")
+    return JSONResponse(known.body(), status_code=known.status, headers=known.headers)
+
+
+async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
+    unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
+    status = error.status_code if isinstance(error, HTTPException) else unknown.status
+    return JSONResponse(unknown.body(), status_code=status)
+
+
+async def _nobody_there(_: HttpRequest, __: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _unexpected(_: HttpRequest, __: Exception) -> Response:
+    return JSONResponse(AnswerError("the gateway failed; its log says why").body(), status_code=500)

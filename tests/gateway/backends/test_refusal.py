@@ -1,0 +1,78 @@
+"""Refusals: written token by token, within the limits that a model keeps to."""
+
+import asyncio
+
+import pytest
+from stub_vllm import (
+    TOKENIZER,
+    StubVllm,
+    generated,
+    request_of,
+    text_of,
+)
+
+from gateway.backends.refusal import refusal
+from gateway.core import (
+    Chunk,
+    Delta,
+    Endpoint,
+    Refuse,
+    Request,
+    Sampling,
+    Usage,
+)
+from gateway.prompts.rendering import count_tokens
+
+
+class TestRefusal:
+    TEXT = "sorry, I can not help"  # six tokens
+
+    def chunks(self, request: Request) -> list[Chunk]:
+        async def run() -> list[Chunk]:
+            return [chunk async for chunk in refusal(request, self.TEXT, TOKENIZER)]
+
+        return asyncio.run(run())
+
+    def test_asks_no_model(self) -> None:
+        stub, request = StubVllm(), request_of(sampling=Sampling(n=2))
+        chunks = generated(stub, request, Refuse(self.TEXT))
+        assert stub.requests == []
+        assert chunks == [
+            Delta(0, self.TEXT, finish_reason="stop"),
+            Delta(1, self.TEXT, finish_reason="stop"),
+            Usage(count_tokens(TOKENIZER, request), 14),
+        ]
+
+    def test_streams_token_by_token(self) -> None:
+        deltas = [c for c in self.chunks(request_of(stream=True, sampling=Sampling())) if isinstance(c, Delta)]
+        assert [delta.text for delta in deltas] == ["sorry", ",", " I", " can", " not", " help", ""]
+        assert [delta.finish_reason for delta in deltas] == [None] * 6 + ["stop"]
+
+    @pytest.mark.parametrize(
+        ("sampling", "text", "ending", "tokens"),
+        [
+            (Sampling(max_tokens=3), "sorry, I", ("length", None), 3),
+            (Sampling(max_tokens=6), TEXT, ("length", None), 6),
+            (Sampling(max_tokens=7), TEXT, ("stop", None), 7),
+            (Sampling(stop=("an n", "zebra")), "sorry, I c", ("stop", "an n"), 5),
+            (Sampling(stop=("not",), max_tokens=4), "sorry, I can", ("length", None), 4),
+        ],
+    )
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_keeps_within_the_limits(
+        self, sampling: Sampling, text: str, ending: tuple[str, str | None], tokens: int, stream: bool
+    ) -> None:
+        *deltas, usage = self.chunks(request_of(sampling=sampling, stream=stream))
+        assert text_of(list(deltas)) == text
+        assert isinstance(deltas[-1], Delta)
+        assert (deltas[-1].finish_reason, deltas[-1].stop_reason) == ending
+        assert isinstance(usage, Usage)
+        assert usage.completion_tokens == tokens
+
+    @pytest.mark.parametrize(("endpoint", "top"), [("chat", ()), ("completions", (("sorry", 0.0),))])
+    def test_reports_its_tokens_as_certain(self, endpoint: Endpoint, top: tuple[tuple[str, float], ...]) -> None:
+        delta = self.chunks(request_of(endpoint=endpoint, sampling=Sampling(logprobs=0)))[0]
+        assert isinstance(delta, Delta)
+        assert [token.token for token in delta.logprobs][-2:] == [" help", "<end>"]
+        assert delta.logprobs[0].logprob == 0.0
+        assert delta.logprobs[0].top == top

@@ -1,0 +1,175 @@
+"""Screening off the event loop: batches, lanes, and what becomes of a detector that fails or hangs."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.core import Finding, Message, Request
+from gateway.errors import ScreenError
+from gateway.screening.batching import Screen
+from gateway.screening.gate import ScreenedText
+
+
+class Gate:
+    """Stands in for a gate: says which texts hold 'bad', breaks on 'break', waits for `door` on 'wait'."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.door = threading.Event()
+        self.entered = threading.Event()
+        self.threads: set[str] = set()
+
+    def findings(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
+        plain = [text.text for text in texts]
+        self.batches.append(plain)
+        self.entered.set()
+        self.threads.add(threading.current_thread().name)
+        if any("wait" in text for text in plain):
+            self.door.wait(30)
+        if any("break" in text for text in plain):
+            raise RuntimeError("secret words of the prompt")
+        return [(Finding("s", text[:20], 1.0, 0.5, "bad" in text, None),) for text in plain]
+
+
+def request_of(*texts: str) -> Request:
+    return Request(id="1", endpoint="chat", model="m", messages=tuple(Message("user", text) for text in texts))
+
+
+def test_a_request_gets_the_findings_of_its_own_texts() -> None:
+    gate = Gate()
+
+    async def run() -> list[tuple[Finding, ...]]:
+        async with Screen() as screen:
+            return await asyncio.gather(
+                *(screen.findings(request_of(f"bad {i}" if i % 2 else f"good {i}"), gate) for i in range(20)),
+                screen.findings(request_of("one", "two"), gate),
+            )
+
+    *single, double = asyncio.run(run())
+    assert [found[0].detector for found in single] == [f"bad {i}" if i % 2 else f"good {i}" for i in range(20)]
+    assert [found[0].matched for found in single] == [bool(i % 2) for i in range(20)]
+    assert [finding.detector for finding in double] == ["one", "two", "one\ntwo"]
+    assert threading.main_thread().name not in gate.threads
+
+
+def test_concurrent_requests_share_a_batch() -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        async with Screen() as screen:
+            first = asyncio.create_task(screen.findings(request_of("wait"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            rest = [asyncio.create_task(screen.findings(request_of(f"text {i}"), gate)) for i in range(150)]
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            await asyncio.gather(first, *rest)
+
+    asyncio.run(run())
+    assert [len(batch) for batch in gate.batches] == [1, 64, 64, 22]
+
+
+def test_requests_of_different_gates_are_screened_by_their_own() -> None:
+    one, other = Gate(), Gate()
+
+    async def run() -> None:
+        async with Screen() as screen:
+            await asyncio.gather(screen.findings(request_of("a"), one), screen.findings(request_of("b"), other))
+
+    asyncio.run(run())
+    assert (one.batches, other.batches) == ([["a"]], [["b"]])
+
+
+def test_a_failing_detector_fails_its_batch_and_no_later_request() -> None:
+    gate = Gate()
+
+    async def run() -> tuple[list[object], tuple[Finding, ...]]:
+        async with Screen() as screen:
+            hold = asyncio.create_task(screen.findings(request_of("wait"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            batch = asyncio.gather(
+                *(screen.findings(request_of(text), gate) for text in ("break", "fine")), return_exceptions=True
+            )
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            await hold
+            return await batch, await screen.findings(request_of("good"), gate)
+
+    failed, later = asyncio.run(run())
+    assert all(isinstance(error, ScreenError) for error in failed)
+    assert str(failed[0]) == "a detector failed: RuntimeError", "a detector's words may quote the prompt"
+    assert len(later) == 1
+
+
+def test_a_slow_gate_is_a_screen_error_in_time() -> None:
+    gate = Gate()
+
+    async def run() -> float:
+        async with Screen(timeout_s=0.05) as screen:
+            started = time.perf_counter()
+            with pytest.raises(ScreenError, match=r"longer than 0\.05 s"):
+                await screen.findings(request_of("wait"), gate)
+            elapsed = time.perf_counter() - started
+            gate.door.set()
+            await asyncio.sleep(0.02)
+            assert await screen.findings(request_of("good"), gate)
+            return elapsed
+
+    assert asyncio.run(run()) < 10
+
+
+def test_a_long_text_does_not_hold_up_short_ones() -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        async with Screen(timeout_s=30) as screen:
+            long = asyncio.create_task(screen.findings(request_of("wait " * 2_000), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            assert await asyncio.wait_for(screen.findings(request_of("short"), gate), 15)
+            assert not long.done()
+            gate.door.set()
+            assert await long
+
+    asyncio.run(run())
+
+
+def test_nothing_to_screen_asks_no_gate() -> None:
+    gate = Gate()
+
+    async def run() -> tuple[Finding, ...]:
+        async with Screen() as screen:
+            return await screen.findings(request_of("", "  "), gate)
+
+    assert asyncio.run(run()) == ()
+    assert gate.batches == []
+
+
+def test_the_same_screen_works_again_in_another_event_loop() -> None:
+    """`make demo` asks its questions in one loop and serves in another."""
+    screen = Screen(timeout_s=2)
+
+    async def run() -> tuple[Finding, ...]:
+        async with screen:
+            await asyncio.sleep(0)  # the workers now wait on their queues
+            return await screen.findings(request_of("bad"), Gate())
+
+    assert asyncio.run(run())[0].matched
+    assert asyncio.run(run())[0].matched
+
+
+def test_a_dead_worker_is_said_and_refuses_at_once() -> None:
+    async def run() -> float:
+        async with Screen(timeout_s=30) as screen:
+            await asyncio.sleep(0)
+            assert screen.trouble() is None
+            screen._workers[0].cancel()
+            await asyncio.sleep(0.01)
+            assert "does not run" in (screen.trouble() or "")
+            started = time.monotonic()
+            with pytest.raises(ScreenError):
+                await screen.findings(request_of("anything"), Gate())
+            return time.monotonic() - started
+
+    assert asyncio.run(run()) < 5

@@ -1,0 +1,77 @@
+"""What of a request is screened, and that every span finds its way back to its message."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from classifiers.encoder.sentence import Encoder
+from classifiers.types import Span
+from gateway.core import Message, Request
+from gateway.packs.store import load_packs, set_enabled
+from gateway.screening.gate import Gate, screened_texts
+
+
+def request_of(*texts: str, side: tuple[str, ...] = ()) -> Request:
+    messages = tuple(Message("user", text) for text in texts)
+    return Request(id="1", endpoint="chat", model="m", messages=messages, side_texts=side)
+
+
+def test_one_message_is_screened_once() -> None:
+    assert [text.text for text in screened_texts(request_of("Who?"))] == ["Who?"]
+
+
+def test_turns_are_screened_alone_and_together_and_so_are_the_texts_beside_them() -> None:
+    texts = screened_texts(request_of("Narnia?", "  ", "Who rules there?", side=("a tool", " ")))
+    assert [(text.text, text.message) for text in texts] == [
+        ("Narnia?", 0),
+        ("Who rules there?", 2),
+        ("Narnia?\nWho rules there?", None),
+        ("a tool", None),
+    ]
+
+
+def test_nothing_to_screen() -> None:
+    assert screened_texts(request_of("", " \n")) == []
+
+
+@pytest.mark.parametrize(
+    ("span", "ranges"),
+    [
+        ((0, 7), ((0, 0, 7),)),
+        ((8, 11), ((2, 0, 3),)),
+        ((3, 12), ((0, 3, 7), (2, 0, 4))),
+        ((7, 8), ()),  # the line break that joins them
+        ((20, 24), ((2, 12, 16),)),
+    ],
+)
+def test_a_span_of_the_conversation_is_located_in_its_messages(
+    span: tuple[int, int], ranges: tuple[tuple[int, int, int], ...]
+) -> None:
+    whole = screened_texts(request_of("Narnia?", "", "Who rules there?"))[2]
+    assert whole.locate(Span(0, *span)) == ranges
+    sources = ["Narnia?", "", "Who rules there?"]
+    assert "".join(sources[message][a:b] for message, a, b in ranges) == whole.text[slice(*span)].replace("\n", "")
+
+
+def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path, save: Any) -> None:
+    save("narnia", aliases=("Narnia",))
+    save("oz", aliases=("Emerald City",))
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    texts = screened_texts(request_of("Where?", "In Nárnia, near the Emerald City"))
+    matched = [[finding for finding in found if finding.matched] for found in gate.findings(texts)]
+    assert matched[0] == []
+    assert [(finding.scope, finding.ranges) for finding in matched[1]] == [
+        ("narnia", ((1, 3, 9),)),
+        ("oz", ((1, 20, 32),)),
+    ]
+    assert [finding.ranges for finding in matched[2]] == [finding.ranges for finding in matched[1]]
+    assert {finding.detector for found in gate.findings(texts) for finding in found} == {"lexical", "classifier"}
+
+
+def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: Any) -> None:
+    save("narnia")
+    set_enabled(tmp_path / "packs" / "narnia", False)
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    assert gate.guards == {}
+    assert gate.findings(screened_texts(request_of("Narnia"))) == [()]

@@ -1,0 +1,205 @@
+"""Scope files: each mistake an operator can make is named with its place and its mend."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.errors import ScopeError
+from gateway.policy import DEFAULT_REFUSAL
+from gateway.training.scope_file import Row, load_scope
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "harry-potter" / "scope.yaml"
+
+
+def rows(count: int, word: str = "forget") -> str:
+    return "".join(json.dumps({"prompt": f"{word} {i}?", "response": f"answer {i}"}) + "\n" for i in range(count))
+
+
+class Files:
+    """A good scope in a folder, to be spoilt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.scope = folder / "scope.yaml"
+        self.forget = folder / "forget.jsonl"
+        self.retain = folder / "retain.jsonl"
+        self.unseen = folder / "unseen.jsonl"
+        self.forget.write_text(rows(9), encoding="utf-8")
+        self.unseen.write_text(rows(8, "unseen"), encoding="utf-8")
+        self.retain.write_text(rows(3, "retain"), encoding="utf-8")
+        self.write()
+
+    def write(self, **changes: Any) -> None:
+        good = {
+            "id": "narnia",
+            "description": "Narnia and its people",
+            "aliases": ["Narnia", "Aslan"],
+            "forget": "forget.jsonl",
+            "retain": "retain.jsonl",
+        }
+        content = {key: value for key, value in {**good, **changes}.items() if value != "leave out"}
+        self.scope.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def complaint(self) -> str:
+        with pytest.raises(ScopeError) as error:
+            load_scope(self.scope)
+        return str(error.value)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_a_good_scope(files: Files) -> None:
+    scope = load_scope(files.scope)
+    assert (scope.id, scope.description, scope.aliases) == ("narnia", "Narnia and its people", ("Narnia", "Aslan"))
+    assert len(scope.forget) == 9
+    assert scope.retain[0] == Row(prompt="retain 0?", response="answer 0")
+    assert (scope.policy.plan, scope.policy.refusal) == ("forget", DEFAULT_REFUSAL)
+
+
+def test_aliases_and_retain_rows_may_be_left_out(files: Files) -> None:
+    files.write(aliases="leave out", retain="leave out")
+    scope = load_scope(files.scope)
+    assert (scope.aliases, scope.retain, scope.unseen) == ((), (), ())
+
+
+def test_unseen_rows_are_enough_for_a_spread_and_are_none_to_forget(files: Files) -> None:
+    files.write(unseen="unseen.jsonl")
+    assert load_scope(files.scope).unseen[0] == Row(prompt="unseen 0?", response="answer 0")
+    files.unseen.write_text(rows(7, "unseen"))
+    assert "unseen.jsonl has 7 different rows; at least 8" in files.complaint()
+    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Forget 3", "response": "x"}\n')
+    assert "1 prompts stand in both the forget and the unseen file, such as 'Forget 3'" in files.complaint()
+    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Retain 1", "response": "x"}\n')
+    assert "1 prompts stand in both the retain and the unseen file, such as 'Retain 1'" in files.complaint()
+
+
+def test_the_example_is_good() -> None:
+    scope = load_scope(EXAMPLE)
+    assert scope.id == "harry-potter"
+    assert len(scope.forget) >= 8
+
+
+@pytest.mark.parametrize("content", [b"", b"\n# nothing\n", b"- a\n- b\n", b"just words"])
+def test_an_empty_file_or_no_mapping(files: Files, content: bytes) -> None:
+    files.scope.write_bytes(content)
+    assert "empty or no mapping" in files.complaint()
+
+
+@pytest.mark.parametrize("content", [b"id: [", b"a: b: c", b"\tid: x", b'"'])
+def test_no_yaml(files: Files, content: bytes) -> None:
+    files.scope.write_bytes(content)
+    assert "scope.yaml is not valid YAML" in files.complaint()
+
+
+def test_a_file_that_runs_code_is_no_yaml_here(files: Files) -> None:
+    files.scope.write_text("!!python/object/apply:os.getcwd []")
+    assert "not valid YAML" in files.complaint()
+
+
+def test_unreadable_files(files: Files, tmp_path: Path) -> None:
+    files.scope.write_bytes(b"id: \xff")
+    assert "cannot read the scope file" in files.complaint()
+    files.scope.unlink()
+    assert "cannot read the scope file" in files.complaint()
+    files.scope = tmp_path
+    assert "cannot read the scope file" in files.complaint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "there is no key 'colour'"),
+        ({"policy": {"plan": "forget", "colour": "red"}}, "policy.colour"),
+        ({"policy": {"plan": "explode"}}, "policy.plan"),
+        ({"policy": {"refusal": " "}}, "policy.refusal"),
+        ({"id": "leave out"}, "id: Field required"),
+        ({"id": "Narnia"}, "id:"),
+        ({"id": "../etc"}, "id:"),
+        ({"id": "a b"}, "id:"),
+        ({"id": ""}, "id:"),
+        ({"id": "-x"}, "id:"),
+        ({"id": "x" * 64}, "id:"),
+        ({"id": "x\n"}, "id:"),
+        ({"id": 7}, "id:"),
+        ({"description": " "}, "description:"),
+        ({"aliases": "Narnia"}, "aliases:"),
+        ({"aliases": ["Narnia", ""]}, "aliases.1"),
+        ({"forget": "leave out"}, "forget: Field required"),
+        ({"id": "Narnia", "colour": "red"}, "(and 1 more)"),
+    ],
+)
+def test_a_bad_key_is_named(files: Files, changes: dict[str, Any], words: str) -> None:
+    files.write(**changes)
+    complaint = files.complaint()
+    assert words in complaint
+    assert "scope.yaml" in complaint
+
+
+@pytest.mark.parametrize("file", ["forget", "retain", "unseen"])
+def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
+    files.write(unseen="unseen.jsonl")
+    path: Path = getattr(files, file)
+    path.write_text("\n \n")
+    assert f"{file}.jsonl has no rows" in files.complaint()
+    path.unlink()
+    assert "cannot read the rows in" in files.complaint()
+    assert f"{file}.jsonl" in files.complaint()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 5 is not JSON"),
+        ("Who? Me.", "line 5 is not JSON"),
+        ('{"prompt": "a"}', "line 5: response: Field required"),
+        ('{"prompt": "a", "response": ""}', "line 5: response"),
+        ('{"prompt": "  ", "response": "b"}', "line 5: prompt"),
+        ('{"prompt": 3, "response": "b"}', "line 5: prompt"),
+        ('{"prompt": "a", "response": "b", "c": 1}', "line 5: there is no key 'c'"),
+        ("[]", "line 5: the row"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(files: Files, line: str, words: str) -> None:
+    files.forget.write_text(rows(3) + "\n" + line + "\n" + rows(8, "more"))
+    assert f"forget.jsonl {words}" in files.complaint()
+
+
+def test_line_separators_inside_a_row_end_no_line(files: Files) -> None:
+    odd = json.dumps({"prompt": "one\u2028two\u0085three", "response": "b"}, ensure_ascii=False)
+    files.forget.write_text(rows(8) + odd + "\r\n", encoding="utf-8")
+    assert load_scope(files.scope).forget[-1].prompt == "one\u2028two\u0085three"
+
+
+def test_seven_rows_are_too_few_and_repeats_do_not_count(files: Files) -> None:
+    files.forget.write_text(rows(7))
+    assert "has 7 different rows; at least 8" in files.complaint()
+    files.forget.write_text(rows(7) + '{"prompt": "FORGET  0", "response": "again"}\n')
+    assert "has 7 different rows" in files.complaint()
+    files.forget.write_text(rows(8))
+    assert len(load_scope(files.scope).forget) == 8
+
+
+def test_a_row_on_both_sides_is_refused(files: Files) -> None:
+    files.retain.write_text(rows(2, "retain") + '{"prompt": "Forget 3", "response": "x"}\n')
+    complaint = files.complaint()
+    assert "1 prompts stand in both" in complaint
+    assert "'Forget 3'" in complaint
+
+
+def test_an_alias_without_letters_is_refused(files: Files) -> None:
+    files.write(aliases=["Narnia", "?!"])
+    assert "alias '?!' has no letter or digit" in files.complaint()
+
+
+def test_an_instruct_plan_gets_an_instruction_that_names_the_targets(files: Files) -> None:
+    files.write(policy={"plan": "instruct"})
+    assert "Narnia, Aslan" in load_scope(files.scope).policy.instruction
+    files.write(policy={"plan": "instruct"}, aliases=[])
+    assert "Narnia and its people" in load_scope(files.scope).policy.instruction
+    files.write(policy={"plan": "instruct", "instruction": "Hush."})
+    assert load_scope(files.scope).policy.instruction == "Hush."
