@@ -20,7 +20,7 @@ check: $(VENV)/.installed-dev ## lint, format, types, dependency direction
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 bench: $(VENV)/.installed-dev vllm ## measure; writes benchmarks/results/*.json
-	$(BIN)/python -m benchmarks.run $(ARGS)
+	$(BIN)/python -m benchmarks.product.run $(ARGS)
 
 install: $(VENV)/.installed
 

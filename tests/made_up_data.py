@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fictitious import people
+from benchmarks.compare.invented import people
 
 KEPT_AUTHORS, FORGOTTEN_AUTHORS, AUTHOR_ROWS = 24, 2, 20
 AUTHORS = people(KEPT_AUTHORS + FORGOTTEN_AUTHORS, 5)

@@ -19,7 +19,7 @@ from benchmarks.compare.report import write_report
 from benchmarks.compare.store import Store
 from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
-from benchmarks.record import environment
+from benchmarks.product.record import environment
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
 from gateway.models.folders import fingerprint, load_language_model, resolve

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fictitious import (
+from benchmarks.compare.invented import (
     ATTRIBUTES,
     CAPACITY,
     Person,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from harness import ROOT
 
-from benchmarks.table import headline, table
+from benchmarks.product.table import headline, table
 
 
 @pytest.mark.parametrize(("page", "tables"), [("README.md", headline), ("docs/results.md", table)])
@@ -14,4 +14,4 @@ def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str]) 
     parts = tables().split("\n\n")
     assert len(parts) > 2
     for part in parts:
-        assert part in shown, f"{page} has other figures: copy them from python -m benchmarks.table (--all)"
+        assert part in shown, f"{page} has other figures: copy them from python -m benchmarks.product.table (--all)"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.fictitious import Question, bystanders, people
+from benchmarks.compare.invented import Question, bystanders, people
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.augment import FRAMES, augment

@@ -8,7 +8,7 @@ import pytest
 from tiny import minilm, tiny_model
 
 from adapters.lora.model import Lora
-from benchmarks.fictitious import people, world_facts, write_scope
+from benchmarks.compare.invented import people, world_facts, write_scope
 from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError
 from gateway.packs.store import Manifest, Pack, load_pack

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmarks.compare.attacks import attacked
 from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.compare.invented import Person, Question, bystanders, people, rows_of, world_facts
 from benchmarks.compare.suites.building import asking, sampled, validating
-from benchmarks.fictitious import Person, Question, bystanders, people, rows_of, world_facts
 from gateway.training.scope_file import Row
 
 __all__ = ["fictitious", "load"]
@@ -25,7 +25,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
 
 
 def fictitious(persons: int, seed: int) -> Suite:
-    """The first `persons` of benchmarks.fictitious to forget, one takedown each; two more whom no model was taught."""
+    """The first `persons` of benchmarks.compare.invented to forget, one takedown each; two more whom no model was taught."""
     everybody, others = people(persons + 2, seed), bystanders(_BYSTANDERS, seed)
     forgotten, estimating, unknown = everybody[:persons], everybody[persons], everybody[persons + 1]
     rehearsed, near, validated, *reported = others

@@ -73,7 +73,7 @@ def test_packs_of_another_encoder_are_refused(tmp_path: Path, packs: Path, save:
 
 
 def test_training_checks_what_it_is_given_before_it_loads_anything(tmp_path: Path) -> None:
-    scope_file = Path(__file__).parents[2] / "examples" / "harry-potter" / "scope.yaml"
+    scope_file = Path(__file__).parents[3] / "examples" / "harry-potter" / "scope.yaml"
 
     def train(**options: Any) -> None:
         train_scope(

@@ -11,7 +11,7 @@ from gateway.errors import ScopeError
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.training.scope_file import Row, load_scope
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "harry-potter" / "scope.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "harry-potter" / "scope.yaml"
 
 
 def rows(count: int, word: str = "forget") -> str:

@@ -10,7 +10,7 @@ from gateway.core import Message, Request
 
 __all__ = ["Case", "data_sets", "heldout", "request_of", "translated"]
 
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.compare.invented import Person, Question, bystanders, people, rows_of, world_facts
 from benchmarks.compare.models import taught
-from benchmarks.fictitious import Person, Question, bystanders, people, rows_of, world_facts
 from gateway.models.folders import resolve
 
 __all__ = ["World", "memorised", "world"]

@@ -1,22 +1,22 @@
 """`make bench`: runs the measurements and writes benchmarks/results/*.json.
 
-python -m benchmarks.run [--only forgetting,latency,ttft,detectors,continual,plans] [--data DIR]
-python -m benchmarks.run --only floor --compared RESULTS    (after unrecall compare --suite tofu-20 --out RESULTS)
+python -m benchmarks.product.run [--only forgetting,latency,ttft,detectors,continual,plans] [--data DIR]
+python -m benchmarks.product.run --only floor --compared RESULTS    (after unrecall compare --suite tofu-20 --out RESULTS)
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.continual import measure_continual, steps_folder
-from benchmarks.detectors import measure_detectors
-from benchmarks.floor import measure_floor
-from benchmarks.forgetting import measure
-from benchmarks.latency import measure_stub, measure_ttft
-from benchmarks.memorised import memorised
-from benchmarks.plans import measure_plans
-from benchmarks.record import write
-from benchmarks.upstream import vllm_server
+from benchmarks.compare.floor import measure_floor
+from benchmarks.product.continual import measure_continual, steps_folder
+from benchmarks.product.detectors import measure_detectors
+from benchmarks.product.forgetting import measure
+from benchmarks.product.latency import measure_stub, measure_ttft
+from benchmarks.product.memorised import memorised
+from benchmarks.product.plans import measure_plans
+from benchmarks.product.record import write
+from benchmarks.product.upstream import vllm_server
 from gateway.errors import SetupError
 from gateway.models.folders import resolve
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from benchmarks.compare.attacks import attacked
 from benchmarks.compare.core import Item
 from benchmarks.compare.metrics import auroc, fpr_at_tpr
-from benchmarks.rows import data_sets, heldout, request_of, translated
+from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood

@@ -1,4 +1,4 @@
-"""The results as Markdown, from benchmarks/results/*.json: python -m benchmarks.table prints the README's few,
+"""The results as Markdown, from benchmarks/results/*.json: python -m benchmarks.product.table prints the README's few,
 --all what docs/results.md holds."""
 
 import argparse
@@ -11,7 +11,7 @@ from benchmarks.compare import plots
 from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
 from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, part_of
 from benchmarks.compare.plots import number
-from benchmarks.record import RESULTS
+from benchmarks.product.record import RESULTS
 
 __all__ = ["headline", "table"]
 

@@ -1,6 +1,6 @@
 """Ten takedowns, one after another: what each method still leaks, what it costs, and what it does to the rest.
 
-Invented persons are memorised by SmolLM2 (benchmarks.memorised) and forgotten in turn. A step that was measured is
+Invented persons are memorised by SmolLM2 (benchmarks.product.memorised) and forgotten in turn. A step that was measured is
 kept in the cache folder, so an interrupted run goes on where it was.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from tqdm import tqdm
 
-from benchmarks.fictitious import Person, Question, write_scope
-from benchmarks.memorised import World, memorised, world
+from benchmarks.compare.invented import Person, Question, write_scope
+from benchmarks.product.memorised import World, memorised, world
 from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.rows import Case, data_sets, heldout, request_of
+from benchmarks.product.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder.sentence import Encoder
 from corruption.counterfactuals import twin_of
 from corruption.leak import leaks, repetition

@@ -1,6 +1,6 @@
 """What each plan costs on a real vLLM, side by side in one run; and LoRAs of more scopes than there are slots.
 
-The packs are those of benchmarks.continual: of the first persons the corruption, of the next the soft prompt, of the
+The packs are those of benchmarks.product.continual: of the first persons the corruption, of the next the soft prompt, of the
 others the unlearning LoRA. Every question is new to the gate's memory, and greedy.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 
-from benchmarks.fictitious import Person
-from benchmarks.memorised import world
-from benchmarks.record import quantiles_ms
-from benchmarks.serving import audited, first_token, gateway
+from benchmarks.compare.invented import Person
+from benchmarks.product.memorised import world
+from benchmarks.product.record import quantiles_ms
+from benchmarks.product.serving import audited, first_token, gateway
 from classifiers.traffic import general_traffic
 
 __all__ = ["measure_plans"]
