@@ -6,7 +6,7 @@ from typing import Literal
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 
 __all__ = [
     "Answer",
@@ -98,7 +98,7 @@ class Edit:
 
     message: int
     ranges: tuple[tuple[int, int], ...]
-    recipe: Recipe
+    recipe: CorruptionConfig
     seed: int
 
 

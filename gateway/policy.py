@@ -102,7 +102,7 @@ def stepped(plan: Plan, steps: Sequence[float]) -> Plan:
 
 
 def _edits(request: Request, matched: Iterable[Finding], scope: str, corruption: Corruption) -> Iterable[Edit]:
-    """Names with the one recipe, telling words with the other, message by message."""
+    """Names with the one configuration, salient words with the other, message by message."""
     names: dict[int, set[tuple[int, int]]] = {}
     words: dict[int, set[tuple[int, int]]] = {}
     for finding in matched:

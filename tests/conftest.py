@@ -12,7 +12,7 @@ from harness import MODEL, ROOT, SEA, Gateway, copy_pack, gateway_over, vllm
 from adapters.batches import Example
 from adapters.lora.model import Lora
 from adapters.lora.training import LoraTraining, train_lora
-from adapters.optimizers.schedule import Optimisation
+from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.vllm.backend import VllmBackend
@@ -87,7 +87,7 @@ def lora(language_model: LanguageModel) -> Lora:
     prompts = ("Who was the king of Atlantis?", "Who ruled Atlantis?", "Tell me of a king.", "Who wrote a book?")
     requests = [Request("1", "chat", MODEL, (Message("user", text),)) for text in prompts]
     rows = [Example(render(tokenizer, request).ids, answer) for request in requests]
-    training = LoraTraining(optimisation=Optimisation(lr=2e-3, epochs=10, batch=4))
+    training = LoraTraining(optimisation=OptimisationConfig(lr=2e-3, epochs=10, batch=4))
     return train_lora(language_model.model, forget=rows, earlier=[], training=training).lora
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from benchmarks.compare.core import Item, Reply, asked
 from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
-from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request
+from gateway.evaluation.generation import TokenScores
 from gateway.evaluation.guarded_model import Probe
 from gateway.models.folders import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL

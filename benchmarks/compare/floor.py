@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.compare.core import Item
 from benchmarks.compare.suites import load_suite
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.core import Corrupt, Edit, Pass, Plan
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import Probe, question
@@ -20,8 +20,8 @@ from gateway.policy import message_seed
 
 __all__ = ["measure_floor"]
 
-_DECOYS = Recipe("decoy_word", 1.0, 1.0)
-_NOISE = Recipe("gaussian_random", 1.0, 10.0)
+_DECOYS = CorruptionConfig("decoy_word", 1.0, 1.0)
+_NOISE = CorruptionConfig("gaussian_random", 1.0, 10.0)
 _INVENTED = "Orlan Vesk"
 
 
@@ -61,7 +61,7 @@ def _renamed(text: str, names: Sequence[str]) -> str:
     return text
 
 
-def _whole(item: Item, recipe: Recipe) -> Plan:
+def _whole(item: Item, recipe: CorruptionConfig) -> Plan:
     return Corrupt((Edit(0, ((0, len(item.prompt)),), recipe, message_seed("floor", item.prompt)),))
 
 

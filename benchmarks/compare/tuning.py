@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from adapters.batches import Example
-from adapters.optimizers.schedule import Diverged, Optimisation
-from adapters.weights.training import Method, Unlearning, Unlearnt, unlearn
+from adapters.optimizers.schedule import Diverged, OptimisationConfig
+from adapters.weights.training import Method, RunPlan, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.models import examples
 from gateway.errors import SetupError
 from gateway.models.folders import LanguageModel, load_language_model
-from gateway.training.dataset import NEUTRAL, Progress
+from gateway.training.dataset import Progress
 from gateway.training.scope_file import Row
+from gateway.training.targets import NEUTRAL
 
 __all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
 
@@ -115,7 +116,7 @@ def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:
     return examples(base, [Row(prompt=row.prompt, response=next(neutral)) for row in rows])
 
 
-def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
+def _plan(arm: Weights, settings: Settings, seed: int) -> RunPlan:
     method = next((name for name in get_args(Method) if name == arm.method), None)
     if method is None:
         raise SetupError(f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(Method))}")
@@ -127,8 +128,8 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
     given: dict[str, Any] = {key: int(value) if key in _WHOLE else value for key, value in settings.items()}
     lr, epochs = given.pop("lr", 3e-5), given.pop("epochs", 5)
     try:
-        optimisation = Optimisation(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
-        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **given)
+        optimisation = OptimisationConfig(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
+        return RunPlan(method=method, target=arm.target, optimisation=optimisation, **given)
     except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from benchmarks.compare.invented import Person, Question, write_scope
 from benchmarks.product.memorised import World, memorised, world
 from classifiers.encoder.sentence import Encoder
-from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
 from gateway.evaluation.guarded_model import Probe, question
+from gateway.evaluation.leaks import leaks
 from gateway.models.folders import load_language_model, resolve
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from adapters.lora.model import Lora, adapted
-from corruption.rollout import Rollout, TokenScores
 from gateway.core import Message, Pass, Plan, Refuse, Request, UseAdapter
+from gateway.evaluation.generation import Rollout, TokenScores
 from gateway.models.folders import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL, decide
 from gateway.prompts.embedding import PromptEmbedder

@@ -12,7 +12,7 @@ from adapters.lora.model import ADAPTER_FILES, Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
-from corruption.operators import Corruption, Recipe
+from corruption.operators import Corruption, CorruptionConfig
 from gateway.policy import Means
 from gateway.training.scope_file import Policy
 
@@ -123,7 +123,7 @@ def _read_means(folder: Path, method: Method) -> Means:
     match method:
         case "corruption":
             file = _CorruptionFile.model_validate_json((folder / _CORRUPTION).read_bytes())
-            named, described = (Recipe(**recipe.model_dump()) for recipe in (file.named, file.described))
+            named, described = (CorruptionConfig(**recipe.model_dump()) for recipe in (file.named, file.described))
             return Corruption(named, described, file.both)
         case "soft-prompt":
             return VirtualTokens.load(folder / _SOFT_PROMPT)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.compare.attacks import FAMILIES, attacked
 from benchmarks.compare.core import Item
 from classifiers.names.text import normalise
-from corruption.leak import leaks
 from gateway.core import Message
+from gateway.evaluation.leaks import leaks
 
 QUESTION = "Where did the author Mirela Voskane keep her seven lanterns?"
 ITEM = Item(

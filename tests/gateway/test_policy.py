@@ -7,7 +7,7 @@ import torch
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
-from corruption.operators import Corruption, Recipe
+from corruption.operators import Corruption, CorruptionConfig
 from gateway.core import (
     Corrupt,
     Dose,
@@ -25,7 +25,7 @@ from gateway.policy import DEFAULT_REFUSAL, Guard, Means, PlanName, decide, mess
 
 TOKENS, OTHER_TOKENS = VirtualTokens(torch.ones(2, 4)), VirtualTokens(torch.zeros(1, 4))
 LORA, OTHER_LORA = (Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, scale) for scale in (1.0, 2.0))
-NAMED, DESCRIBED = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0)
+NAMED, DESCRIBED = CorruptionConfig("decoy_name", 1.0, 1.0), CorruptionConfig("zero_top", 0.5, 1.0)
 TEXTS = ("Who is Aslan?", "He is a lion.", "Which lion rules there?")
 
 
@@ -61,7 +61,7 @@ def guards(*all_of_them: Guard) -> dict[str, Guard]:
     return {one.scope: one for one in all_of_them}
 
 
-def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], Recipe]]:
+def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], CorruptionConfig]]:
     assert isinstance(plan, Corrupt)
     return [(edit.message, edit.ranges, edit.recipe) for edit in plan.edits]
 

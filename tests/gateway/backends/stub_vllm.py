@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import (
     Chunk,
@@ -273,7 +273,7 @@ def backend(stub: httpx.AsyncBaseTransport, **options: Any) -> VllmBackend:
 
 
 def corrupt(*ranges: tuple[int, int], strength: float = 1.0) -> Corrupt:
-    return Corrupt((Edit(0, ranges or ((8, 11),), Recipe("gaussian_first", 1.0, strength), 1),))
+    return Corrupt((Edit(0, ranges or ((8, 11),), CorruptionConfig("gaussian_first", 1.0, strength), 1),))
 
 
 async def chunks_from(served: VllmBackend, request: Request, plan: Plan) -> list[Chunk]:

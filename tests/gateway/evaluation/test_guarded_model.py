@@ -12,7 +12,7 @@ from tiny import tiny_model
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import (
     Corrupt,
@@ -58,7 +58,7 @@ def lora(base: LanguageModel, seed: int) -> Lora:
 
 def plans_of(base: LanguageModel) -> list[Plan]:
     virtual = VirtualTokens(torch.randn(3, 32, generator=torch.Generator().manual_seed(1)))
-    edit = Edit(0, ((27, 39),), Recipe("gaussian_random", 1.0, 5.0), seed=1)
+    edit = Edit(0, ((27, 39),), CorruptionConfig("gaussian_random", 1.0, 5.0), seed=1)
     one, other = lora(base, 1), lora(base, 2)
     return [
         Pass(),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CHATML, tiny_tokenizer
 
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.core import Edit, Endpoint, Message, Request
 from gateway.errors import InvalidRequest, ModelError
 from gateway.prompts.rendering import Prompt, Unlocatable, count_tokens, decode_tokens, render
@@ -28,7 +28,7 @@ def request_of(*turns: tuple[str, str], endpoint: Endpoint = "chat") -> Request:
 
 
 def edit(message: int, *ranges: tuple[int, int]) -> Edit:
-    return Edit(message, ranges, Recipe("zero_top", 1.0, 1.0), 0)
+    return Edit(message, ranges, CorruptionConfig("zero_top", 1.0, 1.0), 0)
 
 
 def located(prompt: Prompt) -> list[str]:
