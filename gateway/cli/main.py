@@ -12,6 +12,7 @@ from rich.table import Table
 
 from gateway.cli.progress import bar
 from gateway.errors import PackError, SetupError
+from gateway.packs.manifest import Manifest
 
 __all__ = ["app", "main"]
 
@@ -108,31 +109,30 @@ def train(
             reference=reference,
             progress=report,
         )
-    _print_rates(manifest.model_dump())
+    _print_rates(manifest)
     _console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
 @packs_app.command("list")
 def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
     """Each pack: its version, whether it is on, and its held-out error rates."""
-    from gateway.packs.store import list_packs, load_pack
+    from gateway.packs.folders import is_enabled, list_packs, verify_pack
 
     table = Table("scope", "on", "method", "base model", "FNR, held out", "created", "version")
     bad: list[str] = []
     for folder in list_packs(packs):
         try:
-            pack = load_pack(folder)
+            manifest = verify_pack(folder)
         except PackError as error:
             bad.append(str(error))
             continue
-        manifest = pack.manifest
-        gate = manifest.heldout["gate"]
+        gate = manifest.heldout.gate
         table.add_row(
             manifest.scope,
-            "yes" if pack.enabled else "no",
+            "yes" if is_enabled(folder) else "no",
             manifest.method,
             manifest.base_model,
-            f"{gate['fnr']:.1%} of {gate['forget_rows']}",
+            f"{_percent(gate.fnr)} of {gate.forget_rows}",
             manifest.created[:10],
             manifest.version,
         )
@@ -148,7 +148,7 @@ def packs_show(
     scope: Annotated[str, typer.Argument(help="The scope's id.")], packs: Packs = Path(".unrecall/packs")
 ) -> None:
     """The manifest of one pack, as JSON."""
-    from gateway.packs.store import read_manifest
+    from gateway.packs.folders import read_manifest
 
     print(read_manifest(packs / scope).model_dump_json(indent=2))
 
@@ -157,7 +157,8 @@ def packs_show(
 def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | None, typer.Option()] = None) -> None:
     """Check every file of every pack against its manifest; with --model also that it was made for that model."""
     from gateway.models.folders import fingerprint, resolve
-    from gateway.packs.store import list_packs, load_pack
+    from gateway.packs.folders import list_packs
+    from gateway.packs.store import load_pack
 
     base = fingerprint(resolve(model)) if model else None
     bad = 0
@@ -175,7 +176,7 @@ def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | 
 @packs_app.command("enable")
 def packs_enable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack on; a running gateway follows within a second or two."""
-    from gateway.packs.store import set_enabled
+    from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, True)
 
@@ -183,7 +184,7 @@ def packs_enable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
 @packs_app.command("disable")
 def packs_disable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack off: its scope is no longer guarded."""
-    from gateway.packs.store import set_enabled
+    from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, False)
 
@@ -282,25 +283,29 @@ def demo(
     run_demo(scope_file=scope, packs=packs, port=port, once=once, console=_console)
 
 
-def _print_rates(manifest: dict[str, Any]) -> None:
-    gate, forgetting = manifest["heldout"]["gate"], manifest["heldout"]["forgetting"]
-    calibration = manifest["calibration"]
+def _print_rates(manifest: Manifest) -> None:
+    gate, forgetting, calibration = manifest.heldout.gate, manifest.heldout.forgetting, manifest.calibration
     table = Table("held-out figure", "value", "rows")
-    table.add_row("gate: false negatives", f"{gate['fnr']:.1%}", str(gate["forget_rows"]))
-    table.add_row("gate: near rows flagged", f"{gate['near_fpr']:.1%}", str(gate["retain_rows"]))
-    if "alpha" in calibration:
-        guarantee = f"<= {calibration['alpha']:.2%}"
-        table.add_row("classifier: guaranteed false positives", guarantee, str(calibration["rows"]))
-    else:
-        table.add_row("detector: general prompts flagged", f"{gate['general_fpr']:.1%}", str(gate["general_rows"]))
-    for name in ("plain", "guarded", "twin"):
-        seen = forgetting[name]
-        label = {"plain": "plain model", "guarded": "behind the gateway", "twin": "target (never knew)"}[name]
-        table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(forgetting["rows"]))
-        table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(forgetting["rows"]))
+    table.add_row("gate: false negatives", _percent(gate.fnr), str(gate.forget_rows))
+    table.add_row("gate: near rows flagged", _percent(gate.near_fpr), str(gate.retain_rows))
+    if calibration.alpha is not None:
+        table.add_row("classifier: guaranteed false positives", f"<= {calibration.alpha:.2%}", str(calibration.rows))
+    if gate.general_fpr is not None:
+        table.add_row("detector: general prompts flagged", _percent(gate.general_fpr), str(gate.general_rows))
+    for figures, label in (
+        (forgetting.plain, "plain model"),
+        (forgetting.guarded, "behind the gateway"),
+        (forgetting.counterfactual, "target (never knew)"),
+    ):
+        table.add_row(f"leaks, {label}", _percent(figures.leak_rate), str(figures.rows))
+        table.add_row(f"relevance, {label}", f"{figures.relevance:.2f}", str(figures.rows))
     _console.print(table)
-    if gate["forget_rows"] < _TELLING_ROWS:
+    if gate.forget_rows < _TELLING_ROWS:
         _console.print(f"Fewer than {_TELLING_ROWS} held-out rows: these rates say little. Write more rows.")
+
+
+def _percent(rate: float | None) -> str:
+    return "not measured" if rate is None else f"{rate:.1%}"
 
 
 if __name__ == "__main__":

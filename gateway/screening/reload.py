@@ -7,7 +7,8 @@ from pathlib import Path
 
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
-from gateway.packs.store import Pack, has_manifest, list_packs, load_pack
+from gateway.packs.folders import has_manifest, list_packs
+from gateway.packs.store import Pack, load_pack
 from gateway.screening.gate import Gate
 
 __all__ = ["Listener", "Roster"]

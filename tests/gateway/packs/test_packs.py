@@ -13,7 +13,8 @@ from hand_made import BASE, CORRUPTION, OTHER, SavePack
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.errors import PackError
-from gateway.packs.store import Pack, list_packs, load_pack, load_packs, set_enabled
+from gateway.packs.folders import list_packs, set_enabled
+from gateway.packs.store import Pack, load_pack, load_packs
 from gateway.training.scope_file import Policy
 
 
@@ -44,7 +45,7 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
     assert pack.guard.instruction == "Forget."
     assert pack.guard.means == CORRUPTION
     assert pack.detector.threshold == 1.0
-    assert pack.manifest.calibration["alpha"] == 0.001
+    assert pack.manifest.calibration.alpha == 0.001
     assert set(pack.manifest.files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
 
 
@@ -142,7 +143,7 @@ def test_another_encoder_is_refused(folder: Path) -> None:
     [
         ({"schema_version": 1}, "schema_version"),
         ({"shiny": 1}, "shiny"),
-        ({"method": "magic"}, "method"),
+        ({"method": "../magic"}, "method"),
         ({"version": "../elsewhere"}, "version"),
         ({"files": {"../gate.json": BASE}}, "files"),
         ({"files": {"gate.json": "short"}}, "files"),

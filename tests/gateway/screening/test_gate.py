@@ -8,7 +8,8 @@ import pytest
 from classifiers.encoder.sentence import Encoder
 from classifiers.types import Span
 from gateway.core import Message, Request
-from gateway.packs.store import load_packs, set_enabled
+from gateway.packs.folders import set_enabled
+from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate, screened_texts
 
 

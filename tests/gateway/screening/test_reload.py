@@ -11,7 +11,7 @@ from hand_made import BASE, SavePack
 from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
 from gateway.errors import PackError
-from gateway.packs.store import set_enabled
+from gateway.packs.folders import set_enabled
 from gateway.screening.gate import screened_texts
 from gateway.screening.reload import Roster
 
