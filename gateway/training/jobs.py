@@ -13,16 +13,18 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
 from classifiers.traffic import TrafficError, read_prompts
-from corruption.search import Learning
+from corruption.search import SearchConfig
 from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError
 from gateway.models.folders import LanguageModel, fingerprint, load_language_model, resolve
 from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
-from gateway.packs.store import Manifest, load_pack, load_packs
+from gateway.packs.manifest import Manifest
+from gateway.packs.store import load_pack, load_packs
 from gateway.screening.gate import Gate, screened_texts
-from gateway.training.dataset import Progress, Sources
-from gateway.training.run import Training, recipe_sha256, train_pack
+from gateway.training.dataset import Progress
+from gateway.training.run import Training, fingerprint_of, train_pack
 from gateway.training.scope_file import load_scope
+from gateway.training.sources import Sources
 
 __all__ = ["screen_log", "train_scope", "training_of"]
 
@@ -53,8 +55,8 @@ def train_scope(
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
     folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
-    recipe = recipe_sha256(scope, training, traffic, folders)
-    if not fresh and (kept := _kept(out / scope.id, recipe)):
+    training_fingerprint = fingerprint_of(scope, training, traffic, folders)
+    if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
         return kept
     _check_writable(out)
     progress("loading models", 0, 1)
@@ -69,7 +71,15 @@ def train_scope(
     if sources.reference and not _read_alike(sources.base, sources.reference):
         raise SetupError(f"{reference} has another tokenizer than {model}: likelihoods a token cannot be compared")
     try:
-        return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
+        return train_pack(
+            scope,
+            sources,
+            traffic=traffic,
+            training=training,
+            training_fingerprint=training_fingerprint,
+            out=out,
+            progress=progress,
+        )
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
 
@@ -109,7 +119,7 @@ def training_of(
             detector=cast("DetectorName", detector),
             ood=OodTraining(seed=seed),
             gate=GateTraining(fpr=fpr, seed=seed),
-            corruption=Learning(evaluations=evaluations, seed=seed),
+            corruption=SearchConfig(evaluations=evaluations, seed=seed),
             soft_prompt=replace(default.soft_prompt, optimisation=replace(default.soft_prompt.optimisation, **changes)),
             lora=replace(default.lora, optimisation=replace(default.lora.optimisation, **changes)),
         )
@@ -155,12 +165,12 @@ def _check_writable(out: Path) -> None:
         raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
 
 
-def _kept(folder: Path, recipe: str) -> Manifest | None:
+def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
     try:
         manifest = load_pack(folder).manifest
     except PackError:
         return None
-    return manifest if manifest.recipe_sha256 == recipe else None
+    return manifest if manifest.training_fingerprint == training_fingerprint else None
 
 
 def _screened(
