@@ -8,7 +8,7 @@ from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
 from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request
 from gateway.evaluation.guarded_model import Probe
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress

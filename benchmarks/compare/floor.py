@@ -15,7 +15,7 @@ from corruption.operators import Recipe
 from gateway.core import Corrupt, Edit, Pass, Plan
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import Probe, question
-from gateway.models.folders import load_language_model
+from gateway.models.language_model import load_language_model
 from gateway.policy import message_seed
 
 __all__ = ["measure_floor"]

@@ -22,7 +22,8 @@ from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.product.record import environment
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
-from gateway.models.folders import fingerprint, load_language_model, resolve
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
 
 __all__ = ["AnyArm", "Plan", "compare"]

@@ -15,7 +15,7 @@ from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Item, Suite, Takedown
 from benchmarks.compare.models import examples
 from gateway.errors import SetupError
-from gateway.models.folders import LanguageModel, load_language_model
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.training.dataset import NEUTRAL, Progress
 from gateway.training.scope_file import Row
 

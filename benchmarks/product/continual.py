@@ -21,7 +21,8 @@ from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
 from gateway.evaluation.guarded_model import Probe, question
-from gateway.models.folders import load_language_model, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import load_language_model
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
 from gateway.training.jobs import train_scope, training_of

