@@ -26,10 +26,12 @@ _ANSWER_TOKENS = 32
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False,
-    scope: Annotated[Path, typer.Option(help="The scope to forget.")] = Path("examples/harry-potter/scope.yaml"),
+    once: Annotated[bool, typer.Option("--once", help="Print the table and end; serve nothing.")] = False,
+    scope: Annotated[Path, typer.Option(help="The scope file to learn from.")] = Path(
+        "examples/harry-potter/scope.yaml"
+    ),
     packs: Packs = Path(".unrecall/packs"),
-    port: Annotated[int, typer.Option(help="Where to serve.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
     from gateway.server.app import check_port

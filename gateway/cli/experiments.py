@@ -10,14 +10,14 @@ from gateway.errors import SetupError
 
 __all__ = ["ab"]
 
-ab = typer.Typer(no_args_is_help=True, help="Online comparison of arms (docs/online-ab.md).")
+ab = typer.Typer(no_args_is_help=True, help="Online comparison of models (docs/online-ab.md).")
 
 
 @ab.command("report")
 def ab_report(
     files: Annotated[list[Path], typer.Argument(help="Audit logs (audit_file) of the gateways that compared.")],
 ) -> None:
-    """Each arm's requests, leak-screen hits and times, with 95% intervals and differences from the guarded arm."""
+    """Report requests, leak-screen hits and times of each arm, with 95% intervals and differences from the guarded."""
     from gateway.experiments.report import read_lines, report_on
     from gateway.experiments.tables import tables
 

@@ -1,7 +1,8 @@
-"""The command line: `unrecall --help` teaches it."""
+"""The command line. A command imports what it needs when it runs, so that `unrecall --help` answers at once."""
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -10,18 +11,36 @@ from gateway.cli.experiments import ab
 from gateway.cli.packs import packs
 from gateway.cli.screening import screen
 from gateway.cli.serve import serve
+from gateway.cli.settings import settings
 from gateway.cli.terminal import errors
 from gateway.cli.train import models, train
 from gateway.errors import SetupError
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-for command in (train, screen, serve, demo):
+_HELP = "An OpenAI-compatible gateway that makes a served model stop recalling what it was asked to forget."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty_exceptions_enable=False)
+for command in (train, screen, serve, settings, demo):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(packs, name="packs")
 app.add_typer(ab, name="ab")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"unrecall {version('unrecall')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself, which stand before a command."""
 
 
 def main() -> None:

@@ -11,7 +11,9 @@ from gateway.errors import PackError
 
 __all__ = ["packs"]
 
-packs = typer.Typer(no_args_is_help=True, help="Learned scopes: list, show, verify, switch on and off.")
+Scope = Annotated[str, typer.Argument(help="The scope's id.")]
+
+packs = typer.Typer(no_args_is_help=True, help="Packs, one a learned scope: list, show, verify, switch on and off.")
 
 
 @packs.command("list")
@@ -46,9 +48,7 @@ def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
 
 
 @packs.command("show")
-def packs_show(
-    scope: Annotated[str, typer.Argument(help="The scope's id.")], packs: Packs = Path(".unrecall/packs")
-) -> None:
+def packs_show(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """The manifest of one pack, as JSON."""
     from gateway.packs.store import read_manifest
 
@@ -56,12 +56,14 @@ def packs_show(
 
 
 @packs.command("verify")
-def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | None, typer.Option()] = None) -> None:
-    """Check every file of every pack against its manifest; with --model also that it was made for that model."""
-    from gateway.models.folders import fingerprint, resolve
+def packs_verify(
+    packs: Packs = Path(".unrecall/packs"),
+    model: Annotated[str | None, typer.Option(help="Also check that each pack was made for this model.")] = None,
+) -> None:
+    """Check every file of every pack against its manifest."""
     from gateway.packs.store import list_packs, load_pack
 
-    base = fingerprint(resolve(model)) if model else None
+    base = _fingerprint(model) if model else None
     bad = 0
     for folder in list_packs(packs):
         try:
@@ -75,7 +77,7 @@ def packs_verify(packs: Packs = Path(".unrecall/packs"), model: Annotated[str | 
 
 
 @packs.command("enable")
-def packs_enable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
+def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack on; a running gateway follows within a second or two."""
     from gateway.packs.store import set_enabled
 
@@ -83,8 +85,14 @@ def packs_enable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
 
 
 @packs.command("disable")
-def packs_disable(scope: str, packs: Packs = Path(".unrecall/packs")) -> None:
+def packs_disable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack off: its scope is no longer guarded."""
     from gateway.packs.store import set_enabled
 
     set_enabled(packs / scope, False)
+
+
+def _fingerprint(model: str) -> str:
+    from gateway.models.folders import fingerprint, resolve
+
+    return fingerprint(resolve(model))

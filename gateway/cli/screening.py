@@ -12,12 +12,14 @@ __all__ = ["screen"]
 
 
 def screen(
-    input_file: Annotated[Path, typer.Option("--input", help="JSON lines of {prompt} or {messages}.")],
-    output_file: Annotated[Path, typer.Option("--output", help="The same rows with flagged, scopes, score.")],
+    input_file: Annotated[Path, typer.Option("--input", help="The log: JSON lines of {prompt} or {messages}.")],
+    output_file: Annotated[
+        Path, typer.Option("--output", help="Where to write the same rows with flagged, scopes and score.")
+    ],
     packs: Packs = Path(".unrecall/packs"),
     encoder: EncoderName = "minilm",
 ) -> None:
-    """Run the gate alone over a log: what would last week's traffic have met?"""
+    """Screen a log of requests without a model: which rows would the gateway have flagged?"""
     from gateway.training.jobs import screen_log
 
     with bar(errors, "screening") as report:

