@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.compare.core import Item
 from benchmarks.compare.suites import load_suite
+from benchmarks.items import Item
 from corruption.operators import Recipe
 from gateway.core import Corrupt, Edit, Pass, Plan
 from gateway.errors import SetupError

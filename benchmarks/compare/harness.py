@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic_settings import PydanticBaseSettingsSource
 
-from benchmarks.product.serving import served
+from benchmarks.serving import served
 from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
