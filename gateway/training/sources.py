@@ -9,7 +9,7 @@ from torch import Tensor
 from classifiers.encoder.sentence import Encoder
 from gateway.core import Edit, Message, Request
 from gateway.evaluation.generation import Rollout
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.prompts.rendering import render
 from gateway.training.likelihoods import Tokens
 

@@ -14,7 +14,7 @@ from corruption.operators import CorruptionConfig, Table
 from corruption.search import SearchConfig, SearchResult, Trial, search_corruption
 from gateway.evaluation.generation import Rollout
 from gateway.evaluation.outcomes import observe
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 NAMES = "Alrik Bertha Casimir Dagmar Egon Frida Gustav Hedwig Ivar Jutta".split()
 COLOURS = "azure black cyan denim ecru fawn gold hazel ivory jade".split()

@@ -27,7 +27,8 @@ from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 from corruption.objective import Sample
 from corruption.search import SearchConfig, SearchResult, search_corruption
-from gateway.models.folders import LanguageModel, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import LanguageModel
 from gateway.training.dataset import ForgetDataset, LearnedArtifact, forget_dataset
 from gateway.training.evaluator import Evaluator
 from gateway.training.methods import learn_lora, learn_soft_prompt

