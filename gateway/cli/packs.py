@@ -60,14 +60,13 @@ def packs_verify(
     model: Annotated[str | None, typer.Option(help="Also check that each pack was made for this model.")] = None,
 ) -> None:
     """Check every file of every pack against its manifest."""
-    from gateway.packs.folders import list_packs
-    from gateway.packs.store import load_pack
+    from gateway.packs.folders import list_packs, verify_pack
 
     base = _fingerprint(model) if model else None
     bad = 0
     for folder in list_packs(packs):
         try:
-            load_pack(folder, base_fingerprint=base)
+            verify_pack(folder, base_fingerprint=base)
             console.print(f"[green]ok[/green]  {folder.name}")
         except PackError as error:
             bad += 1

@@ -14,7 +14,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from gateway.errors import PackError
+from gateway.errors import PackError, SetupError
+from gateway.methods.registry import method_names
+from gateway.packs.detectors import GATE_FILE, detector_kind
 from gateway.packs.manifest import Manifest
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "list_packs",
     "read_manifest",
     "read_whole",
+    "require_base",
     "set_enabled",
     "sha256_of",
     "verify_files",
@@ -71,10 +74,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     _replace(folder / _MANIFEST, manifest.model_dump_json(indent=2).encode())
 
 
-def verify_pack(folder: Path) -> Manifest:
-    """The manifest of a pack whose files are all there, and are those that it lists. Raises PackError."""
+def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifest:
+    """The manifest of a pack whose files are all there, and are those that it lists, made for the base model of that
+    fingerprint. Raises PackError."""
 
     def verified(manifest: Manifest) -> Manifest:
+        require_base(folder, manifest, base_fingerprint)
         verify_files(folder, manifest)
         return manifest
 
@@ -93,13 +98,28 @@ def read_whole(folder: Path, read: Callable[[Manifest], _T]) -> _T:
                 raise
 
 
+def require_base(folder: Path, manifest: Manifest, base_fingerprint: str | None) -> None:
+    """Raises PackError if a pack was made for another base model than the one of that fingerprint."""
+    if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
+        raise PackError(
+            f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
+            f"train the scope again with the model that is served"
+        )
+
+
 def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Checks every file of a pack against its hash. Raises PackError that names the file and says what to do."""
+    """Checks every file of a pack against its hash. Raises PackError that names the file and says what to do.
+
+    The files that every pack must list are gate and detector; `load_pack` asks the method for its own.
+    """
     name, files, version = folder.name, manifest.files, folder / manifest.version
     try:
         present = {path.name for path in version.iterdir()}
     except OSError as error:
         raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
+    for file in _needed(name, manifest):
+        if file not in files:
+            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
     unknown = present - files.keys()
     if unknown:
         raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
@@ -112,6 +132,19 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
             raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
         if found != expected:
             raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
+
+
+def _needed(name: str, manifest: Manifest) -> tuple[str, ...]:
+    """Raises PackError for a method or a detector that is not known."""
+    if manifest.method not in method_names():
+        raise PackError(
+            f"pack {name!r} needs the method {manifest.method!r}, and there are {', '.join(method_names())}; install "
+            f"what brings it, or train the scope again"
+        )
+    try:
+        return (GATE_FILE, detector_kind(manifest.detector).file)
+    except SetupError as error:
+        raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
 
 
 def is_enabled(folder: Path) -> bool:

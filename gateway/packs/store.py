@@ -10,24 +10,20 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from classifiers.ood.model import OodModel
-from classifiers.svm.model import Head
-from gateway.errors import PackError
-from gateway.packs.files import (
-    DETECTORS,
-    METHODS,
-    Artifacts,
-    DetectorName,
-    Method,
-    detector_of,
-    files_of,
-    method_of,
-    read_artifacts,
-    write_artifacts,
+from gateway.errors import PackError, SetupError
+from gateway.methods.registry import method
+from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
+from gateway.packs.folders import (
+    is_enabled,
+    list_packs,
+    read_whole,
+    require_base,
+    sha256_of,
+    verify_files,
+    write_manifest,
 )
-from gateway.packs.folders import is_enabled, list_packs, read_whole, sha256_of, verify_files, write_manifest
 from gateway.packs.manifest import Manifest
 from gateway.policy import Guard
 
@@ -36,12 +32,13 @@ __all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory; equal only to itself, for its arrays cannot be compared."""
+    """A verified pack in memory: `model` is what its detector learned. Equal only to itself, for its arrays cannot be
+    compared."""
 
     manifest: Manifest
     enabled: bool
     aliases: tuple[str, ...]
-    detector: Head | OodModel
+    model: Any
     guard: Guard
 
 
@@ -56,7 +53,7 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
         fresh.mkdir()
         write_artifacts(fresh, artifacts)
         files = {path.name: sha256_of(path) for path in sorted(fresh.iterdir())}
-        kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
+        kinds = {"method": artifacts.method, "detector": artifacts.detector}
         complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
         fresh.rename(folder / version)
     write_manifest(folder, complete)
@@ -81,33 +78,27 @@ def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint:
 
 
 def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> Pack:
-    if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
-        raise PackError(
-            f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
-            f"train the scope again with the model that is served"
-        )
+    require_base(folder, manifest, base_fingerprint)
     if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
         raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
-    method, detector = _kinds(folder.name, manifest)
-    for file in files_of(method, detector):
-        if file not in manifest.files:
-            raise PackError(f"the manifest of pack {folder.name!r} does not list {file}; train the scope again")
     verify_files(folder, manifest)
-    try:
-        artifacts = read_artifacts(folder / manifest.version, method, detector)
-    except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+    artifacts = _read(folder, manifest)
     policy = artifacts.policy
-    guard = Guard(manifest.scope, policy.plan, artifacts.means, policy.refusal, policy.instruction)
-    return Pack(manifest, is_enabled(folder), artifacts.aliases, artifacts.detector, guard)
+    acting = method(manifest.method)
+    guard = Guard(manifest.scope, policy.plan, acting, artifacts.artifact, policy.refusal, policy.instruction)
+    return Pack(manifest, is_enabled(folder), artifacts.aliases, artifacts.model, guard)
 
 
-def _kinds(name: str, manifest: Manifest) -> tuple[Method, DetectorName]:
-    """The manifest's method and detector, if there are such. Raises PackError."""
-    for word, kind, known in (("method", manifest.method, METHODS), ("detector", manifest.detector, DETECTORS)):
-        if kind not in known:
-            raise PackError(
-                f"pack {name!r} needs the {word} {kind!r}, and there are {', '.join(known)}: train the scope again, or "
-                f"serve it with the version that trained it"
-            )
-    return cast("Method", manifest.method), cast("DetectorName", manifest.detector)
+def _read(folder: Path, manifest: Manifest) -> Artifacts:
+    name = folder.name
+    try:
+        for file in files_of(manifest.method, manifest.detector):
+            if file not in manifest.files:
+                raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+        return read_artifacts(folder / manifest.version, manifest.method, manifest.detector)
+    except PackError:
+        raise
+    except SetupError as error:
+        raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {name!r} cannot be read: {error}; train the scope again") from error

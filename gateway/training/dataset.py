@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
@@ -10,11 +10,10 @@ from classifiers.splits import Split
 from classifiers.svm.model import Head, PromptClassifier
 from classifiers.svm.training import TrainedGate
 from corruption.counterfactuals import CounterfactualPrompt, counterfactual_of
-from gateway.packs.manifest import Forgetting
-from gateway.policy import Means, message_seed
+from corruption.selection import message_seed
 from gateway.training.scope_file import Row, Scope
 
-__all__ = ["ForgetDataset", "LearnedArtifact", "LocatedRow", "Progress", "forget_dataset"]
+__all__ = ["ForgetDataset", "LocatedRow", "Progress", "forget_dataset"]
 
 Progress = Callable[[str, int, int], None]
 """Is told a stage, how many of its steps are done, and of how many."""
@@ -60,15 +59,6 @@ class ForgetDataset:
     def retain(self) -> tuple[Row, ...]:
         """Rows near the scope, but outside."""
         return self.scope.retain
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedArtifact:
-    """What a method made of a scope, its `figures` on held-out rows, and files for people to read."""
-
-    artifact: Means
-    figures: Forgetting
-    extra: dict[str, bytes] = field(default_factory=dict)
 
 
 def forget_dataset(scope: Scope, split: Split, gate: TrainedGate, encoder: Encoder) -> ForgetDataset:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from adapters.lora.model import Lora, adapted
 from corruption.objective import Outcome, Sample
-from corruption.operators import CorruptionConfig, Table
-from gateway.core import Edit
+from corruption.operators import Table
 from gateway.evaluation.outcomes import observe, relevance_by
 from gateway.packs.manifest import Figures, Forgetting
 from gateway.prompts.embedding import decoy_table
@@ -19,7 +18,6 @@ from gateway.training.sources import ReferenceModel, Sources
 __all__ = ["Evaluator"]
 
 _ANSWER_TOKENS = 24
-_ANY_CONFIG = CorruptionConfig("decoy_name", 1.0, 1.0)
 
 
 class Evaluator:
@@ -85,7 +83,7 @@ class Evaluator:
             prompt=prompt,
             response=row.row.response,
             original=self._base.embedded(prompt),
-            tokens=self._base.tokens_in(prompt, Edit(0, row.ranges, _ANY_CONFIG, row.seed)),
+            tokens=self._base.tokens_in(prompt, row.ranges),
             counterfactual=self._base.embedded(row.counterfactual.text),
             seed=row.seed,
         )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from pydantic import JsonValue
@@ -15,11 +15,12 @@ from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt,
 from corruption.objective import Outcome, Sample, corrupted
 from corruption.operators import Corruption
 from corruption.search import SearchConfig, SearchResult, search_corruption
+from gateway.methods.base import LearnedArtifact
 from gateway.packs.manifest import Forgetting
 from gateway.training.curves import curve_png
-from gateway.training.dataset import ForgetDataset, LearnedArtifact, LocatedRow, Progress
+from gateway.training.dataset import LocatedRow
 from gateway.training.evaluator import Evaluator
-from gateway.training.targets import Targets
+from gateway.training.task import LearningTask
 
 __all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
 
@@ -29,30 +30,16 @@ _SERVED = {True: "learned all rows, those held out too", False: "never saw the r
 _T = TypeVar("_T")
 
 
-def learn_corruption(
-    dataset: ForgetDataset,
-    targets: Targets,
-    evaluator: Evaluator,
-    search: SearchConfig,
-    *,
-    rows: int,
-    progress: Progress = lambda *_: None,
-) -> LearnedArtifact:
+def learn_corruption(task: LearningTask, search: SearchConfig, *, rows: int) -> LearnedArtifact:
     """ECO: two corruptions, for names and for the salient words of questions without a name.
 
     The second is searched twice, on training rows alone: with the words that a head chose which never saw the held-out
-    rows, to be measured on those, and with the words that the head of the pack chooses, to be served.
-
-    Args:
-        dataset: the scope's rows.
-        targets: what to learn towards.
-        evaluator: asks the model.
-        search: the budget of each search.
-        rows: how many of the training rows each search uses at most.
-        progress: is told how far the learning is.
+    rows, to be measured on those, and with the words that the head of the pack chooses, to be served. `rows` bounds how
+    many training rows each search uses.
     """
+    dataset, evaluator = task.dataset, task.evaluator
 
-    searched = partial(_searched, targets=targets, evaluator=evaluator, search=search, rows=rows, progress=progress)
+    searched = partial(_searched, task=task, search=search, rows=rows)
     unnamed, unnamed_as_served = (
         [row for row in of if not row.named] for of in (dataset.train, dataset.train_as_served)
     )
@@ -65,7 +52,7 @@ def learn_corruption(
     def guarded(samples: Sequence[Sample]) -> Outcome:
         return evaluator.observe(samples, [corrupted(s, config_of[s.prompt], evaluator.table) for s in samples])
 
-    progress("measure on held-out rows", 0, 1)
+    task.progress("measure on held-out rows", 0, 1)
     figures = evaluator.figures(dataset.held_out, guarded, salient_words_beside_names=corruption.both)
     parts = {"names": named, "salient words": served, "salient words, tried": tried}
     return LearnedArtifact(corruption, figures, _trials({name: part for name, part in parts.items() if part}))
@@ -75,16 +62,15 @@ def _searched(
     title: str,
     candidates: Sequence[LocatedRow],
     *,
-    targets: Targets,
-    evaluator: Evaluator,
+    task: LearningTask,
     search: SearchConfig,
     rows: int,
-    progress: Progress,
 ) -> SearchResult | None:
     """The corruption for one kind of row; None without such rows."""
     if not candidates:
         return None
-    progress(f"corruption of {title}: what the model knows", 0, 1)
+    evaluator = task.evaluator
+    task.progress(f"corruption of {title}: what the model knows", 0, 1)
     chosen = _best_known(evaluator, candidates)[:rows]
     samples = evaluator.samples(chosen)
     return search_corruption(
@@ -92,8 +78,10 @@ def _searched(
         ask=partial(evaluator.observe, samples),
         table=evaluator.table,
         search=search,
-        target=targets.outcome(chosen),
-        progress=lambda done, best: progress(f"corruption of {title}: distance {best:.3f}", done, search.evaluations),
+        target=task.targets.outcome(chosen),
+        progress=lambda done, best: task.progress(
+            f"corruption of {title}: distance {best:.3f}", done, search.evaluations
+        ),
     )
 
 
@@ -106,34 +94,18 @@ def _corruption(named: SearchResult | None, described: SearchResult | None) -> C
     return Corruption(named.config, described.config, named.falls_short)
 
 
-def learn_soft_prompt(
-    dataset: ForgetDataset,
-    targets: Targets,
-    evaluator: Evaluator,
-    training: SoftPromptTraining,
-    *,
-    model: Any,
-    progress: Progress = lambda *_: None,
-) -> LearnedArtifact:
-    """SPUL: virtual tokens that stand in front of the prompt.
-
-    Args:
-        dataset: the scope's rows.
-        targets: what to learn towards.
-        evaluator: asks the model.
-        training: settings.
-        model: the causal language model, which stays as it is.
-        progress: is told how far the learning is.
-    """
+def learn_soft_prompt(task: LearningTask, training: SoftPromptTraining) -> LearnedArtifact:
+    """SPUL: virtual tokens that stand in front of the prompt."""
+    dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
     def trained(rows: Sequence[LocatedRow], label: str) -> TrainedSoftPrompt:
         return train_soft_prompt(
-            model,
-            forget=targets.forget_examples(rows, progress),
+            task.model,
+            forget=targets.forget_examples(rows, task.progress),
             retain=targets.retain_examples(dataset.retain),
             training=training,
             likelihoods=targets.likelihoods(rows),
-            progress=lambda done, steps, loss: progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
+            progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
         )
 
     def guarded(by: TrainedSoftPrompt, samples: Sequence[Sample]) -> Outcome:
@@ -141,7 +113,7 @@ def learn_soft_prompt(
         return evaluator.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
 
     trial = trained(dataset.train, _TRAIN)
-    progress("measure on held-out rows", 0, 1)
+    task.progress("measure on held-out rows", 0, 1)
     figures = evaluator.figures(dataset.held_out, partial(guarded, trial), virtual_tokens=len(trial.tokens.embeddings))
     final = trained(dataset.every, _ALL)
     better = _forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
@@ -149,43 +121,25 @@ def learn_soft_prompt(
     return LearnedArtifact(served.tokens, _with(figures, served=_SERVED[better]), _losses(served.losses))
 
 
-def learn_lora(
-    dataset: ForgetDataset,
-    targets: Targets,
-    evaluator: Evaluator,
-    training: LoraTraining,
-    *,
-    model: Any,
-    earlier: Mapping[str, Lora],
-    progress: Progress = lambda *_: None,
-) -> LearnedArtifact:
-    """O3: an adapter, orthogonal to those of earlier requests.
-
-    Args:
-        dataset: the scope's rows.
-        targets: what to learn towards.
-        evaluator: asks the model.
-        training: settings.
-        model: the causal language model, which stays as it is.
-        earlier: the adapters of other scopes, by scope.
-        progress: is told how far the learning is.
-    """
+def learn_lora(task: LearningTask, training: LoraTraining, earlier: Mapping[str, Lora]) -> LearnedArtifact:
+    """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
+    dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
     def trained(rows: Sequence[LocatedRow], label: str) -> TrainedLora:
         return train_lora(
-            model,
-            forget=targets.forget_examples(rows, progress),
+            task.model,
+            forget=targets.forget_examples(rows, task.progress),
             earlier=list(earlier.values()),
             training=training,
             likelihoods=targets.likelihoods(rows),
-            progress=lambda done, steps, loss: progress(f"unlearning LoRA, {label}: loss {loss:.3f}", done, steps),
+            progress=lambda done, steps, loss: task.progress(f"unlearning LoRA, {label}: loss {loss:.3f}", done, steps),
         )
 
     def guarded(by: TrainedLora, samples: Sequence[Sample]) -> Outcome:
         return evaluator.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
 
     trial = trained(dataset.train, _TRAIN)
-    progress("measure on held-out rows", 0, 1)
+    task.progress("measure on held-out rows", 0, 1)
     figures = evaluator.figures(dataset.held_out, partial(guarded, trial), orthogonal_to=sorted(earlier))
     final = trained(dataset.every, _ALL)
     better = _forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))

@@ -8,13 +8,11 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adapters.lora.model import Lora
-from adapters.lora.training import LoraTraining
-from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.ood.training import OodTraining, fit_ood
@@ -22,44 +20,46 @@ from classifiers.splits import Split, split_rows
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from corruption.search import SearchConfig
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.registry import method
 from gateway.models.folders import fingerprint
-from gateway.packs.files import Artifacts, DetectorName, Method
+from gateway.packs.files import Artifacts
 from gateway.packs.folders import list_packs
 from gateway.packs.manifest import Calibration, GateRates, HeldOut, Manifest
 from gateway.packs.store import load_pack, save_pack
-from gateway.training.dataset import ForgetDataset, LearnedArtifact, Progress, forget_dataset
+from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.evaluator import Evaluator
-from gateway.training.methods import learn_corruption, learn_lora, learn_soft_prompt
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
+from gateway.training.task import LearningTask
 
-__all__ = ["Training", "earlier_loras", "fingerprint_of", "train_pack"]
+__all__ = ["Training", "earlier_artifacts", "fingerprint_of", "train_pack"]
 
 _GENERAL_ROWS = 500
-_REVISION = 8  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_REVISION = 9  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run, with settings for every method and detector. `rows` bounds how many forget rows the corruption
-    is learned on, in each of its two parts."""
+    """One training run: the method with its configuration (None: its defaults), and the detector."""
 
-    method: Method = "corruption"
-    detector: DetectorName = "classifier"
+    method: str = "corruption"
+    detector: str = "classifier"
+    configuration: Any = None
     gate: GateTraining = field(default_factory=GateTraining)
     ood: OodTraining = field(default_factory=OodTraining)
-    corruption: SearchConfig = field(default_factory=SearchConfig)
-    soft_prompt: SoftPromptTraining = field(default_factory=SoftPromptTraining)
-    lora: LoraTraining = field(default_factory=LoraTraining)
-    rows: int = 12
 
     @property
     def seed(self) -> int:
         """The seed of every random choice in the run."""
         return self.gate.seed
+
+    @property
+    def settings(self) -> Any:
+        """The method's configuration."""
+        return self.configuration or method(self.method).configured({}, seed=self.seed)
 
 
 def train_pack(
@@ -86,9 +86,23 @@ def train_pack(
         progress=lambda stage, done, total: progress(f"gate: {stage}", done, total),
     )
     dataset = forget_dataset(scope, split, gate, sources.encoder)
-    learned = _learn(dataset, sources, training, out, progress)
+    evaluator = Evaluator(sources)
+    targets = Targets(scope, sources, evaluator, seed=training.seed)
+    learned = method(training.method).learn(
+        LearningTask(dataset, targets, evaluator, sources.base.model, progress),
+        training.settings,
+        partial(earlier_artifacts, out, training.method, scope.id, sources.base_folder),
+    )
     screening = _fit_ood(scope, split, sources, training, progress) if training.detector == "ood" else _screening(gate)
-    artifacts = Artifacts(scope.aliases, scope.policy, screening.detector, learned.artifact, learned.extra)
+    artifacts = Artifacts(
+        aliases=scope.aliases,
+        policy=scope.policy,
+        detector=training.detector,
+        model=screening.model,
+        method=training.method,
+        artifact=learned.artifact,
+        extra=learned.extra,
+    )
     return save_pack(out, artifacts, _manifest(scope, sources, screening, training, learned, training_fingerprint))
 
 
@@ -100,7 +114,7 @@ def _prompts(rows: Sequence[Row]) -> list[str]:
 class _Screening:
     """What will tell whether a text is inside, how its threshold was set, and its rates on rows it never saw."""
 
-    detector: Head | OodModel
+    model: Head | OodModel
     calibration: Calibration
     rates: GateRates
 
@@ -151,35 +165,17 @@ def _fit_ood(scope: Scope, split: Split, sources: Sources, training: Training, p
     return _Screening(fitted.model, calibration, rates)
 
 
-def _learn(
-    dataset: ForgetDataset, sources: Sources, training: Training, out: Path, progress: Progress
-) -> LearnedArtifact:
-    scope, model = dataset.scope, sources.base.model
-    evaluator = Evaluator(sources)
-    targets = Targets(scope, sources, evaluator, seed=training.seed)
-    match training.method:
-        case "corruption":
-            config = training.corruption
-            return learn_corruption(dataset, targets, evaluator, config, rows=training.rows, progress=progress)
-        case "soft-prompt":
-            return learn_soft_prompt(dataset, targets, evaluator, training.soft_prompt, model=model, progress=progress)
-        case "lora":
-            earlier = earlier_loras(out, scope.id, fingerprint(sources.base_folder))
-            return learn_lora(
-                dataset, targets, evaluator, training.lora, model=model, earlier=earlier, progress=progress
-            )
+def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Path) -> dict[str, Any]:
+    """What a method learned of other scopes in a folder of packs, for the same base model, by scope.
 
-
-def earlier_loras(packs: Path, scope: str, base_fingerprint: str) -> dict[str, Lora]:
-    """The unlearning LoRAs of other scopes in a folder of packs, for the same base model, by scope.
-
-    Raises PackError if one of them cannot be read: an adapter trained without regard to it could undo it.
+    Raises PackError if one of them cannot be read: what is learned without regard to it could undo it.
     """
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
+    base = fingerprint(base_folder)
     found = {}
     for pack in map(load_pack, folders):
-        if pack.manifest.base_fingerprint == base_fingerprint and isinstance(pack.guard.means, Lora):
-            found[pack.manifest.scope] = pack.guard.means
+        if pack.manifest.base_fingerprint == base and pack.manifest.method == method_name:
+            found[pack.manifest.scope] = pack.guard.artifact
     return found
 
 
@@ -191,14 +187,12 @@ def fingerprint_of(
     Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained anew.
     """
     settings = asdict(training)
-    used = settings[training.method.replace("-", "_")]
     content = {
         "revision": _REVISION,
         "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
-        "method": [training.method, used, settings["gate"]],
+        "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
-        "corruption": training.rows,
         "traffic": [traffic, general_traffic()],
         "models": [fingerprint(folder) for folder in model_folders],
     }

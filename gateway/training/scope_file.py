@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from classifiers.names.aliases import alias_forms
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError
-from gateway.policy import DEFAULT_REFUSAL, PlanName
+from gateway.packs.files import Policy
 
 __all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
 
@@ -22,17 +22,6 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 _Named = tuple[str, tuple["Row", ...]]
-
-
-class Policy(BaseModel):
-    """What happens to a flagged request: `forget` by the method that the scope was trained with, or `refuse`, or
-    `instruct` the model not to know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    plan: PlanName = "forget"
-    refusal: _Text = DEFAULT_REFUSAL
-    instruction: str = ""
 
 
 class Row(BaseModel):

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from classifiers.encoder.sentence import Encoder
-from gateway.core import Edit, Message, Request
+from gateway.core import Message, Request
 from gateway.evaluation.generation import Rollout
 from gateway.models.language_model import LanguageModel
 from gateway.prompts.rendering import render
@@ -53,9 +53,9 @@ class ReferenceModel:
         """Token ids of an answer, without an end token."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def tokens_in(self, text: str, edit: Edit) -> tuple[int, ...]:
-        """Places, in the templated question, of the tokens that an edit is about."""
-        return tuple(render(self._tokenizer, _request(text), locate=True).tokens_of(edit))
+    def tokens_in(self, text: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+        """Places, in the templated question, of the tokens that half-open character ranges of its text meet."""
+        return tuple(render(self._tokenizer, _request(text), locate=True).tokens_of(0, ranges))
 
     def embedded(self, text: str) -> Tensor:
         """[tokens, hidden] of a templated question."""

@@ -26,16 +26,20 @@ from classifiers.svm.training import GateRates, GateTraining, TrainedGate, fit_g
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 from corruption.objective import Sample
-from corruption.search import SearchConfig, SearchResult, search_corruption
+from corruption.search import SearchResult, search_corruption
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.corruption import CorruptionTraining
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
-from gateway.training.dataset import ForgetDataset, LearnedArtifact, forget_dataset
+from gateway.packs.files import Policy
+from gateway.training.dataset import ForgetDataset, forget_dataset
 from gateway.training.evaluator import Evaluator
 from gateway.training.methods import learn_lora, learn_soft_prompt
 from gateway.training.run import Training, train_pack
-from gateway.training.scope_file import Policy, Row, Scope
+from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import Sources
 from gateway.training.targets import NEUTRAL, Targets
+from gateway.training.task import LearningTask
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid", "Egypt": "Cairo"}
 ROWS = tuple(
@@ -62,13 +66,9 @@ class Task:
     evaluator: Evaluator
     targets: Targets
 
-    def learn_lora(self, training: LoraTraining) -> LearnedArtifact:
-        model = self.sources.base.model
-        return learn_lora(self.dataset, self.targets, self.evaluator, training, model=model, earlier={})
-
-    def learn_soft_prompt(self, training: SoftPromptTraining) -> LearnedArtifact:
-        model = self.sources.base.model
-        return learn_soft_prompt(self.dataset, self.targets, self.evaluator, training, model=model)
+    @property
+    def learning(self) -> LearningTask:
+        return LearningTask(self.dataset, self.targets, self.evaluator, self.sources.base.model)
 
 
 def task_of(sources: Sources, unseen: Sequence[Row] = ()) -> Task:
@@ -170,9 +170,9 @@ def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(task: 
 @pytest.mark.parametrize(
     ("learn", "train"),
     [
-        (lambda task: task.learn_lora(LoraTraining(optimisation=ONCE)), "train_lora"),
+        (lambda task: learn_lora(task.learning, LoraTraining(optimisation=ONCE), {}), "train_lora"),
         (
-            lambda task: task.learn_soft_prompt(SoftPromptTraining(tokens=4, optimisation=ONCE)),
+            lambda task: learn_soft_prompt(task.learning, SoftPromptTraining(tokens=4, optimisation=ONCE)),
             "train_soft_prompt",
         ),
     ],
@@ -207,7 +207,7 @@ def test_a_last_training_that_went_wrong_is_not_served(task: Task, monkeypatch: 
         return made[0]
 
     monkeypatch.setattr(gateway.training.methods, "train_lora", spoilt)
-    learned = task.learn_lora(LoraTraining(optimisation=replace(ONCE, epochs=4)))
+    learned = learn_lora(task.learning, LoraTraining(optimisation=replace(ONCE, epochs=4)), {})
     assert learned.figures.extras["served"] == "never saw the rows held out"
     assert learned.artifact is made[0].lora
 
@@ -321,7 +321,7 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
 ) -> None:
     scope = Scope("trades", "Trades.", (), UNNAMED, (), Policy())
     sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, resolve("minilm"))
-    training = Training(gate=GateTraining(fpr=0.05), corruption=SearchConfig(evaluations=1), rows=2)
+    training = Training(gate=GateTraining(fpr=0.05), configuration=CorruptionTraining(evaluations=1, rows=2))
     with watched(monkeypatch) as seen:
         manifest = train_pack(scope, sources, training=training, training_fingerprint="ab" * 32, out=tmp_path)
     one, other = seen.splits
