@@ -12,10 +12,12 @@ from sklearn.svm import SVC
 
 from classifiers.calibration import Calibration, threshold_at
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
+from classifiers.names.ordinary import Alias
 from classifiers.svm.augment import augment
-from classifiers.svm.model import Head
+from classifiers.svm.model import Head, PromptClassifier
 from classifiers.traffic import general_traffic
+from classifiers.types import Verdict
 
 __all__ = ["GateRates", "GateTraining", "TrainedGate", "fit_gate"]
 
@@ -74,7 +76,7 @@ def fit_gate(
     *,
     forget: Sequence[str],
     retain: Sequence[str],
-    aliases: Sequence[str],
+    aliases: Sequence[str | Alias],
     encoder: Encoder,
     training: GateTraining,
     traffic: Sequence[str] | None = None,
@@ -131,7 +133,8 @@ def _outside(
 ) -> list[str]:
     """The rows that neither name the scope nor lie next to a forget row (nearest neighbour by cosine, with faiss): a
     log holds questions about the very thing to forget, and calibrating on them would let them pass."""
-    unnamed = [text for text, verdicts in zip(traffic, lexical.detect(traffic), strict=True) if not verdicts]
+    named = [bool(confirmed(verdicts)) for verdicts in lexical.detect(traffic)]
+    unnamed = [text for text, is_named in zip(traffic, named, strict=True) if not is_named]
     windows = encoder.encode(unnamed)
     index = faiss.IndexFlatIP(encoder.hidden)
     index.add(np.concatenate(encoder.encode(forget)))
@@ -218,9 +221,10 @@ def _rates(
     head: Head, lexical: LexicalDetector, encoder: Encoder, forget: Sequence[str], retain: Sequence[str]
 ) -> GateRates:
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
-        by_head = [bool(head.score(windows).max() > head.threshold) for windows in encoder.encode(texts)]
-        named = [bool(verdicts) for verdicts in lexical.detect(texts)]
-        return by_head, [a or b for a, b in zip(by_head, named, strict=True)]
+        scores = [float(head.score(windows).max()) for windows in encoder.encode(texts)]
+        by_head = [Verdict("scope", PromptClassifier.name, s, head.threshold, s > head.threshold) for s in scores]
+        found = [confirmed([*names, one]) for names, one in zip(lexical.detect(texts), by_head, strict=True)]
+        return [one.matched for one in by_head], [any(verdict.matched for verdict in of_one) for of_one in found]
 
     forget_head, forget_gate = matches(forget)
     _, retain_gate = matches(retain)

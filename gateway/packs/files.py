@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from adapters.lora.model import ADAPTER_FILES, Lora
 from adapters.soft_prompt.model import VirtualTokens
+from classifiers.names.ordinary import Alias
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
@@ -47,7 +48,7 @@ class _Strict(BaseModel):
 
 
 class _GateFile(_Strict):
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     policy: Policy
 
 
@@ -68,7 +69,7 @@ class _CorruptionFile(_Strict):
 class Artifacts:
     """The gate of a scope and what it does to what is inside. `extra` are further files, for people to read."""
 
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     policy: Policy
     detector: Head | OodModel
     means: Means

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from classifiers.names.ordinary import Alias
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
 from gateway.errors import PackError
@@ -82,7 +83,7 @@ class Pack:
 
     manifest: Manifest
     enabled: bool
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     detector: Head | OodModel
     guard: Guard
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head, PromptClassifier
@@ -69,7 +69,7 @@ def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list
     plain = [text.text for text in texts]
     by_detector = [detector.detect(plain) for detector in detectors]
     return [
-        tuple(_finding(text, verdict) for verdicts in by_detector for verdict in verdicts[index])
+        tuple(_finding(text, verdict) for verdict in confirmed([v for found in by_detector for v in found[index]]))
         for index, text in enumerate(texts)
     ]
 

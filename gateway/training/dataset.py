@@ -16,7 +16,7 @@ from torch import Tensor
 from adapters.batches import Example, Truth
 from adapters.lora.model import Lora, adapted
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.svm.model import Head, PromptClassifier
 from corruption.counterfactuals import Twin, twin_of
 from corruption.leak import leaks
@@ -268,7 +268,7 @@ class Lesson:
         return list(self.sources.base.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _asked(self, row: Row) -> Asked:
-        names = self._names.detect([row.prompt])[0]
+        names = confirmed(self._names.detect([row.prompt])[0])
         if names:
             return Asked(row, True, tuple((s.start_char, s.end_char) for s in names[0].spans))
         return Asked(row, False, self._telling(row.prompt))
