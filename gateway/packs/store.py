@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from classifiers.names.measure import AliasAlarms
 from classifiers.names.ordinary import Alias
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
@@ -57,7 +58,8 @@ class _Strict(BaseModel):
 
 
 class Manifest(_Strict):
-    """What a pack is, from what it was made, and how well it did on rows it never saw."""
+    """What a pack is, from what it was made, and how well it did on rows it never saw. `alias_alarms` is empty in packs
+    of before they were counted."""
 
     schema_version: Literal[2] = 2
     scope: _Name
@@ -73,6 +75,7 @@ class Manifest(_Strict):
     files: dict[_Name, _Sha256]
     calibration: dict[str, float | int | str]
     heldout: dict[str, Any]
+    alias_alarms: dict[Literal["general", "traffic"], AliasAlarms] = {}
     seed: int
     tools: dict[str, str]
 

@@ -13,6 +13,8 @@ from typing import Any
 from adapters.lora.model import Lora
 from adapters.lora.training import LoraTraining
 from adapters.soft_prompt.training import SoftPromptTraining
+from classifiers.names.measure import AliasAlarms, count_alarms
+from classifiers.names.ordinary import Alias
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.ood.training import OodTraining, fit_ood
@@ -27,10 +29,10 @@ from gateway.training.dataset import Learnt, Lesson, Progress, Sources
 from gateway.training.methods import learn_corruption, learn_lora, learn_soft_prompt
 from gateway.training.scope_file import Scope
 
-__all__ = ["Training", "earlier_loras", "recipe_sha256", "train_pack"]
+__all__ = ["Training", "alias_alarms", "earlier_loras", "recipe_sha256", "train_pack"]
 
 _GENERAL_ROWS = 500
-_RECIPES = 7  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_RECIPES = 8  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _Calibration = dict[str, float | int | str]
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
@@ -82,7 +84,14 @@ def train_pack(
     learnt = _learn(lesson, training, out)
     screening = _fit_ood(scope, sources, training, progress) if training.detector == "ood" else _screening(gate)
     artifacts = Artifacts(scope.aliases, scope.policy, screening.detector, learnt.means, learnt.extra)
-    return save_pack(out, artifacts, _manifest(scope, sources, screening, training, learnt, recipe))
+    alarms = {"alias_alarms": alias_alarms(scope, traffic)}
+    return save_pack(out, artifacts, {**_manifest(scope, sources, screening, training, learnt, recipe), **alarms})
+
+
+def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[str, AliasAlarms]:
+    """What the scope's names alone flag: in the shipped prompts (`general`) and in the operator's (`traffic`)."""
+    counted = {"general": count_alarms(scope.aliases, general_traffic())}
+    return counted if traffic is None else counted | {"traffic": count_alarms(scope.aliases, traffic)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,7 @@ def recipe_sha256(
     used = settings[training.method.replace("-", "_")]
     content = {
         "recipes": _RECIPES,
-        "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
+        "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
         "method": [training.method, used, settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
@@ -183,6 +192,10 @@ def recipe_sha256(
         "models": [fingerprint(folder) for folder in model_folders],
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _as_json(alias: str | Alias) -> object:
+    return alias if isinstance(alias, str) else asdict(alias)
 
 
 def _manifest(
