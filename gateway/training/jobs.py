@@ -16,7 +16,8 @@ from classifiers.traffic import TrafficError, read_prompts
 from corruption.search import Learning
 from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError
-from gateway.models.folders import LanguageModel, fingerprint, load_language_model, resolve
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
 from gateway.packs.store import Manifest, load_pack, load_packs
 from gateway.screening.gate import Gate, screened_texts
