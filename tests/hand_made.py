@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.names.ordinary import Alias
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
 from gateway.packs.files import Artifacts
@@ -18,7 +19,7 @@ SavePack = Callable[..., Manifest]
 
 
 def artifacts_of(
-    *, aliases: tuple[str, ...] = ("Narnia",), policy: Policy | None = None, means: Means = CORRUPTION
+    *, aliases: tuple[str | Alias, ...] = ("Narnia",), policy: Policy | None = None, means: Means = CORRUPTION
 ) -> Artifacts:
     """A head that no text reaches: only aliases match."""
     head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)

@@ -1,11 +1,14 @@
 """`unrecall train`, and `unrecall models pull` for what it needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from classifiers.names.measure import AliasAlarms
+from gateway.cli import alias_alarms
 from gateway.cli.progress import bar
 from gateway.cli.terminal import EncoderName, Model, console, errors
 
@@ -89,11 +92,11 @@ def train(
             reference=reference,
             progress=report,
         )
-    _print_rates(manifest.model_dump())
+    _print_rates(manifest.model_dump(), manifest.alias_alarms)
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
-def _print_rates(manifest: dict[str, Any]) -> None:
+def _print_rates(manifest: dict[str, Any], alarms: Mapping[str, AliasAlarms]) -> None:
     gate, forgetting = manifest["heldout"]["gate"], manifest["heldout"]["forgetting"]
     calibration = manifest["calibration"]
     table = Table("held-out figure", "value", "rows")
@@ -104,11 +107,15 @@ def _print_rates(manifest: dict[str, Any]) -> None:
         table.add_row("classifier: guaranteed false positives", guarantee, str(calibration["rows"]))
     else:
         table.add_row("detector: general prompts flagged", f"{gate['general_fpr']:.1%}", str(gate["general_rows"]))
+    for row in alias_alarms.rows(alarms):
+        table.add_row(*row)
     for name in ("plain", "guarded", "twin"):
         seen = forgetting[name]
         label = {"plain": "plain model", "guarded": "behind the gateway", "twin": "target (never knew)"}[name]
         table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(forgetting["rows"]))
         table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(forgetting["rows"]))
     console.print(table)
+    for line in alias_alarms.warnings(alarms, calibration.get("alpha")):
+        console.print(line, style="bold yellow", soft_wrap=True, highlight=False, markup=False)
     if gate["forget_rows"] < _TELLING_ROWS:
         console.print(f"Fewer than {_TELLING_ROWS} held-out rows: these rates say little. Write more rows.")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.names.ordinary import Alias
 from classifiers.types import Span
 from gateway.core import Message, Request
 from gateway.packs.store import load_packs, set_enabled
@@ -67,6 +68,16 @@ def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path,
     ]
     assert [finding.ranges for finding in matched[2]] == [finding.ranges for finding in matched[1]]
     assert {finding.detector for found in gate.findings(texts) for finding in found} == {"lexical", "classifier"}
+
+
+def test_a_name_that_needs_a_second_sign_is_found_with_one(encoder: Encoder, tmp_path: Path, save: Any) -> None:
+    save("narnia", aliases=("Aslan", Alias("Lucy", "confirmed")))
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    texts = screened_texts(request_of("Who is Lucy?", "Who are Lucy and Aslan?"))
+    alone, together, _ = gate.findings(texts)
+    assert [finding for finding in alone if finding.matched] == []
+    assert [finding.ranges for finding in together if finding.matched] == [((1, 8, 12), (1, 17, 22))]
+    assert gate.named(texts)[0] == ()
 
 
 def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: Any) -> None:
