@@ -191,14 +191,14 @@ def _parts_fit(form: _Form, letters: Letters, start: int, end: int) -> bool:
     )
 
 
-def _begins(form: _Form, letters: Letters, start: int, before: Edge) -> bool:
+def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
     if before >= Edge.SOFT or _anywhere(form, form.first_script):
         return True
     prefix = letters.prefix(start)
     return prefix is not None and len(form.letters) > 3 and beginning_fits(form.first_script, prefix)
 
 
-def _stop(form: _Form, letters: Letters, end: int, after: Edge) -> int | None:
+def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
     """Where the name with its ending ends; None if the word goes on as another word."""
     if not form.stem and (after >= Edge.SOFT or _anywhere(form, form.script)):
         return end

@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Final
 
 from classifiers.names.text import Normalised, is_invisible, is_mark, normalise
 
@@ -22,13 +22,13 @@ _LONGEST_TAIL = 16  # letters; five Korean syllables have up to 15
 _LONGEST_PREFIX = 4
 
 
-class Edge(IntEnum):
-    """What lies between two letters that follow each other."""
+class Edge:
+    """What lies between two letters that follow each other, in growing order."""
 
-    INSIDE = 0  # of one letter with its marks
-    NONE = 1
-    SOFT = 2  # a hump, a change of script, letters beside digits, an invisible character
-    HARD = 3  # a space, punctuation, the start or the end
+    INSIDE: Final = 0  # of one letter with its marks
+    NONE: Final = 1
+    SOFT: Final = 2  # a hump, a change of script, letters beside digits, an invisible character
+    HARD: Final = 3  # a space, punctuation, the start or the end
 
 
 class Letters:
@@ -42,20 +42,17 @@ class Letters:
         self.source = source
         self.text = normal.text.replace(" ", "")
         self._normal: Normalised = normal
-        self._places: list[int] | None = None
 
-    @property
+    @cached_property
     def places(self) -> list[int]:
         """For each letter its index in the normalised text."""
-        if self._places is None:
-            self._places = [index for index, letter in enumerate(self._normal.text) if letter != " "]
-        return self._places
+        return [index for index, letter in enumerate(self._normal.text) if letter != " "]
 
     def source_range(self, start: int, end: int) -> tuple[int, int]:
         """The half-open source range behind the letters [start, end)."""
         return self._normal.starts[self.places[start]], self._normal.ends[self.places[end - 1]]
 
-    def edge(self, index: int) -> Edge:
+    def edge(self, index: int) -> int:
         """What lies before the letter at `index`; `len(text)` asks for the end."""
         if index == 0 or index == len(self.text):
             return Edge.HARD
@@ -148,8 +145,15 @@ _ENDINGS = re.compile(
     "un|da|de|dan|den|ta|te|tan|ten|nin|nun|lar|ler|owi|ovi|em|om|ow|ami"
 )
 _SHORT_ENDINGS = re.compile("a|u")
+_CYRILLIC_ENDINGS = re.compile(
+    "|".join(
+        normalise(ending).text.strip()
+        for ending in "а у ом ем ём е ы и ю я ой ей ою ею ов ев ам ям ами ями ах ях ым им ых их ого его ому ему і ї "
+        "ові еві ью ья ье ски ский ская ское ские ского ской та то те ът".split()
+    )
+)
 _PROCLITICS = {"ARABIC": re.compile("[وفبلك]{0,2}(?:ال|ل)?"), "HEBREW": re.compile("[והבלמשכ]{1,3}")}
-_INFLECTED, _CLEARLY_A_NAME = 6, 8  # letters that a name needs
+_INFLECTED, _CLEARLY_A_NAME, _INFLECTED_CYRILLIC = 6, 8, 4  # letters that a name needs
 _SHORT_TAIL, _LONG_TAIL = 3, 6  # letters; a vowel sign of an Indian script is one
 
 
@@ -163,10 +167,12 @@ def ending_fits(script: str, letters: int, tail: str) -> bool:
     """
     if script == "HANGUL":
         return _PARTICLES.fullmatch(tail) is not None
+    if script == "CYRILLIC":
+        return letters >= _INFLECTED_CYRILLIC and _CYRILLIC_ENDINGS.fullmatch(tail) is not None
     if letters < _INFLECTED or script == "DIGIT":
         return False
     if script != "LATIN":
-        return len(tail) <= (_SHORT_TAIL if script in ("CYRILLIC", "GREEK") else _LONG_TAIL)
+        return len(tail) <= (_SHORT_TAIL if script == "GREEK" else _LONG_TAIL)
     return bool(_ENDINGS.fullmatch(tail)) or (letters >= _CLEARLY_A_NAME and bool(_SHORT_ENDINGS.fullmatch(tail)))
 
 

@@ -17,6 +17,8 @@ _LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁɡвкмнтαορνικυβεηтɑıℓօոսցզհյքԛԝ",
     "aeopcyxijsdgbkmhtaopvikubehtailonugqhjpqw",
 )
+# Persian and Arabic keyboards type these letters of one name differently.
+_ARABIC = {"ی": "ي", "ى": "ي", "ک": "ك", "ة": "ه", "ـ": ""}
 # Latin letters that Unicode does not decompose and whose names do not end in 'WITH ...'.
 _LATIN = {
     "æ": "ae",
@@ -145,10 +147,10 @@ def _fold_one(character: str) -> str:
         return ""
     if character.isdecimal():
         return str(unicodedata.decimal(character))
-    return _latin(character) if character.isalnum() else " "
+    return _plain(character) if character.isalnum() else " "
 
 
-def _latin(letter: str) -> str:
-    """The plain letters of a Latin letter with a stroke, a hook or the like; other letters as they are."""
+def _plain(letter: str) -> str:
+    """The plain letters of a Latin letter with a stroke, a hook or the like; most other letters as they are."""
     found = _LATIN_NAME.fullmatch(unicodedata.name(letter, ""))
-    return found.group(1).lower() if found else _LATIN.get(letter, letter)
+    return found.group(1).lower() if found else _LATIN.get(letter, _ARABIC.get(letter, letter))
