@@ -9,7 +9,7 @@ import ahocorasick
 
 from classifiers.names.boundaries import Edge, Letters, beginning_fits, ending_fits, is_joiner, is_loose
 from classifiers.names.ordinary import Alias, as_written, name_of
-from classifiers.names.text import normalise
+from classifiers.names.text import is_mark, normalise
 from classifiers.types import Span, Verdict
 
 __all__ = ["LexicalDetector", "check_alias", "confirmed"]
@@ -22,7 +22,7 @@ _UMLAUTS = str.maketrans(
 _JOINED_LETTERS = 9  # two words joined that have so many letters are the name even inside a longer word
 _HANGUL_JOINED, _SHORT_KATAKANA = 4, 2  # syllables, letters
 _STEM_LETTERS = 6
-_ENDING_LETTERS = "аяыьйеиоу"
+_ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
 _LEANING = 0.0  # a support-vector machine's own boundary
 _CARRIERS = {
     "CJK": "请告诉我{}的故事",
@@ -169,7 +169,7 @@ def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] |
     if not _parts_fit(form, letters, start, end):
         return None
     before, after = letters.edge(start), letters.edge(end)
-    if Edge.INSIDE in (before, after):
+    if before == Edge.INSIDE or (after == Edge.INSIDE and (is_loose(form.script) or not is_mark(letters.text[end]))):
         return None
     stop = _stop(form, letters, end, after) if _begins(form, letters, start, before) else None
     if stop is not None:
@@ -226,7 +226,8 @@ def _forms(alias: Alias) -> list[_Form]:
         forms.append(_form(alias, other))
     first = forms[0]
     last = alias.name.strip()[-1:].casefold()
-    if alias.match != "exact" and len(first.letters) >= _STEM_LETTERS and last in _ENDING_LETTERS:
+    falls = last in _ENDING_LETTERS or (is_mark(first.letters[-1]) and not is_loose(first.script))
+    if alias.match != "exact" and len(first.letters) >= _STEM_LETTERS and falls:
         forms.append(replace(first, letters=first.letters[:-1], stem=True))
     return forms
 
