@@ -19,9 +19,9 @@ from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
+from gateway.packs.files import Policy
 from gateway.prompts.rendering import render
 from gateway.training.jobs import train_scope, training_of
-from gateway.training.scope_file import Policy
 
 _SERVED = (
     "tests/contracts/",
@@ -104,8 +104,8 @@ def policy_root(
     copy_pack(example, packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
     instruction = "You do not know anything about Middle-earth."
     copy_pack(example, packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=instruction))
-    copy_pack(example, packs, "lemuria", "Lemuria", means=virtual_tokens)
-    copy_pack(example, packs, "atlantis", "Atlantis", means=lora)
+    copy_pack(example, packs, "lemuria", "Lemuria", method="soft-prompt", artifact=virtual_tokens)
+    copy_pack(example, packs, "atlantis", "Atlantis", method="lora", artifact=lora)
     return packs
 
 

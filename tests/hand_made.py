@@ -8,10 +8,8 @@ import numpy as np
 from classifiers.names.ordinary import Alias
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, Recipe
-from gateway.packs.files import Artifacts
+from gateway.packs.files import Artifacts, Policy
 from gateway.packs.store import Manifest
-from gateway.policy import Means
-from gateway.training.scope_file import Policy
 
 BASE, OTHER = "ab" * 32, "cd" * 32
 CORRUPTION = Corruption(Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25), both=True)
@@ -19,11 +17,23 @@ SavePack = Callable[..., Manifest]
 
 
 def artifacts_of(
-    *, aliases: tuple[str | Alias, ...] = ("Narnia",), policy: Policy | None = None, means: Means = CORRUPTION
+    *,
+    aliases: tuple[str | Alias, ...] = ("Narnia",),
+    policy: Policy | None = None,
+    artifact: Any = CORRUPTION,
+    method: str = "corruption",
 ) -> Artifacts:
     """A head that no text reaches: only aliases match."""
     head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-    return Artifacts(aliases, policy or Policy(), head, means, {"curve.json": b"{}"})
+    return Artifacts(
+        aliases=aliases,
+        policy=policy or Policy(),
+        detector="classifier",
+        model=head,
+        method=method,
+        artifact=artifact,
+        extra={"curve.json": b"{}"},
+    )
 
 
 def manifest_of(scope: str, **changes: Any) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _detectors(packs: Path, seed: int) -> Mapping[str, Detector]:
     scope = load_scope(_SCOPE)
     folder = resolve("minilm")
     encoder = Encoder(folder)
-    head = load_pack(packs / scope.id).detector
+    head = load_pack(packs / scope.id).model
     if not isinstance(head, Head):
         raise RuntimeError(f"the pack in {packs} was trained with another detector; train it with the classifier")
     prompts = [row.prompt for row in scope.forget]

@@ -14,14 +14,16 @@ from benchmarks.product.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder.sentence import Encoder
 from corruption.counterfactuals import twin_of
 from corruption.leak import leaks, repetition
+from corruption.selection import message_seed
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
-from gateway.evaluation.guarded_model import Probe
+from gateway.core import Message, Pass, Plan, Request, Sampling
+from gateway.evaluation.guarded_model import GuardedModel
+from gateway.methods.corruption import Corrupt
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
-from gateway.policy import decide, message_seed
-from gateway.screening.gate import Gate, screened_texts
+from gateway.policy import decide
+from gateway.screening.gate import Gate
 from gateway.training.jobs import train_scope, training_of
 
 __all__ = ["measure"]
@@ -66,12 +68,12 @@ class _Bench:
         self.language_model: LanguageModel = load_language_model(resolve("smollm2"))
         self.encoder = Encoder(resolve("minilm"))
         self.gate = Gate(load_packs(packs, base_fingerprint=None, encoder_fingerprint=None), self.encoder)
-        self.probe = Probe(self.language_model)
+        self.probe = GuardedModel(self.language_model)
 
     def screen(self, request: Request) -> _Screened:
-        found = [finding for of_text in self.gate.findings(screened_texts(request)) for finding in of_text]
-        plan = decide(request, found, self.gate.guards)
-        return _Screened(plan, frozenset(f.detector for f in found if f.matched))
+        (screening,) = self.gate.screen([request])
+        plan = decide(request, screening, self.gate.guards)
+        return _Screened(plan, frozenset(finding.detector for finding in screening.matched))
 
     def gate_by_slice(self, cases: Sequence[Case]) -> dict[str, Any]:
         """FNR of the whole gate inside the scope, FPR on near rows; the share that the classifier alone catches."""
@@ -189,8 +191,8 @@ def _twin(case: Case, plan: Plan) -> tuple[Message, ...]:
 
 
 async def _text(backend: EmbeddedBackend, request: Request, plan: Plan) -> str:
-    async with aclosing(backend.generate(request, plan)) as chunks:  # type: ignore[type-var]
-        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+    async with aclosing(backend.generate(request, plan)) as events:
+        return "".join([delta.text async for event in events for delta in event.deltas])
 
 
 def _leak(case: Case, answer: str) -> bool:

@@ -26,9 +26,6 @@ def serve(
 
     `unrecall settings` lists every setting; each can also stand in --config and in an environment variable.
     """
-    import uvicorn
-
-    from gateway.server.app import build_app, check_port, log_to
     from gateway.settings import load_settings
 
     overrides: dict[str, Any] = {
@@ -40,6 +37,11 @@ def serve(
         "port": port,
     }
     settings = load_settings(config, overrides)
+
+    import uvicorn  # only now: bad settings are told at once
+
+    from gateway.server.app import build_app, check_port, log_to
+
     check_port(settings.host, settings.port)
     log_to(settings.audit_file)
     logging.getLogger("unrecall").info("loading %s", settings.model)

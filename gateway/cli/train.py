@@ -48,13 +48,13 @@ def train(
     ] = None,
     fpr: Annotated[float, typer.Option(help="The false-positive rate that the classifier guarantees.")] = 0.001,
     evaluations: Annotated[
-        int, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
-    ] = 12,
+        int | None, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="soft-prompt, lora: number of passes over the forget rows.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="soft-prompt, lora: learning rate.")] = None,
-    optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
+    optimizer: Annotated[str | None, typer.Option(help="soft-prompt, lora: adamw (the default) or mofo.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     reference: Annotated[
         str | None,

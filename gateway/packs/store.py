@@ -22,19 +22,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from classifiers.names.measure import AliasAlarms
 from classifiers.names.ordinary import Alias
-from classifiers.ood.model import OodModel
-from classifiers.svm.model import Head
-from gateway.errors import PackError
-from gateway.packs.files import (
-    Artifacts,
-    DetectorName,
-    Method,
-    detector_of,
-    files_of,
-    method_of,
-    read_artifacts,
-    write_artifacts,
-)
+from gateway.errors import PackError, SetupError
+from gateway.methods.registry import method
+from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
 from gateway.policy import Guard
 
 __all__ = [
@@ -58,14 +48,13 @@ class _Strict(BaseModel):
 
 
 class Manifest(_Strict):
-    """What a pack is, from what it was made, and how well it did on rows it never saw. `alias_alarms` is empty in packs
-    of before they were counted."""
+    """What a pack is, from what it was made, and how well it did on rows it never saw."""
 
     schema_version: Literal[2] = 2
     scope: _Name
     description: str
-    method: Method
-    detector: DetectorName
+    method: _Name
+    detector: _Name
     version: _Name
     created: str
     base_model: str
@@ -82,12 +71,13 @@ class Manifest(_Strict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory; equal only to itself, for its arrays cannot be compared."""
+    """A verified pack in memory: `model` is what its detector learned. Equal only to itself, for its arrays cannot be
+    compared."""
 
     manifest: Manifest
     enabled: bool
     aliases: tuple[str | Alias, ...]
-    detector: Head | OodModel
+    model: Any
     guard: Guard
 
 
@@ -102,7 +92,7 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
         fresh.mkdir()
         write_artifacts(fresh, artifacts)
         files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
-        kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
+        kinds = {"method": artifacts.method, "detector": artifacts.detector}
         complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
         fresh.rename(folder / version)
     _replace(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
@@ -133,13 +123,25 @@ def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encode
         raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
     version = folder / manifest.version
     _verify(folder.name, version, manifest)
-    try:
-        artifacts = read_artifacts(version, manifest.method, manifest.detector)
-    except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+    artifacts = _read(folder.name, version, manifest)
     policy = artifacts.policy
-    guard = Guard(manifest.scope, policy.plan, artifacts.means, policy.refusal, policy.instruction)
-    return Pack(manifest, not (folder / _DISABLED).exists(), artifacts.aliases, artifacts.detector, guard)
+    acting = method(manifest.method)
+    guard = Guard(manifest.scope, policy.plan, acting, artifacts.artifact, policy.refusal, policy.instruction)
+    return Pack(manifest, not (folder / _DISABLED).exists(), artifacts.aliases, artifacts.model, guard)
+
+
+def _read(name: str, version: Path, manifest: Manifest) -> Artifacts:
+    try:
+        for file in files_of(manifest.method, manifest.detector):
+            if file not in manifest.files:
+                raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+        return read_artifacts(version, manifest.method, manifest.detector)
+    except PackError:
+        raise
+    except SetupError as error:
+        raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {name!r} cannot be read: {error}; train the scope again") from error
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -197,9 +199,6 @@ def _verify(name: str, version: Path, manifest: Manifest) -> None:
         present = {path.name for path in version.iterdir()}
     except OSError as error:
         raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
-    for file in files_of(manifest.method, manifest.detector):
-        if file not in files:
-            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
     unknown = present - files.keys()
     if unknown:
         raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")

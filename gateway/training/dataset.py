@@ -6,7 +6,7 @@ import random
 import re
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,19 @@ from classifiers.svm.model import Head, PromptClassifier
 from corruption.counterfactuals import Twin, twin_of
 from corruption.leak import leaks
 from corruption.objective import Outcome, Sample, observe
-from corruption.operators import Recipe, Table
+from corruption.operators import Table
 from corruption.rollout import Rollout
-from gateway.core import Edit, Message, Request
+from corruption.selection import message_seed
+from gateway.core import Message, Request
 from gateway.models.language_model import LanguageModel
-from gateway.policy import Means, message_seed
 from gateway.prompts.embedding import decoy_table
 from gateway.prompts.rendering import render
 from gateway.training.likelihoods import Tokens, carried, equated, known
 from gateway.training.scope_file import Row, Scope
 
-__all__ = ["NEUTRAL", "Asked", "Learnt", "Lesson", "Progress", "Sources"]
+__all__ = ["NEUTRAL", "Asked", "Lesson", "Progress", "Sources"]
 
 Progress = Callable[[str, int, int], None]
-_ANY_RECIPE = Recipe("decoy_name", 1.0, 1.0)
 _HELDOUT_SHARE = 0.2
 _ANSWER_TOKENS = 24
 _LEARNT_TOKENS = 64  # what is learned by heart had better end where a sentence does
@@ -62,15 +61,6 @@ class Sources:
     encoder: Encoder
     encoder_folder: Path
     reference: LanguageModel | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """What a method made of a scope, how it does on held-out rows, and files for people to read."""
-
-    means: Means
-    heldout: dict[str, Any]
-    extra: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +131,12 @@ class Lesson:
     def sample(self, asked: Asked) -> Sample:
         """A row ready to be corrupted."""
         seed = message_seed(self.scope.id, asked.row.prompt)
-        edit = Edit(0, asked.ranges, _ANY_RECIPE, seed)
         prompt = render(self.sources.base.tokenizer, _request(asked.row.prompt), locate=True)
         return Sample(
             prompt=asked.row.prompt,
             response=asked.row.response,
             original=self._base.weight[list(prompt.ids)],
-            tokens=tuple(prompt.tokens_of(edit)),
+            tokens=tuple(prompt.tokens_of(0, asked.ranges)),
             twin=self.embedded(self._twin(asked).text),
             seed=seed,
         )

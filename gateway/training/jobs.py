@@ -3,9 +3,8 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from adapters.optimizers.schedule import Diverged
 from classifiers.calibration import TooFewRows
@@ -13,14 +12,14 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
 from classifiers.traffic import TrafficError, read_prompts
-from corruption.search import Learning
-from gateway.core import Finding, Message, Request
+from gateway.core import Message, Request, Screening
 from gateway.errors import PackError, SetupError
+from gateway.methods import registry
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
-from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
+from gateway.packs.detectors import detector_kind
 from gateway.packs.store import Manifest, load_pack, load_packs
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress, Sources
 from gateway.training.run import Training, recipe_sha256, train_pack
 from gateway.training.scope_file import load_scope
@@ -85,34 +84,24 @@ def training_of(
     *,
     detector: str = "classifier",
     fpr: float = 0.001,
-    evaluations: int = 12,
+    evaluations: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,
-    optimizer: str = "adamw",
+    optimizer: str | None = None,
     seed: int = 0,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
-    if method not in METHODS:
-        raise SetupError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
-    if detector not in DETECTORS:
-        raise SetupError(f"unknown detector {detector!r}; there are {', '.join(DETECTORS)}")
-    if method == "corruption" and (epochs is not None or lr is not None or optimizer != "adamw"):
-        raise SetupError(
-            "--epochs, --lr and --optimizer are for soft-prompt and lora; a corruption is learned in --evaluations"
-        )
-    given = {"epochs": epochs, "lr": lr}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    changes |= {"optimizer": optimizer, "seed": seed}
-    default = Training()
+    detector_kind(detector)
+    options = {"evaluations": evaluations, "epochs": epochs, "lr": lr, "optimizer": optimizer}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.method(method)
     try:
         return Training(
-            method=cast("Method", method),
-            detector=cast("DetectorName", detector),
+            method=method,
+            detector=detector,
+            configuration=chosen.configured(given, seed=seed),
             ood=OodTraining(seed=seed),
             gate=GateTraining(fpr=fpr, seed=seed),
-            corruption=Learning(evaluations=evaluations, seed=seed),
-            soft_prompt=replace(default.soft_prompt, optimisation=replace(default.soft_prompt.optimisation, **changes)),
-            lora=replace(default.lora, optimisation=replace(default.lora.optimisation, **changes)),
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
@@ -167,18 +156,16 @@ def _kept(folder: Path, recipe: str) -> Manifest | None:
 def _screened(
     gate: Gate, rows: list[tuple[dict[str, Any], Request]]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    texts = [screened_texts(request) for _, request in rows]
-    found = iter(gate.findings([text for of_row in texts for text in of_row]))
-    for (row, _), of_row in zip(rows, texts, strict=True):
-        yield row, _result([finding for _ in of_row for finding in next(found)])
+    screenings = gate.screen([request for _, request in rows])
+    for (row, _), screening in zip(rows, screenings, strict=True):
+        yield row, _result(screening)
 
 
-def _result(findings: list[Finding]) -> dict[str, Any]:
-    matched = [finding for finding in findings if finding.matched]
-    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in findings]
+def _result(screening: Screening) -> dict[str, Any]:
+    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in screening.findings]
     return {
-        "flagged": bool(matched),
-        "scopes": sorted({finding.scope for finding in matched}),
+        "flagged": bool(screening.matched),
+        "scopes": list(screening.scopes),
         "score": round(max(margins, default=float("-1")), 6),
     }
 

@@ -14,8 +14,9 @@ from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt,
 from corruption.objective import Outcome, Sample, corrupted
 from corruption.operators import Corruption
 from corruption.search import Learned, Learning, learn_recipe
+from gateway.methods.base import LearnedArtifact
 from gateway.training.curves import curve_png
-from gateway.training.dataset import Asked, Learnt, Lesson
+from gateway.training.dataset import Asked, Lesson
 
 __all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
 
@@ -24,7 +25,7 @@ _SEEN, _ALL = "seen rows", "all rows"
 _T = TypeVar("_T")
 
 
-def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> Learnt:
+def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> LearnedArtifact:
     """ECO: two recipes, for names and for the telling words of questions without a name. `rows` bounds how many forget
     rows each is learned on."""
 
@@ -58,10 +59,10 @@ def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> Learnt
         return lesson.observe(samples, [corrupted(s, recipe_of[s.prompt], lesson.table) for s in samples])
 
     heldout = lesson.measured(guarded, telling_words_beside_names=both)
-    return Learnt(corruption, heldout, _trials({"named": named, "described": described}))
+    return LearnedArtifact(corruption, heldout, _trials({"named": named, "described": described}))
 
 
-def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
+def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> LearnedArtifact:
     """SPUL: virtual tokens that stand in front of the prompt."""
 
     def trained(of: Lesson, rows: str) -> TrainedSoftPrompt:
@@ -82,10 +83,10 @@ def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
     heldout = lesson.measured(partial(guarded, tried), virtual_tokens=len(tried.tokens.embeddings))
     final = trained(lesson.whole(), _ALL)
     served = _served(lesson, heldout, tried, final, guarded)
-    return Learnt(served.tokens, heldout, _losses(served.losses))
+    return LearnedArtifact(served.tokens, heldout, _losses(served.losses))
 
 
-def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
+def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> LearnedArtifact:
     """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
 
     def trained(of: Lesson, rows: str) -> TrainedLora:
@@ -109,7 +110,7 @@ def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lor
     final = trained(lesson.whole(), _ALL)
     served = _served(lesson, heldout, tried, final, guarded)
     heldout |= {"orthogonal_to": sorted(earlier), "overlap": served.overlap}
-    return Learnt(served.lora, heldout, _losses(served.losses))
+    return LearnedArtifact(served.lora, heldout, _losses(served.losses))
 
 
 def _served(

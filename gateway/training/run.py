@@ -6,13 +6,11 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adapters.lora.model import Lora
-from adapters.lora.training import LoraTraining
-from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.names.measure import AliasAlarms, count_alarms
 from classifiers.names.ordinary import Alias
 from classifiers.ood.detector import OodDetector
@@ -21,40 +19,41 @@ from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from corruption.search import Learning
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.registry import method
 from gateway.models.folders import fingerprint
-from gateway.packs.files import Artifacts, DetectorName, Method
+from gateway.packs.files import Artifacts
 from gateway.packs.store import Manifest, list_packs, load_pack, save_pack
-from gateway.training.dataset import Learnt, Lesson, Progress, Sources
-from gateway.training.methods import learn_corruption, learn_lora, learn_soft_prompt
+from gateway.training.dataset import Lesson, Progress, Sources
 from gateway.training.scope_file import Scope
 
-__all__ = ["Training", "alias_alarms", "earlier_loras", "recipe_sha256", "train_pack"]
+__all__ = ["Training", "alias_alarms", "earlier_artifacts", "recipe_sha256", "train_pack"]
 
 _GENERAL_ROWS = 500
-_RECIPES = 8  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_RECIPES = 9  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _Calibration = dict[str, float | int | str]
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run, with settings for every method and detector. `rows` bounds how many forget rows the corruption
-    is learned on, in each of its two parts."""
+    """One training run: the method with its configuration (None: its defaults), and the detector."""
 
-    method: Method = "corruption"
-    detector: DetectorName = "classifier"
+    method: str = "corruption"
+    detector: str = "classifier"
+    configuration: Any = None
     gate: GateTraining = field(default_factory=GateTraining)
     ood: OodTraining = field(default_factory=OodTraining)
-    corruption: Learning = field(default_factory=Learning)
-    soft_prompt: SoftPromptTraining = field(default_factory=SoftPromptTraining)
-    lora: LoraTraining = field(default_factory=LoraTraining)
-    rows: int = 12
 
     @property
     def seed(self) -> int:
         """The seed of every random choice in the run."""
         return self.gate.seed
+
+    @property
+    def settings(self) -> Any:
+        """The method's configuration."""
+        return self.configuration or method(self.method).configured({}, seed=self.seed)
 
 
 def train_pack(
@@ -81,9 +80,19 @@ def train_pack(
         progress=lambda stage, done, total: progress(f"gate: {stage}", done, total),
     )
     lesson = Lesson(scope, sources, gate.head, seed=training.seed, progress=progress)
-    learnt = _learn(lesson, training, out)
+    learnt = method(training.method).learn(
+        lesson, training.settings, partial(earlier_artifacts, out, training.method, scope.id, sources.base_folder)
+    )
     screening = _fit_ood(scope, sources, training, progress) if training.detector == "ood" else _screening(gate)
-    artifacts = Artifacts(scope.aliases, scope.policy, screening.detector, learnt.means, learnt.extra)
+    artifacts = Artifacts(
+        aliases=scope.aliases,
+        policy=scope.policy,
+        detector=training.detector,
+        model=screening.model,
+        method=training.method,
+        artifact=learnt.artifact,
+        extra=learnt.extra,
+    )
     alarms = {"alias_alarms": alias_alarms(scope, traffic)}
     return save_pack(out, artifacts, {**_manifest(scope, sources, screening, training, learnt, recipe), **alarms})
 
@@ -98,7 +107,7 @@ def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[str, Alias
 class _Screening:
     """What will tell whether a text is inside, how its threshold was set, and its rates on rows it never saw."""
 
-    detector: Head | OodModel
+    model: Head | OodModel
     calibration: _Calibration
     rates: dict[str, Any]
 
@@ -148,27 +157,17 @@ def _fit_ood(scope: Scope, sources: Sources, training: Training, progress: Progr
     return _Screening(fitted.model, calibration, rates)
 
 
-def _learn(lesson: Lesson, training: Training, out: Path) -> Learnt:
-    match training.method:
-        case "corruption":
-            return learn_corruption(lesson, training.corruption, rows=training.rows)
-        case "soft-prompt":
-            return learn_soft_prompt(lesson, training.soft_prompt)
-        case "lora":
-            earlier = earlier_loras(out, lesson.scope.id, fingerprint(lesson.sources.base_folder))
-            return learn_lora(lesson, training.lora, earlier)
+def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Path) -> dict[str, Any]:
+    """What a method learned of other scopes in a folder of packs, for the same base model, by scope.
 
-
-def earlier_loras(packs: Path, scope: str, base_fingerprint: str) -> dict[str, Lora]:
-    """The unlearning LoRAs of other scopes in a folder of packs, for the same base model, by scope.
-
-    Raises PackError if one of them cannot be read: an adapter trained without regard to it could undo it.
+    Raises PackError if one of them cannot be read: what is learned without regard to it could undo it.
     """
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
+    base = fingerprint(base_folder)
     found = {}
     for pack in map(load_pack, folders):
-        if pack.manifest.base_fingerprint == base_fingerprint and isinstance(pack.guard.means, Lora):
-            found[pack.manifest.scope] = pack.guard.means
+        if pack.manifest.base_fingerprint == base and pack.manifest.method == method_name:
+            found[pack.manifest.scope] = pack.guard.artifact
     return found
 
 
@@ -180,14 +179,12 @@ def recipe_sha256(
     Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained anew.
     """
     settings = asdict(training)
-    used = settings[training.method.replace("-", "_")]
     content = {
         "recipes": _RECIPES,
         "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
-        "method": [training.method, used, settings["gate"]],
+        "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
-        "corruption": training.rows,
         "traffic": [traffic, general_traffic()],
         "models": [fingerprint(folder) for folder in model_folders],
     }
@@ -199,7 +196,7 @@ def _as_json(alias: str | Alias) -> object:
 
 
 def _manifest(
-    scope: Scope, sources: Sources, screening: _Screening, training: Training, learnt: Learnt, recipe: str
+    scope: Scope, sources: Sources, screening: _Screening, training: Training, learnt: LearnedArtifact, recipe: str
 ) -> Mapping[str, Any]:
     return {
         "scope": scope.id,

@@ -13,7 +13,7 @@ from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError
-from gateway.policy import DEFAULT_REFUSAL, PlanName
+from gateway.packs.files import Policy
 
 __all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
 
@@ -23,17 +23,6 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 _Named = tuple[str, tuple["Row", ...]]
-
-
-class Policy(BaseModel):
-    """What happens to a flagged request: `forget` by the method that the scope was trained with, or `refuse`, or
-    `instruct` the model not to know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    plan: PlanName = "forget"
-    refusal: _Text = DEFAULT_REFUSAL
-    instruction: str = ""
 
 
 class Row(BaseModel):

@@ -8,7 +8,7 @@ import pytest
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.ordinary import Alias
 from classifiers.types import Span
-from gateway.core import Message, Request
+from gateway.core import Message, Request, Screening
 from gateway.packs.store import load_packs, set_enabled
 from gateway.screening.gate import Gate, screened_texts
 
@@ -59,25 +59,27 @@ def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path,
     save("narnia", aliases=("Narnia",))
     save("oz", aliases=("Emerald City",))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
-    texts = screened_texts(request_of("Where?", "In Nárnia, near the Emerald City"))
-    matched = [[finding for finding in found if finding.matched] for found in gate.findings(texts)]
-    assert matched[0] == []
-    assert [(finding.scope, finding.ranges) for finding in matched[1]] == [
+    asked = request_of("Where?", "In Nárnia, near the Emerald City")
+    screening, other = gate.screen([asked, request_of("Where?")])
+    found = {message: [f for f in screening.matched if f.message == message] for message in (0, 1, None)}
+    assert found[0] == []
+    assert [(finding.scope, finding.ranges) for finding in found[1]] == [
         ("narnia", ((1, 3, 9),)),
         ("oz", ((1, 20, 32),)),
     ]
-    assert [finding.ranges for finding in matched[2]] == [finding.ranges for finding in matched[1]]
-    assert {finding.detector for found in gate.findings(texts) for finding in found} == {"lexical", "classifier"}
+    assert [finding.ranges for finding in found[None]] == [finding.ranges for finding in found[1]]
+    assert {finding.detector for finding in screening.findings} == {"lexical", "classifier"}
+    assert screening.scopes == ("narnia", "oz")
+    assert other.scopes == ()
 
 
 def test_a_name_that_needs_a_second_sign_is_found_with_one(encoder: Encoder, tmp_path: Path, save: Any) -> None:
     save("narnia", aliases=("Aslan", Alias("Lucy", "confirmed")))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
-    texts = screened_texts(request_of("Who is Lucy?", "Who are Lucy and Aslan?"))
-    alone, together, _ = gate.findings(texts)
-    assert [finding for finding in alone if finding.matched] == []
-    assert [finding.ranges for finding in together if finding.matched] == [((1, 8, 12), (1, 17, 22))]
-    assert gate.named(texts)[0] == ()
+    alone, together = gate.screen([request_of("Who is Lucy?"), request_of("Who are Lucy and Aslan?")])
+    assert not any(finding.matched for finding in alone.findings)
+    assert [finding.ranges for finding in together.findings if finding.matched] == [((0, 8, 12), (0, 17, 22))]
+    assert gate.named(["Who is Lucy?"]) == [()]
 
 
 def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: Any) -> None:
@@ -85,4 +87,4 @@ def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: 
     set_enabled(tmp_path / "packs" / "narnia", False)
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     assert gate.guards == {}
-    assert gate.findings(screened_texts(request_of("Narnia"))) == [()]
+    assert gate.screen([request_of("Narnia")]) == [Screening()]

@@ -17,10 +17,12 @@ from adapters.optimizers.schedule import Optimisation
 from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.model import Head
+from gateway.methods.base import LearnedArtifact
 from gateway.models.language_model import LanguageModel
-from gateway.training.dataset import NEUTRAL, Learnt, Lesson, Sources
+from gateway.packs.files import Policy
+from gateway.training.dataset import NEUTRAL, Lesson, Sources
 from gateway.training.methods import learn_lora, learn_soft_prompt
-from gateway.training.scope_file import Policy, Row, Scope
+from gateway.training.scope_file import Row, Scope
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid", "Egypt": "Cairo"}
 ROWS = tuple(
@@ -136,7 +138,7 @@ def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(lesson
     ids=["LoRA", "soft prompt"],
 )
 def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
-    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Lesson], Learnt], train: str
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Lesson], LearnedArtifact], train: str
 ) -> None:
     made: list[tuple[int, Any]] = []
     real = getattr(gateway.training.methods, train)
