@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
 from gateway.methods.registry import method
 from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
@@ -37,7 +38,7 @@ class Pack:
 
     manifest: Manifest
     enabled: bool
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     model: Any
     guard: Guard
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from classifiers.names.aliases import alias_forms
+from classifiers.names.aliases import check_alias
+from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError
 from gateway.packs.files import Policy
@@ -33,12 +34,31 @@ class Row(BaseModel):
     response: _Text
 
 
+class _AliasEntry(BaseModel):
+    """A name, or a name with what counts as it (see Alias); without `match` the name itself decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Text
+    match: Match | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    def alias(self) -> str | Alias:
+        if self.match is None:
+            return decided(self.name)
+        return self.name if self.match == "word" else Alias(self.name, self.match)
+
+
 class _ScopeFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     description: _Text
-    aliases: list[_Text] = Field(default_factory=list)
+    aliases: list[_AliasEntry] = Field(default_factory=list)
     forget: str
     retain: str | None = None
     unseen: str | None = None
@@ -48,11 +68,12 @@ class _ScopeFile(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A scope read and checked. `retain` may be empty, and so may `unseen`: rows like the forgotten ones that the model
-    was never taught, which tell how likely it finds what it does not know."""
+    was never taught, which tell how likely it finds what it does not know. An alias that is a bare text counts in any
+    spelling."""
 
     id: str
     description: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     forget: tuple[Row, ...]
     retain: tuple[Row, ...]
     policy: Policy
@@ -76,16 +97,17 @@ def load_scope(path: Path) -> Scope:
         )
     for one, other in itertools.combinations({"forget": forget, "retain": retain, "unseen": unseen}.items(), 2):
         _refuse_overlap(path, one, other)
-    for alias in file.aliases:
+    aliases = tuple(entry.alias() for entry in file.aliases)
+    for alias in aliases:
         try:
-            alias_forms(alias)
+            check_alias(alias)
         except ValueError as error:
             raise ScopeError(f"{path}: {error}") from error
     policy = file.policy
     if policy.plan == "instruct" and not policy.instruction:
-        targets = ", ".join(file.aliases) or file.description
+        targets = ", ".join(map(name_of, aliases)) or file.description
         policy = policy.model_copy(update={"instruction": instruction_for(targets)})
-    return Scope(file.id, file.description, tuple(file.aliases), forget, retain, policy, unseen)
+    return Scope(file.id, file.description, aliases, forget, retain, policy, unseen)
 
 
 def instruction_for(targets: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
 from gateway.errors import ScopeError
 from gateway.training.scope_file import Row, load_scope
@@ -203,3 +204,31 @@ def test_an_instruct_plan_gets_an_instruction_that_names_the_targets(files: File
     assert "Narnia and its people" in load_scope(files.scope).policy.instruction
     files.write(policy={"plan": "instruct", "instruction": "Hush."})
     assert load_scope(files.scope).policy.instruction == "Hush."
+
+
+def test_an_alias_may_say_what_counts_as_it_and_ordinary_words_decide_by_themselves(files: Files) -> None:
+    files.write(
+        aliases=["Aslan", "You-Know-Who", {"name": "Lucy", "match": "confirmed"}, {"name": "It", "match": "word"}]
+    )
+    scope = load_scope(files.scope)
+    assert scope.aliases == ("Aslan", Alias("You-Know-Who", "exact"), Alias("Lucy", "confirmed"), "It")
+
+
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [
+        ({"name": "Lucy", "match": "sometimes"}, "aliases.0.match"),
+        ({"match": "word"}, "aliases.0.name"),
+        ({"name": "Lucy", "if": "word"}, "aliases.0.if"),
+        ({"name": " "}, "aliases.0.name"),
+        (["Lucy"], "aliases.0"),
+    ],
+)
+def test_a_wrong_alias_is_named_by_its_place(files: Files, alias: Any, said: str) -> None:
+    files.write(aliases=[alias])
+    assert said in files.complaint()
+
+
+def test_aliases_that_need_a_sign_are_in_the_instruction_by_name(files: Files) -> None:
+    files.write(policy={"plan": "instruct"}, aliases=["Aslan", {"name": "Lucy", "match": "confirmed"}])
+    assert "Aslan, Lucy" in load_scope(files.scope).policy.instruction
