@@ -8,8 +8,8 @@ A version is written to a temporary folder and renamed; then the manifest is rep
 the old pack or the new one and never half of either.
 """
 
+import contextlib
 import hashlib
-import os
 import secrets
 import shutil
 import tempfile
@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from safetensors import SafetensorError
 
 from classifiers.ood.model import OodModel
 from classifiers.svm.model import Head
 from gateway.errors import PackError
+from gateway.files.atomic import replace_file
+from gateway.files.litter import is_litter
 from gateway.packs.files import (
     Artifacts,
     DetectorName,
@@ -91,17 +94,23 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
     """Writes a new version of a pack and puts it in force. `manifest` lacks what comes here: `method`, `detector`,
     `version` and `files`."""
     folder = root / str(manifest["scope"])
-    folder.mkdir(parents=True, exist_ok=True)
     version = f"v-{secrets.token_hex(6)}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
-        fresh = Path(scratch) / version
-        fresh.mkdir()
-        write_artifacts(fresh, artifacts)
-        files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
-        kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
-        complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
-        fresh.rename(folder / version)
-    _replace(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+            fresh = Path(scratch) / version
+            fresh.mkdir()
+            write_artifacts(fresh, artifacts)
+            files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
+            kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
+            complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
+            fresh.rename(folder / version)
+        replace_file(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(folder / version, ignore_errors=True)  # no manifest names it
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty: there was no pack before
+        raise PackError(f"cannot write the pack into {folder}: {error}; free space or choose another folder") from error
     for old in folder.iterdir():
         if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)
@@ -156,16 +165,27 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether a folder claims to be a pack."""
-    return (folder / _MANIFEST).exists()
+    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
+    try:
+        return (folder / _MANIFEST).exists()
+    except OSError:
+        return True
 
 
 def list_packs(root: Path) -> Sequence[Path]:
     """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(path for path in root.iterdir() if not is_litter(path.name) and path.is_dir() and _claims(path))
     except OSError as error:
         raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
+
+
+def _claims(folder: Path) -> bool:
+    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
+    try:
+        return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
+    except OSError:
+        return True
 
 
 def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint: str | None) -> dict[str, Pack]:
@@ -181,10 +201,13 @@ def set_enabled(folder: Path, enabled: bool) -> None:
     """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
     read_manifest(folder)
     mark = folder / _DISABLED
-    if enabled:
-        mark.unlink(missing_ok=True)
-    else:
-        _replace(mark, b"")
+    try:
+        if enabled:
+            mark.unlink(missing_ok=True)
+        else:
+            replace_file(mark, b"")
+    except OSError as error:
+        raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
 
 
 def _verify(name: str, version: Path, manifest: Manifest) -> None:
@@ -196,7 +219,7 @@ def _verify(name: str, version: Path, manifest: Manifest) -> None:
     for file in files_of(manifest.method, manifest.detector):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
-    unknown = present - files.keys()
+    unknown = {file for file in present - files.keys() if not is_litter(file)}
     if unknown:
         raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
     for file, expected in files.items():
@@ -212,13 +235,3 @@ def _verify(name: str, version: Path, manifest: Manifest) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file in one step, on disk before its name is."""
-    scratch = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

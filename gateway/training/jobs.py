@@ -1,8 +1,7 @@
-"""The offline jobs behind the command line: train a scope, screen a log."""
+"""The offline job behind `unrecall train`: a scope file becomes a pack."""
 
-import json
+import logging
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,21 +11,20 @@ from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
-from classifiers.traffic import TrafficError, read_prompts
 from corruption.search import Learning
-from gateway.core import Finding, Message, Request
 from gateway.errors import PackError, SetupError
-from gateway.models.folders import LanguageModel, fingerprint, load_language_model, resolve
+from gateway.models.folders import LanguageModel, load_language_model, resolve
 from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
-from gateway.packs.store import Manifest, load_pack, load_packs
-from gateway.screening.gate import Gate, screened_texts
+from gateway.packs.store import Manifest, load_pack
+from gateway.screening.logged import read_traffic
 from gateway.training.dataset import Progress, Sources
 from gateway.training.run import Training, recipe_sha256, train_pack
 from gateway.training.scope_file import load_scope
 
-__all__ = ["screen_log", "train_scope", "training_of"]
+__all__ = ["train_scope", "training_of"]
 
-_BATCH_ROWS = 64
+_log = logging.getLogger("unrecall.training")
+_SEEDS = 2**32  # numpy takes no more
 _PROBE = "In 1984, naïve Überraschung: who wrote it?"
 
 
@@ -45,10 +43,7 @@ def train_scope(
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
     training = training or Training()
     scope = load_scope(scope_file)
-    try:
-        traffic = read_prompts(traffic_file) if traffic_file else None
-    except TrafficError as error:
-        raise SetupError(str(error)) from error
+    traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
@@ -72,6 +67,13 @@ def train_scope(
         return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
+
+
+def _traffic(path: Path) -> tuple[str, ...]:
+    traffic = read_traffic(path)
+    if traffic.left_out:
+        _log.warning("%s: %d rows hold no text and are left out of the calibration", path, traffic.left_out)
+    return traffic.prompts
 
 
 def _read_alike(one: LanguageModel, other: LanguageModel) -> bool:
@@ -99,6 +101,8 @@ def training_of(
         raise SetupError(
             "--epochs, --lr and --optimizer are for soft-prompt and lora; a corruption is learned in --evaluations"
         )
+    if not 0 <= seed < _SEEDS:
+        raise SetupError(f"--seed must be at least 0 and below {_SEEDS}, got {seed}")
     given = {"epochs": epochs, "lr": lr}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     changes |= {"optimizer": optimizer, "seed": seed}
@@ -117,34 +121,6 @@ def training_of(
         raise SetupError(str(error)) from error
 
 
-def screen_log(
-    *, input_file: Path, output_file: Path, packs: Path, encoder: str, progress: Callable[[int, int], None]
-) -> tuple[int, int]:
-    """Adds {"flagged", "scopes", "score"} to every row; returns (flagged rows, rows). Raises SetupError.
-
-    `score` is the highest score of classifier or detector minus its threshold (above 0 is flagged); 1 for a name alone.
-    """
-    rows = list(_rows(input_file))
-    encoder_folder = resolve(encoder)
-    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=fingerprint(encoder_folder))
-    if not loaded:
-        raise PackError(f"there are no packs in {packs}; train one first")
-    gate = Gate(loaded, Encoder(encoder_folder))
-    flagged = 0
-    scratch = output_file.with_name(f".{output_file.name}.part")
-    try:
-        with scratch.open("w", encoding="utf-8") as target:
-            for start in range(0, len(rows), _BATCH_ROWS):
-                for row, result in _screened(gate, rows[start : start + _BATCH_ROWS]):
-                    flagged += result["flagged"]
-                    target.write(json.dumps({**row, **result}, ensure_ascii=False) + "\n")
-                progress(min(start + _BATCH_ROWS, len(rows)), len(rows))
-        scratch.replace(output_file)
-    except OSError as error:
-        raise SetupError(f"cannot write {output_file}: {error}") from error
-    return flagged, len(rows)
-
-
 def _check_writable(out: Path) -> None:
     """Before minutes are spent on what could not be written."""
     try:
@@ -161,56 +137,3 @@ def _kept(folder: Path, recipe: str) -> Manifest | None:
     except PackError:
         return None
     return manifest if manifest.recipe_sha256 == recipe else None
-
-
-def _screened(
-    gate: Gate, rows: list[tuple[dict[str, Any], Request]]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    texts = [screened_texts(request) for _, request in rows]
-    found = iter(gate.findings([text for of_row in texts for text in of_row]))
-    for (row, _), of_row in zip(rows, texts, strict=True):
-        yield row, _result([finding for _ in of_row for finding in next(found)])
-
-
-def _result(findings: list[Finding]) -> dict[str, Any]:
-    matched = [finding for finding in findings if finding.matched]
-    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in findings]
-    return {
-        "flagged": bool(matched),
-        "scopes": sorted({finding.scope for finding in matched}),
-        "score": round(max(margins, default=float("-1")), 6),
-    }
-
-
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], Request]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text: ValueError
-            yield row, Request(id=str(number), endpoint="chat", model="", messages=_messages(row))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SetupError(
-                f'{path} line {number}: expected {{"prompt": "..."}} or {{"messages": [{{"role", "content"}}]}}'
-            ) from error
-
-
-def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
-    if "messages" in row:
-        return tuple(Message(str(message["role"]), _content(message.get("content"))) for message in row["messages"])
-    if not isinstance(row["prompt"], str):
-        raise TypeError("prompt must be text")
-    return (Message("user", row["prompt"]),)
-
-
-def _content(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(part["text"] for part in content)
-    if content is not None and not isinstance(content, str):
-        raise TypeError("content must be text")
-    return content or ""

@@ -1,5 +1,6 @@
 """O3's out-of-distribution detector, trained on forget rows alone with the real sentence encoder."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,10 @@ from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector, OodModel
 from classifiers.ood.training import OodTraining, TrainedOod, fit_ood
-from classifiers.traffic import general_traffic, read_prompts
+from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
-ROWS = read_prompts(ROOT / "examples/harry-potter/forget.jsonl")
+ROWS = [json.loads(line)["prompt"] for line in (ROOT / "examples/harry-potter/forget.jsonl").open(encoding="utf-8")]
 FORGET, UNSEEN = ROWS[:70], ROWS[70:]
 UNRELATED = general_traffic()[::60]
 OPENINGS = [
