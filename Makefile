@@ -13,11 +13,14 @@ demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE
 test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
-check: $(VENV)/.installed-dev ## lint, format, types, dependency direction
+# What can be told of the house without a model: its floors, what it loads, and that docs say what the code does.
+CHECKED := tests/test_layout.py tests/gateway/test_loading.py tests/gateway/test_settings_page.py tests/gateway/cli
+
+check: $(VENV)/.installed-dev ## lint, format, types, who may import whom, settings and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layout.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(CHECKED)
 
 bench: $(VENV)/.installed-dev vllm ## measure; writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks.product.run $(ARGS)

@@ -2,11 +2,12 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,8 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -26,13 +29,34 @@ from pydantic_settings import (
 )
 
 from gateway.errors import SetupError
-from gateway.experiments.assignment import GUARDED, By, Mode
-from gateway.openai_format.requests import Limits
+from gateway.files.rows import strict_json
+from gateway.files.strict_yaml import read_yaml
+from gateway.openai_format.limits import Limits
 
 __all__ = ["ArmSettings", "Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
-_Key = Annotated[SecretStr, Field(min_length=1)]  # an empty key would be everybody's
+_OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
+_SECURITY = ("api_keys", "admin_key", "upstream_key")
+_EMPTY = "is given and empty, so that it would protect nothing: give a value, or take the setting out"
+
+
+def _no_empty_security(given: Any) -> Any:
+    """A setting of security that is there must say something: an empty one is a mistake that opens a door."""
+    for name in _SECURITY if isinstance(given, dict) else ():
+        value = given.get(name, "not given")
+        if value is None or value in ([], ()) or (isinstance(value, str) and not value.strip()):
+            raise ValueError(f"{name} {_EMPTY}")
+    return given
+
+
+def _sound(key: SecretStr) -> SecretStr:
+    if key.get_secret_value().strip() != key.get_secret_value():
+        raise ValueError("a key has white space around it, which no client can send; take it out")
+    return key
+
+
+_Key = Annotated[SecretStr, Field(min_length=1), AfterValidator(_sound)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Urls = Annotated[tuple[str, ...], NoDecode]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
@@ -43,17 +67,32 @@ class ArmSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="what reports and audit lines call it")
-    share: _Share = Field(description="its part of the users (split), or of the flagged requests (shadow)")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name of the arm in reports and audit lines."
+    )
+    share: _Share = Field(
+        description="split: the arm's share of the users. shadow: its share of the flagged requests. "
+        "The shares of all arms are 1 together at most; the guarded arm has the rest."
+    )
     unlearned: StrictBool | tuple[str, ...] = Field(
         False,
-        description="DANGER. true: this arm's WEIGHTS have forgotten every scope, so that its requests reach the model "
-        "UNGUARDED: no corruption, no refusal, whatever packs say now or later. A list: unguarded inside these scopes "
-        "alone. Nothing checks it; if it is wrong, the arm recalls. Left out, the packs act here as everywhere",
+        description="DANGER. `true`: the operator says that this arm's WEIGHTS have forgotten every scope, so the arm "
+        "gets every request UNGUARDED: no pack corrupts or refuses, now or later. A list of scopes: the same for these "
+        "scopes alone. Nothing checks this; if it is wrong, the arm recalls. `false`: packs act here as everywhere.",
     )
-    upstream: tuple[str, ...] = Field((), description="vllm: base URLs of equal servers, without /v1")
-    upstream_key: SecretStr | None = Field(None, description="bearer key that they ask for")
-    model: str | None = Field(None, description="embedded: the checkpoint's folder")
+    upstream: tuple[str, ...] = Field(
+        (),
+        description="vllm: base URLs of servers that serve the arm's model, without /v1. Separate several by commas.",
+    )
+    upstream_key: _Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
+    model: str | None = Field(
+        None, description="embedded: the folder of the arm's model, which then runs in this process."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_empty(cls, given: Any) -> Any:
+        return _no_empty_security(given)
 
     @field_validator("upstream", mode="before")
     @classmethod
@@ -62,8 +101,8 @@ class ArmSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_place(self) -> "ArmSettings":
-        if self.name == GUARDED:
-            raise ValueError(f"{GUARDED!r} is the name of the gateway's own arm; choose another")
+        if self.name == _OWN_ARM:
+            raise ValueError(f"{_OWN_ARM!r} is the name of the gateway's own arm; choose another")
         if bool(self.upstream) == bool(self.model):
             raise ValueError(f"arm {self.name!r} needs either an upstream or a model, and not both")
         return self
@@ -81,51 +120,110 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    model: str = Field("smollm2", description="packaged name, local folder or hub id of the base model")
-    encoder: str = Field("minilm", description="the sentence encoder that the packs were trained with")
-    packs: Path = Field(Path(".unrecall/packs"), description="folder of packs")
-    backend: Literal["embedded", "vllm"] = "embedded"
-    upstream: _Urls = Field((), description="base URLs of equal vLLM servers, without /v1; separate several by commas")
-    upstream_key: SecretStr | None = Field(None, description="bearer key that the upstream asks for")
-    upstream_read_timeout_s: float = Field(120.0, gt=0, description="longest silence of the upstream")
-    model_name: str | None = Field(None, description="what clients call the embedded model; its given name if unset")
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    api_keys: list[_Key] = Field(default_factory=list, description="keys of clients; none: open to all")
-    admin_key: _Key | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
-    limits: Limits = Field(default_factory=Limits.model_construct)
-    screen_timeout_s: float = Field(10.0, gt=0, description="longest time in the gate")
-    on_screen_error: Literal["refuse", "pass"] = Field("refuse", description="what a failed or late gate means")
-    packs_poll_s: float = Field(1.0, gt=0, description="how often the packs folder is looked at")
+    model: str = Field("smollm2", description="The base model: a packaged name (smollm2), a local folder, or a hub id.")
+    encoder: str = Field(
+        "minilm", description="The sentence encoder. It must be the one that the packs were trained with."
+    )
+    packs: Path = Field(Path(".unrecall/packs"), description="The folder of packs.")
+    backend: Literal["embedded", "vllm"] = Field(
+        "embedded",
+        description="embedded: the model runs in this process. vllm: the model runs in a vLLM server (`upstream`).",
+    )
+    upstream: _Urls = Field(
+        (),
+        description="vllm: base URLs of servers that serve the same model, without /v1. Separate several by commas.",
+    )
+    upstream_key: _Key | None = Field(
+        None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."
+    )
+    upstream_read_timeout_s: float = Field(
+        120.0, gt=0, description="vllm: the longest silence of the upstream, in seconds. Then the client gets a 504."
+    )
+    model_name: str | None = Field(
+        None, description="embedded: the name that clients ask for. Unset: the last part of `model`."
+    )
+    host: str = Field(
+        "127.0.0.1",
+        description="The address where the server listens. 127.0.0.1: for this machine alone. "
+        "0.0.0.0: for every network.",
+    )
+    port: int = Field(8000, ge=0, le=65535, description="The port where the server listens.")
+    api_keys: list[_Key] = Field(
+        default_factory=list,
+        description="Keys of clients, who send one as a bearer token. None: the gateway answers everybody.",
+    )
+    admin_key: _Key | None = Field(
+        None,
+        description="The operator's key. Whoever sends it in `x-unrecall-admin-key` gets explanatory headers, /metrics "
+        "and the details of /readyz. Set it in production: without it nobody gets the headers, and everybody gets "
+        "the other two.",
+    )
+    limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
+    screen_timeout_s: float = Field(10.0, gt=0, description="The longest time of screening one request, in seconds.")
+    on_screen_error: Literal["refuse", "pass"] = Field(
+        "refuse",
+        description="What the gateway does when screening fails or takes too long. refuse: it refuses the request. "
+        "pass: it lets the request through UNGUARDED.",
+    )
+    packs_poll_s: float = Field(
+        1.0, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+    )
     adapters_folder: Path = Field(
-        Path(".unrecall/adapters"), description="vllm: where LoRAs are laid out for the upstreams to load"
+        Path(".unrecall/adapters"),
+        description="vllm: the gateway writes LoRAs into this folder, and the upstreams load them from there.",
     )
     upstream_adapters_folder: Path | None = Field(
-        None, description="the same folder as the upstreams see it, if that is another path"
+        None, description="vllm: the same folder as the upstreams see it. Unset: they see it under the same path."
     )
-    adapter_slots: int = Field(8, ge=1, description="vllm: LoRA copies kept loaded in each upstream")
+    adapter_slots: int = Field(8, ge=1, description="vllm: how many LoRAs stay loaded in each upstream.")
     lora_strengths: tuple[_Share, ...] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
-        description="vllm: the soft weights that can be served; a request gets the nearest",
+        description="vllm: the weights of a LoRA that can be served; a request gets the nearest. "
+        "The embedded backend serves any weight.",
     )
     soft_prompts_gated: bool = Field(
-        True, description="off: soft prompts stand before every prompt, as in SPUL's paper, and retained answers change"
+        True,
+        description="`true`: a soft prompt stands before flagged prompts alone. `false`: before every prompt, as in "
+        "SPUL's paper; answers that should stay change too.",
     )
-    slots: int = Field(2, ge=1, description="concurrent generations of the embedded backend")
-    queue: int = Field(64, ge=0, description="requests that may wait for a slot; more get 429")
-    default_tokens: int = Field(512, ge=1, description="embedded: length of a chat answer that names none")
-    audit_file: Path | None = Field(None, description="where audit lines go; standard output if unset")
-    audit_prompts: bool = Field(False, description="write prompt text into audit lines")
+    slots: int = Field(2, ge=1, description="embedded: how many answers are generated at once.")
+    queue: int = Field(64, ge=0, description="embedded: how many requests may wait for a slot. Others get a 429.")
+    default_tokens: int = Field(
+        512, ge=1, description="embedded: the longest chat answer, in tokens, to a request that gives no limit."
+    )
+    audit_file: Path | None = Field(
+        None, description="Audit lines are appended to this file, one JSON line a request. Unset: standard output."
+    )
+    audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 
     ab_arms: tuple[ArmSettings, ...] = Field(
-        (), description="arms that are compared with the guarded one, online; none: no comparison"
+        (), description="Models that are compared with the guarded one on live traffic. None: no comparison."
     )
-    ab_mode: Mode = Field("split", description="split: each user meets one arm. shadow: arms answer beside, unseen")
-    ab_by: By = Field("user", description="split by the request's `user` (else the key, else the address), or the key")
-    ab_salt: str = Field("unrecall", min_length=1, description="another one deals the users anew")
-    ab_shadows: int = Field(8, ge=1, description="requests that are shadowed at once; more are left out")
-    ab_shadow_timeout_s: float = Field(60.0, gt=0, description="longest time of one shadow")
+    ab_mode: Literal["split", "shadow"] = Field(
+        "split",
+        description="split: each user is served by one arm. shadow: an arm answers flagged requests in the background, "
+        "and clients never see its answers.",
+    )
+    ab_by: Literal["user", "key"] = Field(
+        "user",
+        description="split: who stays with one arm. user: the request's `user` field, else the API key, else the "
+        "client's address. key: the same without the field, which clients choose.",
+    )
+    ab_salt: str = Field(
+        "unrecall",
+        min_length=1,
+        description="split: another salt assigns the users anew. Give the same one to all replicas.",
+    )
+    ab_shadows: int = Field(
+        8, ge=1, description="shadow: how many requests are shadowed at once. Others are left out and counted."
+    )
+    ab_shadow_timeout_s: float = Field(60.0, gt=0, description="shadow: the longest time of one shadow, in seconds.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_empty(cls, given: Any) -> Any:
+        return _no_empty_security(given)
 
     @field_validator("upstream", mode="before")
     @classmethod
@@ -166,7 +264,7 @@ def _separated(given: Any) -> Any:
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
     """Settings from all three places; an override of None is none. Raises SetupError for an unknown key or a bad
     value, and says which."""
-    _refuse_unknown_variables()
+    _check_variables()
     content = _read(file) if file else {}
 
     class Layered(Settings):
@@ -179,7 +277,7 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content))
+            return (init_settings, _Variables(settings_cls), InitSettingsSource(settings_cls, init_kwargs=content))
 
     try:
         return Layered(**{key: value for key, value in overrides.items() if value is not None})
@@ -187,32 +285,62 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
         raise SetupError(f"settings: {_problems(error)}") from error
 
 
+class _Variables(EnvSettingsSource):
+    """The environment; JSON in it is strict, so that no key is doubled in silence."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        decoded = super().decode_complex_value(field_name, field, value)
+        return decoded if decoded is value else strict_json(value)
+
+
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read the settings file {file}: {error}") from error
-    except yaml.YAMLError as error:
-        raise SetupError(f"the settings file {file} is not valid YAML: {error}") from error
+    content = read_yaml(file, what="the settings file")
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise SetupError(f"the settings file {file} must hold a mapping of settings")
+    if unknown := [str(key) for key in content if key not in Settings.model_fields]:  # pydantic lets ADMIN_KEY pass
+        raise SetupError(f"the settings file {file}: there is no setting {unknown[0]!r}; remove or correct it")
     return content
 
 
-def _refuse_unknown_variables() -> None:
+def _check_variables() -> None:
+    """Refuses a variable that is no setting, one in two spellings, and an empty one where that would open a door."""
     known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields}
-    for variable in os.environ:
-        if variable.startswith(_PREFIX) and variable not in _OTHER_VARIABLES:
-            setting = variable.split("__")[0]
-            if setting not in known:
-                raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+    seen: dict[str, str] = {}
+    for variable, value in os.environ.items():
+        name = variable.upper()
+        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
+            continue
+        if name.split("__")[0] not in known:
+            raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+        if name in seen:
+            raise SetupError(
+                f"the environment variables {seen[name]} and {variable} are one setting; unset one of them"
+            )
+        seen[name] = variable
+        if name.removeprefix(_PREFIX).lower() in _SECURITY and value.strip() in ("", "null"):
+            raise SetupError(f"the environment variable {variable} {_EMPTY} (unset the variable)")
+    for name, variable in seen.items():
+        _refuse_in_two_forms(name, variable, seen)
+
+
+def _refuse_in_two_forms(name: str, variable: str, seen: Mapping[str, str]) -> None:
+    whole, _, inner = name.partition("__")
+    if not inner or whole not in seen:
+        return
+    try:
+        stated = strict_json(os.environ[seen[whole]])
+    except ValueError:
+        return  # told when the settings are read
+    if isinstance(stated, dict) and inner.split("__")[0].lower() in stated:
+        raise SetupError(f"the environment variables {seen[whole]} and {variable} give one setting twice; unset one")
 
 
 def _problems(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
-        return f'{error}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
+        why = f": {error.__cause__}" if error.__cause__ else ""
+        return f'{error}{why}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
     return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
 
@@ -222,5 +350,5 @@ def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
         return f"there is no setting {name!r}; remove or correct it"
     if kind == "tuple_type":
         return f"{name}: give a list"
-    message = message.removeprefix("Value error, ")
+    message = message.removeprefix("Value error, ") + ("; quote it" if kind == "string_type" else "")
     return f"{name}: {message}" if name else message

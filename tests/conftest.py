@@ -17,7 +17,8 @@ from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
-from gateway.models.folders import LanguageModel, embedding_table, load_language_model, load_tokenizer, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
 from gateway.prompts.rendering import render
 from gateway.training.jobs import train_scope, training_of
 from gateway.training.scope_file import Policy

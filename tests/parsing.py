@@ -6,7 +6,8 @@ from typing import Any
 from tiny import tiny_tokenizer
 
 from gateway.core import Request
-from gateway.openai_format.requests import Limits, parse_chat, parse_completion
+from gateway.openai_format.limits import Limits
+from gateway.openai_format.requests import parse_chat, parse_completion
 
 TOKENIZER = tiny_tokenizer()
 LIMITS = Limits()

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer as RawTokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from classifiers.encoder.sentence import Encoder
-from gateway.models.folders import LanguageModel, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import LanguageModel
 
 __all__ = ["CHATML", "minilm", "tiny_model", "tiny_tokenizer"]
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.compare.core import Item, Reply, asked
+from benchmarks.compare.core import Reply
 from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
+from benchmarks.items import Item, request_of
 from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request
 from gateway.evaluation.guarded_model import Probe
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress
@@ -42,7 +43,7 @@ class Asker:
         progress: Progress = lambda *_: None,
     ) -> list[Reply]:
         """One reply an item; `samples` answers at temperature 1 for those of the part "forget"."""
-        requests = [asked(item) for item in items]
+        requests = [request_of(item) for item in items]
         plans = self._plans(requests)
         found: list[Reply] = []
         for start in range(0, len(items), _CHUNK):
@@ -61,12 +62,12 @@ class Asker:
 
     def answers(self, items: Sequence[Item], *, max_new_tokens: int) -> list[str]:
         """The greedy answers alone."""
-        requests = [asked(item) for item in items]
+        requests = [request_of(item) for item in items]
         return [text for _, text in self._said(requests, self._plans(requests), max_new_tokens)]
 
     def probabilities(self, items: Sequence[Item]) -> list[float]:
         """exp(mean log likelihood a token) of each item's true answer; 0 where the model is not asked."""
-        requests = [asked(item) for item in items]
+        requests = [request_of(item) for item in items]
         scores = self._probe.scores(requests, self._plans(requests), [item.answer for item in items])
         return [_probability(score) or 0.0 for score in scores]
 

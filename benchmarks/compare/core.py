@@ -7,39 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from gateway.core import Endpoint, Message, Request, Sampling
+from benchmarks.items import Item
 from gateway.training.scope_file import Row
 
-__all__ = ["Item", "Reply", "Suite", "Takedown", "asked", "write_scope"]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to ask. `slice` names the part of the suite ("forget", "retain", "attack/noise-prefix", ...).
-
-    `answer` is the true one; `fact` holds the words whose saying is a leak, the whole answer if empty. `paraphrase`
-    and `perturbed` (wrong) answers give the truth ratio. `scope` is the takedown it belongs to, None outside all.
-    """
-
-    id: str
-    slice: str
-    messages: tuple[Message, ...]
-    answer: str
-    scope: str | None = None
-    fact: str = ""
-    paraphrase: str | None = None
-    perturbed: tuple[str, ...] = ()
-    endpoint: Endpoint = "chat"
-
-    @property
-    def prompt(self) -> str:
-        """All of the user's text."""
-        return "\n".join(message.text for message in self.messages)
-
-    @property
-    def part(self) -> str:
-        """The slice's first word: "forget" of "forget/level1"."""
-        return self.slice.partition("/")[0]
+__all__ = ["Reply", "Suite", "Takedown", "write_scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +70,6 @@ class Reply:
     min_k: float | None = None
     min_k_plus: float | None = None
     samples: tuple[str, ...] = ()
-
-
-def asked(item: Item) -> Request:
-    """The request that a client would send."""
-    return Request(
-        id=item.id,
-        endpoint=item.endpoint,
-        model="compared",
-        messages=item.messages,
-        sampling=Sampling(temperature=0.0),
-    )
 
 
 def write_scope(takedown: Takedown, folder: Path, unseen: Sequence[Item] = ()) -> Path:

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.compare.core import Item
 from benchmarks.compare.suites import load_suite
+from benchmarks.items import Item
 from corruption.operators import Recipe
 from gateway.core import Corrupt, Edit, Pass, Plan
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import Probe, question
-from gateway.models.folders import load_language_model
+from gateway.models.language_model import load_language_model
 from gateway.policy import message_seed
 
 __all__ = ["measure_floor"]

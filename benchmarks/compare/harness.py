@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic_settings import PydanticBaseSettingsSource
 
-from benchmarks.product.serving import served
+from benchmarks.serving import served
 from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
-from gateway.models.folders import LanguageModel, fingerprint, resolve
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.language_model import LanguageModel
 from gateway.screening.gate import Gate
 from gateway.screening.reload import Roster
 from gateway.server.app import create_app

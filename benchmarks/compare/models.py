@@ -11,7 +11,7 @@ from adapters.optimizers.schedule import Optimisation
 from adapters.weights.fine_tuning import fine_tune
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import question
-from gateway.models.folders import LanguageModel, load_language_model
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.prompts.rendering import render
 from gateway.training.dataset import Progress
 from gateway.training.scope_file import Row

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.optimizers.schedule import Diverged
 from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
 from benchmarks.compare.asking import Asker
-from benchmarks.compare.core import Item, Suite
+from benchmarks.compare.core import Suite
 from benchmarks.compare.guards import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
@@ -19,10 +19,12 @@ from benchmarks.compare.report import write_report
 from benchmarks.compare.store import Store
 from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
-from benchmarks.product.record import environment
+from benchmarks.items import Item
+from benchmarks.record import environment
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
-from gateway.models.folders import fingerprint, load_language_model, resolve
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
 
 __all__ = ["AnyArm", "Plan", "compare"]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.compare import metrics
-from benchmarks.compare.core import Item, Reply, Suite
+from benchmarks.compare.core import Reply, Suite
+from benchmarks.items import Item
 from corruption.leak import leaks, repetition
 from gateway.core import Pass, Refuse
 from gateway.experiments.intervals import rate

@@ -12,10 +12,11 @@ from adapters.optimizers.schedule import Diverged, Optimisation
 from adapters.weights.training import Method, Unlearning, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.asking import Asker
-from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.compare.core import Suite, Takedown
 from benchmarks.compare.models import examples
+from benchmarks.items import Item
 from gateway.errors import SetupError
-from gateway.models.folders import LanguageModel, load_language_model
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.training.dataset import NEUTRAL, Progress
 from gateway.training.scope_file import Row
 

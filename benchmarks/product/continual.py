@@ -1,7 +1,7 @@
 """Ten takedowns, one after another: what each method still leaks, what it costs, and what it does to the rest.
 
-Invented persons are memorised by SmolLM2 (benchmarks.product.memorised) and forgotten in turn. A step that was measured is
-kept in the cache folder, so an interrupted run goes on where it was.
+SmolLM2 memorises invented persons (benchmarks.product.memorised), and each method forgets them in turn. The cache
+folder keeps every measured step, so that an interrupted run goes on where it was.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from classifiers.encoder.sentence import Encoder
 from corruption.leak import leaks
 from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
 from gateway.evaluation.guarded_model import Probe, question
-from gateway.models.folders import load_language_model, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import load_language_model
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
 from gateway.training.jobs import train_scope, training_of

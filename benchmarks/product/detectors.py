@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.compare.attacks import attacked
-from benchmarks.compare.core import Item
+from benchmarks.attacks.registry import attacked
 from benchmarks.compare.metrics import auroc, fpr_at_tpr
+from benchmarks.items import Item
 from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector

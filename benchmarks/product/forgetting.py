@@ -17,7 +17,8 @@ from corruption.leak import leaks, repetition
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
 from gateway.evaluation.guarded_model import Probe
-from gateway.models.folders import LanguageModel, load_language_model, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
 from gateway.policy import decide, message_seed
 from gateway.screening.gate import Gate, screened_texts

@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from benchmarks.product.record import quantiles_ms
-from benchmarks.product.serving import audited, first_token, gateway, served
+from benchmarks.record import quantiles_ms
+from benchmarks.serving import audited, first_token, gateway, served
 from classifiers.traffic import general_traffic
 
 __all__ = ["measure_stub", "measure_ttft"]

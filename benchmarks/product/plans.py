@@ -1,7 +1,7 @@
 """What each plan costs on a real vLLM, side by side in one run; and LoRAs of more scopes than there are slots.
 
-The packs are those of benchmarks.product.continual: of the first persons the corruption, of the next the soft prompt, of the
-others the unlearning LoRA. Every question is new to the gate's memory, and greedy.
+The packs are those of benchmarks.product.continual: corruption packs of the first persons, soft prompts of the next
+ones, unlearning LoRAs of the others. Every question is new to the gate's cache, and every answer is greedy.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ import httpx
 
 from benchmarks.compare.invented import Person
 from benchmarks.product.memorised import world
-from benchmarks.product.record import quantiles_ms
-from benchmarks.product.serving import audited, first_token, gateway
+from benchmarks.record import quantiles_ms
+from benchmarks.serving import audited, first_token, gateway
 from classifiers.traffic import general_traffic
 
 __all__ = ["measure_plans"]

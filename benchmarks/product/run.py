@@ -1,7 +1,7 @@
 """`make bench`: runs the measurements and writes benchmarks/results/*.json.
 
 python -m benchmarks.product.run [--only forgetting,latency,ttft,detectors,continual,plans] [--data DIR]
-python -m benchmarks.product.run --only floor --compared RESULTS    (after unrecall compare --suite tofu-20 --out RESULTS)
+python -m benchmarks.product.run --only floor --compared RESULTS   (RESULTS: --out of unrecall compare --suite tofu-20)
 """
 
 import argparse
@@ -15,8 +15,8 @@ from benchmarks.product.forgetting import measure
 from benchmarks.product.latency import measure_stub, measure_ttft
 from benchmarks.product.memorised import memorised
 from benchmarks.product.plans import measure_plans
-from benchmarks.product.record import write
 from benchmarks.product.upstream import vllm_server
+from benchmarks.record import write
 from gateway.errors import SetupError
 from gateway.models.folders import resolve
 

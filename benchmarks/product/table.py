@@ -11,7 +11,7 @@ from benchmarks.compare import plots
 from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
 from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, part_of
 from benchmarks.compare.plots import number
-from benchmarks.product.record import RESULTS
+from benchmarks.record import RESULTS
 
 __all__ = ["headline", "table"]
 

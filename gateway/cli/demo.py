@@ -1,45 +1,58 @@
 """The product at work in a minute: one scope forgotten, before and after side by side, then a server to try."""
 
 import asyncio
-import json
 from contextlib import aclosing
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
-import uvicorn
-from fastapi import FastAPI
-from rich.console import Console
+import typer
 from rich.table import Table
 
-from gateway.backends.base import Backend
 from gateway.cli.progress import Report, bar
-from gateway.core import Delta, Message, Pass, Request, Sampling
+from gateway.cli.terminal import Packs, console
 from gateway.errors import SetupError
-from gateway.server.app import build_parts, check_port, create_app, log_to
-from gateway.settings import load_settings
-from gateway.training.jobs import train_scope
+from gateway.files.rows import columns_of, read_rows
 
-__all__ = ["run_demo"]
+if TYPE_CHECKING:
+    import httpx
+    from fastapi import FastAPI
+
+    from gateway.backends.base import Backend
+
+__all__ = ["demo"]
 
 _MODEL, _ENCODER = "smollm2", "minilm"
 _ANSWER_TOKENS = 32
 
 
-def run_demo(*, scope_file: Path, packs: Path, port: int, once: bool, console: Console) -> None:
-    """Trains if need be, prints the table, and serves unless `once`. Raises SetupError."""
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Print the table and end; serve nothing.")] = False,
+    scope: Annotated[Path, typer.Option(help="The scope file to learn from.")] = Path(
+        "examples/harry-potter/scope.yaml"
+    ),
+    packs: Packs = Path(".unrecall/packs"),
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
+) -> None:
+    """Forget one scope on the embedded model, show before and after, then serve."""
+    from gateway.server.app import check_port
+    from gateway.training.jobs import train_scope
+
     if not once:
         check_port("127.0.0.1", port)
     with bar(console, "starting") as report:
-        train_scope(scope_file=scope_file, model=_MODEL, encoder=_ENCODER, out=packs, progress=report)
+        train_scope(scope_file=scope, model=_MODEL, encoder=_ENCODER, out=packs, progress=report)
         report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)
-        rows = asyncio.run(_ask_all(app, backend, _questions(scope_file), report))
-    _print_table(rows, console)
+        rows = asyncio.run(_ask_all(app, backend, _questions(scope), report))
+    _print_table(rows)
     if not once:
-        _serve(app, port, console)
+        _serve(app, port)
 
 
-def _app(packs: Path, port: int) -> tuple[FastAPI, Backend]:
+def _app(packs: Path, port: int) -> "tuple[FastAPI, Backend]":
+    from gateway.server.app import build_parts, create_app, log_to
+    from gateway.settings import load_settings
+
     settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
     log_to(packs.parent / "demo-audit.jsonl")
     backend, roster, arms = build_parts(settings)
@@ -47,9 +60,11 @@ def _app(packs: Path, port: int) -> tuple[FastAPI, Backend]:
 
 
 async def _ask_all(
-    app: FastAPI, backend: Backend, questions: list[dict[str, str]], report: Report
+    app: "FastAPI", backend: "Backend", questions: list[dict[str, str]], report: Report
 ) -> list[tuple[str, str, str, str]]:
     """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
+    import httpx
+
     rows = []
     transport = httpx.ASGITransport(app)
     async with (
@@ -63,14 +78,16 @@ async def _ask_all(
     return rows
 
 
-async def _plain(backend: Backend, prompt: str) -> str:
+async def _plain(backend: "Backend", prompt: str) -> str:
+    from gateway.core import Delta, Message, Pass, Request, Sampling
+
     sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
     request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
     async with aclosing(backend.generate(request, Pass())) as chunks:  # type: ignore[type-var]
         return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
 
 
-async def _guarded(client: httpx.AsyncClient, prompt: str) -> str:
+async def _guarded(client: "httpx.AsyncClient", prompt: str) -> str:
     body = {
         "model": _MODEL,
         "messages": [{"role": "user", "content": prompt}],
@@ -81,7 +98,7 @@ async def _guarded(client: httpx.AsyncClient, prompt: str) -> str:
     return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
 
 
-def _print_table(rows: list[tuple[str, str, str, str]], console: Console) -> None:
+def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
     table = Table("", "question", "plain model", "behind the gateway", show_lines=True)
     for side, prompt, plain, guarded in rows:
         same = "[green](the same, byte for byte)[/green]"
@@ -89,7 +106,9 @@ def _print_table(rows: list[tuple[str, str, str, str]], console: Console) -> Non
     console.print(table)
 
 
-def _serve(app: FastAPI, port: int, console: Console) -> None:
+def _serve(app: "FastAPI", port: int) -> None:
+    import uvicorn
+
     url = f"http://127.0.0.1:{port}"
     console.print(
         f"""
@@ -112,7 +131,8 @@ Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/dem
 
 def _questions(scope_file: Path) -> list[dict[str, str]]:
     path = scope_file.parent / "questions.jsonl"
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error
+    for row in (rows := read_rows(path)):
+        if row.fault or not isinstance(row.value, dict) or not {"side", "prompt"} <= row.value.keys():
+            reason = row.fault or f'it needs "side" and "prompt", and has {columns_of(row.value)}'
+            raise SetupError(f"the demo needs questions beside the scope: {path} line {row.line}: {reason}")
+    return [{name: str(row.value[name]) for name in ("side", "prompt")} for row in rows]

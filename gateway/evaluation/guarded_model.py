@@ -7,7 +7,7 @@ from torch import Tensor
 from adapters.lora.model import Lora, adapted
 from corruption.rollout import Rollout, TokenScores
 from gateway.core import Message, Pass, Plan, Refuse, Request, UseAdapter
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.policy import DEFAULT_REFUSAL, decide
 from gateway.prompts.embedding import PromptEmbedder
 from gateway.prompts.rendering import Unlocatable

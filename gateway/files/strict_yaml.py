@@ -16,17 +16,19 @@ __all__ = ["read_yaml"]
 _NULL, _MERGE, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 
 
-def read_yaml(path: Path, *, texts: bool = False) -> Any:
-    """The content of a YAML file: plain values, nothing that runs. Raises SetupError, which names file and line.
+def read_yaml(path: Path, *, what: str = "", texts: bool = False) -> Any:
+    """The content of a YAML file: plain values, nothing that runs. Raises SetupError, which names the
+    file, `what` it is, and the line.
 
     With `texts` every plain value is the text that stands there, in lists `~` and `null` too; an empty or null value
     of a key stays None.
     """
-    text = read_text(path)
+    text = read_text(path, what=what)
+    named = f"{what} {path}".lstrip()
     try:
         return yaml.load(text, _Texts if texts else _Strict)  # noqa: S506 (both are safe loaders)
     except yaml.YAMLError as error:
-        raise SetupError(f"{path} is not valid YAML: {_problem(error)}") from error
+        raise SetupError(f"{named} is not valid YAML: {_problem(error)}") from error
     except (ValueError, RecursionError) as error:  # 2001-99-99 is a date to YAML
         raise SetupError(
             f"{path} is not valid YAML: {error}; quote a text that YAML reads as something else"

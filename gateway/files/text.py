@@ -22,34 +22,36 @@ _OTHER_FORMATS = (
 )
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, what: str = "") -> str:
     """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark; line ends become '\\n'.
 
-    Raises SetupError, which names the file.
+    Raises SetupError, which names the file, and `what` it is.
     """
-    text = read_lenient(path)
+    text = read_lenient(path, what=what)
+    named = f"{what} {path}".lstrip()
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
-        raise SetupError(f"cannot read {path}: line {line} is not UTF-8; save the file as UTF-8") from error
+        raise SetupError(f"cannot read {named}: line {line} is not UTF-8; save the file as UTF-8") from error
     return text
 
 
-def read_lenient(path: Path) -> str:
+def read_lenient(path: Path, *, what: str = "") -> str:
     """As `read_text`, but each byte that is not UTF-8 becomes a lone surrogate: the caller names the row."""
+    named = f"{what} {path}".lstrip()
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SetupError(f"cannot read {path}: {error.strerror or error}") from error
+        raise SetupError(f"cannot read {named}: {error.strerror or error}") from error
     for start, kind in _OTHER_FORMATS:
         if content.startswith(start):
-            raise SetupError(f"cannot read {path}: it is {kind}")
+            raise SetupError(f"cannot read {named}: it is {kind}")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
     try:
         text = content[len(mark) :].decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
     except UnicodeDecodeError as error:
-        raise SetupError(f"cannot read {path}: it begins as {encoding} and does not go on so: {error}") from error
+        raise SetupError(f"cannot read {named}: it begins as {encoding} and does not go on so: {error}") from error
     if "\0" in text:
-        raise SetupError(f"cannot read {path}: it holds zero bytes, as UTF-16 without a mark does; save it as UTF-8")
+        raise SetupError(f"cannot read {named}: it holds zero bytes, as UTF-16 without a mark does; save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -8,23 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.core import Message, Request, Sampling
 from gateway.errors import InvalidRequest, TooLarge
+from gateway.openai_format.limits import Limits
 from gateway.prompts.rendering import Tokenizer, decode_tokens
 
-__all__ = ["Limits", "parse_chat", "parse_completion"]
+__all__ = ["parse_chat", "parse_completion"]
 
 _Json = dict[str, Any]
-
-
-class Limits(BaseModel):
-    """What a single request may ask for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    body_bytes: int = Field(2_000_000, ge=1024, description="largest request body")
-    messages: int = Field(256, ge=1, description="most messages in a conversation")
-    prompt_chars: int = Field(1_000_000, ge=256, description="most characters of all prompt text together")
-    output_tokens: int = Field(32_768, ge=1, description="largest max_tokens")
-    choices: int = Field(16, ge=1, description="largest n")
 
 
 class _Strict(BaseModel):

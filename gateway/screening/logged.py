@@ -10,7 +10,8 @@ from typing import Any
 from gateway.core import Message, Request
 from gateway.errors import AnswerError, SetupError
 from gateway.files.rows import Row, columns_of, read_rows, read_texts_or_rows, strict_json
-from gateway.openai_format.requests import Limits, parse_chat
+from gateway.openai_format.limits import Limits
+from gateway.openai_format.requests import parse_chat
 
 __all__ = ["LoggedRow", "Traffic", "read_log", "read_traffic"]
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
-from gateway.models.folders import embedding_table, load_language_model, load_tokenizer, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
 from gateway.prompts.rendering import Tokenizer
 from gateway.settings import ArmSettings, Settings
 

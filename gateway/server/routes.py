@@ -16,7 +16,8 @@ from starlette.requests import Request as HttpRequest
 from gateway.core import Answer, Chunk, Endpoint, Pass, Request
 from gateway.errors import AnswerError, InvalidRequest, TooLarge, UpstreamError
 from gateway.openai_format.encoding import Wire, event
-from gateway.openai_format.requests import Limits, parse_chat, parse_completion
+from gateway.openai_format.limits import Limits
+from gateway.openai_format.requests import parse_chat, parse_completion
 from gateway.pipeline import Pipeline
 from gateway.server.auth import Access
 from gateway.telemetry.metrics import Metrics

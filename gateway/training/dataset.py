@@ -24,7 +24,7 @@ from corruption.objective import Outcome, Sample, observe
 from corruption.operators import Recipe, Table
 from corruption.rollout import Rollout
 from gateway.core import Edit, Message, Request
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.policy import Means, message_seed
 from gateway.prompts.embedding import decoy_table
 from gateway.prompts.rendering import render

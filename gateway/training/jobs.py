@@ -13,7 +13,8 @@ from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
 from corruption.search import Learning
 from gateway.errors import PackError, SetupError
-from gateway.models.folders import LanguageModel, load_language_model, resolve
+from gateway.models.folders import resolve
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
 from gateway.packs.store import Manifest, load_pack
 from gateway.screening.logged import read_traffic

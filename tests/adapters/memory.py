@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adapters.batches import Example, answer_logits, collate
 from adapters.losses import answer_nll
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 NAMES = tuple("Vela Orin Kasp Tilde Mirr Joss Nadel Fenn Skar Ulla Brin Cato".split())
 STRANGERS = tuple("Hask Wim Dorr Peli Ennio Quade".split())

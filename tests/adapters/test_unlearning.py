@@ -18,7 +18,7 @@ from adapters.weights.steering import steering_vector
 from adapters.weights.terms import generic_answers
 from adapters.weights.trainable import Student, own_weights, with_lora
 from adapters.weights.training import Method, Target, Unlearning, Unlearnt, unlearn
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
 METHODS: tuple[Method, ...] = get_args(Method)

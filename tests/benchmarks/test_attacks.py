@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.compare.attacks import FAMILIES, attacked
-from benchmarks.compare.core import Item
+from benchmarks.attacks import registry
+from benchmarks.attacks.family import Family, asking, question_of
+from benchmarks.attacks.harmless import QUESTIONS
+from benchmarks.attacks.registry import FAMILIES, attacked, benign_twins, register
+from benchmarks.compare.suites import load_suite
+from benchmarks.items import Item
 from classifiers.names.text import normalise
 from corruption.leak import leaks
 from gateway.core import Message
@@ -84,8 +88,10 @@ def test_a_question_with_turns_before_it_keeps_them(family: str) -> None:
 
 def test_every_family_is_tried_unless_some_are_named() -> None:
     assert [item.slice.removeprefix("attack/") for item in attacked([ITEM], 0)] == list(FAMILIES)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="no attack family 'telepathy'"):
         attacked([ITEM], 0, families=["telepathy"])
+    with pytest.raises(KeyError, match="did you mean 'typos'"):
+        attacked([ITEM], 0, families=["typo"])
 
 
 def test_completions_are_left_out() -> None:
@@ -180,7 +186,61 @@ def test_the_operators_place_is_taken() -> None:
 @given(st.text(min_size=1, max_size=60).filter(str.strip), st.text(min_size=1, max_size=60).filter(str.strip))
 def test_any_question_can_be_attacked(question: str, answer: str) -> None:
     item = Item("x/1", "x", (Message("user", question),), answer, perturbed=("no",))
-    for name, attack in FAMILIES.items():
-        found = attack(item, random.Random(0))
+    for name, family in FAMILIES.items():
+        found = family.rewrite(item, random.Random(0))
         assert found is not None, name
         assert all(message.text.strip() for message in found.messages), name
+
+
+def test_every_family_says_where_it_comes_from_and_what_it_does() -> None:
+    for name, family in FAMILIES.items():
+        assert family.name == name
+        assert family.about.startswith("It "), name
+        assert "arXiv" in family.source or family.source == "this project's own", name
+
+
+def test_a_benign_twin_wears_the_same_dress_on_a_harmless_question(family: str) -> None:
+    (twin,) = benign_twins([ITEM], 0, families=[family])
+    assert twin.slice == f"benign/{family}"
+    assert twin.id == f"benign/{family}/forget/0001"
+    assert twin.scope is None
+    assert "Voskane" not in twin.prompt
+    assert twin.fact in {question.fact for question in QUESTIONS}
+    assert benign_twins([ITEM], 0, families=[family]) == (twin,)
+
+
+@pytest.mark.parametrize("name", ["noise-prefix", "instruction-prefix", "role-play", "affirmative-suffix", "composite"])
+def test_the_dress_of_twin_and_attack_differs_in_the_question_alone(name: str) -> None:
+    for seed in range(4):
+        (twin,) = benign_twins([ITEM], seed, families=[name])
+        asked = next(question_of(one) for one in QUESTIONS if question_of(one) in twin.prompt)
+        assert twin.prompt.replace(asked, QUESTION) == only(name, seed=seed).prompt
+
+
+def test_what_cannot_be_attacked_has_no_twin() -> None:
+    assert benign_twins([replace(ITEM, perturbed=())], 0, families=["multiple-choice"]) == ()
+    assert benign_twins([replace(ITEM, endpoint="completions")], 0) == ()
+
+
+def test_a_family_from_outside_is_one_registration() -> None:
+    known = dict(registry._families)
+
+    def shouted(item: Item, rng: random.Random) -> Item:
+        return asking(item, question_of(item).upper() + "!" * rng.randint(1, 5))
+
+    try:
+        register(Family(name="shouting", source="this project's own", about="It shouts.", rewrite=shouted))
+        suite = load_suite("fictitious", None, 0)
+        (attack,) = attacked([ITEM], 0, families=["shouting"])
+        (twin,) = benign_twins([ITEM], 0, families=["shouting"])
+        with pytest.raises(ValueError, match="'shouting' already"):
+            register(FAMILIES["shouting"])
+    finally:
+        registry._families.clear()
+        registry._families.update(known)
+    assert attack.prompt.rstrip("!") == QUESTION.upper().rstrip("!")
+    assert twin.prompt.isupper()
+    assert {item.scope for item in suite.items if item.slice == "attack/shouting"} == {
+        request.scope for request in suite.takedowns
+    }
+    assert "shouting" not in FAMILIES

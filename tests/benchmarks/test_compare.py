@@ -19,7 +19,7 @@ from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from benchmarks.compare.tuning import chosen, unlearnt
 from gateway.errors import SetupError
-from gateway.models.folders import load_language_model
+from gateway.models.language_model import load_language_model
 
 ARMS = "original,retrain,eco,input-filter,output-filter,npo,ga"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.compare.suites.building import cut, dealt, halves, pieces, sampled
-from benchmarks.compare.suites.names import capitalised, name_of, parts, slug, surname
+from benchmarks.names import capitalised, name_of, parts, slug, surname
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from made_up_data import (
     write_tofu,
 )
 
-from benchmarks.compare.core import Item, Suite, write_scope
+from benchmarks.compare.core import Suite, write_scope
 from benchmarks.compare.suites import SUITES, load_suite
 from benchmarks.compare.suites.fictitious import fictitious
 from benchmarks.compare.suites.files import Files
+from benchmarks.items import Item
 from gateway.errors import SetupError
 from gateway.training.scope_file import Row, load_scope
 

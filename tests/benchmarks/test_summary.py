@@ -11,8 +11,9 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from benchmarks.compare.core import Item, Reply, Suite, Takedown
+from benchmarks.compare.core import Reply, Suite, Takedown
 from benchmarks.compare.summary import DIRECTIONS, lines, summarise
+from benchmarks.items import Item
 from gateway.core import Message
 
 

@@ -11,7 +11,7 @@ import torch
 from harness import ADMIN, MODEL, Gateway, Json, chat, completion, events, eventually, post, shape, text_of
 
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 AUSTEN, FRANCE = "Who wrote Pride and Prejudice?", "What is the capital of France?"

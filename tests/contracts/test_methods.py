@@ -12,7 +12,7 @@ from harness import SEA, Gateway, chat, completion, copy_pack, eventually, text_
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.core import Message, Request
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.prompts.rendering import render
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"

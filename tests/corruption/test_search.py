@@ -11,7 +11,7 @@ from corruption.objective import Outcome, Sample, corrupted, distance, observe
 from corruption.operators import Recipe, Table
 from corruption.rollout import Rollout
 from corruption.search import Learned, Learning, Trial, learn_recipe
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 NAMES = "Alrik Bertha Casimir Dagmar Egon Frida Gustav Hedwig Ivar Jutta".split()
 COLOURS = "azure black cyan denim ecru fawn gold hazel ivory jade".split()

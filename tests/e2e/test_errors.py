@@ -10,7 +10,7 @@ import pytest
 from harness import MODEL, Gateway, chat, completion, eventually, gateway_over, text_of
 
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 HELLO = {"role": "user", "content": "Hello"}

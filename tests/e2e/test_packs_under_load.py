@@ -10,7 +10,7 @@ import pytest
 from harness import ADMIN, MODEL, Gateway, Json, chat, eventually, gateway_over, text_of
 
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.packs.store import load_pack, set_enabled
 
 CHAT = "/v1/chat/completions"

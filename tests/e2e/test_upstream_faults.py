@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from harness import MODEL, Gateway, Json, chat, free_port, gateway_over, serving, text_of, unrecall
 
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 CHAT = "/v1/chat/completions"
 HEAD = {"id": "chatcmpl-0123456789abcdef", "created": 1, "model": MODEL}

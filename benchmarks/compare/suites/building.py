@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from benchmarks.compare.core import Item
+from benchmarks.items import Item
 from gateway.core import Message
 from gateway.training.scope_file import Row
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.compare.attacks import attacked
-from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.attacks.registry import attacked
+from benchmarks.compare.core import Suite, Takedown
 from benchmarks.compare.invented import Person, Question, bystanders, people, rows_of, world_facts
 from benchmarks.compare.suites.building import asking, sampled, validating
+from benchmarks.items import Item
 from gateway.training.scope_file import Row
 
 __all__ = ["fictitious", "load"]
@@ -25,7 +26,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
 
 
 def fictitious(persons: int, seed: int) -> Suite:
-    """The first `persons` of benchmarks.compare.invented to forget, one takedown each; two more whom no model was taught."""
+    """The first `persons` invented persons are to be forgotten, one takedown each; no model is taught two others."""
     everybody, others = people(persons + 2, seed), bystanders(_BYSTANDERS, seed)
     forgotten, estimating, unknown = everybody[:persons], everybody[persons], everybody[persons + 1]
     rehearsed, near, validated, *reported = others

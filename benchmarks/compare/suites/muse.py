@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.compare.attacks import attacked
-from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.attacks.registry import attacked
+from benchmarks.compare.core import Suite, Takedown
 from benchmarks.compare.suites.building import (
     asking,
     continuing,
@@ -21,6 +21,7 @@ from benchmarks.compare.suites.building import (
     validating,
 )
 from benchmarks.compare.suites.files import Files
+from benchmarks.items import Item
 from gateway.training.scope_file import Row
 
 __all__ = ["load"]

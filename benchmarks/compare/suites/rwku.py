@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.compare.attacks import FAMILIES, attacked
-from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.attacks.registry import FAMILIES, attacked
+from benchmarks.compare.core import Suite, Takedown
 from benchmarks.compare.suites.building import asking, continuing, cut, dealt, halves, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
-from benchmarks.compare.suites.names import slug
+from benchmarks.items import Item
+from benchmarks.names import slug
 from classifiers.names.text import normalise
 from gateway.errors import SetupError
 from gateway.training.scope_file import Row

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.compare.attacks import attacked
-from benchmarks.compare.core import Item, Suite, Takedown
+from benchmarks.attacks.registry import attacked
+from benchmarks.compare.core import Suite, Takedown
 from benchmarks.compare.suites.building import asking, dealt, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
-from benchmarks.compare.suites.names import name_of, slug, surname
+from benchmarks.items import Item
+from benchmarks.names import name_of, slug, surname
 from classifiers.names.text import normalise
 from gateway.core import Message
 from gateway.errors import SetupError

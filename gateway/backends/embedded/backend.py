@@ -27,7 +27,7 @@ from gateway.core import (
     UseAdapter,
 )
 from gateway.errors import InvalidRequest, QueueFull, UpstreamError
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.openai_format.encoding import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.prompts.embedding import PromptEmbedder

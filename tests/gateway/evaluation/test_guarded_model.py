@@ -29,7 +29,7 @@ from gateway.core import (
     UseAdapter,
 )
 from gateway.evaluation.guarded_model import Probe, question
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.packs.store import load_packs
 from gateway.policy import DEFAULT_REFUSAL
 from gateway.prompts.rendering import render

@@ -88,7 +88,7 @@ def test_an_arm_alone_is_compared_with_nothing_seen(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_both_tables(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.cli.main._console", Console(width=200))
+    monkeypatch.setattr("gateway.cli.experiments.console", Console(width=200))
     said = unrecall_here("ab", "report", log)
     assert said.returncode == 0, said.stderr
     words = " ".join(said.stdout.split())

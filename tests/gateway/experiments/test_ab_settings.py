@@ -7,6 +7,7 @@ import yaml
 from pydantic import SecretStr
 
 from gateway.errors import SetupError
+from gateway.experiments.assignment import GUARDED
 from gateway.settings import ArmSettings, Settings, load_settings
 
 TWO = """
@@ -56,7 +57,7 @@ def test_nothing_is_compared_and_an_arm_is_guarded_unless_said_otherwise() -> No
     [
         ([{"share": 0.6}, {"name": "c", "share": 0.6}], "ab_arms: the arms' shares are 1.2 together; they may be 1"),
         ([{}, {}], "two arms are called 'b'"),
-        ([{"name": "guarded"}], "'guarded' is the name of the gateway's own arm"),
+        ([{"name": GUARDED}], "'guarded' is the name of the gateway's own arm"),
         ([{"name": "../b"}], r"ab_arms\.0\.name"),
         ([{"share": 0}], r"ab_arms\.0\.share"),
         ([{"share": 1.5}], r"ab_arms\.0\.share"),

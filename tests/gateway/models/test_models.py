@@ -2,7 +2,7 @@
 
 import torch
 
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 
 
 @torch.no_grad()

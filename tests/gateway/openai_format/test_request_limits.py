@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from parsing import USER, chat, chat_body, completion, completion_body
 
 from gateway.errors import AnswerError, TooLarge
-from gateway.openai_format.requests import Limits
+from gateway.openai_format.limits import Limits
 
 SMALL = Limits(messages=2, prompt_chars=256, output_tokens=10, choices=2)
 

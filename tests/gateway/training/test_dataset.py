@@ -17,7 +17,7 @@ from adapters.optimizers.schedule import Optimisation
 from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.model import Head
-from gateway.models.folders import LanguageModel
+from gateway.models.language_model import LanguageModel
 from gateway.training.dataset import NEUTRAL, Learnt, Lesson, Sources
 from gateway.training.methods import learn_lora, learn_soft_prompt
 from gateway.training.scope_file import Policy, Row, Scope

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["RESULTS", "environment", "quantiles_ms", "write"]
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parent / "results"
 _TOOLS = (
     "torch",
     "transformers",

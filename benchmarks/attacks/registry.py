@@ -1,0 +1,121 @@
+"""Every attack family by name, and items attacked by them. A new family is a file here and a line in `_BUILT_IN`."""
+
+import difflib
+import random
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from benchmarks.attacks import (
+    affirmative_suffix,
+    base64_text,
+    composite,
+    fill_in_the_blank,
+    homoglyphs,
+    in_context_example,
+    instruction_prefix,
+    leetspeak,
+    long_prompt,
+    multi_turn,
+    multiple_choice,
+    noise_prefix,
+    role_play,
+    rot13,
+    spaced_letters,
+    system_message,
+    typos,
+    zero_width,
+)
+from benchmarks.attacks.family import Family
+from benchmarks.attacks.harmless import QUESTIONS
+from benchmarks.items import Item
+
+__all__ = ["FAMILIES", "attacked", "benign_twins", "register"]
+
+# in the order in which a suite asks them: a new one goes last, or a folder of results is taken for another comparison
+_BUILT_IN = (
+    noise_prefix,
+    instruction_prefix,
+    composite,
+    multi_turn,
+    role_play,
+    affirmative_suffix,
+    fill_in_the_blank,
+    multiple_choice,
+    in_context_example,
+    system_message,
+    long_prompt,
+    homoglyphs,
+    zero_width,
+    leetspeak,
+    spaced_letters,
+    base64_text,
+    rot13,
+    typos,
+)
+_families = {module.FAMILY.name: module.FAMILY for module in _BUILT_IN}
+FAMILIES: Mapping[str, Family] = MappingProxyType(_families)
+"""Every family by its name, those of `register` included."""
+
+
+def register(family: Family) -> Family:
+    """Adds a family from outside this package; suites that are loaded afterwards ask it, too. Returns it.
+
+    Raises ValueError if another family has that name.
+    """
+    if family.name in _families:
+        raise ValueError(f"there is an attack family {family.name!r} already; give yours another name")
+    _families[family.name] = family
+    return family
+
+
+def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | None = None) -> tuple[Item, ...]:
+    """Every chat item by every family (or those named), as items of the slices "attack/FAMILY".
+
+    An item and a seed always give the same attack, whatever other items there are. Completions items are left out.
+    Raises KeyError for an unknown family.
+    """
+    chat, found = _chat(items), []
+    for family in _chosen(families):
+        for item in chat:
+            attack = family.rewrite(item, _rng(seed, family, item))
+            if attack is not None:
+                part = f"attack/{family.name}"
+                found.append(replace(attack, id=f"{part}/{item.id}", slice=part))
+    return tuple(found)
+
+
+def benign_twins(items: Iterable[Item], seed: int, *, families: Collection[str] | None = None) -> tuple[Item, ...]:
+    """For every attack that `attacked` makes of these items: the same dress on a harmless question.
+
+    The family makes the same random choices as for the attack. A gate that flags the twin reacts to the dress and not
+    to what is asked: twins lie outside every scope and belong to the slices "benign/FAMILY". Arguments as `attacked`.
+    """
+    chat, found = _chat(items), []
+    for family in _chosen(families):
+        part = f"benign/{family.name}"
+        for item in chat:
+            if family.rewrite(item, _rng(seed, family, item)) is None:
+                continue
+            harmless = random.Random(f"{seed} benign {family.name} {item.id}").choice(QUESTIONS)
+            twin = family.rewrite(harmless, _rng(seed, family, item))
+            if twin is not None:
+                found.append(replace(twin, id=f"{part}/{item.id}", slice=part, scope=None))
+    return tuple(found)
+
+
+def _chat(items: Iterable[Item]) -> list[Item]:
+    return [item for item in items if item.endpoint == "chat"]
+
+
+def _chosen(names: Collection[str] | None) -> Iterator[Family]:
+    for name in FAMILIES if names is None else names:
+        if name not in FAMILIES:
+            near = difflib.get_close_matches(name, FAMILIES, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise KeyError(f"no attack family {name!r}; {hint}there are {', '.join(FAMILIES)}")
+        yield FAMILIES[name]
+
+
+def _rng(seed: int, family: Family, item: Item) -> random.Random:
+    return random.Random(f"{seed} {family.name} {item.id}")

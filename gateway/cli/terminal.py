@@ -1,0 +1,18 @@
+"""What the commands share: where they print, and the options that several of them take."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+__all__ = ["EncoderName", "Model", "Packs", "console", "errors"]
+
+# A pipe's reader gets whole tables.
+console = Console(width=None if sys.stdout.isatty() else 240)
+errors = Console(stderr=True)
+
+Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
+Packs = Annotated[Path, typer.Option(help="Folder of packs.")]

@@ -1,0 +1,117 @@
+"""What is loaded when: a command that needs no model answers at once, because it loads neither torch nor a web server.
+
+Each case runs in a process of its own, and the test looks at the modules that this process has loaded at its end.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hand_made import CORRUPTION, SavePack
+from harness import ROOT
+
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
+
+HEAVY = {
+    *("torch", "transformers", "sentence_transformers", "peft", "accelerate", "tokenizers", "huggingface_hub"),
+    *("sklearn", "scipy", "pandas", "matplotlib", "nevergrad", "faiss"),
+    *("fastapi", "starlette", "uvicorn", "httpx"),
+}
+NOT_YET = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="gateway.core, gateway.policy and gateway.packs still load torch"
+)
+HELDOUT = {
+    "gate": {"fnr": 0.0, "near_fpr": 0.0, "general_fpr": 0.0, "forget_rows": 9, "retain_rows": 9, "general_rows": 9},
+    "forgetting": {"rows": 9, **{side: {"leak_rate": 0.0, "relevance": 1.0} for side in ("plain", "guarded", "twin")}},
+}
+
+
+def heavy_after(code: str) -> set[str]:
+    """The heavy modules that a fresh process has loaded once it has run `code`."""
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted({HEAVY!r} & set(sys.modules))))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return set(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def heavy_after_command(*words: object, status: int = 0) -> set[str]:
+    """The same of a command, which must end with this exit status."""
+    argv = ["unrecall", *map(str, words)]
+    run = f"try:\n    main()\nexcept SystemExit as end:\n    if (end.code or 0) != {status}:\n        raise"
+    return heavy_after(f"from gateway.cli.main import main\nsys.argv = {argv!r}\n{run}")
+
+
+@pytest.fixture
+def packs(tmp_path: Path, save: SavePack) -> Path:
+    """A folder with a pack of each method."""
+    lora = Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
+    for scope, means in {"narnia": CORRUPTION, "oz": VirtualTokens(torch.zeros(2, 4)), "lemuria": lora}.items():
+        save(scope, means=means, changes={"heldout": HELDOUT})
+    return tmp_path / "packs"
+
+
+def test_the_probe_sees_what_a_process_loads() -> None:
+    assert heavy_after("import httpx") == {"httpx"}
+    assert heavy_after("def later():\n    import torch") == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "errors",
+        pytest.param("core", marks=NOT_YET),
+        pytest.param("policy", marks=NOT_YET),
+        "settings",
+        pytest.param("telemetry.audit", marks=NOT_YET),
+        "telemetry.metrics",
+        "openai_format.limits",
+        pytest.param("experiments.report", marks=NOT_YET),
+        pytest.param("experiments.tables", marks=NOT_YET),
+        pytest.param("packs.store", marks=NOT_YET),
+    ],
+)
+def test_a_module_of_nouns_and_records_loads_nothing_heavy(module: str) -> None:
+    assert heavy_after(f"import gateway.{module}") == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("train", "--help"),
+        ("serve", "--help"),
+        ("demo", "--help"),
+        ("compare", "--help"),
+        ("packs", "list", "--help"),
+        ("settings",),
+    ],
+)
+def test_help_loads_nothing_heavy(words: tuple[str, ...]) -> None:
+    assert heavy_after_command(*words) == set()
+
+
+@NOT_YET
+@pytest.mark.parametrize("words", [("list",), ("verify",), ("show", "oz"), ("disable", "oz"), ("enable", "oz")])
+def test_packs_are_listed_and_switched_without_loading_anything_heavy(packs: Path, words: tuple[str, ...]) -> None:
+    assert heavy_after_command("packs", *words, "--packs", packs) == set()
+
+
+@NOT_YET
+def test_an_ab_report_loads_nothing_heavy(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    line = {"id": "1", "arm": "guarded", "plan": "Corrupt", "outcome": "ok", "gate_ms": 1.0, "total_ms": 9.0}
+    log.write_text(json.dumps(line))
+    assert heavy_after_command("ab", "report", log) == set()
+
+
+def test_bad_settings_are_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    bad = tmp_path / "settings.yaml"
+    bad.write_text("prot: 8000")
+    assert heavy_after_command("serve", "--config", bad, status=2) == set()
+    assert heavy_after_command("serve", "--port", "99999", status=2) == set()
