@@ -132,7 +132,11 @@ Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/dem
 def _questions(scope_file: Path) -> list[dict[str, str]]:
     path = scope_file.parent / "questions.jsonl"
     for row in (rows := read_rows(path)):
-        if row.fault or not isinstance(row.value, dict) or not {"side", "prompt"} <= row.value.keys():
-            reason = row.fault or f'it needs "side" and "prompt", and has {columns_of(row.value)}'
-            raise SetupError(f"the demo needs questions beside the scope: {path} line {row.line}: {reason}")
+        if row.fault:
+            raise SetupError(f"the demo needs questions beside the scope: {row.problem(path)}")
+        if not isinstance(row.value, dict) or not {"side", "prompt"} <= row.value.keys():
+            raise SetupError(
+                f"the demo needs questions beside the scope: {path} line {row.line} has {columns_of(row.value)} and "
+                f"needs side and prompt"
+            )
     return [{name: str(row.value[name]) for name in ("side", "prompt")} for row in rows]

@@ -29,6 +29,11 @@ class Row:
     raw: str
     fault: str = ""
 
+    def problem(self, path: Path) -> str:
+        """The fault with its place, as a sentence."""
+        place = f"{path} line {self.line}"
+        return f"{place} {self.fault.removeprefix('it ')}" if self.fault.startswith("it ") else f"{place}: {self.fault}"
+
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON file. A row that is not strict JSON is kept with its fault, so that one bad line need not

@@ -148,10 +148,8 @@ def _rows(path: Path) -> tuple[Row, ...]:
 
 def _row(path: Path, entry: FileRow) -> Row:
     place = f"{path} line {entry.line}"
-    if entry.fault.startswith("it is not JSON"):
-        raise ScopeError(f'{place} is not JSON; expected {{"prompt": ..., "response": ...}} ({entry.fault})')
     if entry.fault:
-        raise ScopeError(f"{place}: {entry.fault}")
+        raise ScopeError(f'{entry.problem(path)}; expected {{"prompt": ..., "response": ...}}')
     columns = entry.value if isinstance(entry.value, dict) else {}
     if columns and not columns.keys() & Row.model_fields.keys():
         raise ScopeError(f"{place} has {columns_of(columns)}; a row needs prompt and response: rename its columns")

@@ -168,7 +168,7 @@ def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
         ('{"messages": []}', "line 5 has the columns messages; a row needs prompt and response"),
         ('{"prompt": "a", "answer": "b"}', "(the row has the columns prompt, answer; it needs prompt and response"),
         ('{"prompt": "a", "response": "b", "prompt": "c"}', "line 5: the key 'prompt' stands twice"),
-        ('{"prompt": "\\ud800a", "response": "b"}', "line 5: it holds a lone surrogate"),
+        ('{"prompt": "\\ud800a", "response": "b"}', "line 5 holds a lone surrogate"),
         ('{"prompt": "a", "response": NaN}', "line 5: NaN is no JSON value"),
     ],
 )
