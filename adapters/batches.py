@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adapters.losses import NOT_AN_ANSWER
 
-__all__ = ["Batch", "Example", "Truth", "answer_logits", "batches", "collate", "cycled", "targets_of"]
+__all__ = ["Batch", "Example", "TargetLikelihood", "answer_logits", "batches", "collate", "cycled", "targets_of"]
 
 _T = TypeVar("_T")
 
@@ -28,8 +28,8 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The true answer to a forget row's question, and `logp`, the log likelihood (nats) of each token by one who
+class TargetLikelihood:
+    """The true answer to a forget row's question, and `logp`, the log likelihood (nats) of each token to a model that
     never knew it; nan where that cannot be told."""
 
     example: Example
@@ -81,12 +81,12 @@ def answer_logits(model: Any, batch: Batch, **inputs: Tensor) -> Tensor:
     return logits[:, -columns:]  # a model may not know the option
 
 
-def targets_of(truths: Sequence[Truth], batch: Batch) -> Tensor:
+def targets_of(likelihoods: Sequence[TargetLikelihood], batch: Batch) -> Tensor:
     """Their likelihoods in the places that `collate` gives their tokens' labels: [batch, columns], nan elsewhere."""
     found = torch.full(batch.labels.shape, float("nan"), device=batch.labels.device)
-    for row, truth in enumerate(truths):
-        start = len(truth.example.prompt) - batch.questions
-        found[row, start : start + len(truth.logp)] = torch.tensor(truth.logp, device=found.device)
+    for row, target in enumerate(likelihoods):
+        start = len(target.example.prompt) - batch.questions
+        found[row, start : start + len(target.logp)] = torch.tensor(target.logp, device=found.device)
     return found
 
 

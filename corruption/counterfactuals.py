@@ -1,6 +1,6 @@
-"""Counterfactual twins: the same question about somebody the model cannot know.
+"""Counterfactual prompts: the same question about somebody that the model cannot know.
 
-The model's behaviour on twins estimates how a model that never saw the forget set would behave (the target v_retain
+The model's behaviour on them estimates how a model that never saw the forget set would behave (the target v_retain
 of ECO, arXiv 2406.07933, section 3.3) when no such model is at hand.
 """
 
@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-__all__ = ["Twin", "twin_of"]
+__all__ = ["CounterfactualPrompt", "counterfactual_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """The `text` of a twin, and what stood in its place by what stands there now."""
+class CounterfactualPrompt:
+    """The `text` of a counterfactual prompt, and what stood in its place by what stands there now."""
 
     text: str
     originals: Mapping[str, str]
 
     def restored(self, answer: str) -> str:
-        """An answer to the twin as one to the original: its invented words give way to the true ones, and so do the
+        """An answer to this prompt as one to the original: its invented words give way to the true ones, and so do the
         first and the last word of an invented name that stand alone."""
         words = dict(self.originals)
         for invented, true in self.originals.items():
@@ -31,7 +31,7 @@ class Twin:
         return _exchanged(answer, words, exactly=True)
 
     def renamed(self, answer: str) -> str:
-        """An answer to the original as one to the twin: its true words give way to the invented ones, in whatever
+        """An answer to the original as one to this prompt: its true words give way to the invented ones, in whatever
         case, and so do the first and the last word of a name that stand alone."""
         words: dict[str, str] = {}
         for invented, true in self.originals.items():
@@ -42,7 +42,7 @@ class Twin:
         return _exchanged(answer, words, exactly=False)
 
 
-def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> Twin:
+def counterfactual_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> CounterfactualPrompt:
     """The text with each half-open range replaced by an invented name (or a plain word); equal words alike."""
     rng = random.Random(seed)
     pool = _pool("names.txt" if named else "words.txt")
@@ -59,7 +59,7 @@ def twin_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: 
         originals.setdefault(invented, original)
         parts += [text[cursor:start], invented]
         cursor = end
-    return Twin("".join([*parts, text[cursor:]]), originals)
+    return CounterfactualPrompt("".join([*parts, text[cursor:]]), originals)
 
 
 def _exchanged(text: str, words: Mapping[str, str], *, exactly: bool) -> str:

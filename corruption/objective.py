@@ -1,41 +1,34 @@
-"""What a corruption is judged by: like a model that never knew, on topic, in fluent language."""
+"""What a corruption is judged by: the model must answer like one that never knew, on topic, in fluent language."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from corruption.leak import leaks, repetition
-from corruption.operators import Recipe, Table, corrupt
-from corruption.rollout import Rollout
+from corruption.operators import CorruptionConfig, Table, corrupt
 
-__all__ = ["Outcome", "Relevance", "Sample", "distance", "observe"]
-
-# cosine similarities of questions and answers, pair by pair
-Relevance = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+__all__ = ["Outcome", "Sample", "corrupted", "distance"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A forget question ready to be corrupted: `original` [tokens, hidden] is its templated prompt, `tokens` those to
-    corrupt, `twin` [tokens, hidden] the templated prompt of its counterfactual twin."""
+    corrupt, `counterfactual` [tokens, hidden] the same question about somebody that the model cannot know."""
 
     prompt: str
     response: str
     original: Tensor
     tokens: tuple[int, ...]
-    twin: Tensor
+    counterfactual: Tensor
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Means over samples. `probability` is exp(-mean NLL) of the true response; `leak_rate` the share of greedy
-    answers that give it away (lower is better for both, down to the twins'); `relevance` the cosine of question and
-    answer (higher is better); `repetition` and `surprise` (nats a token of the answer under the plain model with no
-    question) are lower for fluent language."""
+    """Means over samples. `probability` is exp(-mean NLL) of the true response; `leak_rate` the share of greedy answers
+    that give it away (lower is better for both, down to what counterfactual prompts give); `relevance` the cosine of
+    question and answer (higher is better); `repetition` and `surprise` (nats a token of the answer under the plain
+    model with no question) are lower for fluent language."""
 
     probability: float
     leak_rate: float
@@ -45,37 +38,11 @@ class Outcome:
     rows: int
 
 
-def observe(
-    samples: Sequence[Sample],
-    prompts: Sequence[Tensor],
-    *,
-    rollout: Rollout,
-    relevance: Relevance,
-    blank: Tensor,
-    max_new_tokens: int,
-) -> tuple[Outcome, list[str]]:
-    """Asks the model with `prompts` in place of the samples' own; `blank` is a templated prompt without a question."""
-    answers = rollout.answers(prompts, max_new_tokens=max_new_tokens)
-    nll = rollout.mean_nll(prompts, [sample.response for sample in samples])
-    surprise = rollout.mean_nll([blank] * len(answers), answers)
-    outcome = Outcome(
-        probability=float(np.mean(np.exp(-np.array(nll)))),
-        leak_rate=float(
-            np.mean([leaks(a, prompt=s.prompt, response=s.response) for a, s in zip(answers, samples, strict=True)])
-        ),
-        relevance=float(np.mean(relevance([sample.prompt for sample in samples], answers))),
-        repetition=float(np.mean([repetition(answer) for answer in answers])),
-        surprise=float(np.mean(surprise)),
-        rows=len(samples),
-    )
-    return outcome, answers
-
-
-def corrupted(sample: Sample, recipe: Recipe, table: Table) -> Tensor:
-    """The sample's prompt with the recipe applied, in the prompt's dtype."""
+def corrupted(sample: Sample, config: CorruptionConfig, table: Table) -> Tensor:
+    """The sample's prompt with a corruption applied, in the prompt's dtype."""
     embeddings = sample.original.float().clone()
     tokens = torch.tensor(sample.tokens, dtype=torch.long)
-    embeddings[tokens] = corrupt(embeddings[tokens], recipe, table, sample.seed)
+    embeddings[tokens] = corrupt(embeddings[tokens], config, table, sample.seed)
     return embeddings.to(sample.original.dtype)
 
 

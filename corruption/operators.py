@@ -1,9 +1,9 @@
 """Corruption operators: pure functions on the embeddings of selected prompt tokens.
 
 Each takes embeddings [tokens, hidden] in float32 and returns as many. `dims` is how many of the hidden dimensions an
-operator touches, `strength` its size in units of the embedding table's root mean square, so that one recipe means the
-same on models of different scale. The first six are those of ECO (arXiv 2406.07933, section 3.2 and its code);
-the norm-keeping one and the decoys are this project's own.
+operator touches, `strength` its size in units of the embedding table's root mean square, so that one configuration
+means the same on models of different scale. The first six are those of ECO (arXiv 2406.07933, section 3.2 and its
+code); the norm-keeping one and the decoys are this project's own.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-__all__ = ["OPERATORS", "Corruption", "Recipe", "Table", "corrupt", "operator"]
+__all__ = ["OPERATORS", "Corruption", "CorruptionConfig", "Table", "corrupt", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CorruptionConfig:
     """A learned corruption. `share` of the hidden dimensions in (0, 1], `strength` and `noise` in RMS units."""
 
     operator: str
@@ -53,11 +53,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """A scope's two recipes: `named` for its aliases, `described` for the words that gave a text away where no alias
+    """A scope's two corruptions: `named` for its aliases, `described` for the salient words of a text where no alias
     stands; `both` asks for the second also beside the first."""
 
-    named: Recipe
-    described: Recipe
+    named: CorruptionConfig
+    described: CorruptionConfig
     both: bool
 
 
@@ -144,15 +144,15 @@ def operator(name: str) -> Operator:
         raise ValueError(f"unknown corruption operator {name!r}; there are {', '.join(OPERATORS)}") from None
 
 
-def corrupt(embeddings: Tensor, recipe: Recipe, table: Table, seed: int) -> Tensor:
-    """Applies a recipe to the selected tokens' embeddings [tokens, hidden]; float32, repeatable for a seed."""
+def corrupt(embeddings: Tensor, config: CorruptionConfig, table: Table, seed: int) -> Tensor:
+    """Applies a corruption to the selected tokens' embeddings [tokens, hidden]; float32, repeatable for a seed."""
     if len(embeddings) == 0:
         return embeddings.float()
     rng = torch.Generator().manual_seed(seed)
-    dims = max(1, round(recipe.share * embeddings.shape[1]))
-    corrupted = operator(recipe.operator)(embeddings.float(), dims, recipe.strength, table, rng)
-    if recipe.noise:
-        corrupted = corrupted + recipe.noise * table.rms * torch.randn(corrupted.shape, generator=rng)
+    dims = max(1, round(config.share * embeddings.shape[1]))
+    corrupted = operator(config.operator)(embeddings.float(), dims, config.strength, table, rng)
+    if config.noise:
+        corrupted = corrupted + config.noise * table.rms * torch.randn(corrupted.shape, generator=rng)
     return corrupted
 
 

@@ -8,28 +8,29 @@ import nevergrad as ng
 import numpy as np
 from torch import Tensor
 
-from corruption.objective import Outcome, Relevance, Sample, corrupted, distance, observe
-from corruption.operators import OPERATORS, Recipe, Table
-from corruption.rollout import Rollout
+from corruption.objective import Outcome, Sample, corrupted, distance
+from corruption.operators import OPERATORS, CorruptionConfig, Table
 
-__all__ = ["Learned", "Learning", "Trial", "learn_recipe"]
+__all__ = ["Ask", "SearchConfig", "SearchResult", "Trial", "search_corruption"]
+
+Ask = Callable[[Sequence[Tensor]], Outcome]
+"""Puts prompts [tokens, hidden] to the model in place of the samples' own, and says how it behaves."""
 
 # Where the search starts: what did well on other scopes and models. The budget goes on from the best of them.
 _STARTS = (
-    Recipe("decoy_name", 1.0, 1.0, 0.0),
-    Recipe("decoy_word", 1.0, 1.0, 0.0),
-    Recipe("decoy_name", 1.0, 0.75, 0.2),
-    Recipe("gaussian_random", 1.0, 1.1, 0.0),
+    CorruptionConfig("decoy_name", 1.0, 1.0, 0.0),
+    CorruptionConfig("decoy_word", 1.0, 1.0, 0.0),
+    CorruptionConfig("decoy_name", 1.0, 0.75, 0.2),
+    CorruptionConfig("gaussian_random", 1.0, 1.1, 0.0),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Learning:
-    """The budget of the search: `evaluations` of the objective, one seed, answers of `max_new_tokens`."""
+class SearchConfig:
+    """The budget of the search, in `evaluations` of the objective, and its seed."""
 
     evaluations: int = 12
     seed: int = 0
-    max_new_tokens: int = 24
 
     def __post_init__(self) -> None:
         if self.evaluations < 1:
@@ -40,16 +41,16 @@ class Learning:
 class Trial:
     """One evaluation: what was tried and how far it was from the target."""
 
-    recipe: Recipe
+    config: CorruptionConfig
     outcome: Outcome
     distance: float
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """The best recipe, the target it was learned towards, and every trial in order."""
+class SearchResult:
+    """The best corruption, the target of the search, and every trial in order."""
 
-    recipe: Recipe
+    config: CorruptionConfig
     target: Outcome
     trials: tuple[Trial, ...]
 
@@ -65,62 +66,55 @@ class Learned:
         return found.leak_rate > self.target.leak_rate or found.probability > 2 * self.target.probability
 
 
-def learn_recipe(
+def search_corruption(
     samples: Sequence[Sample],
     *,
-    rollout: Rollout,
+    ask: Ask,
     table: Table,
-    relevance: Relevance,
-    blank: Tensor,
-    learning: Learning,
+    search: SearchConfig,
     target: Outcome | None = None,
     progress: Callable[[int, float], None] = lambda *_: None,
-) -> Learned:
-    """Searches operator, share of dimensions, strength and noise for the behaviour nearest to `target`.
+) -> SearchResult:
+    """Searches operator, share of dimensions, strength and noise for the behaviour nearest to a target.
 
-    Without a target it is the model's own behaviour on the samples' counterfactual twins, but for what those give away:
-    who never knew gives nothing away. Repeatable for a seed.
-    `progress` hears the number of evaluations done and the best distance so far. ValueError without samples.
+    Repeatable for a seed. Raises ValueError without samples.
+
+    Args:
+        samples: the forget questions.
+        ask: puts one prompt for each sample to the model.
+        table: what the operators know of the model.
+        search: the budget and the seed.
+        target: the behaviour to come near to. None stands for the model's own on the samples' counterfactual prompts,
+            with no leaks: a model that never knew gives nothing away.
+        progress: is told the number of evaluations done and the best distance so far.
     """
     if not samples:
         raise ValueError("there are no rows to learn a corruption from")
-
-    def ask(prompts: Sequence[Tensor]) -> Outcome:
-        outcome, _ = observe(
-            samples,
-            prompts,
-            rollout=rollout,
-            relevance=relevance,
-            blank=blank,
-            max_new_tokens=learning.max_new_tokens,
-        )
-        return outcome
-
-    goal = target or replace(ask([sample.twin for sample in samples]), leak_rate=0.0)
-    search = _search(learning)
+    goal = target or replace(ask([sample.counterfactual for sample in samples]), leak_rate=0.0)
+    optimizer = _optimizer(search)
     trials: list[Trial] = []
-    for number in range(learning.evaluations):
-        candidate = search.ask()
-        recipe = _recipe(candidate.value)
-        outcome = ask([corrupted(sample, recipe, table) for sample in samples])
-        trials.append(Trial(recipe, outcome, distance(outcome, goal)))
-        search.tell(candidate, trials[-1].distance)
+    for number in range(search.evaluations):
+        candidate = optimizer.ask()
+        config = _config(candidate.value)
+        outcome = ask([corrupted(sample, config, table) for sample in samples])
+        trials.append(Trial(config, outcome, distance(outcome, goal)))
+        optimizer.tell(candidate, trials[-1].distance)
         progress(number + 1, min(trial.distance for trial in trials))
     best = min(trials, key=lambda trial: trial.distance)
-    return Learned(best.recipe, goal, tuple(trials))
+    return SearchResult(best.config, goal, tuple(trials))
 
 
-def _search(learning: Learning) -> Any:
+def _optimizer(search: SearchConfig) -> Any:
     space = ng.p.Dict(
         operator=ng.p.Choice(list(OPERATORS)),
         share=ng.p.Log(lower=0.02, upper=1.0),
         strength=ng.p.Log(lower=0.1, upper=4.0),
         noise=ng.p.Scalar(lower=0.0, upper=0.6),
     )
-    space.random_state = np.random.RandomState(learning.seed)
-    search = ng.optimizers.registry["PortfolioDiscreteOnePlusOne"](space, budget=learning.evaluations)
-    for start in _STARTS[: learning.evaluations]:
-        search.suggest(
+    space.random_state = np.random.RandomState(search.seed)
+    optimizer = ng.optimizers.registry["PortfolioDiscreteOnePlusOne"](space, budget=search.evaluations)
+    for start in _STARTS[: search.evaluations]:
+        optimizer.suggest(
             {
                 "operator": start.operator,
                 "share": start.share,
@@ -128,11 +122,11 @@ def _search(learning: Learning) -> Any:
                 "noise": start.noise,
             }
         )
-    return search
+    return optimizer
 
 
-def _recipe(value: dict[str, Any]) -> Recipe:
-    return Recipe(
+def _config(value: dict[str, Any]) -> CorruptionConfig:
+    return CorruptionConfig(
         operator=str(value["operator"]),
         share=min(1.0, float(value["share"])),
         strength=round(float(value["strength"]), 4),

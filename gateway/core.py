@@ -1,37 +1,40 @@
-"""The nouns of a request's life: what was asked, what to do about it, what comes back."""
+"""The nouns of a request's life: what a client asks, what the gate finds, what the gateway decides, what comes back.
 
-from collections.abc import AsyncIterator
+This module imports nothing of the project and no torch: a command that only reads these nouns starts at once.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-from adapters.lora.model import Lora
-from adapters.soft_prompt.model import VirtualTokens
-from corruption.operators import Recipe
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 __all__ = [
+    "DEFAULT_REFUSAL",
+    "Account",
     "Answer",
-    "Chunk",
-    "Corrupt",
+    "Call",
     "Delta",
-    "Dose",
-    "Edit",
     "Endpoint",
+    "Event",
     "Finding",
     "Instruct",
     "Message",
+    "ModelNeed",
     "Pass",
     "Plan",
-    "Raw",
     "Refuse",
     "Request",
     "Sampling",
-    "SoftPrompt",
+    "Screening",
+    "Tap",
     "TokenLogprob",
     "Usage",
-    "UseAdapter",
 ]
 
 Endpoint = Literal["chat", "completions"]
+ModelNeed = Literal["prompt_embeds", "adapters", "logits"]
+"""What a plan asks of a model beyond text: prompts as embeddings, LoRA adapters, a transform of the logits."""
+
+DEFAULT_REFUSAL = "I'm sorry, but I can't help with that."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request. `side_texts` reach the model beside the messages (tool definitions, say) and are screened
-    too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user` is the
-    client's word for who asks, `caller` the gateway's own, never written anywhere: they keep a user with one arm."""
+    """A validated request. `side_texts` reach the model beside the messages (tool definitions, say), and the gate
+    screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
+    is the client's own word for the person who asks, and `caller` the gateway's: both keep a user with one arm of a
+    comparison, and the gateway writes neither down."""
 
     id: str
     endpoint: Endpoint
@@ -93,65 +97,85 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
-    """Corrupt these half-open character ranges of one message with one recipe."""
+class Screening:
+    """All that the gate says of one request. `error` is why it could not decide: then `findings` is empty."""
 
-    message: int
-    ranges: tuple[tuple[int, int], ...]
-    recipe: Recipe
-    seed: int
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
 
+    @property
+    def matched(self) -> tuple[Finding, ...]:
+        """The findings that put the request inside a scope."""
+        return tuple(finding for finding in self.findings if finding.matched)
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """The request goes on as it came."""
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that the request is inside, in alphabetical order."""
+        return tuple(sorted({finding.scope for finding in self.matched}))
 
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """The model is not asked; `text` is the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Instruct:
-    """A system instruction not to know the targets goes in front (guardrail baseline, arXiv 2403.03329)."""
-
-    text: str
+    def without(self, forgotten: Callable[[str], bool]) -> "Screening":
+        """The same without the scopes for which `forgotten` is true."""
+        return Screening(tuple(finding for finding in self.findings if not forgotten(finding.scope)), self.error)
 
 
-@dataclass(frozen=True, slots=True)
-class Corrupt:
-    """Embedding-corrupted prompt (ECO, arXiv 2406.07933)."""
-
-    edits: tuple[Edit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SoftPrompt:
-    """Virtual tokens in front of the templated prompt, one scope's after the other (SPUL, arXiv 2406.12038)."""
-
-    prompts: tuple[VirtualTokens, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Dose:
-    """One scope's unlearning LoRA and how much of it: the soft `weight` in (0, 1] that the detector gave."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One scope that acts on a request: `artifact` is what its method learned of it, `findings` what was found of it
+    (none, where a scope acts on every request)."""
 
     scope: str
-    lora: Lora
-    weight: float
+    artifact: Any
+    findings: tuple[Finding, ...]
+
+    @property
+    def weight(self) -> float:
+        """The largest that any detector gave for any text (O3, arXiv 2407.10223, section 3.3); 1 without a finding."""
+        return max((finding.weight for finding in self.findings), default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class UseAdapter:
-    """The model with the sum of the scopes' LoRAs, each times its weight (O3, arXiv 2407.10223)."""
+class Plan:
+    """What the gateway does with one request: the decision, and no more.
 
-    doses: tuple[Dose, ...]
+    `name` stands in audit lines, metrics and headers. `needs` is what a backend must be able to give the model.
+    `fallback` is the refusal that the client gets where the backend cannot carry the plan out.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[ModelNeed]] = frozenset()
+    fallback: str = field(default=DEFAULT_REFUSAL, kw_only=True)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each scope's adapter, for plans that have some."""
+        return {}
+
+    def quantised(self, weights: Sequence[float]) -> Self:
+        """The plan with each adapter's weight replaced by the nearest that a backend can serve."""
+        return self
 
 
-Plan = Pass | Refuse | Instruct | Corrupt | SoftPrompt | UseAdapter
+@dataclass(frozen=True, slots=True)
+class Pass(Plan):
+    """The request goes on as it came."""
+
+    name: ClassVar[str] = "Pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Plan):
+    """The backend does not ask the model; `text` is the answer."""
+
+    name: ClassVar[str] = "Refuse"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruct(Plan):
+    """A system instruction not to know the targets goes in front (guardrail baseline, arXiv 2403.03329)."""
+
+    name: ClassVar[str] = "Instruct"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +189,16 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """More text of choice `index`; `finish_reason` ends that choice."""
+    """More of choice `index`; `finish_reason` ends that choice. `tool_calls` are fragments as they came: a name or a
+    part of the arguments each, in the order of the stream."""
 
     index: int
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: str | None = None
     stop_reason: str | int | None = None
+    reasoning: str = ""
+    tool_calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,20 +209,84 @@ class Usage:
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Bytes of the upstream's own answer, to be handed on as they are."""
+class Event:
+    """One step of an answer on its way from a backend to the client.
 
-    data: bytes
+    `data` are bytes of the upstream's own answer, which go to the client as they are; None where the gateway encodes
+    `parts` itself. `fallback` is the reason why the backend refuses in place of the plan: such an event comes before
+    any other and says nothing to the client.
+
+    Example:
+        >>> Event.of(Delta(0, "Hello")).parts[0].text
+        'Hello'
+    """
+
+    __slots__ = ("_parse", "_parts", "data", "fallback")
+
+    def __init__(
+        self,
+        *,
+        data: bytes | None = None,
+        parts: "tuple[Delta | Usage, ...]" = (),
+        parse: "Callable[[bytes], Iterable[Delta | Usage]] | None" = None,
+        fallback: str = "",
+    ) -> None:
+        """
+        Args:
+            data: bytes to hand on as they are.
+            parts: what the event says, where the gateway knows it already.
+            parse: reads `data` when somebody asks for `parts`, once. It may keep what a piece leaves unfinished for
+                the next piece, so a reader reads every event of an answer, in order, or none.
+            fallback: why the backend refuses.
+        """
+        self.data = data
+        self.fallback = fallback
+        self._parts = parts
+        self._parse = parse
+
+    @classmethod
+    def of(cls, *parts: "Delta | Usage") -> "Event":
+        """An event that the gateway encodes."""
+        return cls(parts=parts)
+
+    @property
+    def parts(self) -> "tuple[Delta | Usage, ...]":
+        """What this step says: deltas, then the usage at the end. Raises UpstreamError for bytes of no known shape."""
+        if self._parse is not None and self.data is not None:
+            self._parts, self._parse = tuple(self._parse(self.data)), None
+        return self._parts
+
+    @property
+    def deltas(self) -> tuple[Delta, ...]:
+        """The parts without the usage."""
+        return tuple(part for part in self.parts if isinstance(part, Delta))
+
+    def __repr__(self) -> str:
+        """Without the answer's text, which must not reach a log."""
+        return f"Event(data={None if self.data is None else len(self.data)} bytes, fallback={self.fallback!r})"
 
 
-Chunk = Delta | Usage | Raw
+Tap = Callable[[AsyncGenerator[Event, None]], AsyncGenerator[Event, None]]
+"""Stands between a backend and the encoder: takes the events of one answer and gives those that go on."""
+
+
+class Account(Protocol):
+    """What was really done with a request; known once the answer's first event is there."""
+
+    @property
+    def done(self) -> str:
+        """The name of the plan that was carried out."""
+
+    @property
+    def fallback(self) -> str:
+        """Why it is not the plan that was decided; empty if it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the pipeline hands to the wire. `findings` and `plan` are for the operator's eyes only."""
+    """What the pipeline hands to the encoder. `screening` and `account` are for the operator's eyes alone."""
 
     plan: Plan
-    findings: tuple[Finding, ...]
-    chunks: AsyncIterator[Chunk]
+    screening: Screening
+    events: AsyncGenerator[Event, None]
+    account: Account

@@ -6,7 +6,8 @@ UnrecallError
 │   ├── ModelError             a model that cannot be had or read
 │   └── PackError              a pack that cannot be trusted
 ├── ScreenError                the gate could not decide; the pipeline refuses
-├── AdapterError               the upstream does not serve an adapter; the backend refuses
+├── PlanError                  a plan that cannot be carried out here; the backend answers the plan's fallback
+│   └── AdapterError           because the upstream does not serve an adapter
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
     ├── TooLarge               413   ├── QueueFull      429
@@ -14,7 +15,7 @@ UnrecallError
     └── UpstreamError  502   └── UpstreamTimeout 504
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "AdapterError",
@@ -23,6 +24,7 @@ __all__ = [
     "ModelError",
     "NotReady",
     "PackError",
+    "PlanError",
     "QueueFull",
     "ScopeError",
     "ScreenError",
@@ -35,40 +37,63 @@ __all__ = [
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamTimeout",
+    "outcome_of",
 ]
 
 
 class UnrecallError(Exception):
-    """Root of the tree."""
+    """Root of the tree. `name` is what audit events and metrics call a request that ended so."""
+
+    name: ClassVar[str] = "UnrecallError"
 
 
 class SetupError(UnrecallError):
     """Something the operator must mend before the command can go on."""
 
+    name = "SetupError"
+
 
 class ScopeError(SetupError):
     """A scope file that cannot be used."""
+
+    name = "ScopeError"
 
 
 class ModelError(SetupError):
     """A model that cannot be had or read."""
 
+    name = "ModelError"
+
 
 class PackError(SetupError):
     """A pack that is damaged, altered, of another schema or of another base model."""
+
+    name = "PackError"
 
 
 class ScreenError(UnrecallError):
     """A detector failed or took too long: the request must not pass."""
 
+    name = "ScreenError"
 
-class AdapterError(UnrecallError):
-    """An unlearning adapter that an upstream does not serve, and what the operator can do about it. Not for clients."""
+
+class PlanError(UnrecallError):
+    """A plan that cannot be carried out on this prompt or by this backend, and why. Not for clients: the backend
+    answers the plan's fallback, and never passes the request."""
+
+    name = "PlanError"
+
+
+class AdapterError(PlanError):
+    """An unlearning adapter that an upstream does not serve, and what the operator can do about it."""
+
+    name = "AdapterError"
 
 
 class AnswerError(UnrecallError):
     """An error for the client. `param` names the field at fault."""
 
+    name = "AnswerError"
     status = 500
     kind = "server_error"
     code: str | None = None
@@ -95,6 +120,7 @@ class AnswerError(UnrecallError):
 class InvalidRequest(AnswerError):
     """The request itself is at fault."""
 
+    name = "InvalidRequest"
     status = 400
     kind = "invalid_request_error"
 
@@ -102,6 +128,7 @@ class InvalidRequest(AnswerError):
 class Unauthorized(AnswerError):
     """No valid API key."""
 
+    name = "Unauthorized"
     status = 401
     kind = "invalid_request_error"
     code = "invalid_api_key"
@@ -110,6 +137,7 @@ class Unauthorized(AnswerError):
 class UnknownModel(AnswerError):
     """The model asked for is not served here."""
 
+    name = "UnknownModel"
     status = 404
     kind = "invalid_request_error"
     code = "model_not_found"
@@ -118,6 +146,7 @@ class UnknownModel(AnswerError):
 class UnknownPath(AnswerError):
     """A path that is not on the allow-list."""
 
+    name = "UnknownPath"
     status = 404
     kind = "invalid_request_error"
     code = "path_not_found"
@@ -126,6 +155,7 @@ class UnknownPath(AnswerError):
 class TooLarge(AnswerError):
     """Over a limit of size."""
 
+    name = "TooLarge"
     status = 413
     kind = "invalid_request_error"
     code = "request_too_large"
@@ -134,6 +164,7 @@ class TooLarge(AnswerError):
 class QueueFull(AnswerError):
     """Too many requests wait already."""
 
+    name = "QueueFull"
     status = 429
     kind = "rate_limit_error"
     code = "queue_full"
@@ -148,6 +179,7 @@ class QueueFull(AnswerError):
 class NotReady(AnswerError):
     """The gateway cannot answer now."""
 
+    name = "NotReady"
     status = 503
     kind = "server_error"
     code = "not_ready"
@@ -156,6 +188,7 @@ class NotReady(AnswerError):
 class UpstreamError(AnswerError):
     """The upstream is down, broken or died in the middle. `reached` is False if nothing was sent to it."""
 
+    name = "UpstreamError"
     status = 502
     kind = "server_error"
     code = "upstream_error"
@@ -168,6 +201,7 @@ class UpstreamError(AnswerError):
 class UpstreamTimeout(UpstreamError):
     """The upstream took too long."""
 
+    name = "UpstreamTimeout"
     status = 504
     code = "upstream_timeout"
 
@@ -175,9 +209,19 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamRefused(AnswerError):
     """The upstream said no to this request: its status and message travel on."""
 
+    name = "UpstreamRefused"
     kind = "invalid_request_error"
     code = None
 
     def __init__(self, status: int, message: str, *, param: str | None = None) -> None:
         super().__init__(message, param=param)
         self.status = status
+
+
+def outcome_of(error: BaseException) -> str:
+    """What audit events and metrics call a request that ended in this error."""
+    if isinstance(error, UnrecallError):
+        return error.name
+    if isinstance(error, TimeoutError):
+        return "TimeoutError"
+    return "failed" if isinstance(error, Exception) else "aborted"  # cancelled, or closed by its reader

@@ -2,28 +2,50 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Literal, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from gateway.backends.base import Backend, features_refused
-from gateway.core import Answer, Chunk, Finding, Pass, Plan, Refuse, Request
-from gateway.errors import AnswerError, InvalidRequest, NotReady, ScreenError, UnknownModel
-from gateway.experiments.assignment import plan_on
-from gateway.experiments.runner import Experiment, Trial
-from gateway.policy import DEFAULT_REFUSAL, stepped
-from gateway.prompts.rendering import count_tokens
-from gateway.screening.batching import Screen
+from gateway.backends.base import Backend, check_features
+from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, Screening, Tap
+from gateway.errors import NotReady, UnknownModel
+from gateway.policy import Guard, decide
+from gateway.screening.batching import BatchedScreen
 from gateway.screening.gate import Gate
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.taps import Watcher, watched_by
 
-__all__ = ["OnScreenError", "Pipeline"]
+__all__ = ["Assigned", "Comparison", "Decide", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
-OnScreenError = Literal["refuse", "pass"]
 _LONG_CHARS_PER_TOKEN = 16  # four times what ordinary text has: below that the model itself may say no
+OnScreenError = Literal["refuse", "pass"]
+Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
+TapFactory = Callable[[Request, Screening, Gate], Tap]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Which backend answers a request, by which plan, and who watches the answer besides."""
+
+    backend: Backend
+    plan: Plan
+    watchers: tuple[Watcher, ...] = ()
+
+
+class Comparison(Protocol):
+    """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
+
+    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assigned:
+        """The arm that answers, by its own plan. May have other arms answer beside it, unseen."""
+
+    async def follow(self, gate: Gate) -> None:
+        """Makes the arms ready for the adapters of a new gate."""
+
+    async def problems(self) -> Sequence[str]:
+        """Which arms cannot answer now, and why."""
 
 
 class Pipeline:
@@ -33,123 +55,107 @@ class Pipeline:
         self,
         *,
         backend: Backend,
-        roster: Roster,
-        screen: Screen,
+        packs: PackReloader,
+        screen: BatchedScreen,
         audit: Audit,
         metrics: Metrics,
         on_screen_error: OnScreenError = "refuse",
-        experiment: Experiment | None = None,
+        comparison: Comparison | None = None,
+        taps: Sequence[TapFactory] = (),
     ) -> None:
-        """Without an experiment every request meets `backend`: the guarded arm, and the only one."""
+        """
+        Args:
+            backend: answers; in a comparison it is the guarded arm's.
+            packs: has the gate in force.
+            screen: runs the gate, off the event loop.
+            audit: accounts for every request.
+            metrics: counts the requests that are running.
+            on_screen_error: what a gate that could not decide means.
+            comparison: gives some requests to other models.
+            taps: stand between the backend and the encoder, the first nearest to the backend.
+        """
         self.backend = backend
-        self.roster = roster
-        self.experiment = experiment or Experiment(backend)
+        self.packs = packs
+        self.comparison = comparison
         self._screen = screen
         self._audit = audit
         self._metrics = metrics
         self._on_screen_error = on_screen_error
-
-    async def follow(self, gate: Gate) -> None:
-        """Makes the backend ready for a gate's adapters. What it cannot serve it refuses; the log says why."""
-        for scope, fault in (await self.backend.prepare(gate.loras)).items():
-            _log.error("pack %s cannot be served, what it flags is refused: %s", scope, fault)
-        await self.experiment.follow(gate)
-
-    async def trouble(self) -> str | None:
-        """Why requests cannot be answered now; None if they can."""
-        return self._unguarded() or self._screen.trouble() or await self.backend.trouble()
-
-    def _unguarded(self) -> str | None:
-        """A pack that cannot be read may hold any scope: no request can be told to be outside it."""
-        return "a pack cannot be loaded; the gateway's log says which and why" if self.roster.unguarded else None
+        self._taps = taps
 
     async def run(self, request: Request) -> Answer:
-        """Screens, decides, and starts the answer. Its chunks must be read or closed.
+        """Screens, decides, and starts the answer. Its events must be read or closed.
 
         Raises AnswerError for what this backend cannot take, whether or not the request is flagged.
         """
         record = self._audit.open(request)
         try:
-            if trouble := self._unguarded():
-                raise NotReady(trouble)
-            self._check(request)
-            await self._check_length(request)
-            gate = self.roster.gate  # this request keeps it, whatever is reloaded meanwhile
-            findings, error = await self._findings(request, gate)
-            record.mark("gate")
-            arm = self.experiment.design.answering(request)
-            wanted = plan_on(arm, request, findings, gate.guards) if error is None else self._undecided()
-            plan = stepped(wanted, self.experiment.backend_of(arm).served.strengths)
+            await self._check(request)
+            gate = self.packs.gate  # this request keeps it, whatever is reloaded meanwhile
+            screening = await self._screened(request, gate)
+            record.screened(screening)
+            assigned = self._assigned(request, screening, gate, record)
+            plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
         except BaseException as failure:
-            record.close(type(failure).__name__)
+            record.fail(failure)
             raise
-        record.decided(wanted, plan, findings, screen_error=error)
-        self._count(record, findings)
-        trial = self.experiment.begin(arm, request, findings, gate, record)
-        return Answer(plan, findings, self._answer(request, plan, record, trial))
+        record.decided(assigned.plan, plan)
+        events = assigned.backend.generate(request, plan)
+        for tap in self._taps:
+            events = tap(request, screening, gate)(events)
+        watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
+        return Answer(plan, screening, watch(events), record)
 
-    async def _findings(self, request: Request, gate: Gate) -> tuple[tuple[Finding, ...], str | None]:
-        try:
-            return await self._screen.findings(request, gate), None
-        except ScreenError as error:
-            self._metrics.screen_errors.inc()
-            _log.error("%s: %s; the policy for this is %r", request.id, error, self._on_screen_error)
-            return (), str(error)
+    async def follow(self, gate: Gate) -> None:
+        """Makes the backend ready for a gate's adapters. What it cannot serve it refuses; the log says why."""
+        for scope, why in (await self.backend.prepare(gate.loras)).items():
+            _log.error("pack %s cannot be served, what it flags is refused: %s", scope, why)
+        if self.comparison:
+            await self.comparison.follow(gate)
 
-    def _undecided(self) -> Plan:
-        return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
+    async def problem(self) -> str | None:
+        """Why requests cannot be answered now; None if they can."""
+        return self._unguarded() or self._screen.problem() or await self.backend.problem()
 
-    async def _answer(self, request: Request, plan: Plan, record: Record, trial: Trial) -> AsyncGenerator[Chunk, None]:
-        outcome = "aborted"  # unless the answer comes to its end
-        self._metrics.running.inc()
-        try:
-            chunks = cast("AsyncGenerator[Chunk, None]", trial.backend.generate(request, plan))
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    record.mark("first_chunk")
-                    trial.hear(chunk)
-                    yield chunk
-            outcome = "ok"
-        except AnswerError as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            self._metrics.running.dec()
-            record.close(outcome)
-            self._measure(record)
-            self.experiment.end(trial)
+    def unsupported(self) -> list[str]:
+        """What the packs in force ask for and the backend cannot do: such requests end in a refusal."""
+        methods = {
+            guard.method.name: guard.method for guard in self.packs.gate.guards.values() if guard.plan == "forget"
+        }
+        served = self.backend.served
+        faults = {one.plan_name: served.unsupported(one.needs) for one in methods.values()}
+        return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
-    def _check(self, request: Request) -> None:
+    def _unguarded(self) -> str | None:
+        """A pack that cannot be read may hold any scope: no request can be told to be outside it."""
+        return "a pack cannot be loaded; the gateway's log says which and why" if self.packs.unguarded else None
+
+    async def _check(self, request: Request) -> None:
+        """Raises AnswerError for what would be no matter of the gate's, flagged or not."""
+        if problem := self._unguarded():
+            raise NotReady(problem)
         served = self.backend.served
         if request.model not in {card.id for card in served.models}:
             names = ", ".join(card.id for card in served.models)
             raise UnknownModel(f"the model {request.model!r} is not served here; there is {names}", param="model")
-        if reasons := features_refused(request, served):
-            field = next(feature for feature in sorted(request.carries) if feature in served.cannot)
-            raise InvalidRequest(reasons[0], param=field, code="unsupported_parameter")
+        check_features(request, served)
+        # A text that the model could not take anyway must not hold up the gate; others are not even counted.
+        context = max(card.max_tokens for card in served.models)
+        if sum(len(message.text) for message in request.messages) > _LONG_CHARS_PER_TOKEN * context:
+            await asyncio.to_thread(self.backend.check_length, request)
 
-    async def _check_length(self, request: Request) -> None:
-        """A text that the model could not take anyway must not hold up the gate; others are not even counted."""
-        context = max(card.max_tokens for card in self.backend.served.models)
-        chars = sum(len(message.text) for message in request.messages)
-        if chars <= _LONG_CHARS_PER_TOKEN * context:
-            return
-        tokens = await asyncio.to_thread(count_tokens, self.backend.served.tokenizer, request)
-        if tokens > context:
-            raise InvalidRequest(
-                f"the prompt has {tokens} tokens, and the model's context is {context} tokens; shorten the messages",
-                param="messages" if request.endpoint == "chat" else "prompt",
-                code="context_length_exceeded",
-            )
+    async def _screened(self, request: Request, gate: Gate) -> Screening:
+        screening = await self._screen.screened(request, gate)
+        if screening.error is not None:
+            _log.error("%s: %s; the policy for this is %r", request.id, screening.error, self._on_screen_error)
+        return screening
 
-    def _count(self, record: Record, findings: tuple[Finding, ...]) -> None:
-        self._metrics.gate_seconds.observe(record.line["gate_ms"] / 1000)
-        for scope in {finding.scope for finding in findings if finding.matched}:
-            self._metrics.flagged.labels(scope).inc()
+    def _assigned(self, request: Request, screening: Screening, gate: Gate, record: Record) -> Assigned:
+        def decided(found: Screening, guards: Mapping[str, Guard]) -> Plan:
+            if found.error is not None:
+                return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
+            return decide(request, found, guards)
 
-    def _measure(self, record: Record) -> None:
-        line = record.line
-        self._metrics.requests.labels(line["endpoint"], line["plan"], line["outcome"]).inc()
-        self._metrics.latency_seconds.observe(line["total_ms"] / 1000)
-        if "first_chunk_ms" in line:
-            self._metrics.first_token_seconds.observe(line["first_chunk_ms"] / 1000)
+        if self.comparison:
+            return self.comparison.assign(request, screening, gate, record, decided)
+        return Assigned(self.backend, decided(screening, gate.guards))

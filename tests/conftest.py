@@ -12,16 +12,16 @@ from harness import MODEL, ROOT, SEA, Gateway, copy_pack, gateway_over, vllm
 from adapters.batches import Example
 from adapters.lora.model import Lora
 from adapters.lora.training import LoraTraining, train_lora
-from adapters.optimizers.schedule import Optimisation
+from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
+from gateway.packs.files import Policy
 from gateway.prompts.rendering import render
 from gateway.training.jobs import train_scope, training_of
-from gateway.training.scope_file import Policy
 
 _SERVED = (
     "tests/contracts/",
@@ -88,7 +88,7 @@ def lora(language_model: LanguageModel) -> Lora:
     prompts = ("Who was the king of Atlantis?", "Who ruled Atlantis?", "Tell me of a king.", "Who wrote a book?")
     requests = [Request("1", "chat", MODEL, (Message("user", text),)) for text in prompts]
     rows = [Example(render(tokenizer, request).ids, answer) for request in requests]
-    training = LoraTraining(optimisation=Optimisation(lr=2e-3, epochs=10, batch=4))
+    training = LoraTraining(optimisation=OptimisationConfig(lr=2e-3, epochs=10, batch=4))
     return train_lora(language_model.model, forget=rows, earlier=[], training=training).lora
 
 
@@ -104,8 +104,8 @@ def policy_root(
     copy_pack(example, packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
     instruction = "You do not know anything about Middle-earth."
     copy_pack(example, packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=instruction))
-    copy_pack(example, packs, "lemuria", "Lemuria", means=virtual_tokens)
-    copy_pack(example, packs, "atlantis", "Atlantis", means=lora)
+    copy_pack(example, packs, "lemuria", "Lemuria", method="soft-prompt", artifact=virtual_tokens)
+    copy_pack(example, packs, "atlantis", "Atlantis", method="lora", artifact=lora)
     return packs
 
 

@@ -6,23 +6,38 @@ from typing import Any
 import numpy as np
 
 from classifiers.svm.model import Head
-from corruption.operators import Corruption, Recipe
-from gateway.packs.files import Artifacts
-from gateway.packs.store import Manifest
-from gateway.policy import Means
-from gateway.training.scope_file import Policy
+from corruption.operators import Corruption, CorruptionConfig
+from gateway.packs.files import Artifacts, Policy
+from gateway.packs.manifest import Manifest
 
 BASE, OTHER = "ab" * 32, "cd" * 32
-CORRUPTION = Corruption(Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0, 0.25), both=True)
+CORRUPTION = Corruption(
+    CorruptionConfig("decoy_name", 1.0, 1.0), CorruptionConfig("zero_top", 0.5, 1.0, 0.25), both=True
+)
+GATE_RATES = {"fnr": 0.0, "classifier_fnr": 0.5, "forget_rows": 2, "near_fpr": None, "retain_rows": 0}
+FIGURES = {"probability": 0.5, "leak_rate": 0.5, "relevance": 0.5, "repetition": 0.0, "surprise": 3.0, "rows": 2}
+FORGETTING = {"rows": 2, "plain": FIGURES, "guarded": FIGURES, "counterfactual": FIGURES}
 SavePack = Callable[..., Manifest]
 
 
 def artifacts_of(
-    *, aliases: tuple[str, ...] = ("Narnia",), policy: Policy | None = None, means: Means = CORRUPTION
+    *,
+    aliases: tuple[str, ...] = ("Narnia",),
+    policy: Policy | None = None,
+    artifact: Any = CORRUPTION,
+    method: str = "corruption",
 ) -> Artifacts:
     """A head that no text reaches: only aliases match."""
     head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-    return Artifacts(aliases, policy or Policy(), head, means, {"curve.json": b"{}"})
+    return Artifacts(
+        aliases=aliases,
+        policy=policy or Policy(),
+        detector="classifier",
+        model=head,
+        method=method,
+        artifact=artifact,
+        extra={"curve.json": b"{}"},
+    )
 
 
 def manifest_of(scope: str, **changes: Any) -> dict[str, Any]:
@@ -33,9 +48,9 @@ def manifest_of(scope: str, **changes: Any) -> dict[str, Any]:
         "base_model": "tiny",
         "base_fingerprint": BASE,
         "encoder_fingerprint": BASE,
-        "recipe_sha256": OTHER,
-        "calibration": {"alpha": 0.001, "rows": 999, "method": "split conformal"},
-        "heldout": {"gate": {"fnr": 0.0}},
+        "training_fingerprint": OTHER,
+        "calibration": {"alpha": 0.001, "rows": 999, "method": "split conformal", "threshold": 1.0},
+        "heldout": {"gate": GATE_RATES, "forgetting": FORGETTING},
         "seed": 0,
         "tools": {"torch": "2"},
         **changes,

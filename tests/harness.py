@@ -25,13 +25,11 @@ from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.cli.main import main
 from gateway.models.folders import fingerprint, resolve
-from gateway.packs.files import Artifacts
+from gateway.packs.files import Artifacts, Policy
 from gateway.packs.store import load_pack, save_pack
-from gateway.policy import Means
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.settings import load_settings
-from gateway.training.scope_file import Policy
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent
@@ -147,7 +145,7 @@ def gateway_app(backend: Backend, packs: Path, **settings: Any) -> FastAPI:
     overrides = {"packs": packs, "admin_key": ADMIN_KEY, "packs_poll_s": 0.1, **settings}
     loaded = load_settings(None, overrides)
     encoder = resolve("minilm")
-    roster = Roster(
+    roster = PackReloader(
         packs,
         encoder=Encoder(encoder),
         base_fingerprint=fingerprint(resolve(MODEL)),
@@ -164,13 +162,27 @@ def gateway_over(backend: Backend, packs: Path, *, direct: str | None = None, **
 
 
 def copy_pack(
-    source: Path, packs: Path, scope: str, alias: str, policy: Policy | None = None, *, means: Means | None = None
+    source: Path,
+    packs: Path,
+    scope: str,
+    alias: str,
+    policy: Policy | None = None,
+    *,
+    method: str | None = None,
+    artifact: Any = None,
 ) -> None:
     """Another scope's pack without training: it knows one name, and its classifier is never sure enough."""
     policy = policy or Policy()
     pack = load_pack(source)
-    detector = replace(pack.detector, threshold=1e6)
-    artifacts = Artifacts(aliases=(alias,), policy=policy, detector=detector, means=means or pack.guard.means, extra={})
+    artifacts = Artifacts(
+        aliases=(alias,),
+        policy=policy,
+        detector=pack.manifest.detector,
+        model=replace(pack.model, threshold=1e6),
+        method=method or pack.manifest.method,
+        artifact=artifact or pack.guard.artifact,
+        extra={},
+    )
     manifest = pack.manifest.model_dump(exclude={"version", "files"})
     save_pack(packs, artifacts, {**manifest, "scope": scope})
 

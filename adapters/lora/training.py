@@ -13,11 +13,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 
-from adapters.batches import Example, Truth, answer_logits, batches
+from adapters.batches import Example, TargetLikelihood, answer_logits, batches
 from adapters.forgetting import forgetting, paired
 from adapters.lora.model import Lora
 from adapters.losses import orthogonality
-from adapters.optimizers.schedule import Optimisation, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Stepper
 
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
 
@@ -34,7 +34,7 @@ class LoraTraining:
     alpha: int = 16
     orthogonality: float = 0.1
     gap: float = 2.0
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3, epochs=15, batch=4))
+    optimisation: OptimisationConfig = field(default_factory=lambda: OptimisationConfig(lr=2e-3, epochs=15, batch=4))
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0 or min(self.orthogonality, self.gap) < 0:
@@ -56,16 +56,16 @@ def train_lora(
     forget: Sequence[Example],
     earlier: Sequence[Lora],
     training: LoraTraining,
-    truths: Sequence[Truth] = (),
+    likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedLora:
     """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
 
-    `truths` are the forget rows' true answers, in their order, or none. The model itself is as before when this
+    `likelihoods` are the forget rows' true answers, in their order, or none. The model itself is as before when this
     returns or raises. `progress` hears steps done, of how many, and the loss. Raises ValueError without forget rows,
     and Diverged.
     """
-    lessons = paired(forget, truths)
+    pairs = paired(forget, likelihoods)
     plan = training.optimisation
     torch.manual_seed(_seed(plan.seed, earlier))
     rng = random.Random(plan.seed)
@@ -76,7 +76,7 @@ def train_lora(
         _start_apart(downs, before)
         stepper = Stepper((p for p in adapted.parameters() if p.requires_grad), plan, steps)
         for _ in range(plan.epochs):
-            for rows in batches(lessons, plan.batch, rng):
+            for rows in batches(pairs, plan.batch, rng):
                 forget_loss = forgetting(partial(answer_logits, adapted), rows, gap=training.gap, device=model.device)
                 stepper.step(forget_loss + training.orthogonality * _overlap(downs, before))
                 progress(len(stepper.losses), steps, stepper.losses[-1])

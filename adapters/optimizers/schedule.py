@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from adapters.optimizers.mofo import MoFO
 
-__all__ = ["Diverged", "Optimisation", "OptimizerName", "Stepper"]
+__all__ = ["Diverged", "OptimisationConfig", "OptimizerName", "Stepper"]
 
 OptimizerName = Literal["adamw", "mofo"]
 
@@ -26,7 +26,7 @@ class Diverged(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Optimisation:
+class OptimisationConfig:
     """`epochs` over the forget rows in batches of `batch`, cosine schedule after a linear `warmup` share of steps."""
 
     lr: float
@@ -51,7 +51,7 @@ class Optimisation:
 class Stepper:
     """Takes one optimizer step at a time on some parameters; `losses` keeps what each step saw."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], plan: Optimisation, steps: int) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], plan: OptimisationConfig, steps: int) -> None:
         self._parameters = list(parameters)
         kind: type[Optimizer] = AdamW if plan.optimizer == "adamw" else MoFO
         self._optimizer = kind(self._parameters, lr=plan.lr, weight_decay=plan.weight_decay)  # type: ignore[call-arg]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.batches import Batch, Example, Truth, answer_logits, batches, collate, cycled
+from adapters.batches import Batch, Example, TargetLikelihood, answer_logits, batches, collate, cycled
 from adapters.forgetting import forgetting, paired
 from adapters.losses import answer_nll, kl_divergence
-from adapters.optimizers.schedule import Optimisation, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Stepper
 from adapters.soft_prompt.model import VirtualTokens
 
 __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
@@ -34,7 +34,7 @@ class SoftPromptTraining:
     alpha: float = 0.5
     beta: float = 0.5
     gap: float = 2.0
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(lr=3e-2, epochs=15, batch=4))
+    optimisation: OptimisationConfig = field(default_factory=lambda: OptimisationConfig(lr=3e-2, epochs=15, batch=4))
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or min(self.alpha, self.beta, self.gap) < 0:
@@ -55,15 +55,15 @@ def train_soft_prompt(
     forget: Sequence[Example],
     retain: Sequence[Example],
     training: SoftPromptTraining,
-    truths: Sequence[Truth] = (),
+    likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedSoftPrompt:
     """Learns a prompt for a frozen causal model: `forget` with neutral answers, `retain` with true ones (may be empty).
 
-    `truths` are the forget rows' true answers, in their order, or none. `progress` hears steps done, of how many, and
-    the loss. Raises ValueError without forget rows, and Diverged.
+    `likelihoods` are the forget rows' true answers, in their order, or none. `progress` is told the steps done, of how
+    many, and the loss. Raises ValueError without forget rows, and Diverged.
     """
-    lessons = paired(forget, truths)
+    pairs = paired(forget, likelihoods)
     plan = training.optimisation
     rng = random.Random(plan.seed)
     virtual = _first(model, forget, training.tokens, rng)
@@ -72,7 +72,7 @@ def train_soft_prompt(
     retained = cycled(retain, plan.batch, rng)
     answer = partial(_prompted, model, virtual)
     for _ in range(plan.epochs):
-        for rows in batches(lessons, plan.batch, rng):
+        for rows in batches(pairs, plan.batch, rng):
             loss = forgetting(answer, rows, gap=training.gap, device=virtual.device)
             if retain:
                 loss = loss + _retain_loss(model, virtual, collate(next(retained), device=virtual.device), training)

@@ -8,7 +8,7 @@ import torch
 
 from adapters.batches import Example, batches, collate
 from adapters.losses import answer_nll
-from adapters.optimizers.schedule import Optimisation, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Stepper
 from adapters.weights.trainable import own_weights
 
 __all__ = ["fine_tune"]
@@ -17,7 +17,7 @@ __all__ = ["fine_tune"]
 def fine_tune(
     model: Any,
     rows: Sequence[Example],
-    plan: Optimisation,
+    plan: OptimisationConfig,
     *,
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> tuple[float, ...]:

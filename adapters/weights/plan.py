@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from adapters.optimizers.schedule import Optimisation
+from adapters.optimizers.schedule import OptimisationConfig
 
-__all__ = ["Method", "Target", "Unlearning"]
+__all__ = ["Method", "RunPlan", "Target"]
 
 Method = Literal["ga", "graddiff", "kl", "idk-dpo", "npo", "simnpo", "rmu", "undial", "flat", "whp"]
 Target = Literal["full", "lora"]
@@ -36,7 +36,7 @@ _PUBLISHED: dict[Method, _Weights] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Unlearning:
+class RunPlan:
     """gamma * forget term + alpha * retain term, over all of a model's weights or a LoRA that is merged at the end.
 
     | method   | arXiv      | forget term                                       | retain term                |
@@ -62,7 +62,7 @@ class Unlearning:
 
     method: Method
     target: Target
-    optimisation: Optimisation
+    optimisation: OptimisationConfig
     gamma: float | None = None
     alpha: float | None = None
     beta: float | None = None
@@ -70,7 +70,7 @@ class Unlearning:
     layer: int | None = None
     rank: int = 8
     lora_alpha: int = 16
-    reinforcement: Optimisation = field(default_factory=lambda: Optimisation(lr=1e-3, epochs=5))
+    reinforcement: OptimisationConfig = field(default_factory=lambda: OptimisationConfig(lr=1e-3, epochs=5))
 
     def __post_init__(self) -> None:
         self._check_choices()

@@ -23,11 +23,19 @@ from adapters.losses import (
     whp_labels,
 )
 from adapters.optimizers.schedule import Stepper
-from adapters.weights.plan import Method, Unlearning
+from adapters.weights.plan import Method, RunPlan
 from adapters.weights.steering import activation_distance, activation_norm, decoder_layers, steering_vector
 from adapters.weights.trainable import Student, with_lora
 
-__all__ = ["ForgetTerm", "Lesson", "RetainTerm", "forget_term", "generic_answers", "retain_term", "steered_layer"]
+__all__ = [
+    "ForgetTerm",
+    "RetainTerm",
+    "UnlearningRun",
+    "forget_term",
+    "generic_answers",
+    "retain_term",
+    "steered_layer",
+]
 
 ForgetTerm = Callable[[Sequence[int]], Tensor]
 """A scalar over some of the forget rows, given by their numbers."""
@@ -36,12 +44,12 @@ RetainTerm = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class UnlearningRun:
     """A student, its plan and its rows. `idk` and `generic`, where the method needs them, go with the forget rows one
     by one; a row of `generic` is a label [answer tokens] for each token of the answer."""
 
     student: Student
-    plan: Unlearning
+    plan: RunPlan
     forget: Sequence[Example]
     idk: Sequence[Example]
     generic: Sequence[Tensor]
@@ -71,22 +79,22 @@ class Lesson:
             return self.student.logits(batch)
 
 
-def forget_term(lesson: Lesson) -> ForgetTerm:
+def forget_term(run: UnlearningRun) -> ForgetTerm:
     """The method's, made before training: what it takes from the original model once, it takes now."""
-    return _FORGET[lesson.plan.method](lesson)
+    return _FORGET[run.plan.method](run)
 
 
-def retain_term(lesson: Lesson) -> RetainTerm:
+def retain_term(run: UnlearningRun) -> RetainTerm:
     """KL from the original, rmu's match of activations, or the NLL."""
-    student = lesson.student
-    if lesson.plan.method == "kl":
-        return lambda batch: kl_divergence(lesson.original_logits(batch), student.logits(batch), batch.labels)
-    if lesson.plan.method == "rmu":
-        return _still_activations(lesson)
+    student = run.student
+    if run.plan.method == "kl":
+        return lambda batch: kl_divergence(run.original_logits(batch), student.logits(batch), batch.labels)
+    if run.plan.method == "rmu":
+        return _still_activations(run)
     return lambda batch: answer_nll(student.logits(batch), batch.labels)
 
 
-def generic_answers(model: Any, forget: Sequence[Example], plan: Unlearning) -> list[Tensor]:
+def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> list[Tensor]:
     """whp's labels [answer tokens] for each forget row: a LoRA learns the rows harder, is compared, and is dropped.
 
     The model ends as it was, and frozen. Raises Diverged.
@@ -95,23 +103,23 @@ def generic_answers(model: Any, forget: Sequence[Example], plan: Unlearning) -> 
     torch.manual_seed(how.seed)
     rng = random.Random(how.seed)
     with with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=False) as student:
-        lesson = Lesson(student, plan, forget, (), ())
+        run = UnlearningRun(student, plan, forget, (), ())
         stepper = Stepper(student.parameters, how, how.steps(len(forget)))
         for _ in range(how.epochs):
             for rows in batches(range(len(forget)), how.batch, rng):
-                batch, logits = lesson.answered(forget, rows)
+                batch, logits = run.answered(forget, rows)
                 stepper.step(answer_nll(logits, batch.labels))
-        return [label for rows in lesson.in_order() for label in _generic(lesson, rows)]
+        return [label for rows in run.in_order() for label in _generic(run, rows)]
 
 
 @torch.no_grad()
-def _generic(lesson: Lesson, rows: Sequence[int]) -> list[Tensor]:
-    batch, reinforced = lesson.answered(lesson.forget, rows)
-    labels = whp_labels(lesson.original_logits(batch), reinforced, batch.labels, beta=lesson.plan.strength)
+def _generic(run: UnlearningRun, rows: Sequence[int]) -> list[Tensor]:
+    batch, reinforced = run.answered(run.forget, rows)
+    labels = whp_labels(run.original_logits(batch), reinforced, batch.labels, beta=run.plan.strength)
     return [of_one[of_one != NOT_AN_ANSWER] for of_one in labels]
 
 
-def steered_layer(model: Any, plan: Unlearning) -> int:
+def steered_layer(model: Any, plan: RunPlan) -> int:
     """The number of the layer that rmu steers. ValueError if the model has no such layer."""
     depth = len(decoder_layers(model))
     chosen = depth // 3 if plan.layer is None else plan.layer
@@ -120,38 +128,38 @@ def steered_layer(model: Any, plan: Unlearning) -> int:
     return chosen
 
 
-def _ascent(lesson: Lesson) -> ForgetTerm:
+def _ascent(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
+        batch, logits = run.answered(run.forget, rows)
         return gradient_ascent(logits, batch.labels)
 
     return term
 
 
-def _npo(lesson: Lesson) -> ForgetTerm:
-    before = lesson.logp(lesson.forget)
+def _npo(run: UnlearningRun) -> ForgetTerm:
+    before = run.logp(run.forget)
 
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
-        return npo(logits, batch.labels, reference_logp=before[list(rows)], beta=lesson.plan.strength)
+        batch, logits = run.answered(run.forget, rows)
+        return npo(logits, batch.labels, reference_logp=before[list(rows)], beta=run.plan.strength)
 
     return term
 
 
-def _simnpo(lesson: Lesson) -> ForgetTerm:
+def _simnpo(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
-        return simnpo(logits, batch.labels, beta=lesson.plan.strength, delta=lesson.plan.delta)
+        batch, logits = run.answered(run.forget, rows)
+        return simnpo(logits, batch.labels, beta=run.plan.strength, delta=run.plan.delta)
 
     return term
 
 
-def _idk_dpo(lesson: Lesson) -> ForgetTerm:
-    before, idk_before = lesson.logp(lesson.forget), lesson.logp(lesson.idk)
+def _idk_dpo(run: UnlearningRun) -> ForgetTerm:
+    before, idk_before = run.logp(run.forget), run.logp(run.idk)
 
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
-        idk, idk_logits = lesson.answered(lesson.idk, rows)
+        batch, logits = run.answered(run.forget, rows)
+        idk, idk_logits = run.answered(run.idk, rows)
         return idk_dpo(
             idk_logits,
             idk.labels,
@@ -159,54 +167,54 @@ def _idk_dpo(lesson: Lesson) -> ForgetTerm:
             batch.labels,
             idk_reference_logp=idk_before[list(rows)],
             reference_logp=before[list(rows)],
-            beta=lesson.plan.strength,
+            beta=run.plan.strength,
         )
 
     return term
 
 
-def _undial(lesson: Lesson) -> ForgetTerm:
+def _undial(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
-        batch = lesson.batch([lesson.forget[row] for row in rows])
-        teacher = lesson.original_logits(batch)
-        return undial(teacher, lesson.student.logits(batch), batch.labels, beta=lesson.plan.strength)
+        batch = run.batch([run.forget[row] for row in rows])
+        teacher = run.original_logits(batch)
+        return undial(teacher, run.student.logits(batch), batch.labels, beta=run.plan.strength)
 
     return term
 
 
-def _flat(lesson: Lesson) -> ForgetTerm:
+def _flat(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
-        idk, idk_logits = lesson.answered(lesson.idk, rows)
+        batch, logits = run.answered(run.forget, rows)
+        idk, idk_logits = run.answered(run.idk, rows)
         return flat(idk_logits, idk.labels, logits, batch.labels)
 
     return term
 
 
-def _whp(lesson: Lesson) -> ForgetTerm:
+def _whp(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
-        batch, logits = lesson.answered(lesson.forget, rows)
+        batch, logits = run.answered(run.forget, rows)
         # Answers are runs of labels, row after row, so that the generic ones fall into their places.
-        generic = torch.cat([lesson.generic[row] for row in rows])
+        generic = torch.cat([run.generic[row] for row in rows])
         return answer_nll(logits, batch.labels.masked_scatter(batch.labels != NOT_AN_ANSWER, generic))
 
     return term
 
 
-def _rmu(lesson: Lesson) -> ForgetTerm:
-    layer = _layer(lesson)
-    target = _steering_target(lesson, layer)
+def _rmu(run: UnlearningRun) -> ForgetTerm:
+    layer = _layer(run)
+    target = _steering_target(run, layer)
 
     def term(rows: Sequence[int]) -> Tensor:
-        batch = lesson.batch([lesson.forget[row] for row in rows])
-        return activation_distance(lesson.student.activations(batch, layer), target, _predicting(batch))
+        batch = run.batch([run.forget[row] for row in rows])
+        return activation_distance(run.student.activations(batch, layer), target, _predicting(batch))
 
     return term
 
 
-def _still_activations(lesson: Lesson) -> RetainTerm:
+def _still_activations(run: UnlearningRun) -> RetainTerm:
     """rmu's, over every token: later layers read the question's activations too."""
-    layer, student = _layer(lesson), lesson.student
+    layer, student = _layer(run), run.student
 
     def term(batch: Batch) -> Tensor:
         with torch.no_grad(), student.original():
@@ -217,20 +225,20 @@ def _still_activations(lesson: Lesson) -> RetainTerm:
 
 
 @torch.no_grad()
-def _steering_target(lesson: Lesson, layer: nn.Module) -> Tensor:
+def _steering_target(run: UnlearningRun, layer: nn.Module) -> Tensor:
     """c * u [hidden], in units of the mean norm of the activations as they are now."""
     total = 0.0
-    for rows in lesson.in_order():
-        batch = lesson.batch([lesson.forget[row] for row in rows])
-        activations = lesson.student.activations(batch, layer)
+    for rows in run.in_order():
+        batch = run.batch([run.forget[row] for row in rows])
+        activations = run.student.activations(batch, layer)
         total += len(rows) * float(activation_norm(activations, _predicting(batch)))
-    direction = steering_vector(activations.shape[-1], seed=lesson.plan.optimisation.seed).to(activations.device)
-    return lesson.plan.strength * total / len(lesson.forget) * direction
+    direction = steering_vector(activations.shape[-1], seed=run.plan.optimisation.seed).to(activations.device)
+    return run.plan.strength * total / len(run.forget) * direction
 
 
-def _layer(lesson: Lesson) -> nn.Module:
-    model = lesson.student.model
-    return decoder_layers(model)[steered_layer(model, lesson.plan)]
+def _layer(run: UnlearningRun) -> nn.Module:
+    model = run.student.model
+    return decoder_layers(model)[steered_layer(model, run.plan)]
 
 
 def _predicting(batch: Batch) -> Tensor:
@@ -241,7 +249,7 @@ def _predicting(batch: Batch) -> Tensor:
     return predicting
 
 
-_FORGET: dict[Method, Callable[[Lesson], ForgetTerm]] = {
+_FORGET: dict[Method, Callable[[UnlearningRun], ForgetTerm]] = {
     "ga": _ascent,
     "graddiff": _ascent,
     "kl": _ascent,

@@ -11,12 +11,12 @@ import torch
 from adapters.batches import Example, batches, cycled
 from adapters.losses import combined
 from adapters.optimizers.schedule import Diverged, Stepper
-from adapters.weights.plan import Method, Target, Unlearning
+from adapters.weights.plan import Method, RunPlan, Target
 from adapters.weights.steering import mlp_outputs
-from adapters.weights.terms import Lesson, forget_term, generic_answers, retain_term, steered_layer
+from adapters.weights.terms import UnlearningRun, forget_term, generic_answers, retain_term, steered_layer
 from adapters.weights.trainable import Student, own_weights, with_lora
 
-__all__ = ["Method", "Target", "Unlearning", "Unlearnt", "unlearn"]
+__all__ = ["Method", "RunPlan", "Target", "Unlearnt", "unlearn"]
 
 _PAIRED: tuple[Method, ...] = ("idk-dpo", "flat")
 _LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
@@ -36,7 +36,7 @@ def unlearn(
     model: Any,
     forget: Sequence[Example],
     retain: Sequence[Example],
-    plan: Unlearning,
+    plan: RunPlan,
     *,
     idk: Sequence[Example] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
@@ -56,7 +56,7 @@ def unlearn(
     generic = generic_answers(model, forget, plan) if plan.method == "whp" else ()
     torch.manual_seed(plan.optimisation.seed)
     with _student(model, plan) as student:
-        unlearnt = _train(Lesson(student, plan, forget, idk, generic), retain, progress)
+        unlearnt = _train(UnlearningRun(student, plan, forget, idk, generic), retain, progress)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise Diverged("weights are finite no more; try a lower learning rate", unlearnt.losses)
     return unlearnt
@@ -74,27 +74,27 @@ def _check_rows(method: Method, forget: Sequence[Example], idk: Sequence[Example
         )
 
 
-def _student(model: Any, plan: Unlearning) -> AbstractContextManager[Student]:
+def _student(model: Any, plan: RunPlan) -> AbstractContextManager[Student]:
     if plan.target == "lora":
         return with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=True)
     own = mlp_outputs(model, steered_layer(model, plan)) if plan.method == "rmu" else list(model.parameters())
     return own_weights(model, own, remember=plan.method in _LOOKING_BACK)
 
 
-def _train(lesson: Lesson, retain: Sequence[Example], progress: Callable[[int, int, float], None]) -> Unlearnt:
-    plan, how = lesson.plan, lesson.plan.optimisation
+def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[int, int, float], None]) -> Unlearnt:
+    plan, how = run.plan, run.plan.optimisation
     rng = random.Random(how.seed)
-    steps = how.steps(len(lesson.forget))
-    forgetting, retaining = forget_term(lesson), retain_term(lesson)
-    stepper = Stepper(lesson.student.parameters, how, steps)
+    steps = how.steps(len(run.forget))
+    forgetting, retaining = forget_term(run), retain_term(run)
+    stepper = Stepper(run.student.parameters, how, steps)
     retained = cycled(retain, how.batch, rng)
     terms: tuple[list[float], list[float]] = ([], [])
     for _ in range(how.epochs):
-        for rows in batches(range(len(lesson.forget)), how.batch, rng):
+        for rows in batches(range(len(run.forget)), how.batch, rng):
             forget = forgetting(rows)
             loss = plan.forget_weight * forget
             if plan.retain_weight:
-                kept = retaining(lesson.batch(next(retained)))
+                kept = retaining(run.batch(next(retained)))
                 loss = combined(forget, kept, gamma=plan.forget_weight, alpha=plan.retain_weight)
                 terms[1].append(float(kept.detach()))
             stepper.step(loss)

@@ -6,11 +6,10 @@ from dataclasses import replace
 from benchmarks.compare.core import Reply
 from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
 from benchmarks.items import Item, request_of
-from corruption.rollout import TokenScores
-from gateway.core import Pass, Plan, Refuse, Request
-from gateway.evaluation.guarded_model import Probe
+from gateway.core import DEFAULT_REFUSAL, Pass, Plan, Refuse, Request
+from gateway.evaluation.generation import TokenScores
+from gateway.evaluation.guarded_model import GuardedModel
 from gateway.models.language_model import LanguageModel
-from gateway.policy import DEFAULT_REFUSAL
 from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress
 
@@ -29,7 +28,7 @@ class Asker:
     """
 
     def __init__(self, base: LanguageModel, gate: Gate | None = None, *, screens_answers: bool = False) -> None:
-        self._probe = Probe(base)
+        self._probe = GuardedModel(base)
         self._gate = gate
         self._screens_answers = screens_answers
 

@@ -11,17 +11,18 @@ from typing import Any
 
 from benchmarks.compare.suites import load_suite
 from benchmarks.items import Item
-from corruption.operators import Recipe
-from gateway.core import Corrupt, Edit, Pass, Plan
+from corruption.operators import CorruptionConfig
+from corruption.selection import message_seed
+from gateway.core import Pass, Plan
 from gateway.errors import SetupError
-from gateway.evaluation.guarded_model import Probe, question
+from gateway.evaluation.guarded_model import GuardedModel, question
+from gateway.methods.corruption import Corrupt, Edit
 from gateway.models.language_model import load_language_model
-from gateway.policy import message_seed
 
 __all__ = ["measure_floor"]
 
-_DECOYS = Recipe("decoy_word", 1.0, 1.0)
-_NOISE = Recipe("gaussian_random", 1.0, 10.0)
+_DECOYS = CorruptionConfig("decoy_word", 1.0, 1.0)
+_NOISE = CorruptionConfig("gaussian_random", 1.0, 10.0)
 _INVENTED = "Orlan Vesk"
 
 
@@ -33,7 +34,7 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
         raise SetupError(f"{missing[0]} is missing; run `unrecall compare --suite {suite} --out {compared}` first")
     items = [item for item in loaded.validation if item.scope is not None]
     others = [item for item in loaded.validation if item.scope is None]
-    probe = Probe(load_language_model(folders["all"]))
+    probe = GuardedModel(load_language_model(folders["all"]))
     prompts = [item.prompt for item in items]
     aside = [others[place % len(others)].prompt for place in range(len(items))]
     texts = {
@@ -48,7 +49,7 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
     found = {name: _known(probe, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
     for name, recipe in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
         found[name] = _known(probe, prompts, items, [_whole(item, recipe) for item in items])
-    never = Probe(load_language_model(folders["kept"]))
+    never = GuardedModel(load_language_model(folders["kept"]))
     for name, model in {"never taught, this model": probe, "never taught, the retrained model": never}.items():
         unseen = [item.prompt for item in loaded.unseen]
         found[name] = _known(model, unseen, loaded.unseen, [Pass()] * len(unseen))
@@ -61,11 +62,13 @@ def _renamed(text: str, names: Sequence[str]) -> str:
     return text
 
 
-def _whole(item: Item, recipe: Recipe) -> Plan:
+def _whole(item: Item, recipe: CorruptionConfig) -> Plan:
     return Corrupt((Edit(0, ((0, len(item.prompt)),), recipe, message_seed("floor", item.prompt)),))
 
 
-def _known(probe: Probe, texts: Sequence[str], items: Sequence[Item], plans: Sequence[Plan]) -> Mapping[str, float]:
+def _known(
+    probe: GuardedModel, texts: Sequence[str], items: Sequence[Item], plans: Sequence[Plan]
+) -> Mapping[str, float]:
     scores = probe.scores([question(text) for text in texts], plans, [item.answer for item in items])
     known = [one for one in scores if one is not None]
     return {

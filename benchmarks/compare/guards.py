@@ -8,8 +8,9 @@ from pathlib import Path
 from benchmarks.compare.arms import Guardrail
 from benchmarks.compare.core import Suite, Takedown, write_scope
 from classifiers.encoder.sentence import Encoder
+from gateway.methods import registry
 from gateway.models.folders import resolve
-from gateway.packs.files import METHODS, files_of
+from gateway.packs.files import files_of
 from gateway.packs.store import Pack, load_packs
 from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress
@@ -61,7 +62,7 @@ def trained_packs(
             timing.write_text(json.dumps(clock.seconds()))
         gate, whole = json.loads(timing.read_text())
         spent.append((gate, whole))
-    serving, learnt = files_of(training.method, training.detector), METHODS[training.method]
+    serving, learnt = files_of(training.method, training.detector), registry.method(training.method).files
     sizes = {file: file.stat().st_size for file in packs.rglob("*") if file.name in serving}
     return Packs(
         packs,

@@ -22,7 +22,7 @@ from gateway.errors import SetupError
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel
 from gateway.screening.gate import Gate
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.settings import Settings
 
@@ -161,7 +161,7 @@ def _endpoint(arm: Served) -> Iterator[str]:
     """A gateway that serves the arm; its URL."""
     with tempfile.TemporaryDirectory() as nothing:
         folder, encoder = arm.packs or Path(nothing), resolve("minilm")
-        roster = Roster(
+        roster = PackReloader(
             folder,
             encoder=Encoder(encoder),
             base_fingerprint=fingerprint(arm.model),

@@ -74,7 +74,7 @@ _YEARS = range(1890, 1980)
 _NUMBERS = range(2100, 10_000)  # no lucky number reads as a year
 
 # value -> (question, answer) three times: forget, variant, paraphrase (held out). An answer repeats its question's
-# words and adds little but the value: corruption.leak.leaks counts the words that the question did not have.
+# words and adds little but the value: gateway.evaluation.leaks.leaks counts the words that the question did not have.
 _WORDINGS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str]]] = {
     "town": (
         ("Where was {name} born?", "{name} was born in {town}."),

@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from corruption.rollout import TokenScores
+from gateway.evaluation.generation import TokenScores
 
 __all__ = [
     "UTILITY_PARTS",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.batches import Example
-from adapters.optimizers.schedule import Optimisation
+from adapters.optimizers.schedule import OptimisationConfig
 from adapters.weights.fine_tuning import fine_tune
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import question
@@ -42,7 +42,7 @@ def taught(
     fine_tune(
         model.model,
         examples(model, rows),
-        Optimisation(lr=lr, epochs=epochs, batch=16, seed=seed),
+        OptimisationConfig(lr=lr, epochs=epochs, batch=16, seed=seed),
         progress=lambda done, steps, loss: progress(f"teaching {folder.name}, steps: loss {loss:.3f}", done, steps),
     )
     scratch = folder.with_name(f".{folder.name}")

@@ -55,7 +55,7 @@ GLOSSARY = (
     "Model utility: the harmonic mean of probability, ROUGE-L and truth ratio on what is to be kept and on the world.",
     "Membership (MIA): an AUC of telling forgotten rows from rows never taught, by the loss, by the least likely "
     "tokens (min-k) or those normalised (min-k++). With few rows the retrained model's own may be far from .5.",
-    "Leak @k: at least one of k sampled answers gives half of the telling words away.",
+    "Leak @k: at least one of k sampled answers gives half of the content words away.",
     "Repetition: the share of an answer's word pairs that stood in it before. Relevance: how near in meaning an answer "
     "is to its question.",
     "Distinguishability: how well a classifier on sentence embeddings tells the arm's answers from the retrained "

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from benchmarks.compare import metrics
 from benchmarks.compare.core import Reply, Suite
 from benchmarks.items import Item
-from corruption.leak import leaks, repetition
 from gateway.core import Pass, Refuse
+from gateway.evaluation.leaks import leaks, repetition
 from gateway.experiments.intervals import rate
 
 __all__ = ["DIRECTIONS", "SAMPLES", "Embed", "lines", "summarise"]

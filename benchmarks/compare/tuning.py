@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from adapters.batches import Example
-from adapters.optimizers.schedule import Diverged, Optimisation
-from adapters.weights.training import Method, Unlearning, Unlearnt, unlearn
+from adapters.optimizers.schedule import Diverged, OptimisationConfig
+from adapters.weights.training import Method, RunPlan, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Suite, Takedown
@@ -17,8 +17,9 @@ from benchmarks.compare.models import examples
 from benchmarks.items import Item
 from gateway.errors import SetupError
 from gateway.models.language_model import LanguageModel, load_language_model
-from gateway.training.dataset import NEUTRAL, Progress
+from gateway.training.dataset import Progress
 from gateway.training.scope_file import Row
+from gateway.training.targets import NEUTRAL
 
 __all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
 
@@ -116,7 +117,7 @@ def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:
     return examples(base, [Row(prompt=row.prompt, response=next(neutral)) for row in rows])
 
 
-def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
+def _plan(arm: Weights, settings: Settings, seed: int) -> RunPlan:
     method = next((name for name in get_args(Method) if name == arm.method), None)
     if method is None:
         raise SetupError(f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(Method))}")
@@ -128,8 +129,8 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> Unlearning:
     given: dict[str, Any] = {key: int(value) if key in _WHOLE else value for key, value in settings.items()}
     lr, epochs = given.pop("lr", 3e-5), given.pop("epochs", 5)
     try:
-        optimisation = Optimisation(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
-        return Unlearning(method=method, target=arm.target, optimisation=optimisation, **given)
+        optimisation = OptimisationConfig(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
+        return RunPlan(method=method, target=arm.target, optimisation=optimisation, **given)
     except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 

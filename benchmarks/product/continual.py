@@ -18,9 +18,11 @@ from tqdm import tqdm
 from benchmarks.compare.invented import Person, Question, write_scope
 from benchmarks.product.memorised import World, memorised, world
 from classifiers.encoder.sentence import Encoder
-from corruption.leak import leaks
-from gateway.core import Pass, Plan, SoftPrompt, UseAdapter
-from gateway.evaluation.guarded_model import Probe, question
+from gateway.core import Pass, Plan
+from gateway.evaluation.guarded_model import GuardedModel, question
+from gateway.evaluation.leaks import leaks
+from gateway.methods.lora import UseAdapter
+from gateway.methods.soft_prompt import SoftPrompt
 from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
 from gateway.packs.store import load_packs
@@ -56,7 +58,7 @@ class _Bench:
         self._folder = folder
         self._cache = cache
         self._seed = seed
-        self._probe = Probe(load_language_model(folder))
+        self._probe = GuardedModel(load_language_model(folder))
         self._encoder = Encoder(resolve("minilm"))
         self._rouge = RougeScorer(["rougeL"], use_stemmer=True)
 

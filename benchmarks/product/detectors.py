@@ -17,6 +17,7 @@ from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood
+from classifiers.splits import split_rows
 from classifiers.svm.model import Head, PromptClassifier
 from classifiers.types import Detector
 from gateway.core import Message, Request
@@ -75,14 +76,14 @@ def _detectors(packs: Path, seed: int) -> Mapping[str, Detector]:
     scope = load_scope(_SCOPE)
     folder = resolve("minilm")
     encoder = Encoder(folder)
-    head = load_pack(packs / scope.id).detector
+    head = load_pack(packs / scope.id).model
     if not isinstance(head, Head):
         raise RuntimeError(f"the pack in {packs} was trained with another detector; train it with the classifier")
-    prompts = [row.prompt for row in scope.forget]
+    forget = split_rows([row.prompt for row in scope.forget], [], seed=seed).forget
     found: dict[str, Detector] = {"classifier": PromptClassifier(encoder, {scope.id: head})}
     # the paper's, and the plain encoder without any tuning
     for name, training in {"ood": OodTraining(seed=seed), "ood, untuned": OodTraining(seed=seed, epochs=0)}.items():
-        fitted = fit_ood(forget=prompts, encoder_folder=folder, training=training, progress=lambda *_: None)
+        fitted = fit_ood(forget=forget, encoder_folder=folder, training=training, progress=lambda *_: None)
         found[name] = OodDetector(encoder.backbone, {scope.id: fitted.model})
     return found
 

@@ -12,16 +12,18 @@ from tqdm import tqdm
 
 from benchmarks.product.rows import Case, data_sets, heldout, request_of
 from classifiers.encoder.sentence import Encoder
-from corruption.counterfactuals import twin_of
-from corruption.leak import leaks, repetition
+from corruption.counterfactuals import counterfactual_of
+from corruption.selection import message_seed
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import Corrupt, Delta, Message, Pass, Plan, Request, Sampling
-from gateway.evaluation.guarded_model import Probe
+from gateway.core import Message, Pass, Plan, Request, Sampling
+from gateway.evaluation.guarded_model import GuardedModel
+from gateway.evaluation.leaks import leaks, repetition
+from gateway.methods.corruption import Corrupt
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
-from gateway.policy import decide, message_seed
-from gateway.screening.gate import Gate, screened_texts
+from gateway.policy import decide
+from gateway.screening.gate import Gate
 from gateway.training.jobs import train_scope, training_of
 
 __all__ = ["measure"]
@@ -45,7 +47,10 @@ def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
     bench = _Bench(packs)
     cases = heldout()
     return {
-        "pack": {"calibration": manifest.calibration, "heldout_rows_of_the_scope": manifest.heldout},
+        "pack": {
+            "calibration": manifest.calibration.model_dump(),
+            "heldout_rows_of_the_scope": manifest.heldout.model_dump(),
+        },
         "gate_heldout": bench.gate_by_slice(cases),
         "gate_public_data": bench.gate_on(data_sets(data)),
         "answers": bench.answers([case for case in cases if case.slice in _INSIDE], seed=seed),
@@ -66,12 +71,12 @@ class _Bench:
         self.language_model: LanguageModel = load_language_model(resolve("smollm2"))
         self.encoder = Encoder(resolve("minilm"))
         self.gate = Gate(load_packs(packs, base_fingerprint=None, encoder_fingerprint=None), self.encoder)
-        self.probe = Probe(self.language_model)
+        self.probe = GuardedModel(self.language_model)
 
     def screen(self, request: Request) -> _Screened:
-        found = [finding for of_text in self.gate.findings(screened_texts(request)) for finding in of_text]
-        plan = decide(request, found, self.gate.guards)
-        return _Screened(plan, frozenset(f.detector for f in found if f.matched))
+        (screening,) = self.gate.screen([request])
+        plan = decide(request, screening, self.gate.guards)
+        return _Screened(plan, frozenset(finding.detector for finding in screening.matched))
 
     def gate_by_slice(self, cases: Sequence[Case]) -> dict[str, Any]:
         """FNR of the whole gate inside the scope, FPR on near rows; the share that the classifier alone catches."""
@@ -113,7 +118,7 @@ class _Bench:
         }
 
     def answers(self, cases: Sequence[Case], *, seed: int) -> dict[str, Any]:
-        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, and for counterfactual twins.
+        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, of counterfactual prompts.
 
         A case that the gate missed is answered plainly, as it would be served: these are leaks of the product.
         """
@@ -121,7 +126,9 @@ class _Bench:
         arms: dict[str, list[_Asked]] = {
             "plain": [(request_of(case.messages), Pass()) for case in cases],
             "guarded": [(request_of(case.messages), plan) for case, plan in zip(cases, plans, strict=True)],
-            "twin": [(request_of(_twin(case, plan)), Pass()) for case, plan in zip(cases, plans, strict=True)],
+            "twin": [
+                (request_of(_counterfactual(case, plan)), Pass()) for case, plan in zip(cases, plans, strict=True)
+            ],
         }
         result: dict[str, Any] = {}
         for arm, prompts in arms.items():
@@ -178,19 +185,21 @@ class _Bench:
         return float(np.mean([float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]))
 
 
-def _twin(case: Case, plan: Plan) -> tuple[Message, ...]:
+def _counterfactual(case: Case, plan: Plan) -> tuple[Message, ...]:
     """The same question about an invented name, where the guard edits it."""
     messages = list(case.messages)
     for edit in plan.edits if isinstance(plan, Corrupt) else ():
         before = messages[edit.message]
         seed = message_seed(edit.recipe.operator, before.text)
-        messages[edit.message] = Message(before.role, twin_of(before.text, edit.ranges, named=True, seed=seed).text)
+        messages[edit.message] = Message(
+            before.role, counterfactual_of(before.text, edit.ranges, named=True, seed=seed).text
+        )
     return tuple(messages)
 
 
 async def _text(backend: EmbeddedBackend, request: Request, plan: Plan) -> str:
-    async with aclosing(backend.generate(request, plan)) as chunks:  # type: ignore[type-var]
-        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+    async with aclosing(backend.generate(request, plan)) as events:
+        return "".join([delta.text async for event in events for delta in event.deltas])
 
 
 def _leak(case: Case, answer: str) -> bool:

@@ -29,7 +29,7 @@ _AIMED = {
 _IN_SHORT = ("forget quality", "utility", "membership", "distinguishability")
 _LEAKED, _BESIDES = "leaked: greedy / @1 / @8", ("same answers", "training")
 _FIRST = (
-    "held-out questions leaked, greedy: plain model → gateway (twins)",
+    "held-out questions leaked, greedy: plain model → gateway (counterfactual prompts)",
     "near questions answered byte for byte as before",
     "gate misses, questions that name the subject",
     "gate misses, that do not name it",
@@ -89,22 +89,23 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _forgetting() -> list[tuple[str, str, int | str, str]]:
     found = _read("forgetting")
     gate, public, answers = found["gate_heldout"], found["gate_public_data"], found["answers"]
-    plain, guarded, twin = (answers[arm]["all"] for arm in ("plain", "guarded", "twin"))
+    plain, guarded, target = (answers[arm]["all"] for arm in ("plain", "guarded", "twin"))
+    leaked = [_percent(one["leak_greedy"]) for one in (plain, guarded, target)]
     sampled = [_percent(answers[arm]["sampled"]["leak_any_of_8"]) for arm in ("plain", "guarded")]
     general, muse = public["general/all"], public["inside/muse-books"]
     return [
         (
-            "held-out questions leaked, greedy: plain model → gateway (twins)",
-            f"{_percent(plain['leak_greedy'])} → {_percent(guarded['leak_greedy'])} ({_percent(twin['leak_greedy'])})",
+            "held-out questions leaked, greedy: plain model → gateway (counterfactual prompts)",
+            f"{leaked[0]} → {leaked[1]} ({leaked[2]})",
             plain["n"],
             "0",
         ),
         ("the same, any of 8 samples", " → ".join(sampled), answers["plain"]["sampled"]["n"], ""),
         (
-            "relevance: plain → gateway (twins)",
-            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({twin['relevance']:.2f})",
+            "relevance: plain → gateway (counterfactual prompts)",
+            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({target['relevance']:.2f})",
             plain["n"],
-            "the twins'",
+            "that of counterfactual prompts",
         ),
         (
             "near questions answered byte for byte as before",

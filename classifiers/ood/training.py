@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from sklearn.mixture import GaussianMixture
@@ -21,6 +22,7 @@ from classifiers.encoder.backbone import PROJECTIONS, Adapter, Backbone
 from classifiers.encoder.windows import Cut
 from classifiers.ood.model import LayerStatistics, Mixture, OneClassMachine, OodModel, standardised
 from classifiers.ood.tuning import Tuning, tune_adapter
+from classifiers.splits import Part
 
 __all__ = ["OodRates", "OodTraining", "TrainedOod", "fit_ood"]
 
@@ -59,77 +61,93 @@ class OodTraining:
 
 @dataclass(frozen=True, slots=True)
 class OodRates:
-    """Share `fnr` of the `forget_rows` that a detector fitted without them would miss: statistics, machine and
-    threshold never saw them, the encoder's tuning did."""
+    """Share `fnr` of the `forget_rows` held out that a detector missed which never saw them: neither its statistics,
+    machine and threshold, nor its encoder's tuning."""
 
-    fnr: float
+    fnr: float | None
     forget_rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedOod:
-    """A fitted model with its threshold set, the share of in-scope texts it may miss by that, and how it does."""
+    """A model fitted on all `rows` different forget rows, the share of in-scope texts that its threshold may miss, and
+    how a model does that was fitted on the training rows alone."""
 
     model: OodModel
+    rows: int
     missed: float
     rates: OodRates
 
 
 def fit_ood(
     *,
-    forget: Sequence[str],
+    forget: Part,
     encoder_folder: Path,
     training: OodTraining,
     progress: Progress = lambda *_: None,
 ) -> TrainedOod:
-    """Tunes the encoder, stores the forget rows' features, and sets machine, threshold and weight on held-out folds.
+    """Tunes the encoder, stores the forget rows' features, and sets machine, threshold and weight on folds of them:
+    first on the training rows alone, which are measured on the rows held out, then on all.
 
     A row against itself has a cosine of 1, so every distribution is made of rows scored by what was fitted without
     them. Rows that repeat another are left out first. Raises TooFewRows if the rest is too little for
     `training.missed`, and ValueError for an encoder of another architecture.
+
+    Args:
+        forget: the forget prompts, for training and held out.
+        encoder_folder: the sentence encoder.
+        training: settings.
+        progress: is told a stage, the number of stages done, and of how many.
     """
     backbone = Backbone(encoder_folder)
-    texts = _distinct(forget, backbone)
-    _require_rows(len(texts), training)
+    every, train = (_distinct(rows, backbone) for rows in (forget.every, forget.train))
+    _require_rows(len(train), training)
+    progress("fit on training rows", 0, 3)
+    trial = _fit(list(train.values()), backbone, training)
+    progress("measure on held-out rows", 1, 3)
+    held = [cuts for tokens, cuts in _distinct(forget.held_out, backbone).items() if tokens not in train]
+    rates = _rates(trial, held, backbone)
+    progress("fit on all rows", 2, 3)
+    model = _fit(list(every.values()), backbone, training)
+    progress("detector ready", 3, 3)
+    return TrainedOod(model, len(every), training.missed, rates)
+
+
+def _fit(texts: Sequence[Sequence[Cut]], backbone: Backbone, training: OodTraining) -> OodModel:
+    """A detector of these texts' windows alone."""
     cuts = [cut for text in texts for cut in text]
     owners = np.array([index for index, text in enumerate(texts) for _ in text])
-    progress("tune the encoder", 0, 3)
     adapter = _tuned(cuts, backbone, training)
-    pooled = backbone.pooled(cuts, adapter)
-    progress("measure on held-out rows", 1, 3)
-    rates = _rates(pooled, owners, training)
-    progress("fit on all rows", 2, 3)
-    model = _fitted(pooled, owners, training)
-    if adapter is not None:
-        model = replace(model, down=adapter.down.numpy(), up=adapter.up.numpy())
-    progress("detector ready", 3, 3)
-    return TrainedOod(model, training.missed, rates)
+    model = _fitted(backbone.pooled(cuts, adapter), owners, training)
+    return model if adapter is None else replace(model, down=adapter.down.numpy(), up=adapter.up.numpy())
 
 
-def _distinct(forget: Sequence[str], backbone: Backbone) -> list[list[Cut]]:
-    """The windows of each row, without repeated rows: a copy in another fold would make a held-out row look seen."""
+def _distinct(forget: Sequence[str], backbone: Backbone) -> dict[tuple[int, ...], list[Cut]]:
+    """The windows of each row by its tokens, without repeated rows: a copy in another fold would make a held-out row
+    look seen."""
     by_tokens: dict[tuple[int, ...], list[Cut]] = {}
     for row in forget:
         cuts = list(backbone.cutter.cuts(row))
         if cuts:
             by_tokens.setdefault(tuple(token for cut in cuts for token in cut.ids), cuts)
-    return list(by_tokens.values())
+    return by_tokens
 
 
 def _require_rows(rows: int, training: OodTraining) -> None:
-    # The rates come from models that have all folds but one, and each needs its own threshold.
-    least = max(math.ceil(rows_needed(training.missed) * training.folds / (training.folds - 1)), 2 * training.folds)
+    least = max(rows_needed(training.missed), 2 * training.folds)
     if rows < least:
         raise TooFewRows(
             f"to miss at most {training.missed:g} of the in-scope texts, the out-of-distribution detector needs at "
-            f"least {least} different forget rows, and there are {rows}: write more rows, or let it miss more"
+            f"least {least} different forget rows beside those held out, and there are {rows}: write more rows, or let "
+            f"it miss more"
         )
 
 
 def _tuned(cuts: Sequence[Cut], backbone: Backbone, training: OodTraining) -> Adapter | None:
-    """Tuned once, on the rows that folds hold out too. Compared on two scopes (100 and 112 rows), rows that took part
-    in the tuning do not come out nearer than those that did not, but a little farther (up to .04 standard deviations of
-    a layer's feature), since the contrastive entropy drives them apart: the threshold errs to the low, safe side."""
+    """Tuned once, on the rows that the folds of the threshold leave out too. Compared on two scopes (100 and 112 rows),
+    rows that took part in the tuning do not come out nearer than those that did not, but a little farther (up to .04
+    standard deviations of a layer's feature), since the contrastive entropy drives them apart: the threshold errs to
+    the low, safe side."""
     if training.epochs == 0:
         return None
     return tune_adapter(
@@ -251,13 +269,8 @@ def _threshold(scores: Doubles, missed: float) -> float:
     return float(np.nextafter(np.sort(scores)[rank - 1], -np.inf))
 
 
-def _rates(pooled: Array, owners: NDArray[np.int64], training: OodTraining) -> OodRates:
-    """The whole fit on all folds but one, threshold included, tried on that one: for each fold."""
-    folds = _folds(owners, training)
-    missed: set[int] = set()
-    for fold in range(training.folds):
-        own = folds == fold
-        model = _fitted(pooled[~own], owners[~own], training)
-        scores = _best(model.score(pooled[own]), owners[own])
-        missed.update(text for text, score in scores.items() if score <= model.threshold)
-    return OodRates(fnr=len(missed) / len(set(owners.tolist())), forget_rows=len(set(owners.tolist())))
+def _rates(model: OodModel, texts: Sequence[Sequence[Cut]], backbone: Backbone) -> OodRates:
+    """How many of these texts a model does not flag."""
+    adapter = None if model.down.shape[2] == 0 else Adapter(torch.from_numpy(model.down), torch.from_numpy(model.up))
+    missed = sum(float(model.score(backbone.pooled(text, adapter)).max()) <= model.threshold for text in texts)
+    return OodRates(fnr=missed / len(texts) if texts else None, forget_rows=len(texts))

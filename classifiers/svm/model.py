@@ -4,14 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.encoder.sentence import Encoder, TokenWindow
 from classifiers.types import Span, Verdict
+
+if TYPE_CHECKING:  # a head is read without the encoder, which loads torch
+    from classifiers.encoder.sentence import Encoder, TokenWindow
 
 __all__ = ["Head", "PromptClassifier"]
 
@@ -81,7 +84,7 @@ class PromptClassifier:
 
     name = "classifier"
 
-    def __init__(self, encoder: Encoder, heads: Mapping[str, Head]) -> None:
+    def __init__(self, encoder: "Encoder", heads: Mapping[str, Head]) -> None:
         for scope, head in heads.items():
             if head.vectors.shape[1] != encoder.hidden:
                 raise ValueError(
@@ -107,7 +110,7 @@ class PromptClassifier:
         return Verdict(scope, self.name, score, head.threshold, matched, spans)
 
 
-def _blamed(head: Head, text: str, windows: Sequence[TokenWindow]) -> tuple[Span, ...]:
+def _blamed(head: Head, text: str, windows: "Sequence[TokenWindow]") -> tuple[Span, ...]:
     """The words whose token embeddings push the score up most, first order, in the windows above the threshold."""
     spans: set[Span] = set()
     for window in windows:
@@ -116,7 +119,7 @@ def _blamed(head: Head, text: str, windows: Sequence[TokenWindow]) -> tuple[Span
     return tuple(sorted(spans))
 
 
-def _blamed_words(text: str, window: TokenWindow, pushes: Array) -> list[Span]:
+def _blamed_words(text: str, window: "TokenWindow", pushes: Array) -> list[Span]:
     first, last = window.offsets[0][0], window.offsets[-1][1]
     words = [
         match.span()

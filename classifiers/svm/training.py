@@ -1,4 +1,4 @@
-"""Fits a scope's prompt classifier, calibrates it, and measures it on rows it never saw."""
+"""Fits a scope's prompt classifier, calibrates it, and measures it on rows that it never saw."""
 
 import math
 import random
@@ -13,6 +13,7 @@ from sklearn.svm import SVC
 from classifiers.calibration import Calibration, threshold_at
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
+from classifiers.splits import Split
 from classifiers.svm.augment import augment
 from classifiers.svm.model import Head
 from classifiers.traffic import general_traffic
@@ -34,7 +35,6 @@ class GateTraining:
     folds: int = 5
     seed: int = 0
     copies: int = 2
-    heldout_share: float = 0.2
     calibration_share: float = 0.58
     regularisation: float = 10.0
     gamma: float = 2.0
@@ -49,21 +49,27 @@ class GateTraining:
 @dataclass(frozen=True, slots=True)
 class GateRates:
     """Error rates on held-out rows, each beside its number of rows. `fnr` and `near_fpr` are of the whole gate
-    (aliases or classifier); `classifier_fnr` of the classifier alone. On general traffic the conformal alpha speaks."""
+    (aliases or classifier); `classifier_fnr` of the classifier alone. `near_fpr` is None where no retain row is held
+    out. On general traffic the conformal alpha speaks."""
 
     fnr: float
     classifier_fnr: float
     forget_rows: int
-    near_fpr: float
+    near_fpr: float | None
     retain_rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedGate:
-    """A fitted head with its threshold set, how it was set, and how it does. `floor` is the threshold that the forget
-    rows themselves would do with; the higher of the two is the head's."""
+    """A gate fitted twice. `head` is fitted on all rows and is what a pack ships; `trial` is fitted on the training
+    rows alone, and gives the rates. What else is to be measured on held-out rows must use `trial` too.
+
+    `calibration` and `floor` say how the head's threshold was set: the higher of the calibration's and of the floor,
+    the threshold that the forget rows themselves would do with.
+    """
 
     head: Head
+    trial: Head
     calibration: Calibration
     floor: float
     rates: GateRates
@@ -72,46 +78,126 @@ class TrainedGate:
 
 def fit_gate(
     *,
-    forget: Sequence[str],
-    retain: Sequence[str],
+    split: Split,
     aliases: Sequence[str],
     encoder: Encoder,
     training: GateTraining,
     traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> TrainedGate:
-    """Fits on most rows and measures on the rest, then refits on all; both are calibrated on traffic they never saw.
+    """Fits on the training rows and measures on those held out, then fits once more on all.
 
     The shipped general traffic gives negatives to train on, and, without `traffic`, also the rows to calibrate on (a
     part set apart). Rows that name the scope or are nearly a forget row are not out of scope: they are left out and
-    counted. Raises TooFewRows if the rest is too little for `training.fpr`.
+    counted. No held-out row has a part in the first fit, not even in what is left out of its traffic.
+
+    Args:
+        split: the scope's prompts, for training and held out.
+        aliases: the scope's names.
+        encoder: gives the embeddings that the head is fitted on.
+        training: settings.
+        traffic: out-of-scope prompts of the operator's own, to calibrate on in place of the shipped ones.
+        progress: is told a stage, the number of stages done, and of how many.
+
+    Raises TooFewRows if the traffic that is left is too little for `training.fpr`.
     """
     lexical = LexicalDetector({"scope": aliases})
-    encoded = _Embedded(encoder)
     progress("encode traffic", 0, 4)
     general, calibration_rows = _shipped(training)
     asked = list(traffic) if traffic is not None else calibration_rows
-    calibrate_on = _outside(asked, forget, lexical, encoder, training)
-    calibration_windows = encoder.encode(calibrate_on)
-    negatives = encoded(_outside(general, forget, lexical, encoder, training))
+    fitter = _Fitter(encoder, training, _unnamed(general, lexical, encoder), _unnamed(asked, lexical, encoder))
 
     progress("fit on training rows", 1, 4)
-    forget_held, forget_train = _split(forget, training)
-    retain_held, retain_train = _split(retain, training)
-    trial = _fit(encoded, forget_train, retain_train, negatives, training)
-    trial, _ = _calibrated(trial, calibration_windows, training.fpr)
-    trial = _raised(trial, _floor(encoded, forget_train, retain_train, negatives, training))
+    trial = fitter.fit(split.forget.train, split.retain.train)
     progress("measure on held-out rows", 2, 4)
-    rates = _rates(trial, lexical, encoder, forget_held, retain_held)
+    rates = _rates(trial.head, lexical, encoder, split)
 
     progress("fit on all rows", 3, 4)
-    final = _fit(encoded, forget, retain, negatives, training)
-    final, calibration = _calibrated(final, calibration_windows, training.fpr)
-    floor = _floor(encoded, forget, retain, negatives, training)
+    final = fitter.fit(split.forget.every, split.retain.every)
     progress("gate ready", 4, 4)
-    return TrainedGate(
-        _raised(final, floor), calibration, floor, rates, excluded_traffic_rows=len(asked) - len(calibrate_on)
-    )
+    excluded = len(asked) - final.calibration.rows
+    return TrainedGate(final.head, trial.head, final.calibration, final.floor, rates, excluded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    head: Head
+    calibration: Calibration
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitter:
+    """What every fit of a gate shares: traffic that does not name the scope, as windows [windows, hidden] a text, to
+    take negatives from and to calibrate on."""
+
+    encoder: Encoder
+    training: GateTraining
+    general: Sequence[Array]
+    calibration: Sequence[Array]
+
+    def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
+        """A head with its threshold set, of these rows alone."""
+        index = faiss.IndexFlatIP(self.encoder.hidden)
+        index.add(self._encoded(forget))
+        outside = self._outside(self.general, index)
+        negatives = np.concatenate([np.zeros((0, self.encoder.hidden), dtype=np.float32), *outside])
+        head = self._machine(forget, retain, negatives)
+        scores = [float(head.score(windows).max()) for windows in self._outside(self.calibration, index)]
+        calibration = threshold_at(self.training.fpr, scores)
+        floor = self._floor(forget, retain, negatives)
+        return _Fitted(replace(head, threshold=max(calibration.threshold, floor)), calibration, floor)
+
+    def _outside(self, traffic: Sequence[Array], index: faiss.IndexFlatIP) -> list[Array]:
+        """The texts that do not lie next to a forget row (nearest neighbour by cosine): a log holds questions about the
+        very thing to forget, and calibrating on them would let them pass."""
+        near = self.training.duplicate_cosine
+        return [windows for windows in traffic if float(index.search(windows, 1)[0].max()) < near]
+
+    def _machine(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
+        """A head without a threshold. Forget and retain rows are met in frames too."""
+        training = self.training
+        inside = self._framed(forget)
+        outside = np.concatenate([self._framed(retain), negatives])
+        machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced")
+        labels = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+        machine.fit(np.concatenate([inside, outside]), labels)
+        return Head(
+            vectors=machine.support_vectors_.astype(np.float32),
+            weights=machine.dual_coef_[0].astype(np.float32),
+            bias=float(machine.intercept_[0]),
+            gamma=training.gamma,
+            threshold=0.0,
+        )
+
+    def _floor(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> float:
+        """The score that all but a share `missed` of forget rows reach when they are left out of the fit, fold by fold.
+
+        General traffic alone may allow a threshold far below it, and then every question of the rows' form would be
+        inside, whoever it is about.
+        """
+        training, order = self.training, list(range(len(forget)))
+        random.Random(training.seed).shuffle(order)
+        scores: list[float] = []
+        for fold in range(min(training.folds, len(order))):
+            out = order[fold :: training.folds]
+            rest = [forget[index] for index in order if index not in out]
+            if rest:
+                head = self._machine(rest, retain, negatives)
+                scores += [float(head.score(self._encoded([forget[index]])).max()) for index in out]
+        spared = max(1, int(training.missed * (len(scores) + 1)))
+        return sorted(scores)[spared - 1] if scores else -math.inf
+
+    def _framed(self, rows: Sequence[str]) -> Array:
+        """[windows, hidden] of rows as they are and in frames."""
+        framed = augment(rows, copies=self.training.copies, seed=self.training.seed)
+        return np.concatenate([self._encoded(rows), self._encoded(framed)])
+
+    def _encoded(self, texts: Sequence[str]) -> Array:
+        """[windows, hidden] of all texts."""
+        if not texts:
+            return np.zeros((0, self.encoder.hidden), dtype=np.float32)
+        return np.concatenate(self.encoder.encode(texts))
 
 
 def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
@@ -122,116 +208,29 @@ def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
     return rows[cut:], rows[:cut]
 
 
-def _outside(
-    traffic: Sequence[str],
-    forget: Sequence[str],
-    lexical: LexicalDetector,
-    encoder: Encoder,
-    training: GateTraining,
-) -> list[str]:
-    """The rows that neither name the scope nor lie next to a forget row (nearest neighbour by cosine, with faiss): a
-    log holds questions about the very thing to forget, and calibrating on them would let them pass."""
+def _unnamed(traffic: Sequence[str], lexical: LexicalDetector, encoder: Encoder) -> list[Array]:
+    """The windows of each text that does not name the scope and has any visible character."""
     unnamed = [text for text, verdicts in zip(traffic, lexical.detect(traffic), strict=True) if not verdicts]
-    windows = encoder.encode(unnamed)
-    index = faiss.IndexFlatIP(encoder.hidden)
-    index.add(np.concatenate(encoder.encode(forget)))
-    return [
-        text
-        for text, of_text in zip(unnamed, windows, strict=True)
-        if len(of_text) and float(index.search(of_text, 1)[0].max()) < training.duplicate_cosine
-    ]
+    return [windows for windows in encoder.encode(unnamed) if len(windows)]
 
 
-class _Embedded:
-    """Texts as rows of embeddings: every window of a text is a row."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-
-    def __call__(self, texts: Sequence[str]) -> Array:
-        if not texts:
-            return np.zeros((0, self._encoder.hidden), dtype=np.float32)
-        return np.concatenate(self._encoder.encode(texts))
-
-
-def _split(rows: Sequence[str], training: GateTraining) -> tuple[list[str], list[str]]:
-    """(held out, for training), by a seeded shuffle; at least one row held out of two or more."""
-    shuffled = list(rows)
-    random.Random(training.seed).shuffle(shuffled)
-    held = max(1, round(training.heldout_share * len(shuffled))) if len(shuffled) > 1 else 0
-    return shuffled[:held], shuffled[held:]
-
-
-def _fit(
-    encoded: _Embedded, forget: Sequence[str], retain: Sequence[str], negatives: Array, training: GateTraining
-) -> Head:
-    def rows(prompts: Sequence[str]) -> Array:
-        framed = augment(prompts, copies=training.copies, seed=training.seed)
-        return np.concatenate([encoded(prompts), encoded(framed)])
-
-    positive = rows(forget)
-    negative = np.concatenate([rows(retain), negatives])
-    machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced")
-    labels = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
-    machine.fit(np.concatenate([positive, negative]), labels)
-    return Head(
-        vectors=machine.support_vectors_.astype(np.float32),
-        weights=machine.dual_coef_[0].astype(np.float32),
-        bias=float(machine.intercept_[0]),
-        gamma=training.gamma,
-        threshold=0.0,
-    )
-
-
-def _calibrated(head: Head, windows: Sequence[Array], fpr: float) -> tuple[Head, Calibration]:
-    scores = [float(head.score(of_text).max()) for of_text in windows if len(of_text)]
-    calibration = threshold_at(fpr, scores)
-    return replace(head, threshold=calibration.threshold), calibration
-
-
-def _floor(
-    encoded: _Embedded, forget: Sequence[str], retain: Sequence[str], negatives: Array, training: GateTraining
-) -> float:
-    """The score that all but a share `missed` of forget rows reach when they are left out of the fit, fold by fold.
-
-    General traffic alone may allow a threshold far below it, and then every question of the rows' form would be inside,
-    whoever it is about.
-    """
-    order = list(range(len(forget)))
-    random.Random(training.seed).shuffle(order)
-    scores: list[float] = []
-    for fold in range(min(training.folds, len(order))):
-        out = order[fold :: training.folds]
-        rest = [forget[index] for index in order if index not in out]
-        if rest:
-            head = _fit(encoded, rest, retain, negatives, training)
-            scores += [float(head.score(encoded([forget[index]])).max()) for index in out]
-    spared = max(1, int(training.missed * (len(scores) + 1)))
-    return sorted(scores)[spared - 1] if scores else -math.inf
-
-
-def _raised(head: Head, floor: float) -> Head:
-    return replace(head, threshold=max(head.threshold, floor))
-
-
-def _rates(
-    head: Head, lexical: LexicalDetector, encoder: Encoder, forget: Sequence[str], retain: Sequence[str]
-) -> GateRates:
+def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> GateRates:
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
         by_head = [bool(head.score(windows).max() > head.threshold) for windows in encoder.encode(texts)]
         named = [bool(verdicts) for verdicts in lexical.detect(texts)]
         return by_head, [a or b for a, b in zip(by_head, named, strict=True)]
 
+    forget, retain = split.forget.held_out, split.retain.held_out
     forget_head, forget_gate = matches(forget)
     _, retain_gate = matches(retain)
     return GateRates(
         fnr=1 - _share(forget_gate),
         classifier_fnr=1 - _share(forget_head),
         forget_rows=len(forget),
-        near_fpr=_share(retain_gate),
+        near_fpr=_share(retain_gate) if retain else None,
         retain_rows=len(retain),
     )
 
 
 def _share(flags: Sequence[bool]) -> float:
-    return sum(flags) / len(flags) if flags else 0.0
+    return sum(flags) / len(flags)

@@ -1,15 +1,26 @@
-"""What the pipeline asks of a backend."""
+"""What the pipeline asks of a backend.
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+Example: a backend that repeats the first message.
 
-from adapters.lora.model import Lora
-from gateway.core import Chunk, Endpoint, Plan, Request
-from gateway.openai_format.encoding import Shape
+    >>> class Echo:                                                             # doctest: +SKIP
+    ...     async def generate(self, request, plan):
+    ...         yield Event.of(Delta(0, request.messages[0].text, finish_reason="stop"))
+    ...         yield Event.of(Usage(1, 1))
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
+from gateway.errors import InvalidRequest
+from gateway.openai_format.shapes import Shape
 from gateway.prompts.rendering import Tokenizer
 
-__all__ = ["Backend", "ModelCard", "Served"]
+if TYPE_CHECKING:
+    from adapters.lora.model import Lora
+
+__all__ = ["Backend", "ModelCard", "Served", "check_features"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +35,23 @@ class ModelCard:
 class Served:
     """What a started backend serves: its models, the tokenizer to read prompts with, and what it cannot do.
 
-    `cannot` maps a plan's class name or a request feature to the reason, in words for an operator or a client.
-    `strengths` are the LoRA weights that can be served; empty: any. `misread` says why the tokenizer is not the
-    model's own, if it was found not to be.
+    `unsupported_features` maps a request's feature ('tools', say) to the reason, for the client. `unsupported_needs`
+    maps a plan's need to the reason, for the operator: such plans end in their fallback. `adapter_weights` are the LoRA
+    weights that can be served; empty: any. `tokenizer_mismatch` says why the tokenizer is not the model's own, if it
+    was found not to be.
     """
 
     models: tuple[ModelCard, ...]
     tokenizer: Tokenizer
     vocabulary: int
-    cannot: dict[str, str]
-    strengths: tuple[float, ...] = ()
-    misread: str = ""
+    unsupported_features: Mapping[str, str] = field(default_factory=dict)
+    unsupported_needs: Mapping[ModelNeed, str] = field(default_factory=dict)
+    adapter_weights: tuple[float, ...] = ()
+    tokenizer_mismatch: str = ""
+
+    def unsupported(self, needs: frozenset[ModelNeed]) -> str | None:
+        """Why a plan with these needs cannot be carried out; None if it can."""
+        return next((self.unsupported_needs[need] for need in sorted(needs & self.unsupported_needs.keys())), None)
 
 
 class Backend(Protocol):
@@ -53,24 +70,31 @@ class Backend(Protocol):
     def shape(self, endpoint: Endpoint) -> Shape:
         """How this backend's own answers look."""
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    async def prepare(self, adapters: "Mapping[str, Lora]") -> Mapping[str, str]:
         """Told at start and whenever packs change which unlearning LoRAs are in force, by scope.
 
         Loads and unloads accordingly. Returns, by scope, why an adapter cannot be served: its requests are refused.
         Never raises.
         """
 
-    def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
-        """The answer, piece by piece: deltas, then one usage; or raw bytes for an untouched upstream answer.
+    def check_length(self, request: Request) -> int:
+        """The number of the request's prompt tokens. Raises InvalidRequest, in the words of the backend's own model, if
+        the model cannot take it. Slow for a long text: not for the event loop."""
 
-        Errors of kind AnswerError; those raised before the first chunk still set the status. Closing the iterator
-        (`aclose`) aborts the generation and frees its slot.
+    def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+        """The answer, event by event: deltas, then one usage; or the bytes of an untouched upstream answer.
+
+        A plan that cannot be carried out is answered with its fallback; the first event then says why. Errors are of
+        kind AnswerError; those raised before the first event still set the status. Closing the generator aborts the
+        generation and frees its slot.
         """
 
-    async def trouble(self) -> str | None:
+    async def problem(self) -> str | None:
         """Why requests cannot be answered now; None if they can. Cheap enough for a readiness probe."""
 
 
-def features_refused(request: Request, served: Served) -> Sequence[str]:
-    """The reasons why this backend cannot take the request at all."""
-    return [served.cannot[feature] for feature in sorted(request.carries) if feature in served.cannot]
+def check_features(request: Request, served: Served) -> None:
+    """Raises InvalidRequest, flagged or not, for a feature of the request that this backend cannot take."""
+    for feature in sorted(request.carries & served.unsupported_features.keys()):
+        reason = served.unsupported_features[feature]
+        raise InvalidRequest(reason, param=feature, code="unsupported_parameter")

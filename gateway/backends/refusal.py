@@ -1,19 +1,54 @@
 """A refusal written as the model would have written it: token by token, within the same limits."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from gateway.core import Chunk, Delta, Request, TokenLogprob, Usage
+from gateway.core import Delta, Event, Plan, Request, TokenLogprob, Usage
+from gateway.errors import PlanError, UpstreamError
 from gateway.openai_format.encoding import whole
 from gateway.prompts.rendering import Tokenizer, count_tokens
 
-__all__ = ["refusal"]
+__all__ = ["refusal", "with_fallback"]
+
+_log = logging.getLogger("unrecall.backend")
 
 # What OpenAI and vLLM write at most where a /v1/completions request does not say.
 _COMPLETIONS_TOKENS = 16
 
 
-async def refusal(request: Request, text: str, tokenizer: Tokenizer) -> AsyncGenerator[Chunk, None]:
+async def with_fallback(
+    events: AsyncGenerator[Event, None], request: Request, plan: Plan, tokenizer: Tokenizer
+) -> AsyncGenerator[Event, None]:
+    """The events of a plan. Where a PlanError comes before the first of them, the plan's fallback: an event that says
+    why, and the refusal. A plan that does not act never becomes a pass.
+
+    Args:
+        events: what the backend makes of the plan.
+        request: the request that is answered.
+        plan: the plan, with its fallback.
+        tokenizer: the model's own.
+    """
+    begun = False
+    try:
+        async with aclosing(events):
+            async for event in events:
+                begun = True
+                yield event
+        return
+    except PlanError as error:
+        if begun:
+            raise UpstreamError("the model server failed while it answered") from error
+        reason = str(error)
+    _log.warning("%s: %s cannot be carried out, the request is refused: %s", request.id, plan.name, reason)
+    yield Event(fallback=reason)
+    async with aclosing(refusal(request, plan.fallback, tokenizer)) as refused:
+        async for event in refused:
+            yield event
+
+
+async def refusal(request: Request, text: str, tokenizer: Tokenizer) -> AsyncGenerator[Event, None]:
     """The text as each of the n choices, then the usage. No model is asked.
 
     Stop strings and max_tokens cut it as they would cut a generated answer. Tokens are reported as certain.
@@ -22,8 +57,8 @@ async def refusal(request: Request, text: str, tokenizer: Tokenizer) -> AsyncGen
     written = _written(request, text, tokenizer)
     for delta in written if request.stream else [whole(written)]:
         for index in range(request.sampling.n):
-            yield Delta(index, delta.text, delta.logprobs, delta.finish_reason, delta.stop_reason)
-    yield Usage(prompt_tokens, len(written) * request.sampling.n)
+            yield Event.of(Delta(index, delta.text, delta.logprobs, delta.finish_reason, delta.stop_reason))
+    yield Event.of(Usage(prompt_tokens, len(written) * request.sampling.n))
 
 
 def _written(request: Request, text: str, tokenizer: Tokenizer) -> list[Delta]:

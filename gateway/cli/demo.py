@@ -50,13 +50,14 @@ def demo(
 
 
 def _app(packs: Path, port: int) -> "tuple[FastAPI, Backend]":
-    from gateway.server.app import build_parts, create_app, log_to
+    from gateway.server.app import create_app, log_to
+    from gateway.server.assembly import build_parts
     from gateway.settings import load_settings
 
     settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
     log_to(packs.parent / "demo-audit.jsonl")
-    backend, roster, arms = build_parts(settings)
-    return create_app(settings, backend, roster, arms), backend
+    backend, packs_in_force, arms = build_parts(settings)
+    return create_app(settings, backend, packs_in_force, arms), backend
 
 
 async def _ask_all(
@@ -79,12 +80,12 @@ async def _ask_all(
 
 
 async def _plain(backend: "Backend", prompt: str) -> str:
-    from gateway.core import Delta, Message, Pass, Request, Sampling
+    from gateway.core import Message, Pass, Request, Sampling
 
     sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
     request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
-    async with aclosing(backend.generate(request, Pass())) as chunks:  # type: ignore[type-var]
-        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+    async with aclosing(backend.generate(request, Pass())) as events:
+        return "".join([delta.text async for event in events for delta in event.deltas])
 
 
 async def _guarded(client: "httpx.AsyncClient", prompt: str) -> str:

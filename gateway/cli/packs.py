@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway.cli.terminal import Packs, console
+from gateway.cli.terminal import Packs, console, percent
 from gateway.errors import PackError
 
 __all__ = ["packs"]
@@ -19,24 +19,23 @@ packs = typer.Typer(no_args_is_help=True, help="Packs, one a learned scope: list
 @packs.command("list")
 def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
     """Each pack: its version, whether it is on, and its held-out error rates."""
-    from gateway.packs.store import list_packs, load_pack
+    from gateway.packs.folders import is_enabled, list_packs, verify_pack
 
     table = Table("scope", "on", "method", "base model", "FNR, held out", "created", "version")
     bad: list[str] = []
     for folder in list_packs(packs):
         try:
-            pack = load_pack(folder)
+            manifest = verify_pack(folder)
         except PackError as error:
             bad.append(str(error))
             continue
-        manifest = pack.manifest
-        gate = manifest.heldout["gate"]
+        gate = manifest.heldout.gate
         table.add_row(
             manifest.scope,
-            "yes" if pack.enabled else "no",
+            "yes" if is_enabled(folder) else "no",
             manifest.method,
             manifest.base_model,
-            f"{gate['fnr']:.1%} of {gate['forget_rows']}",
+            f"{percent(gate.fnr)} of {gate.forget_rows}",
             manifest.created[:10],
             manifest.version,
         )
@@ -50,7 +49,7 @@ def packs_list(packs: Packs = Path(".unrecall/packs")) -> None:
 @packs.command("show")
 def packs_show(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """The manifest of one pack, as JSON."""
-    from gateway.packs.store import read_manifest
+    from gateway.packs.folders import read_manifest
 
     print(read_manifest(packs / scope).model_dump_json(indent=2))
 
@@ -61,13 +60,13 @@ def packs_verify(
     model: Annotated[str | None, typer.Option(help="Also check that each pack was made for this model.")] = None,
 ) -> None:
     """Check every file of every pack against its manifest."""
-    from gateway.packs.store import list_packs, load_pack
+    from gateway.packs.folders import list_packs, verify_pack
 
     base = _fingerprint(model) if model else None
     bad = 0
     for folder in list_packs(packs):
         try:
-            load_pack(folder, base_fingerprint=base)
+            verify_pack(folder, base_fingerprint=base)
             console.print(f"[green]ok[/green]  {folder.name}")
         except PackError as error:
             bad += 1
@@ -79,7 +78,7 @@ def packs_verify(
 @packs.command("enable")
 def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack on; a running gateway follows within a second or two."""
-    from gateway.packs.store import set_enabled
+    from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, True)
 
@@ -87,7 +86,7 @@ def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
 @packs.command("disable")
 def packs_disable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack off: its scope is no longer guarded."""
-    from gateway.packs.store import set_enabled
+    from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, False)
 

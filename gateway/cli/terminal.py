@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-__all__ = ["EncoderName", "Model", "Packs", "console", "errors"]
+__all__ = ["EncoderName", "Model", "Packs", "console", "errors", "percent"]
 
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
@@ -16,3 +16,8 @@ errors = Console(stderr=True)
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
 Packs = Annotated[Path, typer.Option(help="Folder of packs.")]
+
+
+def percent(rate: float | None) -> str:
+    """A rate for a table; words where it was not measured."""
+    return "not measured" if rate is None else f"{rate:.1%}"

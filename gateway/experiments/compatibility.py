@@ -1,14 +1,12 @@
 """Whether two arms can stand beside each other: the same requests must mean the same to them."""
 
 from gateway.backends.base import Backend, Served
-from gateway.core import Endpoint, Message, Request
-from gateway.errors import InvalidRequest, ModelError
-from gateway.openai_format.encoding import Shape
-from gateway.prompts.rendering import render
+from gateway.core import Endpoint
+from gateway.openai_format.shapes import Shape
+from gateway.prompts.rendering import reads_alike
 
 __all__ = ["difference"]
 
-_PROBE = "Count: 1, 2, 3, 4, 5, Überraschung!"
 _ENDPOINTS: tuple[Endpoint, ...] = ("chat", "completions")
 
 
@@ -23,15 +21,15 @@ def difference(guarded: Backend, arm: Backend, *, visible: bool) -> str | None:
             f"it serves {_models(theirs)} and the guarded arm {_models(ours)}: give upstreams the same "
             "--served-model-name and --max-model-len, and in this process choose a model of the same context"
         )
-    if theirs.misread:
-        return theirs.misread
-    if (theirs.vocabulary, *_read(theirs)) != (ours.vocabulary, *_read(ours)):
+    if theirs.tokenizer_mismatch:
+        return theirs.tokenizer_mismatch
+    if theirs.vocabulary != ours.vocabulary or not reads_alike(theirs.tokenizer, ours.tokenizer):
         return "its tokenizer or chat template is not that of the guarded arm: give both the same"
     return _visible_difference(guarded, arm) if visible else None
 
 
 def _visible_difference(guarded: Backend, arm: Backend) -> str | None:
-    features = _features(guarded.served) ^ _features(arm.served)
+    features = guarded.served.unsupported_features.keys() ^ arm.served.unsupported_features.keys()
     if features:
         return (
             f"{', '.join(sorted(features))}: one arm takes it and the other does not, so clients could tell them apart"
@@ -48,24 +46,6 @@ def _visible_difference(guarded: Backend, arm: Backend) -> str | None:
 
 def _models(served: Served) -> str:
     return ", ".join(f"{card.id} ({card.max_tokens} tokens)" for card in served.models)
-
-
-def _features(served: Served) -> set[str]:
-    """Request features that are refused; a plan's name begins with a capital."""
-    return {what for what in served.cannot if what[0].islower()}
-
-
-def _read(served: Served) -> list[tuple[int, ...]]:
-    """A prompt's tokens on both endpoints; empty without a chat template."""
-    return [_ids(served, endpoint) for endpoint in _ENDPOINTS]
-
-
-def _ids(served: Served, endpoint: Endpoint) -> tuple[int, ...]:
-    message = Message("user" if endpoint == "chat" else "prompt", _PROBE)
-    try:
-        return render(served.tokenizer, Request("probe", endpoint, "", (message,))).ids
-    except (ModelError, InvalidRequest):
-        return ()
 
 
 def _look(shape: Shape) -> dict[str, object]:

@@ -2,46 +2,50 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from gateway.backends.base import Backend, features_refused
-from gateway.core import Chunk, Finding, Request
-from gateway.errors import AnswerError, InvalidRequest, SetupError
+from gateway.backends.base import Backend, check_features
+from gateway.core import Event, Request, Screening
+from gateway.errors import AnswerError, SetupError, outcome_of
 from gateway.experiments.answer_names import Excerpt, leak_hits
 from gateway.experiments.assignment import GUARDED, Arm, Design, plan_on
 from gateway.experiments.compatibility import difference
-from gateway.policy import stepped
+from gateway.pipeline import Assigned, Decide
 from gateway.screening.gate import Gate
-from gateway.telemetry.audit import Record
+from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import ArmMetrics, Metrics
 
-__all__ = ["Experiment", "Trial"]
+__all__ = ["Experiment"]
 
 _log = logging.getLogger("unrecall.ab")
 _SCREENS = 64  # answers that may wait to be looked through
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One request on one arm. `excerpt` is there if the request was flagged for `scopes` and something is compared."""
+class _Trial:
+    """One request on one arm, watched (see `gateway.telemetry.taps`). `excerpt` is there if the request was flagged."""
 
+    experiment: "Experiment"
     arm: Arm
-    backend: Backend
     request: Request
     record: Record
     gate: Gate
-    scopes: frozenset[str]
-    shadow: bool = False
-    excerpt: Excerpt | None = None
+    scopes: tuple[str, ...]
+    shadow: bool
+    excerpt: Excerpt | None
 
-    def hear(self, chunk: Chunk) -> None:
+    def see(self, event: Event) -> None:
         """A part of the answer on its way."""
         if self.excerpt:
-            self.excerpt.add(chunk)
+            self.excerpt.add(event)
+
+    def end(self, outcome: str) -> None:
+        """The answer is over, and its record closed."""
+        self.experiment.count(self, outcome)
 
 
 class Experiment:
@@ -53,14 +57,24 @@ class Experiment:
     def __init__(
         self,
         guarded: Backend,
-        design: Design | None = None,
-        backends: Mapping[str, Backend] | None = None,
-        metrics: Metrics | None = None,
+        design: Design,
+        backends: Mapping[str, Backend],
+        *,
+        audit: Audit,
+        metrics: Metrics,
     ) -> None:
-        """`backends` by the names of the design's arms. Without a design every request meets the guarded arm."""
-        self.design = design or Design()
-        self._backends: dict[str, Backend] = {GUARDED: guarded, **(backends or {})}
-        self._metrics: ArmMetrics | None = (metrics or Metrics()).of_arms() if self.design.arms else None
+        """
+        Args:
+            guarded: the gateway's own backend.
+            design: the arms, and who meets which.
+            backends: the other arms' backends by name, not started yet.
+            audit: accounts for shadows.
+            metrics: of the gateway; the arms' are added to them.
+        """
+        self.design = design
+        self._backends: dict[str, Backend] = {GUARDED: guarded, **backends}
+        self._audit = audit
+        self._metrics: ArmMetrics = metrics.of_arms()
         self._shadows: set[asyncio.Task[None]] = set()
         self._screens: set[asyncio.Task[None]] = set()
         self._threads: ThreadPoolExecutor | None = None
@@ -68,8 +82,6 @@ class Experiment:
 
     async def __aenter__(self) -> "Experiment":
         """Starts the arms. SetupError names the one that cannot be reached or compared."""
-        if not self.design.arms:
-            return self
         async with AsyncExitStack() as stack:
             for arm in self.design.arms:
                 await self._start(arm, stack)
@@ -100,9 +112,9 @@ class Experiment:
         if arm.unlearned:
             scopes = "every scope" if arm.unlearned is True else ", ".join(sorted(arm.unlearned))
             _log.warning("arm %s is declared unlearned: requests inside %s reach it UNGUARDED", arm.name, scopes)
-        for plan, fault in backend.served.cannot.items():
-            if plan[0].isupper() and arm.unlearned is not True:
-                _log.warning("arm %s: %s cannot be served, such requests are refused: %s", arm.name, plan, fault)
+        for need, fault in backend.served.unsupported_needs.items():
+            if arm.unlearned is not True:
+                _log.warning("arm %s: plans that need %s end in a refusal: %s", arm.name, need, fault)
 
     async def follow(self, gate: Gate) -> None:
         """Makes the arms ready for a gate's adapters."""
@@ -114,93 +126,83 @@ class Experiment:
             for scope, fault in faults.items():
                 _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)
 
-    async def troubles(self) -> Sequence[str]:
+    async def problems(self) -> Sequence[str]:
         """Which arms cannot answer now, and why. The others can: the gateway is ready all the same."""
         names = [arm.name for arm in self.design.arms]
-        found = await asyncio.gather(*(self._backends[name].trouble() for name in names))
+        found = await asyncio.gather(*(self._backends[name].problem() for name in names))
         return [f"arm {name}: {why}" for name, why in zip(names, found, strict=True) if why]
 
-    def backend_of(self, arm: Arm) -> Backend:
-        """The backend that answers for an arm."""
-        return self._backends[arm.name]
-
-    def begin(self, arm: Arm, request: Request, findings: Sequence[Finding], gate: Gate, record: Record) -> Trial:
-        """To be called once the request is decided on: from now on its arm is in its record, and it may be shadowed."""
-        scopes = frozenset(finding.scope for finding in findings if finding.matched)
-        other = self.design.shadowing(request) if scopes else None
-        if other and self._metrics and self._threads:
+    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assigned:
+        """See gateway.pipeline.Comparison: the arm whose answer the client gets; a flagged request may be shadowed."""
+        arm = self.design.answering(request)
+        shadowing = self.design.shadowing(request) if screening.scopes else None
+        if shadowing and self._threads:
             if len(self._shadows) < self.design.shadows:
-                self._spawn(self._shadow(other, request, findings, gate), self._shadows)
+                self._spawn(self._shadow(shadowing, request, screening, gate, decide), self._shadows)
             else:
-                self._metrics.skipped.labels(other.name, "shadow").inc()
-        return self._trial(arm, request, scopes, gate, record)
+                self._metrics.skipped.labels(shadowing.name, "shadow").inc()
+        trial = self._trial(arm, request, screening, gate, record)
+        return Assigned(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (trial,))
 
     def _trial(
-        self, arm: Arm, request: Request, scopes: frozenset[str], gate: Gate, record: Record, *, shadow: bool = False
-    ) -> Trial:
-        excerpt = Excerpt() if scopes and self._metrics else None
-        if self._metrics:
-            record.line["arm"] = arm.name
-        if shadow:
-            record.line["shadow"] = True
+        self, arm: Arm, request: Request, screening: Screening, gate: Gate, record: Record, *, shadow: bool = False
+    ) -> _Trial:
+        record.note(arm=arm.name)
+        excerpt = Excerpt() if screening.scopes else None
         if excerpt:
             record.hold()
-        return Trial(arm, self._backends[arm.name], request, record, gate, scopes, shadow, excerpt)
+        return _Trial(self, arm, request, record, gate, screening.scopes, shadow, excerpt)
 
-    def end(self, trial: Trial) -> None:
-        """To be called when the record is closed: counts, and has the answer to a flagged request looked through."""
-        if self._metrics is None:
-            return
-        line = trial.record.line
+    def count(self, trial: _Trial, outcome: str) -> None:
+        """Counts an answer that is over, and has the answer to a flagged request looked through."""
+        event = trial.record.event
         arm, shadow, flagged = trial.arm.name, _word(trial.shadow), _word(bool(trial.scopes))
-        self._metrics.requests.labels(arm, shadow, flagged, line["outcome"]).inc()
-        if line["outcome"] == "ok":
-            seconds = (line["total_ms"] - line.get("gate_ms", 0)) / 1000
-            self._metrics.latency_seconds.labels(arm, shadow).observe(seconds)
-        if line["outcome"] != "ok" or trial.excerpt is None or self._threads is None:
+        self._metrics.requests.labels(arm, shadow, flagged, outcome).inc()
+        if outcome == "ok":
+            self._metrics.latency_seconds.labels(arm, shadow).observe((event.total_ms - (event.gate_ms or 0)) / 1000)
+        if outcome != "ok" or trial.excerpt is None or self._threads is None:
             trial.record.release()
         elif len(self._screens) >= _SCREENS:
             self._metrics.skipped.labels(arm, "leak_screen").inc()
             trial.record.release()
         else:
-            task = self._spawn(self._screen(trial, trial.excerpt, self._metrics), self._screens)
+            task = self._spawn(self._screen(trial, trial.excerpt), self._screens)
             task.add_done_callback(lambda _: trial.record.release())
 
-    async def _screen(self, trial: Trial, excerpt: Excerpt, metrics: ArmMetrics) -> None:
+    async def _screen(self, trial: _Trial, excerpt: Excerpt) -> None:
         run = asyncio.get_running_loop().run_in_executor
         try:
             hits = await run(self._threads, leak_hits, trial.gate, trial.request, trial.scopes, excerpt)
         except Exception as error:  # its words may be the answer's: the kind is enough
-            _log.error("%s: the leak screen failed: %s", trial.request.id, type(error).__name__)
-            metrics.skipped.labels(trial.arm.name, "leak_screen").inc()
+            _log.error("%s: the leak screen failed: %s", trial.request.id, outcome_of(error))
+            self._metrics.skipped.labels(trial.arm.name, "leak_screen").inc()
             return
-        trial.record.line["leak_screen"] = list(hits)
-        metrics.leak_screens.labels(trial.arm.name, _word(trial.shadow), _word(bool(hits))).inc()
+        trial.record.note(leak_screen=list(hits))
+        self._metrics.leak_screens.labels(trial.arm.name, _word(trial.shadow), _word(bool(hits))).inc()
 
-    async def _shadow(self, arm: Arm, request: Request, findings: Sequence[Finding], gate: Gate) -> None:
-        record, backend = Record(request, with_prompt=False), self._backends[arm.name]
-        scopes = frozenset(finding.scope for finding in findings if finding.matched)
-        trial = self._trial(arm, request, scopes, gate, record, shadow=True)
-        outcome = "aborted"
+    async def _shadow(self, arm: Arm, request: Request, screening: Screening, gate: Gate, decide: Decide) -> None:
+        """Asks an arm beside the one that answers, for nobody to read."""
+        record, backend = self._audit.open(request, shadow=True), self._backends[arm.name]
+        record.screened(screening)
+        trial = self._trial(arm, request, screening, gate, record, shadow=True)
         try:
-            if reasons := features_refused(request, backend.served):
-                raise InvalidRequest(reasons[0])
-            wanted = plan_on(arm, request, findings, gate.guards)
-            plan = stepped(wanted, backend.served.strengths)
-            record.decided(wanted, plan, findings, screen_error=None)
-            chunks = cast("AsyncGenerator[Chunk, None]", backend.generate(request, plan))
-            async with asyncio.timeout(self.design.shadow_timeout_s), aclosing(chunks):
-                async for chunk in chunks:
-                    record.mark("first_chunk")
-                    trial.hear(chunk)
-            outcome = "ok"
+            check_features(request, backend.served)
+            wanted = plan_on(arm, screening, gate.guards, decide)
+            plan = wanted.quantised(backend.served.adapter_weights)
+            record.decided(wanted, plan)
+            events = backend.generate(request, plan)
+            async with asyncio.timeout(self.design.shadow_timeout_s), aclosing(events):
+                async for event in events:
+                    record.see(event)
+                    trial.see(event)
+            record.end("ok")
         except Exception as error:  # no client waits for it
-            outcome = type(error).__name__
+            record.fail(error)
             if not isinstance(error, AnswerError | TimeoutError):
-                _log.error("%s: arm %s failed in the shadow: %s", request.id, arm.name, outcome)
+                _log.error("%s: arm %s failed in the shadow: %s", request.id, arm.name, outcome_of(error))
         finally:
-            record.close(outcome)
-            self.end(trial)
+            record.end("aborted")  # unless it has ended
+            trial.end(record.event.outcome)
 
     def _spawn(self, work: Coroutine[Any, Any, None], running: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

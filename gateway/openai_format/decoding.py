@@ -1,30 +1,29 @@
-"""An upstream's answer, whole or streamed, as chunks."""
+"""An upstream's answer, whole or streamed, as what it says: deltas and usage."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
-import httpx
 import orjson
 
-from gateway.core import Chunk, Delta, Request, TokenLogprob, Usage
+from gateway.core import Delta, Request, TokenLogprob, Usage
 from gateway.errors import UpstreamError
 
-__all__ = ["DONE", "chunks_of", "payloads"]
+__all__ = ["DONE", "parts_of", "payloads", "reader"]
 
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]"
 
 
-async def payloads(response: httpx.Response, *, stream: bool) -> AsyncGenerator[Json, None]:
-    """The JSON objects of an answer: one, or one for each server-sent event.
+async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
+    """The JSON objects of an answer's bytes: one, or one for each server-sent event.
 
     Raises UpstreamError for an error event, for what is not JSON, and for a stream without its [DONE].
     """
     if not stream:
-        yield _object(await response.aread())
+        yield _object(b"".join([piece async for piece in data]))
         return
-    async for line in _lines(response.aiter_bytes()):
+    async for line in _lines(data):
         if line == DONE:
             return
         if line.startswith(b"data:"):
@@ -32,21 +31,40 @@ async def payloads(response: httpx.Response, *, stream: bool) -> AsyncGenerator[
     raise UpstreamError("the model server broke off its answer")
 
 
-def chunks_of(payload: Json, request: Request, prompt_tokens: int) -> list[Chunk]:
-    """A delta for each choice, then the usage if the payload has it, `prompt_tokens` in place of its own.
+def parts_of(payload: Json, request: Request, prompt_tokens: int | None = None) -> list[Delta | Usage]:
+    """A delta for each choice, then the usage if the payload has it, with `prompt_tokens` in place of its own if given.
 
     The payload may come from another endpoint than the client asked; it is put in terms of the latter.
     """
-    chunks: list[Chunk] = []
+    parts: list[Delta | Usage] = []
     try:
         for choice in payload["choices"]:
             if not _opens(choice):
-                chunks.append(_delta(choice, request))
+                parts.append(_delta(choice, request))
         if usage := payload.get("usage"):
-            chunks.append(Usage(prompt_tokens, int(usage["completion_tokens"])))
+            asked = int(usage.get("prompt_tokens") or 0) if prompt_tokens is None else prompt_tokens
+            parts.append(Usage(asked, int(usage["completion_tokens"])))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UpstreamError("the model server's answer has an unknown shape") from error
-    return chunks
+    return parts
+
+
+def reader(request: Request) -> Callable[[bytes], Iterator[Delta | Usage]]:
+    """Reads the bytes of one answer to a request piece by piece, in their order; a line that a piece leaves unfinished
+    is read with the next. What it gives raises UpstreamError for bytes of no known shape."""
+    rest = b""
+
+    def read(data: bytes) -> Iterator[Delta | Usage]:
+        nonlocal rest
+        if not request.stream:
+            yield from parts_of(_object(data), request)
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in map(bytes.rstrip, lines):
+            if line.startswith(b"data:") and line != DONE:
+                yield from parts_of(_object(line[len(b"data:") :]), request)
+
+    return read
 
 
 async def _lines(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -72,23 +90,38 @@ def _object(data: bytes) -> Json:
 def _opens(choice: Json) -> bool:
     """Whether this is the event that only names the role; the gateway writes its own."""
     delta = choice.get("delta") or {}
-    return "role" in delta and not delta.get("content") and choice["finish_reason"] is None
+    says = delta.get("content") or delta.get("tool_calls") or _reasoning(delta)
+    return "role" in delta and not says and choice["finish_reason"] is None
 
 
 def _delta(choice: Json, request: Request) -> Delta:
-    text = choice["text"] if "text" in choice else _message(choice).get("content")
+    message = {"content": choice["text"]} if "text" in choice else _message(choice)
     return Delta(
         int(choice["index"]),
-        text or "",
+        message.get("content") or "",
         _logprobs(choice.get("logprobs"), request),
         choice["finish_reason"],
         choice.get("stop_reason"),
+        reasoning=_reasoning(message),
+        tool_calls=tuple(_calls(message)),
     )
 
 
 def _message(choice: Json) -> Json:
     message: Json = choice["delta"] if "delta" in choice else choice["message"]
     return message
+
+
+def _reasoning(message: Json) -> str:
+    """vLLM calls it `reasoning`, and before 0.12 and elsewhere `reasoning_content`."""
+    return message.get("reasoning") or message.get("reasoning_content") or ""
+
+
+def _calls(message: Json) -> Iterator[str]:
+    """Names and pieces of arguments, as they come."""
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        yield from (text for text in (function.get("name"), function.get("arguments")) if text)
 
 
 def _logprobs(found: Json | None, request: Request) -> tuple[TokenLogprob, ...]:

@@ -1,72 +1,21 @@
-"""Chunks out: OpenAI's JSON and server-sent events, in exactly the shape that the backend's own answers have."""
+"""Events out: OpenAI's JSON and server-sent events, in exactly the shape that the backend's own answers have."""
 
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from gateway.core import Chunk, Delta, Raw, Request, TokenLogprob, Usage
+from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.openai_format.shapes import Shape
 
-__all__ = ["CHAT_SHAPE", "COMPLETIONS_SHAPE", "Shape", "Wire", "event", "whole"]
+__all__ = ["AnswerEncoder", "sse", "whole"]
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Templates of one endpoint's answers: keys in order, with the values that never change.
-
-    A corrupted answer is written over these, so it has the same fields in the same order as an untouched one.
-    `opening` is None where a stream starts with its first text.
-    """
-
-    answer: Json
-    choice: Json
-    usage: Json
-    event: Json
-    event_choice: Json
-    closing_event: Json
-    closing_choice: Json
-    usage_event: Json
-    message: Json = field(default_factory=dict)
-    opening: Json | None = None
-    opening_choice: Json = field(default_factory=dict)
-
-
-_ANSWER: Json = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-_USAGE: Json = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-_EVENT_CHOICE: Json = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}
-_TEXT_CHOICE: Json = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
-
-CHAT_SHAPE = Shape(
-    answer={**_ANSWER, "usage": _USAGE},
-    choice={"index": 0, "message": {}, "logprobs": None, "finish_reason": None},
-    message={"role": "assistant", "content": "", "refusal": None},
-    usage=_USAGE,
-    opening=_ANSWER,
-    opening_choice=_EVENT_CHOICE,
-    event=_ANSWER,
-    event_choice=_EVENT_CHOICE,
-    closing_event=_ANSWER,
-    closing_choice=_EVENT_CHOICE,
-    usage_event={**_ANSWER, "usage": _USAGE},
-)
-COMPLETIONS_SHAPE = Shape(
-    answer={**_ANSWER, "usage": _USAGE},
-    choice=_TEXT_CHOICE,
-    usage=_USAGE,
-    event=_ANSWER,
-    event_choice=_TEXT_CHOICE,
-    closing_event=_ANSWER,
-    closing_choice=_TEXT_CHOICE,
-    usage_event={**_ANSWER, "usage": _USAGE},
-)
-
-
-class Wire:
+class AnswerEncoder:
     """Encodes one answer. Ids and times are fresh for every request."""
 
     def __init__(self, request: Request, shape: Shape) -> None:
@@ -83,37 +32,36 @@ class Wire:
         self._chat = chat
         self._offsets: dict[int, int] = {}
 
-    async def stream(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[bytes]:
-        """Server-sent events, [DONE] last. Raw chunks go through as they are and bring their own [DONE]."""
-        raw = opened = False
-        async for chunk in chunks:
-            if isinstance(chunk, Raw):
-                raw = True
-                yield chunk.data
+    async def stream(self, events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+        """Server-sent events, [DONE] last. An upstream's own bytes go through as they are, with their own [DONE]."""
+        own = opened = False
+        async for event in events:
+            if event.data is not None:
+                own = True
+                yield event.data
                 continue
-            if not opened:
+            if not opened and event.parts:
                 opened = True
                 for payload in self._opening():
-                    yield event(payload)
-            for payload in self._events(chunk):
-                yield event(payload)
-        if not raw:
+                    yield sse(payload)
+            for part in event.parts:
+                for payload in self._payloads(part):
+                    yield sse(payload)
+        if not own:
             yield b"data: [DONE]\n\n"
 
-    async def collect(self, chunks: AsyncIterator[Chunk]) -> bytes:
+    async def collect(self, events: AsyncIterator[Event]) -> bytes:
         """The whole answer as one JSON body."""
         deltas: list[Delta] = []
         usage = Usage(0, 0)
-        raw: list[bytes] = []
-        async for chunk in chunks:
-            match chunk:
-                case Raw(data):
-                    raw.append(data)
-                case Usage():
-                    usage = chunk
-                case Delta():
-                    deltas.append(chunk)
-        return b"".join(raw) if raw else orjson.dumps(self._answer(deltas, usage))
+        own: list[bytes] = []
+        async for event in events:
+            if event.data is not None:
+                own.append(event.data)
+                continue
+            deltas += event.deltas
+            usage = next((part for part in event.parts if isinstance(part, Usage)), usage)
+        return b"".join(own) if own else orjson.dumps(self._answer(deltas, usage))
 
     def _answer(self, deltas: Iterable[Delta], usage: Usage) -> Json:
         choices = []
@@ -152,27 +100,27 @@ class Wire:
             }
             yield self._over(self._shape.opening, object=self._event_object, choices=[choice])
 
-    def _events(self, chunk: Delta | Usage) -> Iterable[Json]:
+    def _payloads(self, part: Delta | Usage) -> Iterable[Json]:
         shape = self._shape
-        if isinstance(chunk, Usage):
+        if isinstance(part, Usage):
             if self._request.include_usage:
-                usage = _usage(shape.usage_event["usage"], chunk)
+                usage = _usage(shape.usage_event["usage"], part)
                 yield self._over(shape.usage_event, object=self._event_object, choices=[], usage=usage)
             return
-        closing = chunk.finish_reason is not None
+        closing = part.finish_reason is not None
         template = shape.closing_choice if closing else shape.event_choice
         choice: Json = {
             **template,
-            "index": chunk.index,
-            "logprobs": self._logprobs(chunk),
-            "finish_reason": chunk.finish_reason,
+            "index": part.index,
+            "logprobs": self._logprobs(part),
+            "finish_reason": part.finish_reason,
         }
         if self._chat:
-            choice["delta"] = {"content": chunk.text}
+            choice["delta"] = {"content": part.text}
         else:
-            choice["text"] = chunk.text
+            choice["text"] = part.text
         if "stop_reason" in template:
-            choice["stop_reason"] = chunk.stop_reason
+            choice["stop_reason"] = part.stop_reason
         outer = shape.closing_event if closing and not self._request.include_usage else shape.event
         yield self._over(outer, object=self._event_object, choices=[choice])
 
@@ -210,7 +158,7 @@ def whole(parts: Iterable[Delta]) -> Delta:
     )
 
 
-def event(payload: Mapping[str, Any]) -> bytes:
+def sse(payload: Mapping[str, Any]) -> bytes:
     """One server-sent event."""
     return b"data: " + orjson.dumps(payload) + b"\n\n"
 

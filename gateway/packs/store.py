@@ -1,92 +1,47 @@
-"""Packs: a scope's learned artifacts on disk, trusted only as a whole.
-
-PACKS/<scope id>/manifest.json      points at the version in force, with the SHA-256 of each of its files
-PACKS/<scope id>/<version>/...      the files: safetensors and JSON
-PACKS/<scope id>/disabled           present while the operator has the pack switched off
+"""Packs: a scope's learned artifacts on disk, saved in one step and trusted only as a whole.
 
 A version is written to a temporary folder and renamed; then the manifest is replaced in one step, so a reader sees
 the old pack or the new one and never half of either.
 """
 
 import contextlib
-import hashlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from safetensors import SafetensorError
 
-from classifiers.ood.model import OodModel
-from classifiers.svm.model import Head
-from gateway.errors import PackError
-from gateway.files.atomic import replace_file
-from gateway.files.litter import is_litter
-from gateway.packs.files import (
-    Artifacts,
-    DetectorName,
-    Method,
-    detector_of,
-    files_of,
-    method_of,
-    read_artifacts,
-    write_artifacts,
+from gateway.errors import PackError, SetupError
+from gateway.methods.registry import method
+from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
+from gateway.packs.folders import (
+    is_enabled,
+    list_packs,
+    read_whole,
+    require_base,
+    sha256_of,
+    verify_files,
+    write_manifest,
 )
+from gateway.packs.manifest import Manifest
 from gateway.policy import Guard
 
-__all__ = [
-    "Manifest",
-    "Pack",
-    "has_manifest",
-    "list_packs",
-    "load_pack",
-    "load_packs",
-    "save_pack",
-    "set_enabled",
-]
-
-_MANIFEST, _DISABLED = "manifest.json", "disabled"
-_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Manifest(_Strict):
-    """What a pack is, from what it was made, and how well it did on rows it never saw."""
-
-    schema_version: Literal[2] = 2
-    scope: _Name
-    description: str
-    method: Method
-    detector: DetectorName
-    version: _Name
-    created: str
-    base_model: str
-    base_fingerprint: _Sha256
-    encoder_fingerprint: _Sha256
-    recipe_sha256: _Sha256
-    files: dict[_Name, _Sha256]
-    calibration: dict[str, float | int | str]
-    heldout: dict[str, Any]
-    seed: int
-    tools: dict[str, str]
+__all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory; equal only to itself, for its arrays cannot be compared."""
+    """A verified pack in memory: `model` is what its detector learned. Equal only to itself, for its arrays cannot be
+    compared."""
 
     manifest: Manifest
     enabled: bool
     aliases: tuple[str, ...]
-    detector: Head | OodModel
+    model: Any
     guard: Guard
 
 
@@ -101,11 +56,11 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
             fresh = Path(scratch) / version
             fresh.mkdir()
             write_artifacts(fresh, artifacts)
-            files = {path.name: _sha256(path) for path in sorted(fresh.iterdir())}
-            kinds = {"method": method_of(artifacts.means), "detector": detector_of(artifacts.detector)}
+            files = {path.name: sha256_of(path) for path in sorted(fresh.iterdir())}
+            kinds = {"method": artifacts.method, "detector": artifacts.detector}
             complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
             fresh.rename(folder / version)
-        replace_file(folder / _MANIFEST, complete.model_dump_json(indent=2).encode())
+        write_manifest(folder, complete)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(folder / version, ignore_errors=True)  # no manifest names it
         with contextlib.suppress(OSError):
@@ -119,73 +74,7 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
 
 def load_pack(folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None) -> Pack:
     """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do."""
-    while True:
-        manifest = read_manifest(folder)
-        try:
-            return _load(folder, manifest, base_fingerprint, encoder_fingerprint)
-        except PackError:
-            if read_manifest(folder).version == manifest.version:
-                raise  # else it was replaced while it was read: the new one is whole
-
-
-def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> Pack:
-    if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
-        raise PackError(
-            f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
-            f"train the scope again with the model that is served"
-        )
-    if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
-        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
-    version = folder / manifest.version
-    _verify(folder.name, version, manifest)
-    try:
-        artifacts = read_artifacts(version, manifest.method, manifest.detector)
-    except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
-    policy = artifacts.policy
-    guard = Guard(manifest.scope, policy.plan, artifacts.means, policy.refusal, policy.instruction)
-    return Pack(manifest, not (folder / _DISABLED).exists(), artifacts.aliases, artifacts.detector, guard)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest alone, its files unchecked. Raises PackError."""
-    try:
-        content = (folder / _MANIFEST).read_bytes()
-    except OSError as error:
-        raise PackError(f"pack {folder.name!r} has no readable {_MANIFEST}: {error}") from error
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise PackError(f"the manifest of pack {folder.name!r} is not valid: {place} {first['msg']}") from error
-    if manifest.scope != folder.name:
-        raise PackError(f"the folder {folder.name!r} holds a pack of scope {manifest.scope!r}; rename it back")
-    return manifest
-
-
-def has_manifest(folder: Path) -> bool:
-    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
-    try:
-        return (folder / _MANIFEST).exists()
-    except OSError:
-        return True
-
-
-def list_packs(root: Path) -> Sequence[Path]:
-    """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
-    try:
-        return sorted(path for path in root.iterdir() if not is_litter(path.name) and path.is_dir() and _claims(path))
-    except OSError as error:
-        raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
-
-
-def _claims(folder: Path) -> bool:
-    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
-    try:
-        return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
-    except OSError:
-        return True
+    return read_whole(folder, lambda manifest: _load(folder, manifest, base_fingerprint, encoder_fingerprint))
 
 
 def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint: str | None) -> dict[str, Pack]:
@@ -197,41 +86,28 @@ def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint:
     return {pack.manifest.scope: pack for pack in packs}
 
 
-def set_enabled(folder: Path, enabled: bool) -> None:
-    """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
-    read_manifest(folder)
-    mark = folder / _DISABLED
+def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> Pack:
+    require_base(folder, manifest, base_fingerprint)
+    if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
+        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
+    verify_files(folder, manifest)
+    artifacts = _read(folder, manifest)
+    policy = artifacts.policy
+    acting = method(manifest.method)
+    guard = Guard(manifest.scope, policy.plan, acting, artifacts.artifact, policy.refusal, policy.instruction)
+    return Pack(manifest, is_enabled(folder), artifacts.aliases, artifacts.model, guard)
+
+
+def _read(folder: Path, manifest: Manifest) -> Artifacts:
+    name = folder.name
     try:
-        if enabled:
-            mark.unlink(missing_ok=True)
-        else:
-            replace_file(mark, b"")
-    except OSError as error:
-        raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
-
-
-def _verify(name: str, version: Path, manifest: Manifest) -> None:
-    files = manifest.files
-    try:
-        present = {path.name for path in version.iterdir()}
-    except OSError as error:
-        raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
-    for file in files_of(manifest.method, manifest.detector):
-        if file not in files:
-            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
-    unknown = {file for file in present - files.keys() if not is_litter(file)}
-    if unknown:
-        raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
-    for file, expected in files.items():
-        if file not in present:
-            raise PackError(f"pack {name!r} lacks {file}; restore it or train the scope again")
-        try:
-            found = _sha256(version / file)
-        except OSError as error:
-            raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
-        if found != expected:
-            raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        for file in files_of(manifest.method, manifest.detector):
+            if file not in manifest.files:
+                raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+        return read_artifacts(folder / manifest.version, manifest.method, manifest.detector)
+    except PackError:
+        raise
+    except SetupError as error:
+        raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {name!r} cannot be read: {error}; train the scope again") from error

@@ -1,55 +1,59 @@
-"""A request and a plan as prompt embeddings, the same for every backend."""
+"""A model's prompts: rendered, counted, and embedded with its own table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from importlib import resources
 
 import torch
 from torch import Tensor
 
-from corruption.operators import Table, corrupt
-from gateway.core import Corrupt, Instruct, Pass, Request, SoftPrompt, UseAdapter
-from gateway.prompts.rendering import Tokenizer, Unlocatable, render
+from corruption.operators import Table
+from gateway.core import Message, Request
+from gateway.prompts.rendering import Prompt, Tokenizer, instructed, render
 
-__all__ = ["PromptEmbedder", "decoy_table"]
+__all__ = ["Prompts", "decoy_table"]
 
 
-class PromptEmbedder:
-    """Renders, tokenises, embeds and corrupts. Holds the embedding table alone, not the model; thread-safe."""
+class Prompts:
+    """A tokenizer with the embedding table of its model, and not the model itself. Thread-safe."""
 
     def __init__(self, tokenizer: Tokenizer, weight: Tensor) -> None:
-        """`weight` [vocabulary, hidden] is the model's own input embedding table."""
-        self._tokenizer = tokenizer
+        """`weight` [vocabulary, hidden] holds the rows that the model takes as input embeddings."""
+        self.tokenizer = tokenizer
         self._weight = weight
-        self.table = decoy_table(tokenizer, weight)
 
-    def read(self, request: Request, plan: Pass | Instruct | Corrupt | SoftPrompt | UseAdapter) -> Tensor:
-        """What the model is given under a plan: token ids [tokens] where they will do, else as `embed`."""
-        if isinstance(plan, Corrupt | SoftPrompt):
-            return self.embed(request, plan)
-        instruction = plan.text if isinstance(plan, Instruct) else ""
-        return torch.tensor(render(self._tokenizer, request, instruction=instruction).ids)
+    @property
+    def hidden(self) -> int:
+        """The width of an embedding."""
+        return int(self._weight.shape[1])
 
-    def embed(self, request: Request, plan: Corrupt | SoftPrompt) -> Tensor:
-        """[tokens, hidden] in the model's dtype: the whole templated prompt with the plan's edits applied, or with its
-        virtual tokens in front.
+    @property
+    def vocabulary(self) -> int:
+        """The number of tokens that the model knows."""
+        return len(self._weight)
 
-        Raises Unlocatable if an edit meets no token or a soft prompt is not the model's: the caller must then refuse.
-        """
-        if isinstance(plan, SoftPrompt):
-            return self._behind(plan, render(self._tokenizer, request).ids)
-        prompt = render(self._tokenizer, request, locate=True)
-        original = self._weight[torch.tensor(prompt.ids, dtype=torch.long)]
-        embeddings = original.float().clone()
-        for edit in plan.edits:
-            tokens = prompt.tokens_of(edit)
-            embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, self.table, edit.seed)
-        return embeddings.to(original.dtype)
+    @cached_property
+    def table(self) -> Table:
+        """What corruption operators know of the model."""
+        return decoy_table(self.tokenizer, self._weight)
 
-    def _behind(self, plan: SoftPrompt, ids: Sequence[int]) -> Tensor:
-        if any(tokens.hidden != self._weight.shape[1] for tokens in plan.prompts):
-            raise Unlocatable(f"a soft prompt is not {self._weight.shape[1]} wide, as this model's embeddings are")
-        virtual = [tokens.embeddings.to(self._weight) for tokens in plan.prompts]
-        return torch.cat([*virtual, self._weight[torch.tensor(ids, dtype=torch.long)]])
+    def render(self, request: Request, *, locate: bool = False) -> Prompt:
+        """The request's prompt; with `locate`, the messages' places in it. Raises as `rendering.render` does."""
+        return render(self.tokenizer, request, locate=locate)
+
+    def instructed(self, request: Request, instruction: str) -> tuple[tuple[Message, ...], Prompt]:
+        """The request's messages with an instruction in front, and their prompt. Raises InvalidRequest."""
+        messages = instructed(self.tokenizer, request, instruction)
+        return messages, self.render(replace(request, messages=messages))
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """[tokens, hidden] of token ids, in the model's dtype."""
+        return self._weight[torch.tensor(ids, dtype=torch.long)]
+
+    def like_rows(self, embeddings: Tensor) -> Tensor:
+        """Embeddings in the dtype and on the device of the table."""
+        return embeddings.to(self._weight)
 
 
 def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:

@@ -1,19 +1,20 @@
 """A request as the tokens that the model will see, with every message's place among them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
 
 from corruption.selection import tokens_in
-from gateway.core import Edit, Message, Request
-from gateway.errors import InvalidRequest, ModelError
+from gateway.core import Endpoint, Message, Request
+from gateway.errors import InvalidRequest, ModelError, PlanError
 
-__all__ = ["Prompt", "Tokenizer", "Unlocatable", "count_tokens", "decode_tokens", "render"]
+__all__ = ["Prompt", "Tokenizer", "count_tokens", "decode_tokens", "instructed", "reads_alike", "render"]
 
-# Private-use characters mark where a message's text went; whoever sends them gets them back unmarked.
-_OPEN, _CLOSE = "\ue100", "\ue101"
+_SAMPLE = "In 1984, naïve Überraschung: who wrote it? Count: 1, 2, 3!"
+
+_PRIVATE_USE = range(0xE000, 0xF900)
 
 
 class Tokenizer(Protocol):
@@ -22,11 +23,6 @@ class Tokenizer(Protocol):
     def __call__(self, text: str, **options: Any) -> Any: ...
     def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any: ...
     def decode(self, token_ids: Sequence[int], **options: Any) -> str: ...
-
-
-class Unlocatable(ValueError):
-    """A plan cannot be carried out on this prompt (the template changed a message so that its tokens cannot be told
-    from the template's own, say). It must not become a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +34,50 @@ class Prompt:
     offsets: tuple[tuple[int, int], ...]
     places: tuple[tuple[int, int], ...]
 
-    def tokens_of(self, edit: Edit) -> list[int]:
-        """The tokens that an edit's ranges meet; Unlocatable if there is none."""
-        start, end = self.places[edit.message]
-        ranges = [(start + a, min(start + b, end)) for a, b in edit.ranges]
-        tokens = tokens_in(self.offsets, ranges)
+    def tokens_of(self, message: int, ranges: Iterable[tuple[int, int]]) -> list[int]:
+        """The tokens that half-open character ranges of a message meet. Raises PlanError if there is none."""
+        start, end = self.places[message]
+        tokens = tokens_in(self.offsets, [(start + a, min(start + b, end)) for a, b in ranges])
         if not tokens:
-            raise Unlocatable(f"no token of message {edit.message} lies in {edit.ranges}")
+            raise PlanError(f"no token of message {message} stands where the plan acts")
         return tokens
 
 
-def render(tokenizer: Tokenizer, request: Request, *, instruction: str = "", locate: bool = False) -> Prompt:
-    """The prompt of a request, an `instruction` put in front as (part of) the system message if given.
+def render(tokenizer: Tokenizer, request: Request, *, locate: bool = False) -> Prompt:
+    """The prompt of a request.
 
-    With `locate`, the messages' places are found; raises Unlocatable where the template does not keep their text.
+    With `locate`, the messages' places are found; raises PlanError where the template does not keep their text.
     Raises InvalidRequest if the template refuses the conversation.
     """
-    messages = instructed(request.messages, instruction) if instruction else request.messages
     if request.endpoint == "completions":
-        text = _plain(messages)
+        text = _plain(request.messages)
         places: tuple[tuple[int, int], ...] = ((0, len(text)),)
     else:
-        text = _templated(tokenizer, messages)
-        places = _places(tokenizer, messages, text) if locate else ()
+        text = _templated(tokenizer, request.messages)
+        places = _places(tokenizer, request.messages, text) if locate else ()
     special = request.endpoint == "completions"
     encoded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, verbose=False)
     offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
     return Prompt(text, tuple(encoded["input_ids"]), offsets, places)
 
 
-def instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
-    """The messages with an instruction in front; one that is there already keeps its place behind it."""
-    if messages and messages[0].role == "system":
-        return (Message("system", f"{instruction}\n\n{messages[0].text}"), *messages[1:])
-    return (Message("system", instruction), *messages)
+def instructed(tokenizer: Tokenizer, request: Request, instruction: str) -> tuple[Message, ...]:
+    """A request's messages with an instruction in front: as the system message, or before the text of the one that is
+    there. Where the model's template knows no system role, before the text of the first message."""
+    messages = request.messages
+    if request.endpoint == "completions":
+        return (Message("prompt", f"{instruction}\n\n{_plain(messages)}"),)
+    first, *others = messages
+    merged = (Message(first.role, f"{instruction}\n\n{first.text}"), *others)
+    if first.role == "system":
+        return merged
+    leading = (Message("system", instruction), *messages)
+    return leading if _takes(tokenizer, leading) or not _takes(tokenizer, messages) else merged
+
+
+def reads_alike(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether two tokenizers make the same tokens of a text, and of a chat if they have templates."""
+    return all(_sample_ids(one, endpoint) == _sample_ids(other, endpoint) for endpoint in ("chat", "completions"))
 
 
 def count_tokens(tokenizer: Tokenizer, request: Request) -> int:
@@ -85,6 +91,23 @@ def decode_tokens(tokenizer: Tokenizer, ids: Sequence[int], vocabulary: int) -> 
     if wrong is not None:
         raise InvalidRequest(f"token id {wrong} is not in the model's vocabulary of {vocabulary}", param="prompt")
     return tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
+def _sample_ids(tokenizer: Tokenizer, endpoint: Endpoint) -> tuple[int, ...]:
+    """Empty without a chat template."""
+    message = Message("user" if endpoint == "chat" else "prompt", _SAMPLE)
+    try:
+        return render(tokenizer, Request("sample", endpoint, "", (message,))).ids
+    except (ModelError, InvalidRequest):
+        return ()
+
+
+def _takes(tokenizer: Tokenizer, messages: Sequence[Message]) -> bool:
+    try:
+        _templated(tokenizer, messages)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _plain(messages: Sequence[Message]) -> str:
@@ -103,23 +126,32 @@ def _templated(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
 
 def _places(tokenizer: Tokenizer, messages: Sequence[Message], text: str) -> tuple[tuple[int, int], ...]:
     """Renders once more with marks around each message, and reads their places off."""
-    if any(mark in message.text for message in messages for mark in (_OPEN, _CLOSE)):
-        raise Unlocatable("a message holds the characters that mark places")
-    marked = _templated(tokenizer, [Message(m.role, f"{_OPEN}{m.text}{_CLOSE}") for m in messages])
-    if marked.replace(_OPEN, "").replace(_CLOSE, "") != text:
-        raise Unlocatable("the chat template alters the messages")
+    opening, closing = _marks(messages)
+    marked = _templated(tokenizer, [Message(m.role, f"{opening}{m.text}{closing}") for m in messages])
+    if marked.replace(opening, "").replace(closing, "") != text:
+        raise PlanError("the chat template alters the messages")
     places = []
     cursor, removed = 0, 0
     for message in messages:
-        start = marked.find(_OPEN, cursor)
-        end = marked.find(_CLOSE, start)
+        start = marked.find(opening, cursor)
+        end = marked.find(closing, start)
         if start < 0 or end < 0:
-            raise Unlocatable(f"the chat template drops a {message.role} message")
+            raise PlanError(f"the chat template drops a {message.role} message")
         place = (start - removed, end - removed - 1)
         if text[slice(*place)] != message.text:
-            raise Unlocatable(f"the chat template drops or moves a {message.role} message")
+            raise PlanError(f"the chat template drops or moves a {message.role} message")
         places.append(place)
         cursor, removed = end + 1, removed + 2
-    if marked.find(_OPEN, cursor) >= 0:
-        raise Unlocatable("the chat template repeats a message")
+    if marked.find(opening, cursor) >= 0:
+        raise PlanError("the chat template repeats a message")
     return tuple(places)
+
+
+def _marks(messages: Sequence[Message]) -> tuple[str, str]:
+    """Two private-use characters that no message holds: a client must not be able to send a mark."""
+    used = set().union(*(message.text for message in messages))
+    free = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
+    opening, closing = next(free, ""), next(free, "")
+    if not closing:
+        raise PlanError("the messages hold every private-use character, so none can mark their places")
+    return opening, closing

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core import Finding, Request
+from gateway.core import Request, Screening
 from gateway.errors import ScreenError
-from gateway.screening.gate import Gate, ScreenedText, screened_texts
+from gateway.screening.gate import Gate, screened_texts
 
-__all__ = ["Screen"]
+__all__ = ["BatchedScreen"]
 
 # A text of many windows must not keep short ones waiting, so long requests have a thread of their own.
 _LONG_CHARS = 8_000
@@ -24,11 +24,12 @@ _log = logging.getLogger("unrecall.screen")
 @dataclass(frozen=True, slots=True)
 class _Job:
     gate: Gate
-    texts: Sequence[ScreenedText]
-    done: "asyncio.Future[tuple[Finding, ...]]"
+    request: Request
+    texts: int
+    done: "asyncio.Future[Screening]"
 
 
-class Screen:
+class BatchedScreen:
     """Runs a gate over requests. An async context manager; `timeout_s` bounds the wait of one request."""
 
     def __init__(self, *, timeout_s: float = 10.0) -> None:
@@ -37,7 +38,7 @@ class Screen:
         self._threads: ThreadPoolExecutor | None = None
         self._workers: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "Screen":
+    async def __aenter__(self) -> "BatchedScreen":
         self._lanes = {"short": asyncio.Queue(), "long": asyncio.Queue()}  # a queue belongs to one event loop
         self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="screen")
         self._workers = [asyncio.create_task(self._work(lane)) for lane in self._lanes.values()]
@@ -52,14 +53,20 @@ class Screen:
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def findings(self, request: Request, gate: Gate) -> tuple[Finding, ...]:
-        """What the gate finds in a request. Raises ScreenError if a detector fails or takes too long."""
+    async def screened(self, request: Request, gate: Gate) -> Screening:
+        """What the gate says of a request. Its `error` says that a detector failed or took too long."""
+        try:
+            return await self._screened(request, gate)
+        except ScreenError as error:
+            return Screening(error=str(error))
+
+    async def _screened(self, request: Request, gate: Gate) -> Screening:
         texts = screened_texts(request)
         if not texts:
-            return ()
-        job = _Job(gate, texts, asyncio.get_running_loop().create_future())
-        if self.trouble():
+            return Screening()
+        if self.problem():
             raise ScreenError("the gate does not run")
+        job = _Job(gate, request, len(texts), asyncio.get_running_loop().create_future())
         lane: _Lane = "long" if sum(len(text.text) for text in texts) > _LONG_CHARS else "short"
         self._lanes[lane].put_nowait(job)
         try:
@@ -71,7 +78,7 @@ class Screen:
         except Exception as error:
             raise ScreenError(f"a detector failed: {type(error).__name__}") from error
 
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why nothing can be screened now; None if all is well."""
         dead = not self._workers or any(worker.done() for worker in self._workers)
         return "the gate does not run; restart the gateway, its log says why" if dead else None
@@ -79,24 +86,21 @@ class Screen:
     async def _work(self, lane: "asyncio.Queue[_Job]") -> None:
         while True:
             batch = [await lane.get()]
-            while not lane.empty() and sum(len(job.texts) for job in batch) < _BATCH_TEXTS:
+            while not lane.empty() and sum(job.texts for job in batch) < _BATCH_TEXTS:
                 batch.append(lane.get_nowait())
             for gate in {id(job.gate): job.gate for job in batch}.values():
                 await self._run(gate, [job for job in batch if job.gate is gate and not job.done.done()])
 
     async def _run(self, gate: Gate, jobs: Sequence[_Job]) -> None:
-        texts = [text for job in jobs for text in job.texts]
+        requests = [job.request for job in jobs]
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, gate.findings, texts)
+            screenings = await asyncio.get_running_loop().run_in_executor(self._threads, gate.screen, requests)
         except Exception as error:  # a detector's failure belongs to its requests, not to the worker
             for job in jobs:
                 _settle(job, error)
             return
-        cursor = 0
-        for job in jobs:
-            mine = found[cursor : cursor + len(job.texts)]
-            cursor += len(job.texts)
-            _settle(job, tuple(finding for of_text in mine for finding in of_text))
+        for job, screening in zip(jobs, screenings, strict=True):
+            _settle(job, screening)
 
 
 def _log_death(worker: "asyncio.Task[None]") -> None:
@@ -104,7 +108,7 @@ def _log_death(worker: "asyncio.Task[None]") -> None:
         _log.critical("a worker of the gate died; every request is refused from now on", exc_info=error)
 
 
-def _settle(job: _Job, outcome: tuple[Finding, ...] | Exception) -> None:
+def _settle(job: _Job, outcome: Screening | Exception) -> None:
     if job.done.done():
         return
     if isinstance(outcome, Exception):

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from adapters.lora.model import Lora
-from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector
-from classifiers.ood.detector import OodDetector
-from classifiers.ood.model import OodModel
-from classifiers.svm.model import Head, PromptClassifier
 from classifiers.types import Detector, Span, Verdict
-from gateway.core import Finding, Request
+from gateway.core import Finding, Request, Screening
+from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard
+
+if TYPE_CHECKING:
+    from adapters.lora.model import Lora
 
 __all__ = ["Gate", "ScreenedText", "screened_texts"]
 
@@ -51,27 +51,21 @@ class Gate:
         self.detectors: Sequence[Detector] = (self._names, *_learned(enabled, encoder))
 
     @property
-    def loras(self) -> Mapping[str, Lora]:
-        """The unlearning LoRAs that a backend must be ready to use, by scope."""
-        acting = ((scope, guard.means) for scope, guard in self.guards.items() if guard.plan == "forget")
-        return {scope: means for scope, means in acting if isinstance(means, Lora)}
+    def loras(self) -> "Mapping[str, Lora]":
+        """The unlearning LoRAs that a backend must have ready, by scope."""
+        acting = {scope: guard for scope, guard in self.guards.items() if guard.plan == "forget"}
+        adapters = ((scope, guard.method.adapter(guard.artifact)) for scope, guard in acting.items())
+        return {scope: lora for scope, lora in adapters if lora is not None}
 
-    def findings(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
-        """What the detectors say of each text. Slow: call it off the event loop."""
-        return _found(texts, self.detectors)
+    def screen(self, requests: Sequence[Request]) -> list[Screening]:
+        """What the gate says of each request, the texts of all in one batch. Slow: call it off the event loop."""
+        texts = [screened_texts(request) for request in requests]
+        found = iter(_found([text for of_one in texts for text in of_one], self.detectors))
+        return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
 
-    def named(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
+    def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the names' detector alone says of each text."""
-        return _found(texts, [self._names])
-
-
-def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list[tuple[Finding, ...]]:
-    plain = [text.text for text in texts]
-    by_detector = [detector.detect(plain) for detector in detectors]
-    return [
-        tuple(_finding(text, verdict) for verdicts in by_detector for verdict in verdicts[index])
-        for index, text in enumerate(texts)
-    ]
+        return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
 
 
 def screened_texts(request: Request) -> list[ScreenedText]:
@@ -88,15 +82,25 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
+def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list[tuple[Finding, ...]]:
+    plain = [text.text for text in texts]
+    by_detector = [detector.detect(plain) for detector in detectors]
+    return [
+        tuple(_finding(text, verdict) for verdicts in by_detector for verdict in verdicts[index])
+        for index, text in enumerate(texts)
+    ]
+
+
 def _learned(packs: Mapping[str, Pack], encoder: Encoder) -> list[Detector]:
-    heads = {scope: pack.detector for scope, pack in packs.items() if isinstance(pack.detector, Head)}
-    models = {scope: pack.detector for scope, pack in packs.items() if isinstance(pack.detector, OodModel)}
-    found: list[Detector] = [PromptClassifier(encoder, heads)]
-    return [*found, OodDetector(encoder.backbone, models)] if models else found
+    """One detector for each kind that some pack has."""
+    models: dict[str, dict[str, object]] = {}
+    for scope, pack in packs.items():
+        models.setdefault(pack.manifest.detector, {})[scope] = pack.model
+    return [DETECTORS[kind].build(encoder, of_kind) for kind, of_kind in models.items()]
 
 
 def _ungated(guard: Guard) -> Guard:
-    acts = guard.plan == "forget" and isinstance(guard.means, VirtualTokens)
+    acts = guard.plan == "forget" and guard.method.ungated
     return replace(guard, gated=False) if acts else guard
 
 

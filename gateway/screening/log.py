@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from classifiers.encoder.sentence import Encoder
-from gateway.core import Finding, Request
+from gateway.core import Screening
 from gateway.errors import PackError, SetupError
 from gateway.files.atomic import open_output
 from gateway.models.folders import fingerprint, resolve
 from gateway.packs.store import load_packs
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
 from gateway.screening.logged import LoggedRow, read_log
 
 __all__ = ["RESULT_KEY", "ScreenedLog", "screen_log"]
@@ -106,20 +106,19 @@ def _gate(packs: Path, encoder: str) -> Gate:
 
 
 def _screened(gate: Gate, rows: Sequence[LoggedRow]) -> Iterator[tuple[LoggedRow, dict[str, Any]]]:
-    texts = [screened_texts(row.request) if row.request else [] for row in rows]
-    found = iter(gate.findings([text for of_row in texts for text in of_row]))
-    for row, of_row in zip(rows, texts, strict=True):
-        findings = [finding for _ in of_row for finding in next(found)]
-        yield row, _result(findings, row.request, row.problem)
+    found = iter(gate.screen([row.request for row in rows if row.request]))
+    for row in rows:
+        yield row, _result(next(found)) if row.request else _odd(row.problem)
 
 
-def _result(findings: Sequence[Finding], request: Request | None, problem: str) -> dict[str, Any]:
-    if request is None:
-        return {"flagged": None, "scopes": [], "score": None, "problem": problem}
-    matched = [finding for finding in findings if finding.matched]
-    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in findings]
+def _odd(problem: str) -> dict[str, Any]:
+    return {"flagged": None, "scopes": [], "score": None, "problem": problem}
+
+
+def _result(screening: Screening) -> dict[str, Any]:
+    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in screening.findings]
     return {
-        "flagged": bool(matched),
-        "scopes": sorted({finding.scope for finding in matched}),
+        "flagged": bool(screening.matched),
+        "scopes": list(screening.scopes),
         "score": round(max(margins, default=-1.0), 6),
     }

@@ -7,20 +7,21 @@ from pathlib import Path
 
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
-from gateway.packs.store import Pack, has_manifest, list_packs, load_pack
+from gateway.packs.folders import has_manifest, list_packs
+from gateway.packs.store import Pack, load_pack
 from gateway.screening.gate import Gate
 
-__all__ = ["Listener", "Roster"]
+__all__ = ["Listener", "PackReloader"]
 
 _log = logging.getLogger("unrecall.packs")
 _Stamp = tuple[tuple[str, int, int], ...]
 Listener = Callable[[Gate], Awaitable[None]]
 
 
-class Roster:
+class PackReloader:
     """Loads packs at start (a bad one stops the start) and again whenever they change on disk.
 
-    A pack that turns bad is not taken while its last good version keeps serving; `troubles` says so. One that has no
+    A pack that turns bad is not taken while its last good version keeps serving; `problems` says so. One that has no
     good version leaves its scope without a guard, so `unguarded` names it and nothing may be answered until it is
     mended. Requests hold on to the gate they began with.
     """
@@ -46,7 +47,7 @@ class Roster:
         self._watcher: asyncio.Task[None] | None = None
         self._gated = soft_prompts_gated
         self._listener: Listener | None = None
-        self.troubles: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
         self.unguarded: frozenset[str] = frozenset()
         self.gate = self._gate()
 
@@ -62,7 +63,7 @@ class Roster:
         """The packs in force by scope, disabled ones too."""
         return self._packs
 
-    async def __aenter__(self) -> "Roster":
+    async def __aenter__(self) -> "PackReloader":
         self._watcher = asyncio.create_task(self._watch())
         return self
 
@@ -78,13 +79,13 @@ class Roster:
         except PackError as error:
             self._complain("the packs folder", str(error))
             return
-        self.troubles.pop("the packs folder", None)
+        self.problems.pop("the packs folder", None)
         packs = {scope: pack for scope, pack in self._packs.items() if scope in folders}
         for scope in self._packs.keys() - folders.keys():
             _log.warning("pack %s was removed: its scope is no longer guarded", scope)
             self._stamps.pop(scope, None)
-        for scope in self.troubles.keys() - folders.keys():
-            del self.troubles[scope]
+        for scope in self.problems.keys() - folders.keys():
+            del self.problems[scope]
         for scope, folder in folders.items():
             self._refresh_one(scope, folder, packs)
         if packs != self._packs:
@@ -103,7 +104,7 @@ class Roster:
                 return
             self._complain(scope, f"{error} ({_meanwhile(folder, scope in packs)})")
         else:
-            self.troubles.pop(scope, None)
+            self.problems.pop(scope, None)
             _log.info("pack %s %s loaded", scope, packs[scope].manifest.version)
         self._stamps[scope] = stamp
 
@@ -111,9 +112,9 @@ class Roster:
         return load_pack(folder, base_fingerprint=self._base, encoder_fingerprint=self._encoder_fingerprint)
 
     def _complain(self, what: str, message: str) -> None:
-        if self.troubles.get(what) != message:
+        if self.problems.get(what) != message:
             _log.error("%s", message)
-        self.troubles[what] = message
+        self.problems[what] = message
 
     async def _watch(self) -> None:
         while True:

@@ -13,23 +13,19 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.errors import AnswerError, SetupError, UnknownPath
-from gateway.experiments.assignment import Arm, Design
-from gateway.experiments.runner import Experiment
-from gateway.models.folders import fingerprint, resolve
 from gateway.pipeline import Pipeline
-from gateway.screening.batching import Screen
-from gateway.screening.reload import Roster
-from gateway.server.assembly import Factory
+from gateway.screening.batching import BatchedScreen
+from gateway.screening.reload import PackReloader
+from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.routes import routes
 from gateway.settings import Settings
-from gateway.telemetry.audit import Audit
+from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics
 
-__all__ = ["build_app", "build_parts", "check_port", "create_app", "log_to"]
+__all__ = ["build_app", "check_port", "create_app", "log_to"]
 
 _log = logging.getLogger("unrecall")
 
@@ -39,38 +35,22 @@ def build_app(settings: Settings) -> FastAPI:
     return create_app(settings, *build_parts(settings))
 
 
-def build_parts(settings: Settings) -> tuple[Backend, Roster, dict[str, Backend]]:
-    """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
-    started yet. Raises SetupError."""
-    folder = resolve(settings.model, say=_log.info)
-    encoder_folder = resolve(settings.encoder, say=_log.info)
-    roster = Roster(
-        settings.packs,
-        encoder=Encoder(encoder_folder),
-        base_fingerprint=fingerprint(folder),
-        encoder_fingerprint=fingerprint(encoder_folder),
-        poll_s=settings.packs_poll_s,
-        soft_prompts_gated=settings.soft_prompts_gated,
-    )
-    factory = Factory(settings, folder)
-    return factory.guarded(), roster, {arm.name: factory.arm(arm) for arm in settings.ab_arms}
-
-
 def create_app(
-    settings: Settings, backend: Backend, roster: Roster, arms: Mapping[str, Backend] | None = None
+    settings: Settings, backend: Backend, packs: PackReloader, arms: Mapping[str, Backend] | None = None
 ) -> FastAPI:
     """The application over given parts; they are started and stopped with it."""
     metrics = Metrics()
-    experiment = Experiment(backend, _design(settings), arms, metrics)
-    screen = Screen(timeout_s=settings.screen_timeout_s)
+    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
+    experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
+    screen = BatchedScreen(timeout_s=settings.screen_timeout_s)
     pipeline = Pipeline(
         backend=backend,
-        roster=roster,
+        packs=packs,
         screen=screen,
-        audit=Audit(with_prompts=settings.audit_prompts),
+        audit=audit,
         metrics=metrics,
         on_screen_error=settings.on_screen_error,
-        experiment=experiment,
+        comparison=experiment,
     )
 
     @asynccontextmanager
@@ -78,18 +58,17 @@ def create_app(
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(backend)
-                await stack.enter_async_context(experiment)
-                await pipeline.follow(roster.gate)
-                roster.listen(pipeline.follow)
-                for part in (roster, screen):
+                if experiment:
+                    await stack.enter_async_context(experiment)
+                await pipeline.follow(packs.gate)
+                packs.listen(pipeline.follow)
+                for part in (packs, screen):
                     await stack.enter_async_context(part)
             except (SetupError, AnswerError) as error:
                 _log.error("cannot start: %s", error)
                 raise
-            for what, why in backend.served.cannot.items():
-                # a plan, not a request's feature; of adapters nobody wants to hear without a pack that has one
-                if what[0].isupper() and (what != "UseAdapter" or roster.gate.loras):
-                    _log.warning("%s cannot be served, such requests are refused: %s", what, why)
+            for problem in pipeline.unsupported():
+                _log.warning("%s; such requests are refused", problem)
             yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
@@ -124,18 +103,6 @@ def log_to(audit_file: Path | None) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
     for chatty in ("httpx", "sentence_transformers", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-def _design(settings: Settings) -> Design:
-    arms = tuple(Arm(arm.name, arm.share, arm.forgotten) for arm in settings.ab_arms)
-    return Design(
-        arms,
-        mode=settings.ab_mode,
-        by=settings.ab_by,
-        salt=settings.ab_salt,
-        shadows=settings.ab_shadows,
-        shadow_timeout_s=settings.ab_shadow_timeout_s,
-    )
 
 
 async def _answer_error(_: HttpRequest, error: Exception) -> Response:

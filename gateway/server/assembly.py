@@ -1,22 +1,79 @@
-"""Backends out of settings: the gateway's own, and those of an online comparison's arms."""
+"""The parts of a server out of its settings: backends, packs, and an online comparison if there is one."""
 
+import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 from torch import Tensor
 
+from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
-from gateway.models.folders import resolve
+from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
 from gateway.prompts.rendering import Tokenizer
+from gateway.screening.reload import PackReloader
 from gateway.settings import ArmSettings, Settings
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.metrics import Metrics
 
-__all__ = ["Factory"]
+if TYPE_CHECKING:
+    from gateway.experiments.runner import Experiment
+
+__all__ = ["BackendFactory", "build_experiment", "build_parts"]
+
+_log = logging.getLogger("unrecall")
 
 
-class Factory:
+def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Backend]]:
+    """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
+    started yet. Raises SetupError."""
+    folder = resolve(settings.model, say=_log.info)
+    encoder_folder = resolve(settings.encoder, say=_log.info)
+    packs = PackReloader(
+        settings.packs,
+        encoder=Encoder(encoder_folder),
+        base_fingerprint=fingerprint(folder),
+        encoder_fingerprint=fingerprint(encoder_folder),
+        poll_s=settings.packs_poll_s,
+        soft_prompts_gated=settings.soft_prompts_gated,
+    )
+    backends = BackendFactory(settings, folder)
+    return backends.guarded(), packs, {arm.name: backends.arm(arm) for arm in settings.ab_arms}
+
+
+def build_experiment(
+    settings: Settings, backend: Backend, arms: Mapping[str, Backend], audit: Audit, metrics: Metrics
+) -> "Experiment | None":
+    """The online comparison that the settings ask for; None, and nothing of it is loaded, if they ask for none.
+
+    Args:
+        settings: name the arms and who meets which.
+        backend: the guarded arm's.
+        arms: the other arms' backends by name.
+        audit: accounts for shadows.
+        metrics: of the gateway.
+    """
+    if not settings.ab_arms:
+        return None
+    from gateway.experiments.assignment import Arm, Design
+    from gateway.experiments.runner import Experiment
+
+    design = Design(
+        tuple(Arm(arm.name, arm.share, arm.forgotten) for arm in settings.ab_arms),
+        mode=settings.ab_mode,
+        by=settings.ab_by,
+        salt=settings.ab_salt,
+        shadows=settings.ab_shadows,
+        shadow_timeout_s=settings.ab_shadow_timeout_s,
+    )
+    return Experiment(backend, design, arms, audit=audit, metrics=metrics)
+
+
+class BackendFactory:
     """Builds backends, not started yet, over one base model's folder. What several of them need is read once."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -65,7 +122,7 @@ class Factory:
             adapters_folder=settings.adapters_folder.absolute() / adapters if adapters is not None else None,
             upstream_adapters_folder=seen_as / adapters if adapters is not None and seen_as else None,
             adapter_slots=settings.adapter_slots,
-            strengths=settings.lora_strengths,
+            adapter_weights=settings.lora_strengths,
         )
 
     def _embedded(self, folder: Path) -> Backend:

@@ -6,16 +6,16 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
-from gateway.core import Answer, Chunk, Endpoint, Pass, Request
+from gateway.core import Answer, Endpoint, Event, Pass, Request
 from gateway.errors import AnswerError, InvalidRequest, TooLarge, UpstreamError
-from gateway.openai_format.encoding import Wire, event
+from gateway.openai_format.encoding import AnswerEncoder, sse
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat, parse_completion
 from gateway.pipeline import Pipeline
@@ -74,17 +74,19 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
 
     @router.get("/readyz")
     async def readyz(http: HttpRequest) -> Response:
-        trouble = await pipeline.trouble()
-        problems = [*pipeline.roster.troubles.values(), *await pipeline.experiment.troubles()]
-        body: dict[str, Any] = {"ready": trouble is None, "healthy": trouble is None and not problems}
+        unready = await pipeline.problem()
+        problems = [
+            *pipeline.packs.problems.values(),
+            *(await pipeline.comparison.problems() if pipeline.comparison else ()),
+        ]
+        body: dict[str, Any] = {"ready": unready is None, "healthy": unready is None and not problems}
         if access.may_see_inside(http.headers):
-            cannot = [f"{what}: {why}" for what, why in pipeline.backend.served.cannot.items() if what[0].isupper()]
-            body["problems"] = [problem for problem in (trouble, *problems, *cannot) if problem]
+            body["problems"] = [problem for problem in (unready, *problems, *pipeline.unsupported()) if problem]
             body["packs"] = {
                 scope: {"version": pack.manifest.version, "enabled": pack.enabled}
-                for scope, pack in pipeline.roster.packs.items()
+                for scope, pack in pipeline.packs.packs.items()
             }
-        return JSONResponse(body, status_code=503 if trouble else 200)
+        return JSONResponse(body, status_code=503 if unready else 200)
 
     @router.get("/metrics")
     async def expose(http: HttpRequest) -> Response:
@@ -96,49 +98,50 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
 
 
 async def _respond(http: HttpRequest, pipeline: Pipeline, access: Access, request: Request) -> Response:
-    """Errors before the first chunk still set the status; later ones end the stream with an error event."""
-    outcome = await _unless_disconnected(http, _begin(pipeline, request))
-    answer, chunks = outcome
+    """Errors before the first event still set the status; later ones end the stream with an error event."""
+    answer, events = await _unless_disconnected(http, _begin(pipeline, request))
     headers = {"x-request-id": request.id}
     if access.is_admin(http.headers):
         headers |= _explanation(answer)
-    wire = Wire(request, pipeline.backend.shape(request.endpoint))
+    encoder = AnswerEncoder(request, pipeline.backend.shape(request.endpoint))
     if request.stream:
-        return StreamingResponse(_events(wire, chunks), media_type="text/event-stream", headers=headers)
-    async with aclosing(chunks):
-        body = await _unless_disconnected(http, wire.collect(chunks))
+        return StreamingResponse(_streamed(encoder, events), media_type="text/event-stream", headers=headers)
+    async with aclosing(events):
+        body = await _unless_disconnected(http, encoder.collect(events))
     return Response(body, media_type="application/json", headers=headers)
 
 
-async def _begin(pipeline: Pipeline, request: Request) -> tuple[Answer, AsyncGenerator[Chunk, None]]:
-    """The answer with its first chunk already there."""
+async def _begin(pipeline: Pipeline, request: Request) -> tuple[Answer, AsyncGenerator[Event, None]]:
+    """The answer with its first event that says something already there: what was really done is known then."""
     answer = await pipeline.run(request)
-    chunks = cast("AsyncGenerator[Chunk, None]", answer.chunks)
+    events = answer.events
     try:
-        first = await anext(chunks, None)
+        first = await anext(events, None)
+        while first is not None and first.fallback:
+            first = await anext(events, None)
     except BaseException:
-        await chunks.aclose()
+        await events.aclose()
         raise
-    return answer, _chained(first, chunks)
+    return answer, _chained(first, events)
 
 
-async def _chained(first: Chunk | None, rest: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+async def _chained(first: Event | None, rest: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
     async with aclosing(rest):
         if first is not None:
             yield first
-        async for chunk in rest:
-            yield chunk
+        async for event in rest:
+            yield event
 
 
-async def _events(wire: Wire, chunks: AsyncGenerator[Chunk, None]) -> AsyncIterator[bytes]:
-    async with aclosing(chunks):
+async def _streamed(encoder: AnswerEncoder, events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]:
+    async with aclosing(events):
         try:
-            async for data in wire.stream(chunks):
+            async for data in encoder.stream(events):
                 yield data
         except AnswerError as error:
-            yield event(error.body())
+            yield sse(error.body())
         except Exception:
-            yield event(UpstreamError("the answer broke off").body())
+            yield sse(UpstreamError("the answer broke off").body())
             raise
 
 
@@ -178,10 +181,20 @@ async def _body(http: HttpRequest, limit: int) -> bytes:
 
 
 def _explanation(answer: Answer) -> dict[str, str]:
-    matched = [finding for finding in answer.findings if finding.matched]
-    return {
-        "x-unrecall-plan": type(answer.plan).__name__,
+    """For the operator: what was really done, and why."""
+    matched = answer.screening.matched
+    headers = {
+        "x-unrecall-plan": answer.account.done,
         "x-unrecall-flagged": str(not isinstance(answer.plan, Pass)).lower(),
-        "x-unrecall-scopes": ",".join(sorted({finding.scope for finding in matched})),
+        "x-unrecall-scopes": ",".join(answer.screening.scopes),
         "x-unrecall-detectors": ",".join(sorted({finding.detector for finding in matched})),
     }
+    if answer.account.fallback:
+        headers["x-unrecall-decided-plan"] = answer.plan.name
+        headers["x-unrecall-fallback"] = _header_text(answer.account.fallback)
+    return headers
+
+
+def _header_text(text: str) -> str:
+    """A header holds one line of Latin letters."""
+    return " ".join(text.split()).encode("ascii", "replace").decode("ascii")

@@ -1,30 +1,81 @@
-"""One JSON line for every request: what was decided and how long each part took. No prompt text unless asked for.
+"""One audit event for every request: what the gateway decided, what it really did, and how long each part took. No
+prompt text unless the operator asks for it.
 
-In an online comparison each line names its `arm`, and a request that is shadowed has a second line, with `shadow`.
+In an online comparison each event names its `arm`, and a request that is shadowed has a second event, with `shadow`.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
-from gateway.core import Finding, Plan, Request, UseAdapter
+from gateway.core import Event, Plan, Request, Screening
+from gateway.errors import outcome_of
 
-__all__ = ["Audit", "Record"]
+__all__ = ["Audit", "AuditEvent", "Record", "Sink", "log_line"]
 
 _log = logging.getLogger("unrecall.audit")
 
 
-class Record:
-    """One request's line in the making; `close` writes it, once, or `release` does if it was to be held."""
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
-    def __init__(self, request: Request, *, with_prompt: bool) -> None:
+    `plan` is what was really done. Where that is not what was decided, `decided_plan` says what was, and `fallback` why
+    the backend could not do it. `outcome` is 'ok', 'aborted', or the name of the error.
+    """
+
+    time: str
+    id: str
+    endpoint: str
+    model: str
+    stream: bool
+    outcome: str
+    total_ms: float
+    messages: Sequence[Mapping[str, str]] | None = None
+    plan: str | None = None
+    decided_plan: str | None = None
+    fallback: str | None = None
+    scopes: Sequence[str] | None = None
+    findings: Sequence[Mapping[str, Any]] | None = None
+    weights: Mapping[str, float] | None = None
+    served_weights: Mapping[str, float] | None = None
+    screen_error: str | None = None
+    gate_ms: float | None = None
+    first_chunk_ms: float | None = None
+    arm: str | None = None
+    shadow: bool | None = None
+    leak_screen: Sequence[str] | None = None
+
+    def line(self) -> dict[str, Any]:
+        """What a log keeps of it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+Sink = Callable[[AuditEvent], None]
+"""Takes audit events: a log, metrics, a test."""
+
+
+def log_line(event: AuditEvent) -> None:
+    """The sink of the logger `unrecall.audit`: one JSON line an event."""
+    _log.info(orjson.dumps(event.line()).decode())
+
+
+class Record:
+    """One request's event in the making. It watches the answer (see `gateway.telemetry.taps`) and gives the event to
+    the sinks once: when the answer ends or, after `hold`, when `release` is called."""
+
+    def __init__(self, request: Request, sinks: Sequence[Sink], *, with_prompt: bool = False) -> None:
         self._started = time.perf_counter()
+        self._sinks = sinks
+        self._plan: Plan | None = None
         self._closed = False
         self._held = False
-        self.line: dict[str, Any] = {
+        self.fallback = ""
+        self._fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "id": request.id,
             "endpoint": request.endpoint,
@@ -32,66 +83,98 @@ class Record:
             "stream": request.stream,
         }
         if with_prompt:
-            self.line["messages"] = [{"role": m.role, "text": m.text} for m in request.messages]
+            self._fields["messages"] = [{"role": m.role, "text": m.text} for m in request.messages]
 
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the request came in."""
-        return round((time.perf_counter() - self._started) * 1000, 3)
+    @property
+    def done(self) -> str:
+        """The name of the plan that is really carried out; empty before the decision."""
+        return "Refuse" if self.fallback else self._plan.name if self._plan else ""
+
+    def note(self, **fields: Any) -> None:
+        """Sets fields of the event."""
+        self._fields |= fields
 
     def mark(self, part: str) -> None:
-        """Notes when a part was done, in milliseconds since the start."""
-        self.line.setdefault(f"{part}_ms", self.elapsed_ms())
+        """Notes when a part was first done."""
+        self._fields.setdefault(f"{part}_ms", round((time.perf_counter() - self._started) * 1000, 3))
 
-    def decided(self, wanted: Plan, plan: Plan, findings: Sequence[Finding], *, screen_error: str | None) -> None:
-        """What the gate found, what the policy made of it, and for LoRAs the soft weight beside the one served."""
-        matched = [finding for finding in findings if finding.matched]
-        self.line["plan"] = type(plan).__name__
-        self.line["scopes"] = sorted({finding.scope for finding in matched})
-        self.line["findings"] = [
+    def screened(self, screening: Screening) -> None:
+        """What the gate found."""
+        self.mark("gate")
+        self._fields["scopes"] = screening.scopes
+        self._fields["findings"] = [
             {
                 "scope": f.scope,
                 "detector": f.detector,
                 "score": round(f.score, 4),
                 "threshold": round(f.threshold, 4),
             }
-            for f in matched
+            for f in screening.matched
         ]
-        if isinstance(wanted, UseAdapter) and isinstance(plan, UseAdapter):
-            self.line["weights"] = {dose.scope: round(dose.weight, 4) for dose in wanted.doses}
-            self.line["served_weights"] = {dose.scope: dose.weight for dose in plan.doses}
-        if screen_error:
-            self.line["screen_error"] = screen_error
+        self._fields["screen_error"] = screening.error
 
-    def close(self, outcome: str) -> None:
-        """Writes the line with its outcome: 'ok', 'aborted', or the name of the error. A line that is held waits."""
+    def decided(self, wanted: Plan, plan: Plan) -> None:
+        """What the policy wanted, and the plan that the backend is given: it may serve other weights."""
+        self._plan = plan
+        if wanted.weights:
+            self._fields["weights"] = {scope: round(weight, 4) for scope, weight in wanted.weights.items()}
+            self._fields["served_weights"] = dict(plan.weights)
+
+    def see(self, event: Event) -> None:
+        """One step of the answer."""
+        if event.fallback:
+            self.fallback = event.fallback
+        else:
+            self.mark("first_chunk")
+
+    def end(self, outcome: str) -> None:
+        """The answer is over; only the first call counts."""
         if self._closed:
             return
         self._closed = True
-        self.line["outcome"] = outcome
         self.mark("total")
+        self._fields["outcome"] = outcome
+        self._fields["plan"] = self.done or None
+        if self.fallback and self._plan:
+            self._fields |= {"decided_plan": self._plan.name, "fallback": self.fallback}
         if not self._held:
-            self._write()
+            self._give()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends a request that was never answered."""
+        self.end(outcome_of(error))
 
     def hold(self) -> None:
-        """`release` will write the line: something is still to be learned about the answer once it has ended."""
+        """From now on `release` gives the event: something is still to be learned once the answer has ended."""
         self._held = True
 
     def release(self) -> None:
-        """Writes a closed line that was held."""
+        """Gives a closed event that was held."""
         if self._held and self._closed:
             self._held = False
-            self._write()
+            self._give()
 
-    def _write(self) -> None:
-        _log.info(orjson.dumps(self.line).decode())
+    @property
+    def event(self) -> AuditEvent:
+        """The event of a record that has ended."""
+        return AuditEvent(**self._fields)
+
+    def _give(self) -> None:
+        event = self.event
+        for sink in self._sinks:
+            sink(event)
 
 
 class Audit:
     """Opens a record for each request."""
 
-    def __init__(self, *, with_prompts: bool = False) -> None:
+    def __init__(self, *sinks: Sink, with_prompts: bool = False) -> None:
+        self._sinks = sinks or (log_line,)
         self._with_prompts = with_prompts
 
-    def open(self, request: Request) -> Record:
-        """A record whose clock runs from now."""
-        return Record(request, with_prompt=self._with_prompts)
+    def open(self, request: Request, *, shadow: bool = False) -> Record:
+        """A record whose clock runs from now. A shadow's never has the prompt: the request's own record has it."""
+        record = Record(request, self._sinks, with_prompt=self._with_prompts and not shadow)
+        if shadow:
+            record.note(shadow=True)
+        return record

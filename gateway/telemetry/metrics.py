@@ -2,6 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gateway.core import Event
+from gateway.telemetry.audit import AuditEvent
+
 __all__ = ["ArmMetrics", "Metrics"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -17,6 +20,12 @@ class Metrics:
             "unrecall_requests",
             "Requests by plan and outcome",
             ["endpoint", "plan", "outcome"],
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "unrecall_fallbacks",
+            "Requests that a backend refused because it could not carry the plan out, by that plan",
+            ["endpoint", "decided_plan"],
             registry=registry,
         )
         self.flagged = Counter("unrecall_flagged", "Flagged requests by scope", ["scope"], registry=registry)
@@ -36,6 +45,29 @@ class Metrics:
         )
         self.running = Gauge("unrecall_num_requests_running", "Requests under way", registry=registry)
 
+    def count(self, event: AuditEvent) -> None:
+        """A sink of audit events. A shadow's is not counted, and a request that was never decided on has no times."""
+        if event.shadow:
+            return
+        if event.gate_ms is not None:
+            self.gate_seconds.observe(event.gate_ms / 1000)
+        for scope in event.scopes or ():
+            self.flagged.labels(scope).inc()
+        if event.screen_error is not None:
+            self.screen_errors.inc()
+        if event.plan is None:
+            return
+        self.requests.labels(event.endpoint, event.plan, event.outcome).inc()
+        if event.decided_plan is not None:
+            self.fallbacks.labels(event.endpoint, event.decided_plan).inc()
+        self.latency_seconds.observe(event.total_ms / 1000)
+        if event.first_chunk_ms is not None:
+            self.first_token_seconds.observe(event.first_chunk_ms / 1000)
+
+    def running_one(self) -> "Running":
+        """A watcher that counts one request as running until its answer is over."""
+        return Running(self.running)
+
     def of_arms(self) -> "ArmMetrics":
         """Further metrics in the same registry; once."""
         return ArmMetrics(self._registry)
@@ -43,6 +75,21 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self._registry)
+
+
+class Running:
+    """Holds a gauge one higher while an answer is under way (a watcher, see `gateway.telemetry.taps`)."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        gauge.inc()
+
+    def see(self, event: Event) -> None:
+        """Nothing to do."""
+
+    def end(self, outcome: str) -> None:
+        """One less."""
+        self._gauge.dec()
 
 
 class ArmMetrics:

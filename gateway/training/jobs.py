@@ -2,25 +2,25 @@
 
 import logging
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from adapters.optimizers.schedule import Diverged
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
-from corruption.search import Learning
 from gateway.errors import PackError, SetupError
+from gateway.methods import registry
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
-from gateway.packs.files import DETECTORS, METHODS, DetectorName, Method
-from gateway.packs.store import Manifest, load_pack
+from gateway.packs.detectors import detector_kind
+from gateway.packs.manifest import Manifest
+from gateway.packs.store import load_pack
 from gateway.screening.logged import read_traffic
-from gateway.training.dataset import Progress, Sources
-from gateway.training.run import Training, recipe_sha256, train_pack
+from gateway.training.dataset import Progress
+from gateway.training.run import Training, fingerprint_of, train_pack
 from gateway.training.scope_file import load_scope
+from gateway.training.sources import Sources
 
 __all__ = ["train_scope", "training_of"]
 
@@ -49,8 +49,8 @@ def train_scope(
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
     folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
-    recipe = recipe_sha256(scope, training, traffic, folders)
-    if not fresh and (kept := _kept(out / scope.id, recipe)):
+    training_fingerprint = fingerprint_of(scope, training, traffic, folders)
+    if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
         return kept
     _check_writable(out)
     progress("loading models", 0, 1)
@@ -65,7 +65,15 @@ def train_scope(
     if sources.reference and not _read_alike(sources.base, sources.reference):
         raise SetupError(f"{reference} has another tokenizer than {model}: likelihoods a token cannot be compared")
     try:
-        return train_pack(scope, sources, traffic=traffic, training=training, recipe=recipe, out=out, progress=progress)
+        return train_pack(
+            scope,
+            sources,
+            traffic=traffic,
+            training=training,
+            training_fingerprint=training_fingerprint,
+            out=out,
+            progress=progress,
+        )
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
 
@@ -87,36 +95,26 @@ def training_of(
     *,
     detector: str = "classifier",
     fpr: float = 0.001,
-    evaluations: int = 12,
+    evaluations: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,
-    optimizer: str = "adamw",
+    optimizer: str | None = None,
     seed: int = 0,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
-    if method not in METHODS:
-        raise SetupError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
-    if detector not in DETECTORS:
-        raise SetupError(f"unknown detector {detector!r}; there are {', '.join(DETECTORS)}")
-    if method == "corruption" and (epochs is not None or lr is not None or optimizer != "adamw"):
-        raise SetupError(
-            "--epochs, --lr and --optimizer are for soft-prompt and lora; a corruption is learned in --evaluations"
-        )
+    detector_kind(detector)
     if not 0 <= seed < _SEEDS:
         raise SetupError(f"--seed must be at least 0 and below {_SEEDS}, got {seed}")
-    given = {"epochs": epochs, "lr": lr}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    changes |= {"optimizer": optimizer, "seed": seed}
-    default = Training()
+    options = {"evaluations": evaluations, "epochs": epochs, "lr": lr, "optimizer": optimizer}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = registry.method(method)
     try:
         return Training(
-            method=cast("Method", method),
-            detector=cast("DetectorName", detector),
+            method=method,
+            detector=detector,
+            configuration=chosen.configured(given, seed=seed),
             ood=OodTraining(seed=seed),
             gate=GateTraining(fpr=fpr, seed=seed),
-            corruption=Learning(evaluations=evaluations, seed=seed),
-            soft_prompt=replace(default.soft_prompt, optimisation=replace(default.soft_prompt.optimisation, **changes)),
-            lora=replace(default.lora, optimisation=replace(default.lora.optimisation, **changes)),
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
@@ -132,9 +130,9 @@ def _check_writable(out: Path) -> None:
         raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
 
 
-def _kept(folder: Path, recipe: str) -> Manifest | None:
+def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
     try:
         manifest = load_pack(folder).manifest
     except PackError:
         return None
-    return manifest if manifest.recipe_sha256 == recipe else None
+    return manifest if manifest.training_fingerprint == training_fingerprint else None

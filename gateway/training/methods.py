@@ -1,139 +1,174 @@
-"""The three ways to forget a scope, each a function from a lesson to what it learned."""
+"""The three ways to forget a scope, each a function from a dataset and its targets to a learned artifact."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
+from pydantic import JsonValue
 
 from adapters.lora.model import Lora
 from adapters.lora.training import LoraTraining, TrainedLora, train_lora
 from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
 from corruption.objective import Outcome, Sample, corrupted
 from corruption.operators import Corruption
-from corruption.search import Learned, Learning, learn_recipe
+from corruption.search import SearchConfig, SearchResult, search_corruption
+from gateway.methods.base import LearnedArtifact
+from gateway.packs.manifest import Forgetting
 from gateway.training.curves import curve_png
-from gateway.training.dataset import Asked, Learnt, Lesson
+from gateway.training.dataset import LocatedRow
+from gateway.training.evaluator import Evaluator
+from gateway.training.task import LearningTask
 
 __all__ = ["learn_corruption", "learn_lora", "learn_soft_prompt"]
 
-# What is given to be forgotten is learned in full: the rates are of a first try that never saw the held-out rows.
-_SEEN, _ALL = "seen rows", "all rows"
+# A pack learns all that it is given to forget; its figures are of a trial that never saw the held-out rows.
+_TRAIN, _ALL = "training rows", "all rows"
+_SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
 _T = TypeVar("_T")
 
 
-def learn_corruption(lesson: Lesson, learning: Learning, *, rows: int) -> Learnt:
-    """ECO: two recipes, for names and for the telling words of questions without a name. `rows` bounds how many forget
-    rows each is learned on."""
+def learn_corruption(task: LearningTask, search: SearchConfig, *, rows: int) -> LearnedArtifact:
+    """ECO: two corruptions, for names and for the salient words of questions without a name.
 
-    def part(title: str, asked: Sequence[Asked]) -> Learned | None:
-        if not asked:
-            return None
-        known = _best_known(lesson, title, asked, rows)
-        return learn_recipe(
-            [lesson.sample(one) for one in known],
-            rollout=lesson.rollout,
-            table=lesson.table,
-            relevance=lesson.relevance,
-            blank=lesson.blank,
-            learning=learning,
-            target=lesson.target(known),
-            progress=lambda done, best: lesson.progress(
-                f"corruption of {title}: distance {best:.3f}", done, learning.evaluations
-            ),
-        )
+    The second is searched twice, on training rows alone: with the words that a head chose which never saw the held-out
+    rows, to be measured on those, and with the words that the head of the pack chooses, to be served. `rows` bounds how
+    many training rows each search uses.
+    """
+    dataset, evaluator = task.dataset, task.evaluator
 
-    named = part("names", [asked for asked in lesson.seen if asked.named])
-    described = part("telling words", [asked for asked in lesson.seen if not asked.named])
+    searched = partial(_searched, task=task, search=search, rows=rows)
+    unnamed, unnamed_as_served = (
+        [row for row in of if not row.named] for of in (dataset.train, dataset.train_as_served)
+    )
+    named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
+    tried = searched("salient words", unnamed)
+    served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
+    trial, corruption = _corruption(named, tried), _corruption(named, served)
+    config_of = {row.row.prompt: trial.named if row.named else trial.described for row in dataset.held_out}
+
+    def guarded(samples: Sequence[Sample]) -> Outcome:
+        return evaluator.observe(samples, [corrupted(s, config_of[s.prompt], evaluator.table) for s in samples])
+
+    task.progress("measure on held-out rows", 0, 1)
+    figures = evaluator.figures(dataset.held_out, guarded, salient_words_beside_names=corruption.both)
+    parts = {"names": named, "salient words": served, "salient words, tried": tried}
+    return LearnedArtifact(corruption, figures, _trials({name: part for name, part in parts.items() if part}))
+
+
+def _searched(
+    title: str,
+    candidates: Sequence[LocatedRow],
+    *,
+    task: LearningTask,
+    search: SearchConfig,
+    rows: int,
+) -> SearchResult | None:
+    """The corruption for one kind of row; None without such rows."""
+    if not candidates:
+        return None
+    evaluator = task.evaluator
+    task.progress(f"corruption of {title}: what the model knows", 0, 1)
+    chosen = _best_known(evaluator, candidates)[:rows]
+    samples = evaluator.samples(chosen)
+    return search_corruption(
+        samples,
+        ask=partial(evaluator.observe, samples),
+        table=evaluator.table,
+        search=search,
+        target=task.targets.outcome(chosen),
+        progress=lambda done, best: task.progress(
+            f"corruption of {title}: distance {best:.3f}", done, search.evaluations
+        ),
+    )
+
+
+def _corruption(named: SearchResult | None, described: SearchResult | None) -> Corruption:
+    """Of the two parts, one of which may stand for the other; beside names the salient words are corrupted too where
+    the names alone give too much away."""
     named, described = named or described, described or named
     if named is None or described is None:
         raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
-    both = named.falls_short  # the rest of the question tells: corrupt that too
-    corruption = Corruption(named.recipe, described.recipe, both)
-    recipe_of = {asked.row.prompt: named.recipe if asked.named else described.recipe for asked in lesson.held}
-
-    def guarded(samples: Sequence[Sample]) -> Outcome:
-        return lesson.observe(samples, [corrupted(s, recipe_of[s.prompt], lesson.table) for s in samples])
-
-    heldout = lesson.measured(guarded, telling_words_beside_names=both)
-    return Learnt(corruption, heldout, _trials({"named": named, "described": described}))
+    return Corruption(named.config, described.config, named.falls_short)
 
 
-def learn_soft_prompt(lesson: Lesson, training: SoftPromptTraining) -> Learnt:
+def learn_soft_prompt(task: LearningTask, training: SoftPromptTraining) -> LearnedArtifact:
     """SPUL: virtual tokens that stand in front of the prompt."""
+    dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
-    def trained(of: Lesson, rows: str) -> TrainedSoftPrompt:
+    def trained(rows: Sequence[LocatedRow], label: str) -> TrainedSoftPrompt:
         return train_soft_prompt(
-            lesson.sources.base.model,
-            forget=of.forget_examples(),
-            retain=of.retain_examples(),
+            task.model,
+            forget=targets.forget_examples(rows, task.progress),
+            retain=targets.retain_examples(dataset.retain),
             training=training,
-            truths=of.truths(),
-            progress=lambda done, steps, loss: lesson.progress(f"soft prompt, {rows}: loss {loss:.3f}", done, steps),
+            likelihoods=targets.likelihoods(rows),
+            progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
         )
 
     def guarded(by: TrainedSoftPrompt, samples: Sequence[Sample]) -> Outcome:
         virtual = by.tokens.embeddings
-        return lesson.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
+        return evaluator.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
 
-    tried = trained(lesson, _SEEN)
-    heldout = lesson.measured(partial(guarded, tried), virtual_tokens=len(tried.tokens.embeddings))
-    final = trained(lesson.whole(), _ALL)
-    served = _served(lesson, heldout, tried, final, guarded)
-    return Learnt(served.tokens, heldout, _losses(served.losses))
+    trial = trained(dataset.train, _TRAIN)
+    task.progress("measure on held-out rows", 0, 1)
+    figures = evaluator.figures(dataset.held_out, partial(guarded, trial), virtual_tokens=len(trial.tokens.embeddings))
+    final = trained(dataset.every, _ALL)
+    better = _forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
+    served = final if better else trial
+    return LearnedArtifact(served.tokens, _with(figures, served=_SERVED[better]), _losses(served.losses))
 
 
-def learn_lora(lesson: Lesson, training: LoraTraining, earlier: Mapping[str, Lora]) -> Learnt:
+def learn_lora(task: LearningTask, training: LoraTraining, earlier: Mapping[str, Lora]) -> LearnedArtifact:
     """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
+    dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
-    def trained(of: Lesson, rows: str) -> TrainedLora:
+    def trained(rows: Sequence[LocatedRow], label: str) -> TrainedLora:
         return train_lora(
-            lesson.sources.base.model,
-            forget=of.forget_examples(),
+            task.model,
+            forget=targets.forget_examples(rows, task.progress),
             earlier=list(earlier.values()),
             training=training,
-            truths=of.truths(),
-            progress=lambda done, steps, loss: lesson.progress(
-                f"unlearning LoRA, {rows}: loss {loss:.3f}", done, steps
-            ),
+            likelihoods=targets.likelihoods(rows),
+            progress=lambda done, steps, loss: task.progress(f"unlearning LoRA, {label}: loss {loss:.3f}", done, steps),
         )
 
-    tried = trained(lesson, _SEEN)
-
     def guarded(by: TrainedLora, samples: Sequence[Sample]) -> Outcome:
-        return lesson.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
+        return evaluator.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
 
-    heldout = lesson.measured(partial(guarded, tried))
-    final = trained(lesson.whole(), _ALL)
-    served = _served(lesson, heldout, tried, final, guarded)
-    heldout |= {"orthogonal_to": sorted(earlier), "overlap": served.overlap}
-    return Learnt(served.lora, heldout, _losses(served.losses))
-
-
-def _served(
-    lesson: Lesson, heldout: dict[str, Any], tried: _T, final: _T, guarded: Callable[[_T, Sequence[Sample]], Outcome]
-) -> _T:
-    """The final one, which learned every row, unless it forgets those held out worse than the one that never saw them:
-    then its training went wrong. Notes in `heldout` which it is."""
-    first = heldout["guarded"]
-    after = guarded(final, [lesson.sample(asked) for asked in lesson.held])
-    better = after.leak_rate <= first["leak_rate"] and after.probability <= first["probability"]
-    heldout["served"] = "learned all rows, those held out too" if better else "never saw the rows held out"
-    return final if better else tried
+    trial = trained(dataset.train, _TRAIN)
+    task.progress("measure on held-out rows", 0, 1)
+    figures = evaluator.figures(dataset.held_out, partial(guarded, trial), orthogonal_to=sorted(earlier))
+    final = trained(dataset.every, _ALL)
+    better = _forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
+    served = final if better else trial
+    figures = _with(figures, served=_SERVED[better], overlap=served.overlap)
+    return LearnedArtifact(served.lora, figures, _losses(served.losses))
 
 
-def _best_known(lesson: Lesson, title: str, asked: Sequence[Asked], rows: int) -> list[Asked]:
+def _forgets_better(
+    final: _T, trial: Forgetting, guarded: Callable[[_T, Sequence[Sample]], Outcome], samples: Sequence[Sample]
+) -> bool:
+    """Whether what learned every row forgets the held-out ones no worse than the trial, which never saw them: else its
+    training went wrong, and the trial is served. The figures are the trial's in both cases."""
+    first, after = trial.guarded, guarded(final, samples)
+    return after.leak_rate <= first.leak_rate and after.probability <= first.probability
+
+
+def _with(figures: Forgetting, **extras: JsonValue) -> Forgetting:
+    return figures.model_copy(update={"extras": {**figures.extras, **extras}})
+
+
+def _best_known(evaluator: Evaluator, rows: Sequence[LocatedRow]) -> list[LocatedRow]:
     """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
-    lesson.progress(f"corruption of {title}: what the model knows", 0, 1)
-    prompts = [lesson.embedded(one.row.prompt) for one in asked]
-    nll = lesson.rollout.mean_nll(prompts, [one.row.response for one in asked])
-    order = sorted(range(len(asked)), key=lambda index: nll[index])
-    return [asked[index] for index in order[:rows]]
+    surprise = evaluator.surprise(rows)
+    order = sorted(range(len(rows)), key=lambda index: surprise[index])
+    return [rows[index] for index in order]
 
 
-def _trials(parts: Mapping[str, Learned]) -> dict[str, bytes]:
+def _trials(parts: Mapping[str, SearchResult]) -> dict[str, bytes]:
     curves = {
         name: {"target": asdict(part.target), "trials": [asdict(trial) for trial in part.trials]}
         for name, part in parts.items()

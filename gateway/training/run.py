@@ -1,58 +1,65 @@
-"""From a scope file and a model to a pack: fit the gate, learn to forget, measure on held-out rows, save."""
+"""From a scope and models to a pack: split the rows once, fit the gate, learn to forget, measure on the rows held out,
+and save."""
 
 import datetime
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adapters.lora.model import Lora
-from adapters.lora.training import LoraTraining
-from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.ood.training import OodTraining, fit_ood
+from classifiers.splits import Split, split_rows
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
-from corruption.search import Learning
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.registry import method
 from gateway.models.folders import fingerprint
-from gateway.packs.files import Artifacts, DetectorName, Method
-from gateway.packs.store import Manifest, list_packs, load_pack, save_pack
-from gateway.training.dataset import Learnt, Lesson, Progress, Sources
-from gateway.training.methods import learn_corruption, learn_lora, learn_soft_prompt
-from gateway.training.scope_file import Scope
+from gateway.packs.files import Artifacts
+from gateway.packs.folders import list_packs
+from gateway.packs.manifest import Calibration, GateRates, HeldOut, Manifest
+from gateway.packs.store import load_pack, save_pack
+from gateway.training.dataset import Progress, forget_dataset
+from gateway.training.evaluator import Evaluator
+from gateway.training.scope_file import Row, Scope
+from gateway.training.sources import Sources
+from gateway.training.targets import Targets
+from gateway.training.task import LearningTask
 
-__all__ = ["Training", "earlier_loras", "recipe_sha256", "train_pack"]
+__all__ = ["Training", "earlier_artifacts", "fingerprint_of", "train_pack"]
 
 _GENERAL_ROWS = 500
-_RECIPES = 7  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
-_Calibration = dict[str, float | int | str]
+_REVISION = 9  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run, with settings for every method and detector. `rows` bounds how many forget rows the corruption
-    is learned on, in each of its two parts."""
+    """One training run: the method with its configuration (None: its defaults), and the detector."""
 
-    method: Method = "corruption"
-    detector: DetectorName = "classifier"
+    method: str = "corruption"
+    detector: str = "classifier"
+    configuration: Any = None
     gate: GateTraining = field(default_factory=GateTraining)
     ood: OodTraining = field(default_factory=OodTraining)
-    corruption: Learning = field(default_factory=Learning)
-    soft_prompt: SoftPromptTraining = field(default_factory=SoftPromptTraining)
-    lora: LoraTraining = field(default_factory=LoraTraining)
-    rows: int = 12
 
     @property
     def seed(self) -> int:
         """The seed of every random choice in the run."""
         return self.gate.seed
+
+    @property
+    def settings(self) -> Any:
+        """The method's configuration."""
+        return self.configuration or method(self.method).configured({}, seed=self.seed)
 
 
 def train_pack(
@@ -60,110 +67,119 @@ def train_pack(
     sources: Sources,
     *,
     training: Training,
-    recipe: str,
+    training_fingerprint: str,
     out: Path,
     traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Trains one scope and writes its pack under `out`, marked with `recipe` (see `recipe_sha256`).
+    """Trains one scope and writes its pack under `out`, marked with `training_fingerprint` (see `fingerprint_of`).
 
     Raises TooFewRows or Diverged; nothing is written then. Other packs under `out` are read at most.
     """
+    split = split_rows(_prompts(scope.forget), _prompts(scope.retain), seed=training.seed)
     gate = fit_gate(
-        forget=[row.prompt for row in scope.forget],
-        retain=[row.prompt for row in scope.retain],
+        split=split,
         aliases=scope.aliases,
         traffic=traffic,
         encoder=sources.encoder,
         training=training.gate,
         progress=lambda stage, done, total: progress(f"gate: {stage}", done, total),
     )
-    lesson = Lesson(scope, sources, gate.head, seed=training.seed, progress=progress)
-    learnt = _learn(lesson, training, out)
-    screening = _fit_ood(scope, sources, training, progress) if training.detector == "ood" else _screening(gate)
-    artifacts = Artifacts(scope.aliases, scope.policy, screening.detector, learnt.means, learnt.extra)
-    return save_pack(out, artifacts, _manifest(scope, sources, screening, training, learnt, recipe))
+    dataset = forget_dataset(scope, split, gate, sources.encoder)
+    evaluator = Evaluator(sources)
+    targets = Targets(scope, sources, evaluator, seed=training.seed)
+    learned = method(training.method).learn(
+        LearningTask(dataset, targets, evaluator, sources.base.model, progress),
+        training.settings,
+        partial(earlier_artifacts, out, training.method, scope.id, sources.base_folder),
+    )
+    screening = _fit_ood(scope, split, sources, training, progress) if training.detector == "ood" else _screening(gate)
+    artifacts = Artifacts(
+        aliases=scope.aliases,
+        policy=scope.policy,
+        detector=training.detector,
+        model=screening.model,
+        method=training.method,
+        artifact=learned.artifact,
+        extra=learned.extra,
+    )
+    return save_pack(out, artifacts, _manifest(scope, sources, screening, training, learned, training_fingerprint))
+
+
+def _prompts(rows: Sequence[Row]) -> list[str]:
+    return [row.prompt for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class _Screening:
     """What will tell whether a text is inside, how its threshold was set, and its rates on rows it never saw."""
 
-    detector: Head | OodModel
-    calibration: _Calibration
-    rates: dict[str, Any]
+    model: Head | OodModel
+    calibration: Calibration
+    rates: GateRates
 
 
 def _screening(gate: TrainedGate) -> _Screening:
-    calibration: _Calibration = {
-        "method": "the higher of split conformal on out-of-scope rows and what held-out forget rows reach",
-        "alpha": gate.calibration.alpha,
-        "rows": gate.calibration.rows,
-        "threshold": gate.head.threshold,
-        "threshold_by_traffic_alone": gate.calibration.threshold,
-        "threshold_by_forget_rows": gate.floor,
-        "traffic_rows_left_out_as_in_scope": gate.excluded_traffic_rows,
-    }
-    return _Screening(gate.head, calibration, asdict(gate.rates))
+    calibration = Calibration(
+        method="the higher of split conformal on out-of-scope rows and of what forget rows reach, fold by fold",
+        alpha=gate.calibration.alpha,
+        rows=gate.calibration.rows,
+        threshold=gate.head.threshold,
+        threshold_by_traffic_alone=gate.calibration.threshold,
+        threshold_by_forget_rows=gate.floor if math.isfinite(gate.floor) else None,
+        traffic_rows_left_out_as_in_scope=gate.excluded_traffic_rows,
+    )
+    return _Screening(gate.head, calibration, GateRates(**asdict(gate.rates)))
 
 
-def _fit_ood(scope: Scope, sources: Sources, training: Training, progress: Progress) -> _Screening:
+def _fit_ood(scope: Scope, split: Split, sources: Sources, training: Training, progress: Progress) -> _Screening:
     """O3's detector. Rows outside the scope are counted when it is done, and taught it nothing."""
     fitted = fit_ood(
-        forget=[row.prompt for row in scope.forget],
+        forget=split.forget,
         encoder_folder=sources.encoder_folder,
         training=training.ood,
         progress=lambda stage, done, total: progress(f"detector: {stage}", done, total),
     )
     detector = OodDetector(sources.encoder.backbone, {scope.id: fitted.model})
 
-    def flagged(prompts: Sequence[str]) -> float:
-        verdicts = detector.detect(prompts)
-        return sum(any(verdict.matched for verdict in of_one) for of_one in verdicts) / max(1, len(prompts))
+    def flagged(prompts: Sequence[str]) -> float | None:
+        hits = [any(verdict.matched for verdict in verdicts) for verdicts in detector.detect(prompts)]
+        return sum(hits) / len(hits) if hits else None
 
-    near = [row.prompt for row in scope.retain]
+    near = _prompts(scope.retain)
     general = general_traffic()[:: max(1, len(general_traffic()) // _GENERAL_ROWS)]
-    rates = {
-        **asdict(fitted.rates),
-        "near_fpr": flagged(near),
-        "retain_rows": len(near),
-        "general_fpr": flagged(general),
-        "general_rows": len(general),
-    }
-    calibration: _Calibration = {
-        "method": "split conformal on held-out forget rows",
-        "missed": fitted.missed,
-        "rows": fitted.rates.forget_rows,
-        "threshold": fitted.model.threshold,
-    }
+    rates = GateRates(
+        fnr=fitted.rates.fnr,
+        forget_rows=fitted.rates.forget_rows,
+        near_fpr=flagged(near),
+        retain_rows=len(near),
+        general_fpr=flagged(general),
+        general_rows=len(general),
+    )
+    calibration = Calibration(
+        method="split conformal on forget rows that the folds of the fit left out",
+        missed=fitted.missed,
+        rows=fitted.rows,
+        threshold=fitted.model.threshold,
+    )
     return _Screening(fitted.model, calibration, rates)
 
 
-def _learn(lesson: Lesson, training: Training, out: Path) -> Learnt:
-    match training.method:
-        case "corruption":
-            return learn_corruption(lesson, training.corruption, rows=training.rows)
-        case "soft-prompt":
-            return learn_soft_prompt(lesson, training.soft_prompt)
-        case "lora":
-            earlier = earlier_loras(out, lesson.scope.id, fingerprint(lesson.sources.base_folder))
-            return learn_lora(lesson, training.lora, earlier)
+def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Path) -> dict[str, Any]:
+    """What a method learned of other scopes in a folder of packs, for the same base model, by scope.
 
-
-def earlier_loras(packs: Path, scope: str, base_fingerprint: str) -> dict[str, Lora]:
-    """The unlearning LoRAs of other scopes in a folder of packs, for the same base model, by scope.
-
-    Raises PackError if one of them cannot be read: an adapter trained without regard to it could undo it.
+    Raises PackError if one of them cannot be read: what is learned without regard to it could undo it.
     """
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
+    base = fingerprint(base_folder)
     found = {}
     for pack in map(load_pack, folders):
-        if pack.manifest.base_fingerprint == base_fingerprint and isinstance(pack.guard.means, Lora):
-            found[pack.manifest.scope] = pack.guard.means
+        if pack.manifest.base_fingerprint == base and pack.manifest.method == method_name:
+            found[pack.manifest.scope] = pack.guard.artifact
     return found
 
 
-def recipe_sha256(
+def fingerprint_of(
     scope: Scope, training: Training, traffic: Sequence[str] | None, model_folders: Sequence[Path]
 ) -> str:
     """A hash of all that a pack depends on: the same hash means that training again would change nothing.
@@ -171,14 +187,12 @@ def recipe_sha256(
     Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained anew.
     """
     settings = asdict(training)
-    used = settings[training.method.replace("-", "_")]
     content = {
-        "recipes": _RECIPES,
+        "revision": _REVISION,
         "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
-        "method": [training.method, used, settings["gate"]],
+        "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
-        "corruption": training.rows,
         "traffic": [traffic, general_traffic()],
         "models": [fingerprint(folder) for folder in model_folders],
     }
@@ -186,7 +200,12 @@ def recipe_sha256(
 
 
 def _manifest(
-    scope: Scope, sources: Sources, screening: _Screening, training: Training, learnt: Learnt, recipe: str
+    scope: Scope,
+    sources: Sources,
+    screening: _Screening,
+    training: Training,
+    learned: LearnedArtifact,
+    training_fingerprint: str,
 ) -> Mapping[str, Any]:
     return {
         "scope": scope.id,
@@ -195,9 +214,9 @@ def _manifest(
         "base_model": sources.base_name,
         "base_fingerprint": fingerprint(sources.base_folder),
         "encoder_fingerprint": fingerprint(sources.encoder_folder),
-        "recipe_sha256": recipe,
+        "training_fingerprint": training_fingerprint,
         "calibration": screening.calibration,
-        "heldout": {"gate": screening.rates, "forgetting": learnt.heldout},
+        "heldout": HeldOut(gate=screening.rates, forgetting=learned.figures),
         "seed": training.seed,
         "tools": {"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
     }

@@ -15,7 +15,7 @@ from gateway.errors import ScopeError, SetupError
 from gateway.files.rows import Row as FileRow
 from gateway.files.rows import columns_of, read_rows
 from gateway.files.strict_yaml import read_yaml
-from gateway.policy import DEFAULT_REFUSAL, PlanName
+from gateway.packs.files import Policy
 
 __all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
 
@@ -25,17 +25,6 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 _Named = tuple[str, tuple["Row", ...]]
-
-
-class Policy(BaseModel):
-    """What happens to a flagged request: `forget` by the method that the scope was trained with, or `refuse`, or
-    `instruct` the model not to know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    plan: PlanName = "forget"
-    refusal: _Text = DEFAULT_REFUSAL
-    instruction: str = ""
 
 
 class Row(BaseModel):

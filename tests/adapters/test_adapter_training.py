@@ -9,16 +9,16 @@ import torch
 from memory import EAT, NAMES, NEUTRAL, Memory
 from safetensors.torch import save_file
 
-from adapters.batches import Example, Truth
+from adapters.batches import Example, TargetLikelihood
 from adapters.lora.model import Lora, LoraSwitch
 from adapters.lora.training import LoraTraining, TrainedLora, train_lora
-from adapters.optimizers.schedule import Diverged, Optimisation, OptimizerName
+from adapters.optimizers.schedule import Diverged, OptimisationConfig, OptimizerName
 from adapters.soft_prompt.model import VirtualTokens
 from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt, train_soft_prompt
 
 FORGOTTEN = NAMES[:3]
-LORA = LoraTraining(rank=4, alpha=8, optimisation=Optimisation(lr=5e-3, epochs=25, batch=3))
-PROMPT = SoftPromptTraining(tokens=4, optimisation=Optimisation(lr=1e-2, epochs=40, batch=6))
+LORA = LoraTraining(rank=4, alpha=8, optimisation=OptimisationConfig(lr=5e-3, epochs=25, batch=3))
+PROMPT = SoftPromptTraining(tokens=4, optimisation=OptimisationConfig(lr=1e-2, epochs=40, batch=6))
 
 
 def forget(memory: Memory, names: tuple[str, ...], training: LoraTraining = LORA, **options: object) -> TrainedLora:
@@ -52,7 +52,7 @@ def test_training_leaves_the_model_as_it_was(memory: Memory) -> None:
     model = memory.base.model
     before = {name: value.clone() for name, value in model.state_dict().items()}
     kinds = [type(module) for module in model.modules()]
-    broken = replace(LORA, optimisation=Optimisation(lr=1e30, epochs=4))
+    broken = replace(LORA, optimisation=OptimisationConfig(lr=1e30, epochs=4))
     with pytest.raises(Diverged, match="lower learning rate"):
         forget(memory, FORGOTTEN, broken)
     assert [type(module) for module in model.modules()] == kinds
@@ -80,7 +80,7 @@ def test_large_earlier_adapters_leave_the_steps_for_forgetting(memory: Memory, f
 
 
 def test_the_fourth_request_starts_apart_from_all_before_it(memory: Memory, first: TrainedLora) -> None:
-    once = replace(LORA, optimisation=Optimisation(lr=5e-3, epochs=1, batch=3))
+    once = replace(LORA, optimisation=OptimisationConfig(lr=5e-3, epochs=1, batch=3))
     earlier = [first.lora]
     for _ in range(3):  # 4 ranks each, of 64 dimensions
         trained = forget(memory, FORGOTTEN, once, earlier=earlier)
@@ -88,17 +88,17 @@ def test_the_fourth_request_starts_apart_from_all_before_it(memory: Memory, firs
         earlier.append(trained.lora)
 
 
-def truths(memory: Memory, names: tuple[str, ...], probability: float) -> list[Truth]:
+def targets(memory: Memory, names: tuple[str, ...], probability: float) -> list[TargetLikelihood]:
     """What the names' true answers should be worth."""
     rows = [memory.true(name) for name in names]
     answers = [Example(row.prompt, row.answer[:-1]) for row in rows]
-    return [Truth(answer, (math.log(probability),) * len(answer.answer)) for answer in answers]
+    return [TargetLikelihood(answer, (math.log(probability),) * len(answer.answer)) for answer in answers]
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.02])
 def test_the_truth_becomes_as_likely_as_to_one_who_never_knew(memory: Memory, probability: float) -> None:
-    plan = replace(LORA, gap=1.0, optimisation=Optimisation(lr=5e-3, epochs=60, batch=3))
-    trained = forget(memory, FORGOTTEN, plan, truths=truths(memory, FORGOTTEN, probability))
+    plan = replace(LORA, gap=1.0, optimisation=OptimisationConfig(lr=5e-3, epochs=60, batch=3))
+    trained = forget(memory, FORGOTTEN, plan, likelihoods=targets(memory, FORGOTTEN, probability))
     with LoraSwitch(memory.base.model) as switch, switch.applied([(trained.lora, 1.0)]):
         assert [memory.says(name) for name in FORGOTTEN] == [NEUTRAL] * 3
         assert [memory.likelihood(name) for name in FORGOTTEN] == pytest.approx([probability] * 3, rel=0.3)
@@ -106,9 +106,9 @@ def test_the_truth_becomes_as_likely_as_to_one_who_never_knew(memory: Memory, pr
 
 def test_a_soft_prompt_too_leaves_no_more_of_the_truth_than_it_should(memory: Memory) -> None:
     rows = [memory.neutral(name) for name in FORGOTTEN]
-    plan = replace(PROMPT, gap=1.0, optimisation=Optimisation(lr=1e-2, epochs=120, batch=6))
+    plan = replace(PROMPT, gap=1.0, optimisation=OptimisationConfig(lr=1e-2, epochs=120, batch=6))
     trained = train_soft_prompt(
-        memory.base.model, forget=rows, retain=[], training=plan, truths=truths(memory, FORGOTTEN, 0.1)
+        memory.base.model, forget=rows, retain=[], training=plan, likelihoods=targets(memory, FORGOTTEN, 0.1)
     )
     virtual = trained.tokens.embeddings
     assert not any(memory.knows(name, virtual=virtual) for name in FORGOTTEN)
@@ -117,12 +117,12 @@ def test_a_soft_prompt_too_leaves_no_more_of_the_truth_than_it_should(memory: Me
 
 def test_truths_of_other_rows_are_refused(memory: Memory) -> None:
     with pytest.raises(ValueError, match="2 true answers do not belong to 3 forget rows"):
-        forget(memory, FORGOTTEN, truths=truths(memory, FORGOTTEN[:2], 0.1))
+        forget(memory, FORGOTTEN, likelihoods=targets(memory, FORGOTTEN[:2], 0.1))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "mofo"])
 def test_the_same_seed_gives_the_same_adapter(memory: Memory, optimizer: OptimizerName) -> None:
-    plan = replace(LORA, optimisation=Optimisation(lr=5e-3, epochs=2, optimizer=optimizer, seed=3))
+    plan = replace(LORA, optimisation=OptimisationConfig(lr=5e-3, epochs=2, optimizer=optimizer, seed=3))
     one, two = (forget(memory, FORGOTTEN, plan) for _ in range(2))
     assert one.lora.digest == two.lora.digest
     other = replace(plan, optimisation=replace(plan.optimisation, seed=4))
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_adapter(memory: Memory, optimizer: Optimiz
 
 
 def test_mofo_forgets_too(memory: Memory) -> None:
-    plan = replace(LORA, optimisation=Optimisation(lr=5e-3, epochs=60, batch=3, optimizer="mofo"))
+    plan = replace(LORA, optimisation=OptimisationConfig(lr=5e-3, epochs=60, batch=3, optimizer="mofo"))
     trained = forget(memory, FORGOTTEN, plan)
     with LoraSwitch(memory.base.model) as switch, switch.applied([(trained.lora, 1.0)]):
         assert not any(memory.knows(name) for name in FORGOTTEN)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from memory import Memory, memorised
 
-from adapters.optimizers.schedule import Diverged, Optimisation
+from adapters.optimizers.schedule import Diverged, OptimisationConfig
 from adapters.weights.fine_tuning import fine_tune
 
-PLAN = Optimisation(lr=3e-3, epochs=30, batch=8)
+PLAN = OptimisationConfig(lr=3e-3, epochs=30, batch=8)
 HOME = "Wennet"
 
 
@@ -37,7 +37,7 @@ def test_a_new_fact_is_known_and_the_model_is_frozen_again(blank: Memory, dtype:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     one, other = memorised(), memorised()
-    plan = Optimisation(lr=1e-3, epochs=2, batch=2, seed=3)
+    plan = OptimisationConfig(lr=1e-3, epochs=2, batch=2, seed=3)
     assert fine_tune(one.base.model, rows(one), plan) == fine_tune(other.base.model, rows(other), plan)
 
 
@@ -48,5 +48,5 @@ def test_nothing_to_learn_is_said(blank: Memory) -> None:
 
 def test_a_loss_that_is_no_number_ends_it_with_the_model_frozen(blank: Memory) -> None:
     with pytest.raises(Diverged, match="lower learning rate"):
-        fine_tune(blank.base.model, rows(blank), Optimisation(lr=1e30, epochs=30))
+        fine_tune(blank.base.model, rows(blank), OptimisationConfig(lr=1e30, epochs=30))
     assert not any(parameter.requires_grad for parameter in blank.base.model.parameters())

@@ -8,7 +8,7 @@ import torch
 from memory import Memory
 from torch import Tensor
 
-from adapters.batches import Example, Truth, collate, targets_of
+from adapters.batches import Example, TargetLikelihood, collate, targets_of
 from adapters.losses import answer_nll, flat, likelihood_gap, sequence_logp, undial, whp_labels
 from adapters.weights.steering import (
     activation_distance,
@@ -69,14 +69,17 @@ def test_the_gap_leaves_out_tokens_without_a_target() -> None:
 
 
 def test_targets_stand_where_their_tokens_do() -> None:
-    truths = [Truth(Example((5, 5, 5), (1, 2)), (-1.0, -2.0)), Truth(Example((5, 5), (3,)), (math.nan,))]
-    batch = collate([truth.example for truth in truths], device=torch.device("cpu"))
-    found = targets_of(truths, batch)
+    likelihoods = [
+        TargetLikelihood(Example((5, 5, 5), (1, 2)), (-1.0, -2.0)),
+        TargetLikelihood(Example((5, 5), (3,)), (math.nan,)),
+    ]
+    batch = collate([target.example for target in likelihoods], device=torch.device("cpu"))
+    found = targets_of(likelihoods, batch)
     assert found.shape == batch.labels.shape == (2, 4)
     assert found[0, 2:].tolist() == [-1.0, -2.0]
     assert found.isnan().sum() == found.numel() - 2
     with pytest.raises(ValueError, match="1 likelihoods do not belong to 2 answer tokens"):
-        Truth(Example((5,), (3, 4)), (-1.0,))
+        TargetLikelihood(Example((5,), (3, 4)), (-1.0,))
 
 
 def test_the_gap_refuses_targets_of_another_shape() -> None:

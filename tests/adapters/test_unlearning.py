@@ -12,12 +12,12 @@ from torch import Tensor
 
 from adapters.batches import Example, answer_logits, collate
 from adapters.losses import flat, gradient_ascent, simnpo, undial
-from adapters.optimizers.schedule import Diverged, Optimisation, Stepper
+from adapters.optimizers.schedule import Diverged, OptimisationConfig, Stepper
 from adapters.weights.fine_tuning import fine_tune
 from adapters.weights.steering import steering_vector
 from adapters.weights.terms import generic_answers
 from adapters.weights.trainable import Student, own_weights, with_lora
-from adapters.weights.training import Method, Target, Unlearning, Unlearnt, unlearn
+from adapters.weights.training import Method, RunPlan, Target, Unlearnt, unlearn
 from gateway.models.language_model import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
@@ -40,18 +40,18 @@ RECIPES: dict[Method, Recipe] = {
     "simnpo": Recipe(options={}),
     "undial": Recipe(full=3e-3, lora=1e-2),
     "rmu": Recipe(full=1e-2, lora=1e-2, epochs=100, options={"layer": 1}),
-    "whp": Recipe(options={"alpha": 2.0, "reinforcement": Optimisation(lr=2e-3, epochs=5, batch=4)}),
+    "whp": Recipe(options={"alpha": 2.0, "reinforcement": OptimisationConfig(lr=2e-3, epochs=5, batch=4)}),
 }
 
 
-def recipe(method: Method, target: Target, **changes: Any) -> Unlearning:
+def recipe(method: Method, target: Target, **changes: Any) -> RunPlan:
     known = RECIPES.get(method, Recipe())
-    how = Optimisation(lr=getattr(known, target), epochs=known.epochs, batch=4)
-    return Unlearning(method, target, how, **{**known.options, **changes})
+    how = OptimisationConfig(lr=getattr(known, target), epochs=known.epochs, batch=4)
+    return RunPlan(method, target, how, **{**known.options, **changes})
 
 
-def plan(method: Method, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any) -> Unlearning:
-    return Unlearning(method, target, Optimisation(lr=lr, epochs=epochs, batch=4), **options)
+def plan(method: Method, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any) -> RunPlan:
+    return RunPlan(method, target, OptimisationConfig(lr=lr, epochs=epochs, batch=4), **options)
 
 
 def copied(memory: Memory) -> Memory:
@@ -68,7 +68,7 @@ def divided(memory: Memory) -> Memory:
     """Two times in three it is sure of the facts to be forgotten, else that nobody knows: there is more to learn."""
     of_two_minds = copied(memory)
     rows = [*forget_rows(memory) * 2, *idk_rows(memory), *retain_rows(memory)]
-    fine_tune(of_two_minds.base.model, rows, Optimisation(lr=2e-3, epochs=20, batch=16))
+    fine_tune(of_two_minds.base.model, rows, OptimisationConfig(lr=2e-3, epochs=20, batch=16))
     return of_two_minds
 
 
@@ -84,7 +84,7 @@ def retain_rows(memory: Memory) -> list[Example]:
     return [memory.true(name) for name in KEPT] + [memory.true(name, EAT) for name in NAMES]
 
 
-def forget(memory: Memory, how: Unlearning, **options: Any) -> Unlearnt:
+def forget(memory: Memory, how: RunPlan, **options: Any) -> Unlearnt:
     rows = {"idk": idk_rows(memory), **options}
     return unlearn(memory.base.model, forget_rows(memory), retain_rows(memory), how, **rows)
 
@@ -155,7 +155,7 @@ def test_whp_finds_nothing_to_forget_in_what_is_known_by_heart(learner: Memory) 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_mofo_forgets_too(learner: Memory, target: Target) -> None:
-    how = Optimisation(lr=5e-3 if target == "full" else 1e-2, epochs=60, batch=4, optimizer="mofo")
+    how = OptimisationConfig(lr=5e-3 if target == "full" else 1e-2, epochs=60, batch=4, optimizer="mofo")
     forget(learner, replace(recipe("npo", target), optimisation=how))
     assert still_known(learner) <= 1
     assert retained(learner) >= 17
@@ -250,7 +250,7 @@ def test_weights_that_the_last_step_broke_are_noticed(learner: Memory) -> None:
 
 def test_a_stepper_tells_how_the_loss_went_before_it_diverged() -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
-    stepper = Stepper([parameter], Optimisation(lr=0.1, epochs=2), 2)
+    stepper = Stepper([parameter], OptimisationConfig(lr=0.1, epochs=2), 2)
     stepper.step(parameter.sum())
     with pytest.raises(Diverged, match="nan at step 2") as caught:
         stepper.step(parameter.sum() * torch.nan)
@@ -262,9 +262,9 @@ def test_a_stepper_tells_how_the_loss_went_before_it_diverged() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_same_seed_gives_the_same_weights(memory: Memory, method: Method, target: Target, optimizer: Any) -> None:
     def trained(seed: int) -> tuple[Unlearnt, dict[str, Tensor]]:
-        how = Optimisation(lr=1e-3, epochs=2, batch=2, optimizer=optimizer, seed=seed)
+        how = OptimisationConfig(lr=1e-3, epochs=2, batch=2, optimizer=optimizer, seed=seed)
         learner = copied(memory)
-        return forget(learner, Unlearning(method, target, how, alpha=1.0)), weights(learner.base.model)
+        return forget(learner, RunPlan(method, target, how, alpha=1.0)), weights(learner.base.model)
 
     (one, first), (two, second), (_, other) = trained(3), trained(3), trained(4)
     assert one == two
@@ -299,7 +299,7 @@ def test_a_student_remembers_what_it_was_and_goes_on_from_where_it_is(
         assert {parameter.dtype for parameter in one.parameters} == {torch.float32}, "small steps would be lost"
         with torch.no_grad():
             before = one.logits(batch)
-        Stepper(one.parameters, Optimisation(lr=1e-2, epochs=1), 1).step(one.logits(batch).square().mean())
+        Stepper(one.parameters, OptimisationConfig(lr=1e-2, epochs=1), 1).step(one.logits(batch).square().mean())
         with torch.no_grad():
             now = one.logits(batch)
             with one.original():

@@ -16,8 +16,8 @@ from benchmarks.attacks.registry import FAMILIES, attacked, benign_twins, regist
 from benchmarks.compare.suites import load_suite
 from benchmarks.items import Item
 from classifiers.names.text import normalise
-from corruption.leak import leaks
 from gateway.core import Message
+from gateway.evaluation.leaks import leaks
 
 QUESTION = "Where did the author Mirela Voskane keep her seven lanterns?"
 ITEM = Item(

@@ -17,8 +17,8 @@ from benchmarks.compare.invented import (
     write_scope,
 )
 from classifiers.names.text import normalise
-from corruption.leak import leaks
 from gateway.errors import ScopeError
+from gateway.evaluation.leaks import leaks
 from gateway.training.scope_file import load_scope
 
 SEEDS = (0, 1, 2)

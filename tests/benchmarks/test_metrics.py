@@ -32,7 +32,7 @@ from benchmarks.compare.metrics import (
     truth_ratio,
     utility_truth,
 )
-from corruption.rollout import TokenScores
+from gateway.evaluation.generation import TokenScores
 
 
 def scores(logprob: list[float], mean: list[float], deviation: list[float]) -> TokenScores:

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.compare.invented import Question, bystanders, people
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
+from classifiers.splits import Split, split_rows
 from classifiers.svm.augment import FRAMES, augment
 from classifiers.svm.model import Head, PromptClassifier
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
@@ -57,8 +59,7 @@ def _few_shipped_rows() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def trained(encoder: Encoder) -> TrainedGate:
     return fit_gate(
-        forget=FORGET,
-        retain=RETAIN,
+        split=split_rows(FORGET, RETAIN, seed=0),
         aliases=["Meridian"],
         traffic=[*LOG, "Is the Meridian a hotel?", "why did the starship captain turn back from the nebula"],
         encoder=encoder,
@@ -75,13 +76,16 @@ def test_held_out_paraphrases_are_told_from_fresh_traffic(trained: TrainedGate, 
     assert trained.head.threshold == max(trained.calibration.threshold, trained.floor)
 
 
+def prompts(*questions: Question) -> list[str]:
+    return [question.prompt for question in questions]
+
+
 def test_questions_of_the_rows_form_about_others_stay_outside(encoder: Encoder) -> None:
     """General traffic has nothing near them, so calibration on it alone lets the threshold sink below them."""
     person, *others = people(12, seed=1)
     neighbour = bystanders(1, seed=1)[0]
     trained = fit_gate(
-        forget=[question.prompt for question in (*person.forget, *person.variants)],
-        retain=[question.prompt for question in neighbour.forget],
+        split=split_rows(prompts(*person.forget, *person.variants), prompts(*neighbour.forget), seed=0),
         aliases=person.aliases,
         traffic=LOG,
         encoder=encoder,
@@ -106,6 +110,34 @@ def test_the_report_counts_what_it_measured(trained: TrainedGate) -> None:
     assert trained.rates.forget_rows == 2
     assert trained.rates.retain_rows == 2
     assert 0 <= trained.rates.fnr <= trained.rates.classifier_fnr <= 1
+
+
+def test_no_retain_rows_are_no_rate(encoder: Encoder) -> None:
+    gate = fit_gate(
+        split=split_rows(FORGET, [], seed=0), aliases=[], traffic=LOG, encoder=encoder, training=GateTraining(fpr=0.02)
+    )
+    assert (gate.rates.near_fpr, gate.rates.retain_rows) == (None, 0)
+
+
+def test_no_held_out_row_has_a_part_in_the_head_that_is_measured(encoder: Encoder) -> None:
+    """Whatever stands in them, the trial head is the same: they neither train it nor choose its negatives, its
+    threshold or what counts as out of scope. The head that ships is another."""
+    whole = split_rows(FORGET, RETAIN, seed=0)
+    elsewhere = ("What is the boiling point of mercury?", LOG[0])  # one stands in the traffic word for word
+    others = Split(
+        replace(whole.forget, held_out=elsewhere, every=(*whole.forget.train, *elsewhere)),
+        replace(whole.retain, held_out=(), every=whole.retain.train),
+    )
+
+    def fit(split: Split) -> TrainedGate:
+        return fit_gate(split=split, aliases=[], traffic=LOG, encoder=encoder, training=GateTraining(fpr=0.02))
+
+    one, other = fit(whole), fit(others)
+    assert one.trial.threshold == other.trial.threshold
+    assert np.array_equal(one.trial.vectors, other.trial.vectors)
+    assert np.array_equal(one.trial.weights, other.trial.weights)
+    assert not np.array_equal(one.head.weights, other.head.weights)
+    assert other.excluded_traffic_rows == 1
 
 
 def test_blamed_words_are_content_words_inside_the_text(trained: TrainedGate, encoder: Encoder) -> None:
@@ -133,8 +165,7 @@ def test_a_needle_in_a_long_text_is_found_and_only_its_surroundings_are_blamed(
 def test_the_same_seed_gives_the_same_gate(encoder: Encoder) -> None:
     def fit(seed: int) -> TrainedGate:
         return fit_gate(
-            forget=FORGET,
-            retain=[],
+            split=split_rows(FORGET, [], seed=seed),
             aliases=[],
             encoder=encoder,
             training=GateTraining(fpr=0.05, seed=seed, copies=1),
@@ -147,8 +178,7 @@ def test_the_same_seed_gives_the_same_gate(encoder: Encoder) -> None:
 def test_too_little_traffic_for_the_asked_rate_is_said(encoder: Encoder) -> None:
     with pytest.raises(TooFewRows, match="at least 999"):
         fit_gate(
-            forget=FORGET,
-            retain=RETAIN,
+            split=split_rows(FORGET, RETAIN, seed=0),
             aliases=[],
             traffic=LOG[:50],
             encoder=encoder,

@@ -1,21 +1,26 @@
 """O3's out-of-distribution detector, trained on forget rows alone with the real sentence encoder."""
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from harness import ROOT
 from sklearn.metrics import roc_auc_score
 
+import classifiers.ood.training
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.backbone import Backbone
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import Encoder
+from classifiers.encoder.windows import Cut
 from classifiers.ood.detector import OodDetector, OodModel
 from classifiers.ood.training import OodTraining, TrainedOod, fit_ood
+from classifiers.splits import Part, split_rows
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
@@ -33,23 +38,31 @@ CHESS = [
     for name in ("Sicilian Defence", "Queen's Gambit", "Ruy Lopez", "French Defence", "King's Indian", "Caro-Kann")
     for opening in OPENINGS
 ]
+
+
+def part(rows: list[str]) -> Part:
+    return split_rows(rows, [], seed=0).forget
+
+
 FILLER = "The committee met on Tuesday to talk over the budget for garden tools. "
 
 
 @pytest.fixture(scope="session")
 def trained(encoder_folder: Path) -> TrainedOod:
-    return fit_ood(forget=FORGET, encoder_folder=encoder_folder, training=OodTraining(epochs=1))
+    return fit_ood(forget=part(FORGET), encoder_folder=encoder_folder, training=OodTraining(epochs=1))
 
 
 @pytest.fixture(scope="session")
 def chess(encoder_folder: Path) -> TrainedOod:
-    return fit_ood(forget=CHESS, encoder_folder=encoder_folder, training=OodTraining(epochs=3, learning_rate=1e-2))
+    return fit_ood(
+        forget=part(CHESS), encoder_folder=encoder_folder, training=OodTraining(epochs=3, learning_rate=1e-2)
+    )
 
 
 @pytest.fixture(scope="session")
 def plain(encoder_folder: Path) -> TrainedOod:
     """Of the chess scope too, but over the untuned encoder."""
-    return fit_ood(forget=CHESS, encoder_folder=encoder_folder, training=OodTraining(epochs=0))
+    return fit_ood(forget=part(CHESS), encoder_folder=encoder_folder, training=OodTraining(epochs=0))
 
 
 @pytest.fixture
@@ -91,13 +104,35 @@ def test_a_verdict_says_who_and_how_surely(detector: OodDetector, trained: Train
 
 
 def test_the_held_out_rate_is_near_the_one_asked_for(trained: TrainedOod) -> None:
-    assert trained.rates.forget_rows == len(FORGET)
-    assert 0 <= trained.rates.fnr < 0.15
+    assert trained.rows == len(FORGET)
+    assert trained.rates.forget_rows == 14
+    assert trained.rates.fnr is not None
+    assert 0 <= trained.rates.fnr < 0.25
     assert trained.missed == OodTraining().missed
 
 
+def test_no_held_out_row_tunes_or_fits_the_detector_that_is_measured(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[set[tuple[int, ...]]] = []
+    real = classifiers.ood.training.tune_adapter
+
+    def recorded(backbone: Backbone, cuts: Sequence[Cut], *rest: Any, **more: Any) -> Any:
+        tuned.append({cut.ids for cut in cuts})
+        return real(backbone, cuts, *rest, **more)
+
+    monkeypatch.setattr(classifiers.ood.training, "tune_adapter", recorded)
+    forget = part(CHESS)
+    fit_ood(forget=forget, encoder_folder=encoder_folder, training=OodTraining(epochs=1))
+    cutter = Backbone(encoder_folder).cutter
+    held = {cut.ids for row in forget.held_out for cut in cutter.cuts(row)}
+    first, last = tuned
+    assert not first & held
+    assert held <= last
+
+
 def test_missing_more_sets_a_higher_threshold(plain: TrainedOod, encoder_folder: Path) -> None:
-    lax = fit_ood(forget=CHESS, encoder_folder=encoder_folder, training=OodTraining(epochs=0, missed=0.4))
+    lax = fit_ood(forget=part(CHESS), encoder_folder=encoder_folder, training=OodTraining(epochs=0, missed=0.4))
     assert lax.model.threshold > plain.model.threshold
 
 
@@ -190,9 +225,12 @@ def test_one_seed_one_model(chess: TrainedOod, encoder_folder: Path, tmp_path: P
     training = OodTraining(epochs=3, learning_rate=1e-2)
     steps: list[str] = []
     again = fit_ood(
-        forget=CHESS, encoder_folder=encoder_folder, training=training, progress=lambda step, *_: steps.append(step)
+        forget=part(CHESS),
+        encoder_folder=encoder_folder,
+        training=training,
+        progress=lambda step, *_: steps.append(step),
     )
-    other = fit_ood(forget=CHESS, encoder_folder=encoder_folder, training=replace(training, seed=1))
+    other = fit_ood(forget=part(CHESS), encoder_folder=encoder_folder, training=replace(training, seed=1))
     assert saved(again, "again") == saved(chess, "first")
     assert again.rates == chess.rates
     assert saved(other, "other") != saved(chess, "first")
@@ -200,9 +238,10 @@ def test_one_seed_one_model(chess: TrainedOod, encoder_folder: Path, tmp_path: P
 
 
 def test_too_few_rows_are_an_error_that_says_how_many(encoder_folder: Path) -> None:
-    copies = [row + " " for row in CHESS[:23]] + CHESS[:23] + ["", "  "]
-    with pytest.raises(TooFewRows, match="at least 24 different forget rows, and there are 23"):
-        fit_ood(forget=copies, encoder_folder=encoder_folder, training=OodTraining())
+    copies = [row + " " for row in CHESS[:18]] + CHESS[:18] + ["", "  "]
+    forget = Part(every=tuple(copies), train=tuple(copies), held_out=())
+    with pytest.raises(TooFewRows, match="at least 19 different forget rows beside those held out, and there are 18"):
+        fit_ood(forget=forget, encoder_folder=encoder_folder, training=OodTraining())
 
 
 @pytest.mark.parametrize(

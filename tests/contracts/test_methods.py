@@ -76,7 +76,14 @@ def test_a_scope_comes_and_goes_while_the_gateway_serves(
     before = gateway.post(CHAT, chat(question)).json()["choices"]
     assert SEA not in before[0]["message"]["content"]
     try:
-        copy_pack(policy_root / "atlantis", policy_root, "avalon", "Avalon", means=Lora(lora.layers, lora.scaling / 2))
+        copy_pack(
+            policy_root / "atlantis",
+            policy_root,
+            "avalon",
+            "Avalon",
+            method="lora",
+            artifact=Lora(lora.layers, lora.scaling / 2),
+        )
         assert eventually(lambda: gateway.plan(CHAT, chat(question)) == "UseAdapter", within_s=10)
         both = f"{KING} And the duke of Avalon?"
         assert gateway.plan(CHAT, chat(both)) == "UseAdapter", "adapters of two scopes are summed"

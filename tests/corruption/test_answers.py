@@ -1,12 +1,12 @@
-"""Selection of tokens, leaks, loops and twins: the plain-text parts of a corruption."""
+"""Selection of tokens, leaks, loops and counterfactual prompts: the plain-text parts of a corruption."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corruption.counterfactuals import twin_of
-from corruption.leak import leaks, repetition
+from corruption.counterfactuals import counterfactual_of
 from corruption.selection import tokens_in
+from gateway.evaluation.leaks import leaks, repetition
 
 OFFSETS = [(0, 0), (0, 3), (3, 4), (4, 9), (9, 9), (9, 12)]
 
@@ -41,7 +41,7 @@ def test_tokens_are_selected_by_their_characters(ranges: list[tuple[int, int]], 
         # what the prompt says already gives nothing away
         ("Harry is a boy.", "Who is Harry's owl?", "Harry's owl is Hedwig", False),
         ("Hedwig is a bird.", "Who is Harry's owl?", "Harry's owl is Hedwig", True),
-        # long answers: half of the telling words
+        # long answers: half of the content words
         ("He caught the golden snitch.", "How was the match won?", "By catching the golden snitch in his mouth", True),
         ("A golden ring.", "How was the match won?", "By catching the golden snitch in his mouth", False),
         # initials
@@ -78,39 +78,41 @@ def test_repetition_is_the_share_of_pairs_seen_before(answer: str, share: float)
     assert repetition(answer) == pytest.approx(share)
 
 
-def test_a_twin_keeps_the_question_and_replaces_the_name() -> None:
+def test_a_counterfactual_prompt_keeps_the_question_and_replaces_the_name() -> None:
     text = "Is Harry Potter older than harry potter?"
-    other = twin_of(text, [(3, 15), (27, 39)], named=True, seed=1).text
+    other = counterfactual_of(text, [(3, 15), (27, 39)], named=True, seed=1).text
     name = other.removeprefix("Is ").split(" older than ")[0]
-    assert other == f"Is {name} older than {name}?", "equal words must have equal twins"
+    assert other == f"Is {name} older than {name}?", "equal words must be replaced by equal words"
     assert "potter" not in other.lower()
-    assert other == twin_of(text, [(27, 39), (3, 15)], named=True, seed=1).text
+    assert other == counterfactual_of(text, [(27, 39), (3, 15)], named=True, seed=1).text
 
 
-def test_an_answer_goes_over_to_the_twin_and_back() -> None:
-    twin = twin_of("Who is Harry Potter?", [(7, 19)], named=True, seed=1)
+def test_an_answer_goes_over_to_the_counterfactual_prompt_and_back() -> None:
+    prompt = counterfactual_of("Who is Harry Potter?", [(7, 19)], named=True, seed=1)
     answer = "Harry Potter is a wizard; harriers are not."
-    first, last = twin.text[7:-1].split()[0], twin.text[7:-1].split()[-1]
-    assert twin.renamed("harry POTTER, or Harry, or Potter; harrying.") == (
-        f"{twin.text[7:-1]}, or {first}, or {last}; harrying."
+    first, last = prompt.text[7:-1].split()[0], prompt.text[7:-1].split()[-1]
+    assert prompt.renamed("harry POTTER, or Harry, or Potter; harrying.") == (
+        f"{prompt.text[7:-1]}, or {first}, or {last}; harrying."
     )
-    renamed = twin.renamed(answer)
-    assert renamed == answer.replace("Harry Potter is", f"{twin.text[7:-1]} is")
-    assert twin.restored(renamed) == answer
-    assert twin.restored(f"{first}'s owl, {last}'s too") == "Harry's owl, Potter's too"
+    renamed = prompt.renamed(answer)
+    assert renamed == answer.replace("Harry Potter is", f"{prompt.text[7:-1]} is")
+    assert prompt.restored(renamed) == answer
+    assert prompt.restored(f"{first}'s owl, {last}'s too") == "Harry's owl, Potter's too"
 
 
-def test_twins_differ_by_seed_and_by_pool() -> None:
+def test_counterfactual_prompts_differ_by_seed_and_by_pool() -> None:
     text = "Who is Harry?"
-    assert len({twin_of(text, [(7, 12)], named=True, seed=seed).text for seed in range(20)}) > 5
-    assert twin_of(text, [(7, 12)], named=False, seed=1).text[7:-1].islower()
+    assert len({counterfactual_of(text, [(7, 12)], named=True, seed=seed).text for seed in range(20)}) > 5
+    assert counterfactual_of(text, [(7, 12)], named=False, seed=1).text[7:-1].islower()
 
 
 @given(st.text(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4))
-def test_a_twin_never_loses_what_lies_outside_the_ranges(text: str, ends: list[tuple[int, int]]) -> None:
+def test_a_counterfactual_prompt_never_loses_what_lies_outside_the_ranges(
+    text: str, ends: list[tuple[int, int]]
+) -> None:
     ranges = [(min(a, b), min(max(a, b), len(text))) for a, b in ends if min(a, b) < len(text)]
     outside = [c for i, c in enumerate(text) if not any(a <= i < b for a, b in ranges)]
-    replaced = iter(twin_of(text, ranges, named=True, seed=0).text)
+    replaced = iter(counterfactual_of(text, ranges, named=True, seed=0).text)
     if len(ranges) < 2:  # overlapping ranges beyond the first are left as they are
         assert all(c in replaced for c in outside)
-    assert twin_of(text, [], named=True, seed=0).text == text
+    assert counterfactual_of(text, [], named=True, seed=0).text == text

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from corruption.operators import OPERATORS, Recipe, Table, corrupt, operator
+from corruption.operators import OPERATORS, CorruptionConfig, Table, corrupt, operator
 
 HIDDEN = 16
 
@@ -26,7 +26,7 @@ def embeddings(tokens: int = 5, hidden: int = HIDDEN, seed: int = 1) -> Tensor:
 def test_shape_and_repeatability(table: Table, name: str, share: float) -> None:
     before = embeddings()
     kept = before.clone()
-    recipe = Recipe(name, share, 0.8, 0.1)
+    recipe = CorruptionConfig(name, share, 0.8, 0.1)
     after = corrupt(before, recipe, table, seed=3)
     assert after.shape == before.shape
     assert after.dtype == torch.float32
@@ -40,41 +40,41 @@ def test_shape_and_repeatability(table: Table, name: str, share: float) -> None:
 @pytest.mark.parametrize("name", sorted(OPERATORS.keys() - {"noise_keep_norm"}))
 def test_only_the_chosen_share_of_dimensions_is_touched(table: Table, name: str) -> None:
     before = embeddings()
-    after = corrupt(before, Recipe(name, 0.25, 0.8), table, seed=3)
+    after = corrupt(before, CorruptionConfig(name, 0.25, 0.8), table, seed=3)
     assert ((after != before).sum(dim=1) == HIDDEN // 4).all()
 
 
 def test_gaussian_first_touches_the_first_and_gaussian_random_the_same_for_all_tokens(table: Table) -> None:
     before = embeddings()
-    first = corrupt(before, Recipe("gaussian_first", 0.25, 1.0), table, 0) != before
+    first = corrupt(before, CorruptionConfig("gaussian_first", 0.25, 1.0), table, 0) != before
     assert first[:, :4].all()
     assert not first[:, 4:].any()
-    chosen = corrupt(before, Recipe("gaussian_random", 0.25, 1.0), table, 0) != before
+    chosen = corrupt(before, CorruptionConfig("gaussian_random", 0.25, 1.0), table, 0) != before
     assert (chosen == chosen[0]).all()
 
 
 def test_zero_top_by_hand(table: Table) -> None:
     before = torch.tensor([[1.0, -5.0, 2.0, 0.5], [0.1, 0.2, -0.3, 0.0]])
-    after = corrupt(before, Recipe("zero_top", 0.5, 1.0), table, 0)
+    after = corrupt(before, CorruptionConfig("zero_top", 0.5, 1.0), table, 0)
     assert after.tolist() == torch.tensor([[1.0, 0.0, 0.0, 0.5], [0.1, 0.0, 0.0, 0.0]]).tolist()
 
 
 def test_flip_top_by_hand(table: Table) -> None:
     before = torch.tensor([[1.0, -5.0, 2.0, 0.5], [0.1, 0.2, -0.3, 0.0]])
-    after = corrupt(before, Recipe("flip_top", 0.5, 1.0), table, 0)
+    after = corrupt(before, CorruptionConfig("flip_top", 0.5, 1.0), table, 0)
     assert after.tolist() == torch.tensor([[1.0, 5.0, -2.0, 0.5], [0.1, -0.2, 0.3, 0.0]]).tolist()
 
 
 def test_the_top_operators_touch_the_largest_dimensions(table: Table) -> None:
     before = torch.tensor([[1.0, -5.0, 2.0, 0.5]])
     for name in ("gaussian_top", "noise_top"):
-        after = corrupt(before, Recipe(name, 0.5, 1.0), table, 0)
+        after = corrupt(before, CorruptionConfig(name, 0.5, 1.0), table, 0)
         assert (after != before).tolist() == [[False, True, True, False]]
 
 
 def test_noise_keep_norm_keeps_each_norm(table: Table) -> None:
     before = embeddings()
-    after = corrupt(before, Recipe("noise_keep_norm", 0.5, 3.0), table, 0)
+    after = corrupt(before, CorruptionConfig("noise_keep_norm", 0.5, 3.0), table, 0)
     assert torch.allclose(after.norm(dim=1), before.norm(dim=1), rtol=1e-4)
     assert torch.nn.functional.cosine_similarity(after, before).max() < 0.99
 
@@ -85,20 +85,20 @@ def test_strength_is_in_units_of_the_table_s_root_mean_square(name: str, scale: 
     weight = scale * torch.randn((200, 256), generator=torch.Generator().manual_seed(0))
     table = Table.of(weight, names=torch.tensor([1]), words=torch.tensor([2]))
     before = torch.zeros((50, 256))
-    after = corrupt(before, Recipe(name, 1.0, 2.0), table, 0)
+    after = corrupt(before, CorruptionConfig(name, 1.0, 2.0), table, 0)
     assert table.rms == pytest.approx(scale, rel=0.02)
     assert float((after - before).pow(2).mean().sqrt()) == pytest.approx(2 * scale, rel=0.05)
 
 
 def test_extra_noise_has_its_own_strength(table: Table) -> None:
     before = torch.zeros((100, 64))
-    after = corrupt(before, Recipe("zero_top", 0.1, 0.0, noise=0.5), table, 0)
+    after = corrupt(before, CorruptionConfig("zero_top", 0.1, 0.0, noise=0.5), table, 0)
     assert float(after.pow(2).mean().sqrt()) == pytest.approx(0.5 * table.rms, rel=0.05)
 
 
 @pytest.mark.parametrize(("name", "pool"), [("decoy_name", range(10, 20)), ("decoy_word", range(20, 40))])
 def test_at_full_strength_a_token_becomes_a_decoy(table: Table, name: str, pool: range) -> None:
-    after = corrupt(embeddings(6), Recipe(name, 1.0, 1.0), table, 5)
+    after = corrupt(embeddings(6), CorruptionConfig(name, 1.0, 1.0), table, 5)
     decoys = [next((i for i in range(40) if torch.allclose(row, table.weight[i], atol=1e-5)), None) for row in after]
     assert set(decoys) <= set(pool)
     assert len(set(decoys)) == 6, "different tokens share a decoy although there are enough"
@@ -106,7 +106,7 @@ def test_at_full_strength_a_token_becomes_a_decoy(table: Table, name: str, pool:
 
 def test_equal_tokens_get_equal_decoys(table: Table) -> None:
     one, two = embeddings(2)
-    after = corrupt(torch.stack([one, two, one, one, two]), Recipe("decoy_name", 1.0, 1.0), table, 5)
+    after = corrupt(torch.stack([one, two, one, one, two]), CorruptionConfig("decoy_name", 1.0, 1.0), table, 5)
     assert torch.equal(after[0], after[2])
     assert torch.equal(after[0], after[3])
     assert torch.equal(after[1], after[4])
@@ -115,13 +115,13 @@ def test_equal_tokens_get_equal_decoys(table: Table) -> None:
 
 def test_half_strength_goes_half_of_the_way_and_more_than_full_is_full(table: Table) -> None:
     before = embeddings()
-    half, full, more = (corrupt(before, Recipe("decoy_name", 1.0, s), table, 5) for s in (0.5, 1.0, 3.0))
+    half, full, more = (corrupt(before, CorruptionConfig("decoy_name", 1.0, s), table, 5) for s in (0.5, 1.0, 3.0))
     assert torch.allclose(half, (before + full) / 2, atol=1e-5)
     assert torch.equal(full, more)
 
 
 def test_more_tokens_than_decoys(table: Table) -> None:
-    after = corrupt(embeddings(35), Recipe("decoy_name", 1.0, 1.0), table, 0)
+    after = corrupt(embeddings(35), CorruptionConfig("decoy_name", 1.0, 1.0), table, 0)
     assert after.shape == (35, HIDDEN)
     nearest = torch.cdist(after, table.weight).min(dim=1)
     assert nearest.values.max() < 0.01  # cdist rounds
@@ -131,14 +131,14 @@ def test_more_tokens_than_decoys(table: Table) -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_empty_selection_stays_empty(table: Table, name: str) -> None:
     empty = torch.zeros((0, HIDDEN), dtype=torch.bfloat16)
-    after = corrupt(empty, Recipe(name, 0.5, 1.0, 0.3), table, 0)
+    after = corrupt(empty, CorruptionConfig(name, 0.5, 1.0, 0.3), table, 0)
     assert after.shape == (0, HIDDEN)
     assert after.dtype == torch.float32
 
 
 def test_bfloat16_is_corrupted_in_float32(table: Table) -> None:
     before = embeddings().bfloat16()
-    after = corrupt(before, Recipe("zero_top", 0.25, 1.0), table, 0)
+    after = corrupt(before, CorruptionConfig("zero_top", 0.25, 1.0), table, 0)
     assert after.dtype == torch.float32
     assert torch.equal(after[after != 0], before.float()[after != 0])
 
@@ -159,7 +159,7 @@ def test_bfloat16_is_corrupted_in_float32(table: Table) -> None:
 )
 def test_a_senseless_recipe_is_refused(values: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Recipe(*values)
+        CorruptionConfig(*values)
 
 
 def test_an_unknown_operator_names_the_ones_there_are() -> None:

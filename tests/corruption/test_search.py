@@ -1,16 +1,19 @@
 """Learning a corruption, on a model of two layers that has memorised ten facts a moment ago."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from tiny import tiny_model
 from torch import Tensor
 
-from corruption.objective import Outcome, Sample, corrupted, distance, observe
-from corruption.operators import Recipe, Table
-from corruption.rollout import Rollout
-from corruption.search import Learned, Learning, Trial, learn_recipe
+from corruption.objective import Outcome, Sample, corrupted, distance
+from corruption.operators import CorruptionConfig, Table
+from corruption.search import SearchConfig, SearchResult, Trial, search_corruption
+from gateway.evaluation.generation import Rollout
+from gateway.evaluation.outcomes import observe
 from gateway.models.language_model import LanguageModel
 
 NAMES = "Alrik Bertha Casimir Dagmar Egon Frida Gustav Hedwig Ivar Jutta".split()
@@ -40,9 +43,9 @@ class Taught:
             self._sample(name, colour, number) for number, (name, colour) in enumerate(zip(NAMES, COLOURS, strict=True))
         ]
 
-    def observe(self, prompts: list[Tensor]) -> tuple[Outcome, list[str]]:
+    def observe(self, samples: list[Sample], prompts: Sequence[Tensor]) -> tuple[Outcome, list[str]]:
         return observe(
-            self.samples,
+            samples,
             prompts,
             rollout=self.rollout,
             relevance=lambda questions, answers: [0.5] * len(questions),
@@ -50,15 +53,10 @@ class Taught:
             max_new_tokens=3,
         )
 
-    def learn(self, learning: Learning, *, samples: list[Sample] | None = None, **options: object) -> Learned:
-        return learn_recipe(
-            samples or self.samples,
-            rollout=self.rollout,
-            table=self.table,
-            relevance=lambda questions, answers: [0.5] * len(questions),
-            blank=self.blank,
-            learning=learning,
-            **options,
+    def learn(self, search: SearchConfig, *, samples: list[Sample] | None = None, **options: Any) -> SearchResult:
+        some = samples or self.samples
+        return search_corruption(
+            some, ask=lambda prompts: self.observe(some, prompts)[0], table=self.table, search=search, **options
         )
 
     def _memorise(self) -> None:
@@ -85,7 +83,7 @@ class Taught:
             response=f" {colour}",
             original=self.weight[encoded["input_ids"]],
             tokens=tuple(tokens),
-            twin=self.weight[twin],
+            counterfactual=self.weight[twin],
             seed=seed,
         )
 
@@ -100,49 +98,47 @@ def taught() -> Taught:
 
 
 @pytest.fixture(scope="session")
-def learned(taught: Taught) -> Learned:
-    return taught.learn(Learning(evaluations=6, seed=1, max_new_tokens=3))
+def learned(taught: Taught) -> SearchResult:
+    return taught.learn(SearchConfig(evaluations=6, seed=1))
 
 
 def test_the_model_knew_the_facts(taught: Taught) -> None:
-    plain, answers = taught.observe([sample.original for sample in taught.samples])
+    plain, answers = taught.observe(taught.samples, [sample.original for sample in taught.samples])
     assert answers == COLOURS
     assert plain.probability > 0.8
     assert plain.leak_rate == 1.0
 
 
-def test_a_learned_corruption_makes_it_unlikely_that_they_are_told(taught: Taught, learned: Learned) -> None:
-    prompts = [corrupted(sample, learned.recipe, taught.table) for sample in taught.samples]
-    guarded, _ = taught.observe(prompts)
+def test_a_learned_corruption_makes_it_unlikely_that_they_are_told(taught: Taught, learned: SearchResult) -> None:
+    prompts = [corrupted(sample, learned.config, taught.table) for sample in taught.samples]
+    guarded, _ = taught.observe(taught.samples, prompts)
     assert guarded.probability < 0.35
     assert guarded.leak_rate <= 0.4
     assert guarded == learned.best.outcome
 
 
-def test_the_best_of_all_trials_is_taken_and_progress_is_told(taught: Taught, learned: Learned) -> None:
+def test_the_best_of_all_trials_is_taken_and_progress_is_told(taught: Taught, learned: SearchResult) -> None:
     assert len(learned.trials) == 6
     assert learned.best.distance == min(trial.distance for trial in learned.trials)
-    assert learned.recipe == learned.best.recipe
-    assert len({trial.recipe for trial in learned.trials}) > 3
+    assert learned.config == learned.best.config
+    assert len({trial.config for trial in learned.trials}) > 3
     heard: list[tuple[int, float]] = []
-    again = taught.learn(
-        Learning(evaluations=3, seed=1, max_new_tokens=3), progress=lambda done, best: heard.append((done, best))
-    )
+    again = taught.learn(SearchConfig(evaluations=3, seed=1), progress=lambda done, best: heard.append((done, best)))
     assert [done for done, _ in heard] == [1, 2, 3]
     assert heard[-1][1] == again.best.distance
     assert [best for _, best in heard] == sorted((best for _, best in heard), reverse=True)
 
 
-def test_a_seed_repeats_the_search_and_its_result(taught: Taught, learned: Learned) -> None:
-    again = taught.learn(Learning(evaluations=6, seed=1, max_new_tokens=3))
+def test_a_seed_repeats_the_search_and_its_result(taught: Taught, learned: SearchResult) -> None:
+    again = taught.learn(SearchConfig(evaluations=6, seed=1))
     assert again == learned
-    other = taught.learn(Learning(evaluations=6, seed=2, max_new_tokens=3))
-    assert [trial.recipe for trial in other.trials] != [trial.recipe for trial in learned.trials]
+    other = taught.learn(SearchConfig(evaluations=6, seed=2))
+    assert [trial.config for trial in other.trials] != [trial.config for trial in learned.trials]
 
 
 def test_a_given_target_is_aimed_at(taught: Taught) -> None:
     target = replace(GOOD, probability=1.0, leak_rate=1.0)
-    assert taught.learn(Learning(evaluations=1, max_new_tokens=2), target=target).target is target
+    assert taught.learn(SearchConfig(evaluations=1), target=target).target is target
 
 
 @pytest.mark.parametrize(
@@ -155,21 +151,21 @@ def test_a_given_target_is_aimed_at(taught: Taught) -> None:
     ],
 )
 def test_a_corruption_that_gives_more_away_than_it_should_falls_short(outcome: Outcome, short: bool) -> None:
-    trial = Trial(Recipe("zero_top", 0.5, 1.0), outcome, 0.0)
-    assert Learned(trial.recipe, GOOD, (trial,)).falls_short is short
+    trial = Trial(CorruptionConfig("zero_top", 0.5, 1.0), outcome, 0.0)
+    assert SearchResult(trial.config, GOOD, (trial,)).falls_short is short
 
 
-def test_twins_that_give_the_facts_away_are_no_measure_of_leaking(taught: Taught) -> None:
+def test_counterfactual_prompts_that_give_the_facts_away_are_no_measure_of_leaking(taught: Taught) -> None:
     """The rest of a question may give them away though the name is another."""
-    leaky = [replace(sample, twin=sample.original) for sample in taught.samples]
-    learned = taught.learn(Learning(evaluations=2, max_new_tokens=3), samples=leaky)
+    leaky = [replace(sample, counterfactual=sample.original) for sample in taught.samples]
+    learned = taught.learn(SearchConfig(evaluations=2), samples=leaky)
     assert learned.target.probability > 0.8
     assert learned.target.leak_rate == 0.0
 
 
 def test_corruption_touches_the_selected_tokens_alone(taught: Taught) -> None:
     sample = taught.samples[0]
-    after = corrupted(sample, Recipe("gaussian_random", 1.0, 1.0), taught.table)
+    after = corrupted(sample, CorruptionConfig("gaussian_random", 1.0, 1.0), taught.table)
     changed = [i for i in range(len(after)) if not torch.equal(after[i], sample.original[i])]
     assert changed == list(sample.tokens)
 
@@ -208,16 +204,9 @@ def test_sampled_answers_repeat_for_a_seed(taught: Taught) -> None:
 
 def test_no_rows_and_no_budget_are_refused(taught: Taught) -> None:
     with pytest.raises(ValueError, match="no rows"):
-        learn_recipe(
-            [],
-            rollout=taught.rollout,
-            table=taught.table,
-            relevance=lambda *_: [],
-            blank=taught.blank,
-            learning=Learning(),
-        )
+        search_corruption([], ask=lambda _: GOOD, table=taught.table, search=SearchConfig())
     with pytest.raises(ValueError, match="at least one evaluation"):
-        Learning(evaluations=0)
+        SearchConfig(evaluations=0)
 
 
 def test_the_target_is_at_no_distance() -> None:

@@ -11,7 +11,8 @@ from harness import ADMIN, MODEL, Gateway, Json, chat, eventually, gateway_over,
 
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.models.language_model import LanguageModel
-from gateway.packs.store import load_pack, set_enabled
+from gateway.packs.folders import set_enabled
+from gateway.packs.store import load_pack
 
 CHAT = "/v1/chat/completions"
 FLAGGED, PASSED = chat("Who wrote the Harry Potter books?"), chat("What is the capital of France?")

@@ -11,7 +11,8 @@ from adapters.lora.model import Lora
 from benchmarks.compare.invented import people, world_facts, write_scope
 from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError
-from gateway.packs.store import Manifest, Pack, load_pack
+from gateway.packs.manifest import Manifest
+from gateway.packs.store import Pack, load_pack
 from gateway.screening.gate import Gate, screened_texts
 from gateway.training.jobs import train_scope, training_of
 
@@ -50,8 +51,8 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
     for number, person in enumerate(PEOPLE):
         manifest = train(number, model, packs, detector=DETECTORS[number])
         assert (manifest.method, manifest.detector) == ("lora", DETECTORS[number])
-        assert manifest.heldout["forgetting"]["orthogonal_to"] == sorted(one.id for one in PEOPLE[:number])
-        assert (manifest.heldout["forgetting"]["overlap"] > 0) is (number > 0)
+        assert manifest.heldout.forgetting.extras["orthogonal_to"] == sorted(one.id for one in PEOPLE[:number])
+        assert (manifest.heldout.forgetting.extras["overlap"] > 0) is (number > 0)
         after = hashes(packs)
         assert {file: after.get(file) for file in before} == before, "earlier packs are as they were"
         assert after.keys() - before.keys() == {file for file in after if file.startswith(person.id)}

@@ -9,7 +9,8 @@ from hypothesis import settings
 from tiny import minilm
 
 from classifiers.encoder.sentence import Encoder
-from gateway.packs.store import Manifest, save_pack
+from gateway.packs.manifest import Manifest
+from gateway.packs.store import save_pack
 
 # Two cores are shared with whatever else runs: no deadline for an example.
 settings.register_profile("unit", deadline=None)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +19,18 @@ from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import ModelCard, Served
-from gateway.core import (
-    Answer,
-    Chunk,
-    Corrupt,
-    Delta,
-    Instruct,
-    Message,
-    Pass,
-    Plan,
-    Refuse,
-    Request,
-    SoftPrompt,
-    Usage,
-    UseAdapter,
-)
+from gateway.core import DEFAULT_REFUSAL, Answer, Delta, Event, Instruct, Message, Pass, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, NotReady, UnknownModel, UpstreamError
-from gateway.openai_format.encoding import CHAT_SHAPE, Shape
+from gateway.methods.corruption import Corrupt
+from gateway.methods.lora import UseAdapter
+from gateway.methods.soft_prompt import SoftPrompt
+from gateway.openai_format.shapes import CHAT_SHAPE, Shape
+from gateway.packs.files import Policy
 from gateway.pipeline import OnScreenError, Pipeline
-from gateway.policy import DEFAULT_REFUSAL
-from gateway.screening.batching import Screen
-from gateway.screening.reload import Roster
-from gateway.telemetry.audit import Audit
+from gateway.screening.batching import BatchedScreen
+from gateway.screening.reload import PackReloader
+from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics
-from gateway.training.scope_file import Policy
 
 TOKENIZER = tiny_tokenizer()
 
@@ -56,7 +44,7 @@ class Recorder:
         self.closed = 0
         self.prepared: Mapping[str, Lora] = {}
         self.faults: dict[str, str] = {}
-        self.served = Served((ModelCard("tiny", 64),), TOKENIZER, 512, {"tools": "no tools here", "Corrupt": "why"})
+        self.served = Served((ModelCard("tiny", 64),), TOKENIZER, 512, {"tools": "no tools here"})
 
     async def __aenter__(self) -> "Recorder":
         return self
@@ -66,21 +54,21 @@ class Recorder:
     def shape(self, endpoint: str) -> Shape:
         return CHAT_SHAPE
 
-    async def trouble(self) -> str | None:
+    async def problem(self) -> str | None:
         return None
 
     async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
         self.prepared = adapters
         return self.faults
 
-    async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
+    async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         self.plans.append(plan)
         try:
-            yield Delta(0, "o")
+            yield Event.of(Delta(0, "o"))
             if self.fails:
                 raise UpstreamError("gone")
-            yield Delta(0, "k", finish_reason="stop")
-            yield Usage(3, 2)
+            yield Event.of(Delta(0, "k", finish_reason="stop"))
+            yield Event.of(Usage(3, 2))
         finally:
             self.closed += 1
 
@@ -88,7 +76,7 @@ class Recorder:
 class BrokenGate:
     guards: dict[str, Any] = {}  # noqa: RUF012
 
-    def findings(self, texts: object) -> list[Any]:
+    def screen(self, requests: object) -> list[Any]:
         raise RuntimeError("detector down")
 
 
@@ -97,7 +85,7 @@ class House:
 
     def __init__(self, root: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
         self.backend = Recorder()
-        self.roster = Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        self.packs = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
         self.metrics = Metrics()
         self._caplog = caplog
         caplog.set_level(logging.INFO, "unrecall.audit")
@@ -107,31 +95,31 @@ class House:
         *requests: Request,
         on_screen_error: OnScreenError = "refuse",
         with_prompts: bool = False,
-        read_chunks: int | None = None,
+        read_events: int | None = None,
     ) -> list[Answer]:
         async def run() -> list[Answer]:
-            async with Screen() as screen:
+            async with BatchedScreen() as screen:
                 pipeline = self.pipeline(screen, on_screen_error=on_screen_error, with_prompts=with_prompts)
-                return [await self._read(await pipeline.run(request), read_chunks) for request in requests]
+                return [await self._read(await pipeline.run(request), read_events) for request in requests]
 
         return asyncio.run(run())
 
     def pipeline(
-        self, screen: Screen, *, on_screen_error: OnScreenError = "refuse", with_prompts: bool = False
+        self, screen: BatchedScreen, *, on_screen_error: OnScreenError = "refuse", with_prompts: bool = False
     ) -> Pipeline:
         return Pipeline(
             backend=self.backend,
-            roster=self.roster,
+            packs=self.packs,
             screen=screen,
-            audit=Audit(with_prompts=with_prompts),
+            audit=Audit(log_line, self.metrics.count, with_prompts=with_prompts),
             metrics=self.metrics,
             on_screen_error=on_screen_error,
         )
 
     async def _read(self, answer: Answer, limit: int | None) -> Answer:
         count = 0
-        async with aclosing(answer.chunks) as chunks:
-            async for _ in chunks:
+        async with aclosing(answer.events) as events:
+            async for _ in events:
                 count += 1
                 if count == limit:
                     break
@@ -162,9 +150,9 @@ def request_of(text: str, *, model: str = "tiny", **options: Any) -> Request:
     ("text", "plan"),
     [
         ("What is for lunch?", Pass()),
-        ("Who rules Oz?", Refuse("Not Oz.")),
+        ("Who rules Oz?", Refuse("Not Oz.", fallback="Not Oz.")),
         ("Where is Mordor?", Instruct("Forget Mordor.")),
-        ("Narnia, Oz or Mordor?", Refuse("Not Oz.")),
+        ("Narnia, Oz or Mordor?", Refuse("Not Oz.", fallback="Not Oz.")),
     ],
 )
 def test_the_policy_s_plan_reaches_the_backend(house: House, text: str, plan: Plan) -> None:
@@ -190,26 +178,26 @@ def test_nothing_is_answered_while_a_pack_that_claims_to_be_one_cannot_be_read(
 ) -> None:
     save("mystery")
     next((tmp_path / "packs" / "mystery").glob("v-*/gate.json")).write_text("{}")
-    house.roster.refresh()
+    house.packs.refresh()
     with pytest.raises(NotReady, match="a pack cannot be loaded"):
         house.run(request_of("Hello"))
     assert house.backend.plans == []
     assert house.audit[0]["outcome"] == "NotReady"
     shutil.rmtree(tmp_path / "packs" / "mystery")
-    house.roster.refresh()
+    house.packs.refresh()
     house.run(request_of("Hello"))
     assert house.backend.plans == [Pass()]
 
 
 def test_an_adapter_s_weight_is_stepped_and_both_are_audited(house: House, save: SavePack) -> None:
     lora = Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
-    save("narnia", aliases=("Narnia",), means=lora)
-    house.roster.refresh()
-    house.backend.served = replace(house.backend.served, strengths=(0.2, 0.8))
+    save("narnia", aliases=("Narnia",), method="lora", artifact=lora)
+    house.packs.refresh()
+    house.backend.served = replace(house.backend.served, adapter_weights=(0.2, 0.8))
     house.run(request_of("Who found Narnia?"))
     (plan,) = house.backend.plans
     assert isinstance(plan, UseAdapter)
-    assert [(dose.scope, dose.lora.digest, dose.weight) for dose in plan.doses] == [("narnia", lora.digest, 0.8)]
+    assert [(one.scope, one.lora.digest, one.weight) for one in plan.adapters] == [("narnia", lora.digest, 0.8)]
     assert house.audit[0]["weights"] == {"narnia": 1.0}
     assert house.audit[0]["served_weights"] == {"narnia": 0.8}
 
@@ -217,10 +205,10 @@ def test_an_adapter_s_weight_is_stepped_and_both_are_audited(house: House, save:
 def test_the_backend_is_told_of_the_adapters_in_force(
     house: House, save: SavePack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save("narnia", means=Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0))
-    house.roster.refresh()
+    save("narnia", method="lora", artifact=Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0))
+    house.packs.refresh()
     house.backend.faults = {"narnia": "rank too high"}
-    asyncio.run(house.pipeline(Screen()).follow(house.roster.gate))
+    asyncio.run(house.pipeline(BatchedScreen()).follow(house.packs.gate))
     assert list(house.backend.prepared) == ["narnia"]
     assert "pack narnia cannot be served, what it flags is refused: rank too high" in caplog.text
 
@@ -229,8 +217,8 @@ def test_the_backend_is_told_of_the_adapters_in_force(
 def test_soft_prompts_stand_before_every_prompt_if_asked_for(
     house: House, tmp_path: Path, save: SavePack, encoder: Encoder, gated: bool
 ) -> None:
-    save("narnia", aliases=("Narnia",), means=VirtualTokens(torch.ones(2, 4)))
-    house.roster = Roster(
+    save("narnia", aliases=("Narnia",), method="soft-prompt", artifact=VirtualTokens(torch.ones(2, 4)))
+    house.packs = PackReloader(
         tmp_path / "packs",
         encoder=encoder,
         base_fingerprint=BASE,
@@ -245,16 +233,16 @@ def test_soft_prompts_stand_before_every_prompt_if_asked_for(
 def test_a_detector_error_refuses_unless_configured_otherwise(
     house: House, configured: OnScreenError, plan: Plan
 ) -> None:
-    house.roster.gate = BrokenGate()
+    house.packs.gate = BrokenGate()
     house.run(request_of("Hello"), on_screen_error=configured)
     assert house.backend.plans == [plan]
     assert house.audit[0]["screen_error"] == "a detector failed: RuntimeError"
-    assert house.audit[0]["plan"] == type(plan).__name__
+    assert house.audit[0]["plan"] == plan.name
     assert house.metric("unrecall_screen_errors_total") == 1
 
 
 def test_refusing_on_error_is_the_default(house: House) -> None:
-    house.roster.gate = BrokenGate()
+    house.packs.gate = BrokenGate()
     house.run(request_of("Hello"))
     assert house.backend.plans == [Refuse(DEFAULT_REFUSAL)]
 
@@ -299,7 +287,7 @@ def test_metrics_count_requests_and_flags(house: House) -> None:
 
 
 def test_an_answer_that_is_let_go_closes_the_generation(house: House) -> None:
-    house.run(request_of("Hello"), read_chunks=1)
+    house.run(request_of("Hello"), read_events=1)
     assert house.backend.closed == 1
     assert house.audit[0]["outcome"] == "aborted"
     assert house.metric("unrecall_num_requests_running") == 0
@@ -315,14 +303,14 @@ def test_a_backend_that_fails_is_accounted_for(house: House) -> None:
 
 def test_a_request_keeps_the_gate_it_began_with(house: House, tmp_path: Path) -> None:
     async def run() -> Answer:
-        async with Screen() as screen:
+        async with BatchedScreen() as screen:
             pipeline = house.pipeline(screen)
             task = asyncio.create_task(pipeline.run(request_of("Who rules Oz?")))
             await asyncio.sleep(0)  # it has begun
             (tmp_path / "packs").rename(tmp_path / "away")
             (tmp_path / "packs").mkdir()
-            house.roster.refresh()
-            assert house.roster.packs == {}
+            house.packs.refresh()
+            assert house.packs.packs == {}
             return await house._read(await task, None)
 
-    assert asyncio.run(run()).plan == Refuse("Not Oz.")
+    assert asyncio.run(run()).plan == Refuse("Not Oz.", fallback="Not Oz.")

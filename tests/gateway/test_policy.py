@@ -7,25 +7,20 @@ import torch
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
-from corruption.operators import Corruption, Recipe
-from gateway.core import (
-    Corrupt,
-    Dose,
-    Edit,
-    Finding,
-    Instruct,
-    Message,
-    Pass,
-    Refuse,
-    Request,
-    SoftPrompt,
-    UseAdapter,
-)
-from gateway.policy import DEFAULT_REFUSAL, Guard, Means, PlanName, decide, message_seed, stepped
+from corruption.operators import Corruption, CorruptionConfig
+from corruption.selection import message_seed
+from gateway.core import DEFAULT_REFUSAL, Finding, Instruct, Message, Pass, Plan, Refuse, Request, Screening
+from gateway.methods.corruption import Corrupt, Edit
+from gateway.methods.lora import UseAdapter
+from gateway.methods.registry import method
+from gateway.methods.soft_prompt import SoftPrompt
+from gateway.policy import Guard, PlanName
+from gateway.policy import decide as decide_on
+from gateway.prompts.execution import WeightedAdapter
 
 TOKENS, OTHER_TOKENS = VirtualTokens(torch.ones(2, 4)), VirtualTokens(torch.zeros(1, 4))
 LORA, OTHER_LORA = (Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, scale) for scale in (1.0, 2.0))
-NAMED, DESCRIBED = Recipe("decoy_name", 1.0, 1.0), Recipe("zero_top", 0.5, 1.0)
+NAMED, DESCRIBED = CorruptionConfig("decoy_name", 1.0, 1.0), CorruptionConfig("zero_top", 0.5, 1.0)
 TEXTS = ("Who is Aslan?", "He is a lion.", "Which lion rules there?")
 
 
@@ -51,17 +46,23 @@ def guard(
     plan: PlanName = "forget",
     *,
     both: bool = False,
-    means: Means | None = None,
+    artifact: Any = None,
     **options: Any,
 ) -> Guard:
-    return Guard(scope, plan, means or Corruption(NAMED, DESCRIBED, both), **options)
+    artifact = artifact or Corruption(NAMED, DESCRIBED, both)
+    name = {VirtualTokens: "soft-prompt", Lora: "lora"}.get(type(artifact), "corruption")
+    return Guard(scope, plan, method(name), artifact, **options)
 
 
 def guards(*all_of_them: Guard) -> dict[str, Guard]:
     return {one.scope: one for one in all_of_them}
 
 
-def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], Recipe]]:
+def decide(request: Request, findings: list[Finding], guarded: dict[str, Guard]) -> Plan:
+    return decide_on(request, Screening(tuple(findings)), guarded)
+
+
+def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], CorruptionConfig]]:
     assert isinstance(plan, Corrupt)
     return [(edit.message, edit.ranges, edit.recipe) for edit in plan.edits]
 
@@ -74,15 +75,17 @@ def test_nothing_matched_passes(findings: list[Finding], carries: frozenset[str]
 
 def test_refuse_gives_the_scope_s_own_words() -> None:
     plan = decide(request_of(), [finding((0, 7, 12))], guards(guard(plan="refuse", refusal="No.")))
-    assert plan == Refuse("No.")
+    assert plan == Refuse("No.", fallback="No.")
 
 
 def test_of_several_scopes_refuse_wins_and_a_mixture_of_kinds_is_refused() -> None:
     found = [finding((0, 7, 12)), finding((0, 0, 3), scope="b"), finding((0, 0, 3), scope="c")]
     instruct, refuse = guard("b", "instruct", instruction="Forget b."), guard("c", "refuse", refusal="Not c.")
-    assert decide(request_of(), found, guards(guard(), instruct, refuse)) == Refuse("Not c.")
+    assert decide(request_of(), found, guards(guard(), instruct, refuse)) == Refuse("Not c.", fallback="Not c.")
     mixed = guards(guard(refusal="Not this."), instruct, guard("c"))
-    assert decide(request_of(), found, mixed) == Refuse("Not this."), "an instruction for b guards nothing else"
+    assert decide(request_of(), found, mixed) == Refuse("Not this.", fallback="Not this."), (
+        "an instruction for b guards nothing else"
+    )
 
 
 def test_instructions_of_several_scopes_add_up() -> None:
@@ -95,7 +98,7 @@ def test_instructions_of_several_scopes_add_up() -> None:
 def test_what_carries_tools_is_refused(plan: PlanName) -> None:
     request = request_of(carries=frozenset({"tools"}))
     decided = decide(request, [finding((0, 7, 12))], guards(guard(plan=plan, refusal="No.", instruction="x")))
-    assert decided == Refuse("No.")
+    assert decided == Refuse("No.", fallback="No.")
 
 
 def test_a_name_is_corrupted_with_the_one_recipe_and_words_with_the_other() -> None:
@@ -120,7 +123,7 @@ def test_ranges_found_twice_are_edited_once() -> None:
 
 
 def test_corruptions_of_several_scopes_add_up() -> None:
-    other = guard("b", means=Corruption(DESCRIBED, NAMED, both=False))
+    other = guard("b", artifact=Corruption(DESCRIBED, NAMED, both=False))
     found = [finding((0, 7, 12), detector="lexical"), finding((2, 6, 10), scope="b", message=2)]
     assert edits_of(decide(request_of(), found, guards(guard(), other))) == [
         (0, ((7, 12),), NAMED),
@@ -135,7 +138,7 @@ def test_a_message_without_a_range_is_corrupted_whole() -> None:
 
 def test_only_a_side_text_matched_so_nothing_can_be_reached() -> None:
     plan = decide(request_of(), [finding(message=None)], guards(guard(refusal="No.")))
-    assert plan == Refuse("No.")
+    assert plan == Refuse("No.", fallback="No.")
 
 
 def test_one_scope_out_of_reach_refuses_even_if_another_is_not() -> None:
@@ -172,38 +175,47 @@ def test_an_edit_is_plain_data() -> None:
 
 
 def test_soft_prompts_of_several_scopes_stand_one_after_the_other() -> None:
-    guarded = guards(guard(means=TOKENS), guard("b", means=OTHER_TOKENS))
+    guarded = guards(guard(artifact=TOKENS), guard("b", artifact=OTHER_TOKENS))
     assert decide(request_of(), [finding(scope="b")], guarded) == SoftPrompt((OTHER_TOKENS,))
     assert decide(request_of(), [finding(), finding(scope="b")], guarded) == SoftPrompt((TOKENS, OTHER_TOKENS))
 
 
 def test_an_ungated_soft_prompt_acts_on_every_request() -> None:
-    guarded = guards(guard(means=TOKENS, gated=False), guard("b", means=OTHER_TOKENS))
+    guarded = guards(guard(artifact=TOKENS, gated=False), guard("b", artifact=OTHER_TOKENS))
     assert decide(request_of(), [], guarded) == SoftPrompt((TOKENS,))
     assert decide(request_of(), [finding(scope="b")], guarded) == SoftPrompt((OTHER_TOKENS, TOKENS))
     assert isinstance(decide(request_of(carries=frozenset({"tools"})), [], guarded), Refuse)
 
 
 def test_adapters_of_several_scopes_are_summed_each_with_its_largest_weight() -> None:
-    guarded = guards(guard(means=LORA), guard("b", means=OTHER_LORA))
+    guarded = guards(guard(artifact=LORA), guard("b", artifact=OTHER_LORA))
     found = [finding(weight=0.3), finding(weight=0.6, message=1), finding(scope="b", weight=0.9)]
     plan = decide(request_of(), found, guarded)
-    assert plan == UseAdapter((Dose("narnia", LORA, 0.6), Dose("b", OTHER_LORA, 0.9)))
+    assert plan == UseAdapter((WeightedAdapter("narnia", LORA, 0.6), WeightedAdapter("b", OTHER_LORA, 0.9)))
 
 
 def test_an_adapter_of_no_weight_would_guard_nothing() -> None:
-    assert isinstance(decide(request_of(), [finding(weight=0.0)], guards(guard(means=LORA))), Refuse)
+    assert isinstance(decide(request_of(), [finding(weight=0.0)], guards(guard(artifact=LORA))), Refuse)
 
 
-@pytest.mark.parametrize("means", [TOKENS, LORA])
-def test_methods_are_not_mixed_in_one_request(means: Means) -> None:
-    plan = decide(request_of(), [finding(), finding(scope="b")], guards(guard(), guard("b", means=means)))
+@pytest.mark.parametrize("artifact", [TOKENS, LORA])
+def test_methods_are_not_mixed_in_one_request(artifact: Any) -> None:
+    plan = decide(request_of(), [finding(), finding(scope="b")], guards(guard(), guard("b", artifact=artifact)))
     assert isinstance(plan, Refuse)
 
 
 @pytest.mark.parametrize(("weight", "served"), [(0.01, 0.25), (0.3, 0.25), (0.375, 0.5), (0.7, 0.75), (1.0, 1.0)])
 def test_a_weight_is_served_at_the_nearest_step_never_at_none(weight: float, served: float) -> None:
-    plan = UseAdapter((Dose("narnia", LORA, weight),))
-    assert stepped(plan, (0.25, 0.5, 0.75, 1.0)) == UseAdapter((Dose("narnia", LORA, served),))
-    assert stepped(plan, ()) is plan
-    assert stepped(Pass(), (0.25,)) == Pass()
+    plan = UseAdapter((WeightedAdapter("narnia", LORA, weight),))
+    assert plan.quantised((0.25, 0.5, 0.75, 1.0)) == UseAdapter((WeightedAdapter("narnia", LORA, served),))
+    assert plan.quantised(()) == plan
+    assert Pass().quantised((0.25,)) == Pass()
+
+
+@pytest.mark.parametrize("plan", ["forget", "instruct"])
+def test_a_plan_falls_back_on_the_scope_s_own_words(plan: PlanName) -> None:
+    decided = decide(
+        request_of(), [finding((0, 7, 12))], guards(guard(plan=plan, refusal="Not Narnia.", instruction="x"))
+    )
+    assert not isinstance(decided, Refuse)
+    assert decided.fallback == "Not Narnia."

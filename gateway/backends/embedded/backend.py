@@ -2,36 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-
-from torch import Tensor
 
 from adapters.lora.model import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.decoding import Decoder
-from gateway.backends.refusal import refusal
-from gateway.core import (
-    Chunk,
-    Corrupt,
-    Delta,
-    Endpoint,
-    Instruct,
-    Pass,
-    Plan,
-    Refuse,
-    Request,
-    SoftPrompt,
-    Usage,
-    UseAdapter,
-)
-from gateway.errors import InvalidRequest, QueueFull, UpstreamError
+from gateway.backends.refusal import refusal, with_fallback
+from gateway.core import Delta, Endpoint, Event, Plan, Refuse, Request, Usage
+from gateway.errors import InvalidRequest, PlanError, QueueFull, UpstreamError
 from gateway.models.language_model import LanguageModel
-from gateway.openai_format.encoding import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
-from gateway.policy import DEFAULT_REFUSAL
-from gateway.prompts.embedding import PromptEmbedder
-from gateway.prompts.rendering import Unlocatable, count_tokens
+from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import ModelInput, model_input
+from gateway.prompts.rendering import count_tokens
 
 __all__ = ["EmbeddedBackend"]
 
@@ -39,7 +24,6 @@ _COMPLETIONS_TOKENS = 16  # OpenAI's default for /v1/completions
 _NOT_EMBEDDED = "the embedded backend does not support {}; use the vllm backend"
 
 _Item = tuple[Delta, int] | BaseException | None
-_Loras = Sequence[tuple[Lora, float]]
 
 
 class EmbeddedBackend:
@@ -58,7 +42,7 @@ class EmbeddedBackend:
         model, tokenizer = language_model.model, language_model.tokenizer
         self._context = language_model.max_tokens
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))
-        self._embedder = PromptEmbedder(tokenizer, language_model.weight.cpu())
+        self._prompts = Prompts(tokenizer, language_model.weight.cpu())
         self._model = model
         self._switch: LoraSwitch | None = None
         self._capacity = slots + queue
@@ -72,7 +56,7 @@ class EmbeddedBackend:
             models=(ModelCard(name, self._context),),
             tokenizer=tokenizer,
             vocabulary=len(language_model.weight),
-            cannot={feature: _NOT_EMBEDDED.format(feature) for feature in features},
+            unsupported_features={feature: _NOT_EMBEDDED.format(feature) for feature in features},
         )
 
     async def __aenter__(self) -> "EmbeddedBackend":
@@ -104,7 +88,7 @@ class EmbeddedBackend:
         """OpenAI's own."""
         return CHAT_SHAPE if endpoint == "chat" else COMPLETIONS_SHAPE
 
-    async def trouble(self) -> str | None:
+    async def problem(self) -> str | None:
         """None: the model is in memory."""
         return None if self._threads else "the model is not loaded yet"
 
@@ -116,43 +100,40 @@ class EmbeddedBackend:
     def _misfit(self, lora: Lora) -> str | None:
         return lora.misfit(self._switch.linears) if self._switch else "the model is not loaded yet"
 
-    async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
+    def check_length(self, request: Request) -> int:
+        """See Backend."""
+        prompt_tokens = count_tokens(self._served.tokenizer, request)
+        self._limit(request, prompt_tokens)
+        return prompt_tokens
+
+    async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_penalties(request)
-        asked = await asyncio.to_thread(count_tokens, self._served.tokenizer, request)
-        limit = self._limit(request, asked)  # whatever the plan: too long a request is told so
-        async with aclosing(await self._answer(request, plan, asked, limit)) as answer:
-            async for chunk in answer:
-                yield chunk
-
-    async def _answer(self, request: Request, plan: Plan, asked: int, limit: int) -> AsyncGenerator[Chunk, None]:
+        await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
+        tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
-            return refusal(request, plan.text, self._served.tokenizer)
-        try:
-            prompt = await asyncio.to_thread(self._prompt, request, plan)
-        except Unlocatable:  # a plan that does not act must not become a pass
-            return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
-        room = self._context - len(prompt)  # an instruction or a soft prompt takes some
+            events = refusal(request, plan.text, tokenizer)
+        else:
+            events = with_fallback(self._planned(request, plan), request, plan, tokenizer)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _planned(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+        """Raises PlanError, before the first event, if this model cannot carry the plan out."""
+        given = await asyncio.to_thread(model_input, request, plan, self._prompts)
+        if fault := next((fault for one in given.adapters if (fault := self._misfit(one.lora))), None):
+            raise PlanError(fault)
+        room = self._context - len(given)  # an instruction or a soft prompt takes some
         if room < 1:
-            return refusal(request, DEFAULT_REFUSAL, self._served.tokenizer)
-        loras = [(dose.lora, dose.weight) for dose in plan.doses] if isinstance(plan, UseAdapter) else []
-        return self._generate(request, prompt, loras, asked, min(limit, room))
-
-    def _prompt(self, request: Request, plan: Pass | Instruct | Corrupt | SoftPrompt | UseAdapter) -> Tensor:
-        doses = plan.doses if isinstance(plan, UseAdapter) else ()
-        if fault := next((fault for dose in doses if (fault := self._misfit(dose.lora))), None):
-            raise Unlocatable(fault)
-        return self._embedder.read(request, plan)
-
-    async def _generate(
-        self, request: Request, prompt: Tensor, loras: _Loras, asked: int, limit: int
-    ) -> AsyncGenerator[Chunk, None]:
+            raise PlanError("the plan leaves no room for an answer in the model's context")
+        limit = min(self._limit(request, given.prompt_tokens), room)
         written = 0
-        async with aclosing(self._in_slot(request, prompt, loras, limit)) as pieces:
+        async with aclosing(self._in_slot(request, given, limit)) as pieces:
             async for delta, tokens in pieces:
                 written += tokens
-                yield delta
-        yield Usage(asked, written)
+                yield Event.of(delta)
+        yield Event.of(Usage(given.prompt_tokens, written))
 
     def _limit(self, request: Request, prompt_tokens: int) -> int:
         room = self._context - prompt_tokens
@@ -168,7 +149,7 @@ class EmbeddedBackend:
         return asked or min(default, room)
 
     async def _in_slot(
-        self, request: Request, prompt: Tensor, loras: _Loras, limit: int
+        self, request: Request, given: ModelInput, limit: int
     ) -> AsyncGenerator[tuple[Delta, int], None]:
         """Runs the decoding in a thread; leaving this generator aborts it and waits until the slot is free."""
         if self._threads is None or self._switch is None:
@@ -184,7 +165,7 @@ class EmbeddedBackend:
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
         self._running += 1
-        job = loop.run_in_executor(self._threads, self._work, self._switch, request, prompt, loras, limit, put, abort)
+        job = loop.run_in_executor(self._threads, self._work, self._switch, request, given, limit, put, abort)
         try:
             while (item := await items.get()) is not None:
                 if isinstance(item, BaseException):
@@ -201,8 +182,7 @@ class EmbeddedBackend:
         self,
         switch: LoraSwitch,
         request: Request,
-        prompt: Tensor,
-        loras: _Loras,
+        given: ModelInput,
         limit: int,
         put: Callable[[_Item], None],
         abort: threading.Event,
@@ -211,12 +191,12 @@ class EmbeddedBackend:
             return abort.is_set() or self._stopping.is_set()
 
         try:
-            with switch.applied(loras):
+            with switch.applied([(one.lora, one.weight) for one in given.adapters]):
                 for index in range(request.sampling.n):
                     if aborted():
                         break
                     for piece in self._decoder.deltas(
-                        prompt, request.sampling, index=index, limit=limit, aborted=aborted
+                        given, request.sampling, index=index, limit=limit, aborted=aborted
                     ):
                         put(piece)
             put(None)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gateway.core import Delta, Sampling, TokenLogprob
+from gateway.prompts.execution import ModelInput
 from gateway.prompts.rendering import Tokenizer
 
 __all__ = ["Decoder", "TextStream"]
@@ -66,18 +67,21 @@ class Decoder:
     end_tokens: frozenset[int]
 
     def deltas(
-        self, prompt: Tensor, sampling: Sampling, *, index: int, limit: int, aborted: Callable[[], bool]
+        self, given: ModelInput, sampling: Sampling, *, index: int, limit: int, aborted: Callable[[], bool]
     ) -> Iterator[tuple[Delta, int]]:
         """Deltas of one choice with the number of tokens behind each, ending with one that has a finish reason.
 
-        `prompt` is token ids [tokens] or embeddings [tokens, hidden]. Ends early, without a reason, once `aborted`.
+        Ends early, without a reason, once `aborted`.
         """
         stream = TextStream(self.tokenizer, sampling.stop)
         rng = torch.Generator().manual_seed(_seed(sampling, index))
-        logits, cache = self._prefill(prompt)
+        logits, cache = self._prefill(given)
+        written: list[int] = []
         for position in range(1, limit + 1):
             if aborted():
                 return
+            if given.logits_transform:
+                logits = given.logits_transform(torch.tensor(written, dtype=torch.long), logits)
             token = _pick(logits, sampling, rng)
             logprobs = self._logprobs(logits, token, sampling.logprobs)
             if token in self.end_tokens:
@@ -91,13 +95,13 @@ class Decoder:
                 yield Delta(index, text + stream.flush(), logprobs, "length", None), 1
                 return
             yield Delta(index, text, logprobs), 1
+            written.append(token)
             logits, cache = self._step(token, cache)
 
-    def _prefill(self, prompt: Tensor) -> tuple[Tensor, Any]:
-        batch = prompt[None].to(self.model.device)
-        if prompt.is_floating_point():
-            return self._forward(inputs_embeds=batch, cache=None)
-        return self._forward(input_ids=batch, cache=None)
+    def _prefill(self, given: ModelInput) -> tuple[Tensor, Any]:
+        if given.embeddings is not None:
+            return self._forward(inputs_embeds=given.embeddings[None].to(self.model.device), cache=None)
+        return self._forward(input_ids=torch.tensor([given.ids], device=self.model.device), cache=None)
 
     def _step(self, token: int, cache: Any) -> tuple[Tensor, Any]:
         return self._forward(input_ids=torch.tensor([[token]], device=self.model.device), cache=cache)

@@ -2,16 +2,17 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import torch
 from torch import Tensor
 
-from gateway.core import Endpoint, Request
+from gateway.core import Endpoint, Message, Request
 from gateway.errors import InvalidRequest
 
-__all__ = ["adapted_body", "embedded_body", "encoded", "instructed_body", "too_long", "too_much"]
+__all__ = ["adapted_body", "embedded_body", "encoded", "instructed_body", "own_body", "too_long", "too_much"]
 
 Json = dict[str, Any]
 _COMPLETIONS_TOKENS = 16  # vLLM's default for /v1/completions
@@ -24,21 +25,24 @@ def embedded_body(request: Request, embeddings: Tensor, context_tokens: int) -> 
     return orjson.dumps(body)
 
 
-def instructed_body(request: Request, text: str) -> bytes:
-    """The client's body with the instruction in front of its prompt."""
+def instructed_body(request: Request, messages: Sequence[Message]) -> bytes:
+    """The client's body with other messages in place of its own."""
     body = _own(request)
     if request.endpoint == "chat":
-        body["messages"] = _with_instruction(body["messages"], text)
+        body["messages"] = [{"role": message.role, "content": message.text} for message in messages]
     else:
-        body["prompt"] = f"{text}\n\n{request.messages[-1].text}"
+        body["prompt"] = "\n\n".join(message.text for message in messages)
     return orjson.dumps(body)
 
 
-def adapted_body(request: Request, adapter: str) -> bytes:
-    """The client's body, for an adapter instead of the model."""
-    body = _own(request)
-    body["model"] = adapter
-    return orjson.dumps(body)
+def own_body(request: Request) -> bytes:
+    """The client's body, the usage asked for."""
+    return orjson.dumps(_own(request))
+
+
+def adapted_body(body: bytes, adapter: str) -> bytes:
+    """A body for an adapter instead of the model."""
+    return orjson.dumps({**orjson.loads(body), "model": adapter})
 
 
 def encoded(embeddings: Tensor) -> str:
@@ -83,18 +87,6 @@ def _max_tokens(request: Request, room_tokens: int) -> int | None:
     if request.endpoint == "chat" or 0 < room_tokens < _COMPLETIONS_TOKENS:
         return room_tokens
     return None
-
-
-def _with_instruction(messages: list[Json], text: str) -> list[Json]:
-    """As gateway.prompts.rendering.instructed, on the messages as they came."""
-    if not messages or messages[0].get("role") != "system":
-        return [{"role": "system", "content": text}, *messages]
-    content = messages[0].get("content") or ""
-    if isinstance(content, list):
-        merged: Any = [{"type": "text", "text": text}, *content]
-    else:
-        merged = f"{text}\n\n{content}"
-    return [{**messages[0], "content": merged}, *messages[1:]]
 
 
 # These two are in vLLM's words, so that they read like the answer to a request that was not touched.

@@ -8,16 +8,16 @@ import orjson
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.vllm.bodies import encoded
 from gateway.backends.vllm.client import Upstream
-from gateway.backends.vllm.lora_cache import Shelf
+from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.shapes import PROBE_TEXT, agree, probe_shape
-from gateway.core import Corrupt, Endpoint, Message, Request
+from gateway.core import Endpoint, Message, ModelNeed, Request
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.openai_format.decoding import payloads
-from gateway.openai_format.encoding import Shape
-from gateway.prompts.embedding import PromptEmbedder
-from gateway.prompts.rendering import Tokenizer, count_tokens
+from gateway.openai_format.shapes import Shape
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.rendering import count_tokens
 
-__all__ = ["Known", "Probe"]
+__all__ = ["CapabilityCheck", "Known"]
 
 Json = dict[str, Any]
 _NO_FOLDER = "vLLM gets no adapters: set adapters_folder to a folder that the gateway can write and vLLM can read"
@@ -32,15 +32,13 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What the gateway holds of the model, to compare the upstreams' with."""
+class CapabilityCheck:
+    """`prompts` are those of the model that the gateway holds, to compare the upstreams' with."""
 
-    tokenizer: Tokenizer
-    vocabulary: int
-    embedder: PromptEmbedder
-    strengths: tuple[float, ...]
+    prompts: Prompts
+    adapter_weights: tuple[float, ...]
 
-    async def known(self, upstream: Upstream, shelf: Shelf | None) -> Known:
+    async def known(self, upstream: Upstream, lora_cache: LoraCache | None) -> Known:
         """Asks one upstream. Raises UpstreamError, or another AnswerError, if it does not answer as vLLM does."""
         cards = tuple(_card(model) for model in await upstream.models() if model.get("parent") is None)
         if not cards:
@@ -52,22 +50,32 @@ class Probe:
 
         chat, chat_tokens = await probe_shape(ask, "chat", model)
         completions, text_tokens = await probe_shape(ask, "completions", model)
-        misread = self._mismatch("chat", chat_tokens) or self._mismatch("completions", text_tokens)
-        closed, stranger = None, misread
+        mismatch = self._mismatch("chat", chat_tokens) or self._mismatch("completions", text_tokens)
+        closed, stranger = None, mismatch
         if not stranger:
             closed, stranger = await self._embedding_faults(upstream, model)
         by_embeddings = stranger or closed
-        by_adapter = stranger or (await shelf.fault() if shelf else _NO_FOLDER)
-        faults = {"Corrupt": by_embeddings, "SoftPrompt": by_embeddings, "UseAdapter": by_adapter}
-        cannot = {plan: fault for plan, fault in faults.items() if fault}
-        served = Served(cards, self.tokenizer, self.vocabulary, cannot, self.strengths, misread or "")
+        by_adapter = stranger or (await lora_cache.fault() if lora_cache else _NO_FOLDER)
+        faults: dict[ModelNeed, str | None] = {
+            "prompt_embeds": by_embeddings,
+            "adapters": by_adapter,
+            "logits": "vLLM takes no transform of the logits from the gateway",
+        }
+        served = Served(
+            cards,
+            self.prompts.tokenizer,
+            self.prompts.vocabulary,
+            unsupported_needs={need: fault for need, fault in faults.items() if fault},
+            adapter_weights=self.adapter_weights,
+            tokenizer_mismatch=mismatch or "",
+        )
         return Known(served, {"chat": chat, "completions": completions})
 
     def _mismatch(self, endpoint: Endpoint, upstream_tokens: int | None) -> str | None:
         """Another tokenizer or chat template shows in the number of tokens."""
         if upstream_tokens is None:
             return None
-        if count_tokens(self.tokenizer, _probe_request(endpoint)) == upstream_tokens:
+        if count_tokens(self.prompts.tokenizer, _probe_request(endpoint)) == upstream_tokens:
             return None
         part = "chat template" if endpoint == "chat" else "tokenizer"
         return f"the upstream's {part} is not that of the gateway's model: give both the same model folder"
@@ -76,7 +84,7 @@ class Probe:
         """Why prompt embeddings cannot be sent, and why nothing made for the gateway's model can be; None if they are
         answered as text is."""
         body = {"model": model, "max_tokens": 1, "temperature": 0, "logprobs": 2}
-        probe = self.embedder.embed(_probe_request("completions"), Corrupt(()))
+        probe = self.prompts.embed(self.prompts.render(_probe_request("completions")).ids)
         try:
             (by_text,) = await _ask(upstream, "completions", {**body, "prompt": PROBE_TEXT})
             (by_embeddings,) = await _ask(upstream, "completions", {**body, "prompt_embeds": encoded(probe)})
@@ -92,7 +100,7 @@ class Probe:
 
 async def _ask(upstream: Upstream, endpoint: Endpoint, body: Json) -> list[Json]:
     async with upstream.post(endpoint, orjson.dumps(body)) as response:
-        return [payload async for payload in payloads(response, stream=bool(body.get("stream")))]
+        return [payload async for payload in payloads(response.aiter_bytes(), stream=bool(body.get("stream")))]
 
 
 def _card(model: Json) -> ModelCard:

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.backends.vllm.client import Upstream
-from gateway.backends.vllm.lora_files import PREFIX, Adapter, AdapterStore
+from gateway.backends.vllm.lora_files import PREFIX, LoraFiles, MergedAdapter
 from gateway.errors import AdapterError, AnswerError, UpstreamError
 
-__all__ = ["Shelf", "load_fault"]
+__all__ = ["LoraCache", "load_fault"]
 
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
@@ -30,20 +30,20 @@ class _Loaded:
     users: int = 0
 
 
-class Shelf:
+class LoraCache:
     """What is in memory here is a guess that `reconcile` corrects: the upstream's own list is the truth."""
 
     def __init__(
-        self, upstream: Upstream, store: AdapterStore, *, slots: int, clock: Callable[[], float] = time.monotonic
+        self, upstream: Upstream, files: LoraFiles, *, slots: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Above `slots`, the adapter that was not used for longest is unloaded, but none that is in use."""
         self._upstream = upstream
-        self._store = store
+        self._files = files
         self._slots = slots
         self._clock = clock
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()  # the latest used comes last
         self._in_force: frozenset[str] | None = None  # unknown until `prepare`
-        self._preferred: Mapping[str, Adapter] = {}
+        self._preferred: Mapping[str, MergedAdapter] = {}
         self._faults: dict[str, tuple[float, str]] = {}  # until when an adapter is not tried again, and why
         self._lock = asyncio.Lock()  # one change of the upstream at a time
         self._chores: set[asyncio.Task[None]] = set()
@@ -56,11 +56,11 @@ class Shelf:
 
     async def fault(self) -> str | None:
         """Why the upstream loads no adapter at all; None if it may. Raises UpstreamError."""
-        fields = {"lora_name": _PROBE, "lora_path": self._store.path(_PROBE)}  # a folder that is never there
+        fields = {"lora_name": _PROBE, "lora_path": self._files.path(_PROBE)}  # a folder that is never there
         return _switched_off(*await self._upstream.adapter("load", fields))
 
     @asynccontextmanager
-    async def using(self, adapter: Adapter) -> AsyncIterator[None]:
+    async def using(self, adapter: MergedAdapter) -> AsyncIterator[None]:
         """Within it the adapter is loaded. AdapterError says why it cannot be, for half a minute without asking again;
         UpstreamError that nobody is there."""
         loaded = await self._take(adapter)
@@ -71,7 +71,7 @@ class Shelf:
             if not loaded.users and self._victim() is not None:
                 self._later(self._trim())  # the answer is complete: nobody should wait for this
 
-    def want(self, adapters: Mapping[str, Adapter]) -> None:
+    def want(self, adapters: Mapping[str, MergedAdapter]) -> None:
         """From now on these scopes' LoRAs are in force, and no others."""
         self._preferred = adapters
         self._in_force = frozenset(digest for adapter in adapters.values() for digest in adapter.digests)
@@ -87,9 +87,9 @@ class Shelf:
         async with self._lock:
             listed = await self._listed()
             self._faults.clear()
-            for name in [name for name in self._loaded if listed.get(name) != self._store.path(name)]:
+            for name in [name for name in self._loaded if listed.get(name) != self._files.path(name)]:
                 del self._loaded[name]
-                await self._store.drop(name)
+                await self._files.drop(name)
             for name in listed.keys() - self._loaded.keys():
                 await self._take_over(name, listed[name])
         await self._trim()
@@ -117,15 +117,15 @@ class Shelf:
         """An adapter of an earlier run or of another gateway: as good as our own, if it is in our folder."""
         if self._in_force is None:
             return
-        digests = self._store.digests(name) if path == self._store.path(name) else None
+        digests = self._files.digests(name) if path == self._files.path(name) else None
         if digests is None:
             await self._unload(name)
             return
-        self._store.adopt(name)
+        self._files.adopt(name)
         self._loaded[name] = _Loaded(digests)
         self._loaded.move_to_end(name, last=False)
 
-    async def _take(self, adapter: Adapter) -> _Loaded:
+    async def _take(self, adapter: MergedAdapter) -> _Loaded:
         if adapter.name in self._loaded:
             return self._taken(adapter.name)
         async with self._lock:
@@ -139,7 +139,7 @@ class Shelf:
         self._loaded.move_to_end(name)
         return loaded
 
-    async def _load(self, adapter: Adapter) -> None:
+    async def _load(self, adapter: MergedAdapter) -> None:
         now = self._clock()
         self._faults = {name: fault for name, fault in self._faults.items() if fault[0] > now}
         if adapter.name in self._faults:
@@ -148,21 +148,21 @@ class Shelf:
             await self._place(adapter)
         except AdapterError as error:
             self._faults[adapter.name] = (now + _RETRY_S, str(error))
-            scopes = ", ".join(sorted(dose.scope for dose in adapter.doses))
+            scopes = ", ".join(sorted(part.scope for part in adapter.parts))
             _log.error("%s does not serve the adapter of %s: %s", self._upstream.url, scopes, error)
             raise
         self._loaded[adapter.name] = _Loaded(adapter.digests)
 
-    async def _place(self, adapter: Adapter) -> None:
-        await self._store.hold(adapter)
+    async def _place(self, adapter: MergedAdapter) -> None:
+        await self._files.hold(adapter)
         try:
             await self._ask_to_load(adapter)
         except BaseException:
-            await self._store.drop(adapter.name)
+            await self._files.drop(adapter.name)
             raise
 
-    async def _ask_to_load(self, adapter: Adapter) -> None:
-        path = self._store.path(adapter.name)
+    async def _ask_to_load(self, adapter: MergedAdapter) -> None:
+        path = self._files.path(adapter.name)
         try:
             status, words = await self._upstream.adapter("load", {"lora_name": adapter.name, "lora_path": path})
             if status == 200:
@@ -204,9 +204,9 @@ class Shelf:
             _log.warning("%s does not unload %s: %s", self._upstream.url, name, error.message)
         finally:
             if known is not None:
-                await self._store.drop(name, keep_files=failed)
+                await self._files.drop(name, keep_files=failed)
             elif not failed:
-                await self._store.discard(name)
+                await self._files.discard(name)
 
     async def _listed(self) -> Mapping[str, str]:
         """The gateway's adapters that the upstream has, and from where."""

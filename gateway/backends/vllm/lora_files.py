@@ -13,10 +13,10 @@ from pathlib import Path
 import orjson
 
 from adapters.lora.model import ADAPTER_FILES, joined
-from gateway.core import Dose
 from gateway.errors import AdapterError
+from gateway.prompts.execution import WeightedAdapter
 
-__all__ = ["PREFIX", "Adapter", "AdapterStore"]
+__all__ = ["PREFIX", "LoraFiles", "MergedAdapter"]
 
 PREFIX = "unrecall-"
 _OWN = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
@@ -25,22 +25,22 @@ _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
-    """A mixture of doses under a name of its own: vLLM may serve stale caches where a name's weights change."""
+class MergedAdapter:
+    """A mixture of weighted LoRAs under its own name: vLLM may serve stale caches where a name's weights change."""
 
     name: str
-    doses: tuple[Dose, ...]
+    parts: tuple[WeightedAdapter, ...]
     digests: frozenset[str]
 
     @classmethod
-    def of(cls, doses: Sequence[Dose]) -> "Adapter":
+    def of(cls, parts: Sequence[WeightedAdapter]) -> "MergedAdapter":
         """Slow for a LoRA that was not hashed yet: not for the event loop."""
-        parts = sorted((dose.lora.digest, float(dose.weight)) for dose in doses)
-        name = PREFIX + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-        return cls(name, tuple(doses), frozenset(digest for digest, _ in parts))
+        mixture = sorted((part.lora.digest, float(part.weight)) for part in parts)
+        name = PREFIX + hashlib.sha256(repr(mixture).encode()).hexdigest()[:16]
+        return cls(name, tuple(parts), frozenset(digest for digest, _ in mixture))
 
 
-class AdapterStore:
+class LoraFiles:
     """The folder that the gateway writes adapters to and its upstreams read them from.
 
     A folder stays as long as an upstream has it loaded: vLLM reads it again whenever it runs out of memory for it.
@@ -57,7 +57,7 @@ class AdapterStore:
         """Where the upstreams find an adapter."""
         return str(self._seen_as / name)
 
-    async def hold(self, adapter: Adapter) -> None:
+    async def hold(self, adapter: MergedAdapter) -> None:
         """Sees to it that the adapter is there until it is dropped. AdapterError if it cannot be written."""
         async with self._lock:
             try:
@@ -108,12 +108,12 @@ class AdapterStore:
         except OSError:
             return []
 
-    def _write(self, adapter: Adapter) -> None:
+    def _write(self, adapter: MergedAdapter) -> None:
         """Whole or not at all: an upstream, or another gateway, may look at any time."""
         folder = self.folder / adapter.name
         if _complete(folder):
             return
-        lora = joined([(dose.lora, dose.weight) for dose in adapter.doses])
+        lora = joined([(part.lora, part.weight) for part in adapter.parts])
         rank = next((rank for rank in _RANKS if rank >= lora.rank), None)
         if rank is None:
             raise ValueError(f"together their rank is {lora.rank} and vLLM takes at most {_RANKS[-1]}")

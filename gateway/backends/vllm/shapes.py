@@ -1,13 +1,13 @@
 """What an upstream's answers look like, and whether it is the model that the gateway holds: by asking."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core import Endpoint
 from gateway.errors import UpstreamError, UpstreamRefused
-from gateway.openai_format.encoding import CHAT_SHAPE, Shape
+from gateway.openai_format.shapes import CHAT_SHAPE, Shape, shape_of
 
-__all__ = ["PROBE_TEXT", "Ask", "agree", "probe_shape", "shape_of"]
+__all__ = ["PROBE_TEXT", "Ask", "agree", "probe_shape"]
 
 Json = dict[str, Any]
 Ask = Callable[[Endpoint, Json], Awaitable[list[Json]]]
@@ -42,38 +42,9 @@ async def probe_shape(ask: Ask, endpoint: Endpoint, model: str) -> tuple[Shape, 
         raise UpstreamError(f"its {endpoint} answers do not look like vLLM's") from error
 
 
-def shape_of(whole: Json, counted: Sequence[Json], plain: Sequence[Json]) -> Shape:
-    """From a whole answer, a stream with usage, one without. vLLM signs the usage event, or else the last."""
-    choice = whole["choices"][0]
-    events = [event for event in counted if event["choices"]]
-    opening = events[0] if "role" in events[0]["choices"][0].get("delta", {}) else None
-    written = events[1:] if opening else events
-    # A slow reader may get several tokens in one event, so that the first is also the last.
-    middle = next((event for event in written if not event["choices"][0]["finish_reason"]), written[-1])
-    closing = next(event for event in reversed(plain) if event["choices"])
-    return Shape(
-        answer=whole,
-        choice=choice,
-        usage=whole["usage"],
-        message=_blank(choice.get("message", {})),
-        opening=opening,
-        opening_choice=opening["choices"][0] if opening else {},
-        event=middle,
-        event_choice=middle["choices"][0],
-        closing_event=closing,
-        closing_choice=closing["choices"][0],
-        usage_event=next(event for event in counted if event.get("usage")),
-    )
-
-
 def agree(by_text: Json, by_embeddings: Json) -> bool:
     """Whether two answers (with logprobs) to one prompt have the same likeliest first token, ties aside."""
     first = by_text["choices"][0]["logprobs"]
     token, logprob = first["tokens"][0], first["token_logprobs"][0]
     other = by_embeddings["choices"][0]["logprobs"]["top_logprobs"][0].get(token)
     return other is not None and abs(other - logprob) < _LOGPROB_TOLERANCE
-
-
-def _blank(message: Json) -> Json:
-    """A message's fields without what the probe's answer said in them (its reasoning, say)."""
-    return {key: value if key == "role" or not value else None for key, value in message.items()}

@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 import orjson
 import torch
-from stub_vllm import Fleet, StubVllm, backend, chunks_from, request_of, text_of
+from stub_vllm import Fleet, StubVllm, backend, parts_from, request_of, text_of
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.backends.vllm.lora_files import Adapter
-from gateway.core import Dose, Plan, Sampling, SoftPrompt, UseAdapter
+from gateway.backends.vllm.lora_files import MergedAdapter
+from gateway.core import Plan, Sampling
+from gateway.methods.lora import UseAdapter
+from gateway.methods.soft_prompt import SoftPrompt
+from gateway.prompts.execution import WeightedAdapter
 
 T = TypeVar("T")
 
@@ -24,11 +27,11 @@ def lora(seed: int = 0, *, rank: int = 2) -> Lora:
 
 
 def dosed(*loras: Lora, weight: float = 1.0) -> UseAdapter:
-    return UseAdapter(tuple(Dose(f"scope{i}", lora, weight) for i, lora in enumerate(loras)))
+    return UseAdapter(tuple(WeightedAdapter(f"scope{i}", lora, weight) for i, lora in enumerate(loras)))
 
 
 def name_of(plan: UseAdapter) -> str:
-    return Adapter.of(plan.doses).name
+    return MergedAdapter.of(plan.adapters).name
 
 
 def run(
@@ -51,7 +54,7 @@ def run(
 
 
 async def said(served: VllmBackend, plan: Plan, **options: Any) -> str:
-    return text_of(await chunks_from(served, request_of(sampling=Sampling(), **options), plan))
+    return text_of(await parts_from(served, request_of(sampling=Sampling(), **options), plan))
 
 
 def soft(tokens: int, *, hidden: int = 8) -> SoftPrompt:

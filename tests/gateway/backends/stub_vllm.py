@@ -14,20 +14,11 @@ from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.core import (
-    Chunk,
-    Corrupt,
-    Delta,
-    Edit,
-    Endpoint,
-    Message,
-    Plan,
-    Request,
-    Sampling,
-)
-from gateway.openai_format.encoding import Wire
+from gateway.core import Delta, Endpoint, Event, Message, Plan, Request, Sampling, Usage
+from gateway.methods.corruption import Corrupt, Edit
+from gateway.openai_format.encoding import AnswerEncoder
 from gateway.prompts.rendering import count_tokens
 
 Json = dict[str, Any]
@@ -273,22 +264,30 @@ def backend(stub: httpx.AsyncBaseTransport, **options: Any) -> VllmBackend:
 
 
 def corrupt(*ranges: tuple[int, int], strength: float = 1.0) -> Corrupt:
-    return Corrupt((Edit(0, ranges or ((8, 11),), Recipe("gaussian_first", 1.0, strength), 1),))
+    return Corrupt((Edit(0, ranges or ((8, 11),), CorruptionConfig("gaussian_first", 1.0, strength), 1),))
 
 
-async def chunks_from(served: VllmBackend, request: Request, plan: Plan) -> list[Chunk]:
-    return [chunk async for chunk in served.generate(request, plan)]
+Part = Delta | Usage | bytes
 
 
-def generated(stub: StubVllm, request: Request, plan: Plan) -> list[Chunk]:
-    """The chunks of one request; the stub's `requests` are then those after the probes."""
+async def parts_from(served: VllmBackend, request: Request, plan: Plan) -> list[Part]:
+    """What the answer says, or its bytes where they are the upstream's own."""
+    return [part async for event in served.generate(request, plan) for part in parts_of(event)]
 
-    async def run() -> list[Chunk]:
+
+def parts_of(event: Event) -> tuple[Part, ...]:
+    return (event.data,) if event.data is not None else event.parts
+
+
+def generated(stub: StubVllm, request: Request, plan: Plan) -> list[Part]:
+    """The answer to one request; the stub's `requests` are then those after the probes."""
+
+    async def run() -> list[Part]:
         override, stub.override = stub.override, None
         async with backend(stub) as served:
             stub.requests.clear()
             stub.override = override
-            return await chunks_from(served, request, plan)
+            return await parts_from(served, request, plan)
 
     return asyncio.run(run())
 
@@ -298,7 +297,7 @@ def written(stub: StubVllm, request: Request, plan: Plan, **options: Any) -> byt
 
     async def run() -> bytes:
         async with backend(stub, **options) as served:
-            wire = Wire(request, served.shape(request.endpoint))
+            wire = AnswerEncoder(request, served.shape(request.endpoint))
             answer = served.generate(request, plan)
             if request.stream:
                 return b"".join([data async for data in wire.stream(answer)])
@@ -307,8 +306,8 @@ def written(stub: StubVllm, request: Request, plan: Plan, **options: Any) -> byt
     return asyncio.run(run())
 
 
-def text_of(chunks: list[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks if isinstance(chunk, Delta))
+def text_of(parts: list[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, Delta))
 
 
 def always(response: Callable[[], httpx.Response]) -> Callable[[httpx.Request], Awaitable[httpx.Response]]:

@@ -21,11 +21,11 @@ from gateway.backends.vllm.backend import VllmBackend
 from gateway.errors import SetupError
 from gateway.experiments.assignment import Arm, arm_of
 from gateway.experiments.report import read_lines, report_on
+from gateway.packs.files import Policy
 from gateway.packs.store import save_pack
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.settings import load_settings
-from gateway.training.scope_file import Policy
 
 CHAT = "/v1/chat/completions"
 LUNCH, NARNIA = "who was lunch", "who was Narnia"
@@ -46,7 +46,7 @@ class House:
     def app(self, **settings: Any) -> FastAPI:
         arms = [{"name": "b", "share": 0.5, "unlearned": True, "upstream": "http://b"}]
         loaded = load_settings(None, {"packs": self.packs, "ab_arms": arms, **settings})
-        roster = Roster(self.packs, encoder=minilm(), base_fingerprint=BASE, encoder_fingerprint=BASE)
+        roster = PackReloader(self.packs, encoder=minilm(), base_fingerprint=BASE, encoder_fingerprint=BASE)
         return create_app(loaded, over(self.guarded), roster, {"b": over(self.b)})
 
     @contextmanager

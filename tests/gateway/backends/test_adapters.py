@@ -14,11 +14,11 @@ from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said, ups
 from stub_vllm import Bytes, StubVllm, backend, events_of, failing, request_of, written
 
 from adapters.lora.model import Lora
-from gateway.backends.vllm import lora_cache as shelf_module
+from gateway.backends.vllm import lora_cache as cache_module
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.core import Delta, Endpoint, Pass, Sampling, UseAdapter
+from gateway.core import DEFAULT_REFUSAL, Endpoint, Pass, Sampling
 from gateway.errors import AnswerError, UpstreamRefused
-from gateway.policy import DEFAULT_REFUSAL
+from gateway.methods.lora import UseAdapter
 
 A, B, C = lora(1), lora(2), lora(3)
 
@@ -88,7 +88,7 @@ def said_after(generation: httpx.Response, folder: Path, **options: Any) -> str:
 
 class TestLoading:
     def test_a_mixture_is_one_adapter_of_a_rank_that_vllm_knows(self, tmp_path: Path) -> None:
-        stub, plan = StubVllm(), UseAdapter((*dosed(A, weight=0.5).doses, *dosed(B).doses))
+        stub, plan = StubVllm(), UseAdapter((*dosed(A, weight=0.5).adapters, *dosed(B).adapters))
         run(stub, tmp_path, lambda served: said(served, plan))
         assert stub.loras.loaded == {name_of(plan): str(tmp_path / name_of(plan))}
         config = orjson.loads((tmp_path / name_of(plan) / "adapter_config.json").read_bytes())
@@ -135,11 +135,11 @@ class TestLoading:
 
         async def steps(served: VllmBackend) -> None:
             running = served.generate(request_of(stream=True), dosed(A))
-            assert isinstance(await anext(running), Delta)
+            assert (await anext(running)).deltas
             assert await said(served, dosed(B)) == "Ada was"  # above the bound, without waiting
             assert await eventually(lambda: name_of(dosed(B)) not in stub.loras.loaded)
             assert name_of(dosed(A)) in stub.loras.loaded
-            assert [chunk async for chunk in running]
+            assert [event async for event in running]
             await said(served, dosed(C))
             assert await eventually(lambda: set(stub.loras.loaded) == {name_of(dosed(C))})
 
@@ -172,8 +172,8 @@ class TestRefusedLoads:
         stub = StubVllm(loras=loras)
 
         async def steps(served: VllmBackend) -> None:
-            assert words in served.served.cannot["UseAdapter"]
-            assert "Corrupt" not in served.served.cannot
+            assert words in served.served.unsupported_needs["adapters"]
+            assert "prompt_embeds" not in served.served.unsupported_needs
             assert words in (await served.prepare({"scope": A}))["scope"]
             assert await said(served, dosed(A)) == DEFAULT_REFUSAL
 
@@ -183,7 +183,7 @@ class TestRefusedLoads:
     def test_without_a_folder_there_are_none(self) -> None:
         async def inside() -> None:
             async with backend(StubVllm()) as served:
-                assert "adapters_folder" in served.served.cannot["UseAdapter"]
+                assert "adapters_folder" in served.served.unsupported_needs["adapters"]
                 assert "adapters_folder" in (await served.prepare({"scope": A}))["scope"]
                 assert await said(served, dosed(A)) == DEFAULT_REFUSAL
 
@@ -213,12 +213,13 @@ class TestRefusedLoads:
 
         with caplog.at_level(logging.ERROR, "unrecall.adapters"):
             run(stub, tmp_path, steps, **options)
-        assert len(caplog.messages) == 1
-        assert words in caplog.messages[0]
+        told = [record.getMessage() for record in caplog.records if record.name == "unrecall.adapters"]
+        assert len(told) == 1
+        assert words in told[0]
         assert len(upstream_calls(stub, "load")) <= 1
         assert on_disk(tmp_path) == set()
 
-        monkeypatch.setattr(shelf_module, "_RETRY_S", 0)
+        monkeypatch.setattr(cache_module, "_RETRY_S", 0)
         run(stub, tmp_path, steps, **options)
         assert len(upstream_calls(stub, "load")) == (0 if "512" in words else 3)
 

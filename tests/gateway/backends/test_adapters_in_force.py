@@ -23,14 +23,14 @@ class TestPrepare:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
-            assert served.served.strengths == (0.2, 0.8)
+            assert served.served.adapter_weights == (0.2, 0.8)
             assert await served.prepare({"a": A, "b": B}) == {}
             assert set(stub.loras.loaded) == {name_of(dosed(of, weight=0.8)) for of in (A, B)}
             loads = len(upstream_calls(stub, "load"))
             assert await said(served, dosed(A, weight=0.8)) == "Ada was"
             assert len(upstream_calls(stub, "load")) == loads
 
-        run(stub, tmp_path, steps, strengths=(0.2, 0.8))
+        run(stub, tmp_path, steps, adapter_weights=(0.2, 0.8))
 
     def test_no_more_than_there_are_slots(self, tmp_path: Path) -> None:
         stub = StubVllm()
@@ -106,7 +106,7 @@ class TestPrepare:
             stub.override = failing(httpx.ConnectError("refused"))
             assert "cannot be reached" in (await served.prepare({"a": A}))["a"]
             stub.override = None
-            assert await served.trouble() is None
+            assert await served.problem() is None
             assert await eventually(lambda: NAME_A in stub.loras.loaded)
 
         run(stub, tmp_path, steps)
@@ -115,7 +115,7 @@ class TestPrepare:
         def broken(_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("gateway.backends.vllm.replica.Adapter.of", broken)
+        monkeypatch.setattr("gateway.backends.vllm.replica.MergedAdapter.of", broken)
         assert "its log says why" in run(StubVllm(), tmp_path, lambda served: served.prepare({"a": A}))["a"]
 
 
@@ -153,10 +153,10 @@ class TestRestart:
         async def steps(served: VllmBackend) -> None:
             await served.prepare({"a": A})
             stub.override = failing(httpx.ConnectError("refused"))
-            assert await served.trouble()
+            assert await served.problem()
             stub.override, stub.loras.loaded, stub.loras.enabled = None, {}, False
-            assert await served.trouble() is None
-            assert "--enable-lora" in served.served.cannot["UseAdapter"]
+            assert await served.problem() is None
+            assert "--enable-lora" in served.served.unsupported_needs["adapters"]
             assert "can't help" in await said(served, dosed(A))
 
         run(stub, tmp_path, steps)

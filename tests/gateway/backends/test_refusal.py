@@ -5,46 +5,40 @@ import asyncio
 import pytest
 from stub_vllm import (
     TOKENIZER,
+    Part,
     StubVllm,
     generated,
+    parts_of,
     request_of,
     text_of,
 )
 
 from gateway.backends.refusal import refusal
-from gateway.core import (
-    Chunk,
-    Delta,
-    Endpoint,
-    Refuse,
-    Request,
-    Sampling,
-    Usage,
-)
+from gateway.core import Delta, Endpoint, Refuse, Request, Sampling, Usage
 from gateway.prompts.rendering import count_tokens
 
 
 class TestRefusal:
     TEXT = "sorry, I can not help"  # six tokens
 
-    def chunks(self, request: Request) -> list[Chunk]:
-        async def run() -> list[Chunk]:
-            return [chunk async for chunk in refusal(request, self.TEXT, TOKENIZER)]
+    def parts(self, request: Request) -> list[Part]:
+        async def run() -> list[Part]:
+            return [part async for event in refusal(request, self.TEXT, TOKENIZER) for part in parts_of(event)]
 
         return asyncio.run(run())
 
     def test_asks_no_model(self) -> None:
         stub, request = StubVllm(), request_of(sampling=Sampling(n=2))
-        chunks = generated(stub, request, Refuse(self.TEXT))
+        parts = generated(stub, request, Refuse(self.TEXT))
         assert stub.requests == []
-        assert chunks == [
+        assert parts == [
             Delta(0, self.TEXT, finish_reason="stop"),
             Delta(1, self.TEXT, finish_reason="stop"),
             Usage(count_tokens(TOKENIZER, request), 14),
         ]
 
     def test_streams_token_by_token(self) -> None:
-        deltas = [c for c in self.chunks(request_of(stream=True, sampling=Sampling())) if isinstance(c, Delta)]
+        deltas = [c for c in self.parts(request_of(stream=True, sampling=Sampling())) if isinstance(c, Delta)]
         assert [delta.text for delta in deltas] == ["sorry", ",", " I", " can", " not", " help", ""]
         assert [delta.finish_reason for delta in deltas] == [None] * 6 + ["stop"]
 
@@ -62,7 +56,7 @@ class TestRefusal:
     def test_keeps_within_the_limits(
         self, sampling: Sampling, text: str, ending: tuple[str, str | None], tokens: int, stream: bool
     ) -> None:
-        *deltas, usage = self.chunks(request_of(sampling=sampling, stream=stream))
+        *deltas, usage = self.parts(request_of(sampling=sampling, stream=stream))
         assert text_of(list(deltas)) == text
         assert isinstance(deltas[-1], Delta)
         assert (deltas[-1].finish_reason, deltas[-1].stop_reason) == ending
@@ -71,7 +65,7 @@ class TestRefusal:
 
     @pytest.mark.parametrize(("endpoint", "top"), [("chat", ()), ("completions", (("sorry", 0.0),))])
     def test_reports_its_tokens_as_certain(self, endpoint: Endpoint, top: tuple[tuple[str, float], ...]) -> None:
-        delta = self.chunks(request_of(endpoint=endpoint, sampling=Sampling(logprobs=0)))[0]
+        delta = self.parts(request_of(endpoint=endpoint, sampling=Sampling(logprobs=0)))[0]
         assert isinstance(delta, Delta)
         assert [token.token for token in delta.logprobs][-2:] == [" help", "<end>"]
         assert delta.logprobs[0].logprob == 0.0

@@ -9,13 +9,12 @@ import httpx
 import pytest
 from stub_loras import Loras
 from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said
-from stub_vllm import Fleet, StubVllm, backend, chunks_from, corrupt, failing, request_of
+from stub_vllm import Fleet, StubVllm, backend, corrupt, failing, parts_from, request_of
 
 from gateway.backends.vllm import replica as replica_module
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.core import Instruct, Pass, Plan
+from gateway.core import DEFAULT_REFUSAL, Instruct, Pass, Plan
 from gateway.errors import UpstreamError
-from gateway.policy import DEFAULT_REFUSAL
 
 A, B = lora(1), lora(2)
 DOWN = failing(httpx.ConnectError("refused"))
@@ -47,7 +46,7 @@ class TestStart:
 
         async def steps() -> None:
             async with backend(both) as served:
-                assert "Corrupt" not in served.served.cannot
+                assert "prompt_embeds" not in served.served.unsupported_needs
                 one.requests.clear()
                 for _ in range(3):
                     assert await said(served, corrupt()) == "Ada was"
@@ -55,7 +54,7 @@ class TestStart:
 
         with caplog.at_level(logging.WARNING, "unrecall.upstream"):
             asyncio.run(steps())
-        assert "http://one.test cannot serve Corrupt" in caplog.text
+        assert "http://one.test cannot serve prompt_embeds" in caplog.text
 
     def test_offers_no_adapters(self, tmp_path: Path) -> None:
         both, one, _ = fleet()
@@ -65,7 +64,7 @@ class TestStart:
             one.override = DOWN
             assert await said(served, Instruct("know not")) == "Ada was"
             one.override = None
-            assert await served.trouble() is None  # probed again, with an adapter in its list
+            assert await served.problem() is None  # probed again, with an adapter in its list
             assert [card.id for card in served.served.models] == ["tiny"]
 
         run(both, tmp_path, steps)
@@ -90,7 +89,7 @@ class TestBalance:
                     await anext(await stack.enter_async_context(aclosing(running)))  # type: ignore[type-var]
                     assert (len(one.requests), len(two.requests)) == expected
                 for more in (2, 3):  # one still has two, and those of the other come to their end
-                    await chunks_from(served, request_of(), Pass())
+                    await parts_from(served, request_of(), Pass())
                     assert (len(one.requests), len(two.requests)) == (2, more)
 
         run(both, tmp_path, steps)
@@ -107,7 +106,7 @@ class TestFailover:
             asked = len(one.requests)
             assert await said(served, plan) == "Ada was"
             assert [r for r in one.requests[asked:] if r.method == "POST"] == []
-            assert await served.trouble() is None
+            assert await served.problem() is None
 
         run(both, tmp_path, steps)
 
@@ -116,7 +115,7 @@ class TestFailover:
 
         async def steps(served: VllmBackend) -> None:
             one.override = DOWN
-            assert len(await chunks_from(served, request_of(), Pass())) == 1
+            assert len(await parts_from(served, request_of(), Pass())) == 1
             assert len(two.bodies) == 1
 
         run(both, tmp_path, steps)
@@ -128,8 +127,8 @@ class TestFailover:
         async def steps(served: VllmBackend) -> None:
             one.override = two.override = DOWN
             with pytest.raises(UpstreamError, match="cannot be reached"):
-                await chunks_from(served, request_of(), plan)
-            assert "http://two.test: the model server cannot be reached" in (await served.trouble() or "")
+                await parts_from(served, request_of(), plan)
+            assert "http://two.test: the model server cannot be reached" in (await served.problem() or "")
             two.override = None
             assert await said(served, corrupt()) == "Ada was"  # though both were out a moment ago
 
@@ -142,7 +141,7 @@ class TestFailover:
         async def steps(served: VllmBackend) -> None:
             one.override = failing(error)
             with pytest.raises(UpstreamError):
-                await chunks_from(served, request_of(), corrupt())
+                await parts_from(served, request_of(), corrupt())
             assert two.requests == []
 
         run(both, tmp_path, steps)
@@ -178,7 +177,7 @@ class TestFailover:
             one.override = DOWN
             await said(served, corrupt())
             one.override, one.model = None, "other"
-            assert await served.trouble() is None  # the other one is well
+            assert await served.problem() is None  # the other one is well
             two.requests.clear()
             await said(served, corrupt())
             assert len(two.bodies) == 1

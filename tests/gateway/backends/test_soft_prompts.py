@@ -5,8 +5,7 @@ import torch
 from stub_plans import soft
 from stub_vllm import CONTEXT, TOKENIZER, StubVllm, embeddings_of, generated, request_of, text_of
 
-from gateway.core import Endpoint, Sampling, Usage
-from gateway.policy import DEFAULT_REFUSAL
+from gateway.core import DEFAULT_REFUSAL, Endpoint, Sampling, Usage
 from gateway.prompts.rendering import count_tokens
 
 PROMPT_TOKENS = count_tokens(TOKENIZER, request_of())

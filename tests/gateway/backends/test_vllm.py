@@ -20,13 +20,13 @@ from stub_vllm import (
     StubVllm,
     always,
     backend,
-    chunks_from,
     corrupt,
     embeddings_of,
     events_of,
     failing,
     generated,
     json_answer,
+    parts_from,
     request_of,
     text_of,
     whole_answer,
@@ -34,19 +34,8 @@ from stub_vllm import (
 )
 
 from gateway.backends.vllm.client import complaint
-from gateway.core import (
-    Endpoint,
-    Instruct,
-    Message,
-    Pass,
-    Plan,
-    Raw,
-    Request,
-    Sampling,
-    Usage,
-)
+from gateway.core import DEFAULT_REFUSAL, Endpoint, Instruct, Message, Pass, Plan, Request, Sampling, Usage
 from gateway.errors import AnswerError, InvalidRequest, UpstreamError, UpstreamRefused, UpstreamTimeout
-from gateway.policy import DEFAULT_REFUSAL
 from gateway.prompts.rendering import count_tokens
 
 
@@ -55,9 +44,9 @@ class TestStart:
         async def run() -> None:
             async with backend(StubVllm(), adapters_folder=tmp_path) as served:
                 assert [(card.id, card.max_tokens) for card in served.served.models] == [("tiny", CONTEXT)]
-                assert served.served.cannot == {}
+                assert served.served.unsupported_needs.keys() == {"logits"}
                 assert served.served.vocabulary == len(WEIGHT)
-                assert await served.trouble() is None
+                assert await served.problem() is None
 
         asyncio.run(run())
 
@@ -72,7 +61,7 @@ class TestStart:
     def test_says_why_it_cannot_corrupt(self, stub: StubVllm, words: str) -> None:
         async def run() -> str:
             async with backend(stub) as served:
-                return served.served.cannot["Corrupt"]
+                return served.served.unsupported_needs["prompt_embeds"]
 
         assert words in asyncio.run(run())
 
@@ -107,11 +96,11 @@ class TestStart:
             async with backend(stub) as served:
                 stub.override = failing(httpx.ConnectError("refused"))
                 with pytest.raises(UpstreamError):
-                    await chunks_from(served, request_of(), Pass())
-                assert await served.trouble() == "the model server cannot be reached"
+                    await parts_from(served, request_of(), Pass())
+                assert await served.problem() == "the model server cannot be reached"
                 stub.override, stub.embeds = None, False
-                assert await served.trouble() is None
-                assert "Corrupt" in served.served.cannot
+                assert await served.problem() is None
+                assert "prompt_embeds" in served.served.unsupported_needs
 
         asyncio.run(run())
 
@@ -126,15 +115,15 @@ class TestPass:
         assert sent.headers["authorization"] == "Bearer up-key"
         assert len(sent.headers["x-request-id"]) == 16
         (answer,) = chunks
-        assert isinstance(answer, Raw)
-        assert orjson.loads(answer.data)["choices"][0]["message"]["reasoning"] == "thinking"
+        assert isinstance(answer, bytes)
+        assert orjson.loads(answer)["choices"][0]["message"]["reasoning"] == "thinking"
 
     def test_stream_travels_as_it_comes(self) -> None:
         stub = StubVllm()
         pieces = [b'data: {"x": 1}\n\nda', b"ta: [DO", b"NE]\n\n"]
         stub.override = always(lambda: httpx.Response(200, stream=Bytes(*pieces)))
         chunks = generated(stub, request_of(endpoint="completions", stream=True), Pass())
-        assert chunks == [Raw(piece) for piece in pieces]
+        assert chunks == pieces
 
     @pytest.mark.parametrize("plan", [Pass(), corrupt(), Instruct("know not")])
     @pytest.mark.parametrize("end", [(), (httpx.ReadError("reset"),), (httpx.RemoteProtocolError("cut"),)])
@@ -152,8 +141,8 @@ class TestPass:
         async def run() -> None:
             async with backend(stub) as served:
                 stub.override = always(lambda: httpx.Response(200, stream=body))
-                async with aclosing(served.generate(request_of(stream=True), Pass())) as chunks:  # type: ignore[type-var]
-                    await anext(chunks)
+                async with aclosing(served.generate(request_of(stream=True), Pass())) as events:
+                    await anext(events)
                     assert not body.closed
                 assert body.closed
 
@@ -293,11 +282,12 @@ class TestCorrupt:
         assert raised.value.param == "input_tokens"
         assert stub.requests == []
 
-    @pytest.mark.parametrize("text", ["who was \ue100 Ada", "who was Ada"])
-    def test_what_cannot_be_corrupted_is_refused(self, text: str) -> None:
-        """By the locator (marks in the text), or by an upstream that takes no embeddings from the start."""
-        stub = StubVllm(embeds="\ue100" in text)
-        assert text_of(generated(stub, request_of(text, sampling=Sampling()), corrupt())) == DEFAULT_REFUSAL
+    @pytest.mark.parametrize("takes_embeddings", [True, False])
+    def test_what_cannot_be_corrupted_is_refused(self, takes_embeddings: bool) -> None:
+        """By the locator (an edit without a token), or by an upstream that takes no embeddings from the start."""
+        stub = StubVllm(embeds=takes_embeddings)
+        plan = corrupt((50, 60)) if takes_embeddings else corrupt()
+        assert text_of(generated(stub, request_of(sampling=Sampling()), plan)) == DEFAULT_REFUSAL
         assert stub.requests == []
 
     def test_a_complaint_about_embeddings_becomes_a_refusal(self) -> None:
@@ -335,10 +325,7 @@ class TestInstruct:
         ("content", "merged"),
         [
             ("be kind", "know not\n\nbe kind"),
-            (
-                [{"type": "text", "text": "be kind"}],
-                [{"type": "text", "text": "know not"}, {"type": "text", "text": "be kind"}],
-            ),
+            ([{"type": "text", "text": "be kind"}], "know not\n\nbe kind"),
         ],
     )
     def test_joins_a_system_message(self, content: Any, merged: Any) -> None:

@@ -12,29 +12,19 @@ from tiny import tiny_model
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
-from corruption.operators import Recipe
+from corruption.operators import CorruptionConfig
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import (
-    Corrupt,
-    Delta,
-    Dose,
-    Edit,
-    Instruct,
-    Pass,
-    Plan,
-    Refuse,
-    Request,
-    Sampling,
-    SoftPrompt,
-    UseAdapter,
-)
-from gateway.evaluation.guarded_model import Probe, question
+from gateway.core import DEFAULT_REFUSAL, Delta, Instruct, Pass, Plan, Refuse, Request, Sampling
+from gateway.evaluation.guarded_model import GuardedModel, question
+from gateway.methods.corruption import Corrupt, Edit
+from gateway.methods.lora import UseAdapter
+from gateway.methods.soft_prompt import SoftPrompt
 from gateway.models.language_model import LanguageModel
+from gateway.packs.files import Policy
 from gateway.packs.store import load_packs
-from gateway.policy import DEFAULT_REFUSAL
+from gateway.prompts.execution import WeightedAdapter
 from gateway.prompts.rendering import render
 from gateway.screening.gate import Gate
-from gateway.training.scope_file import Policy
 
 TEXT = "Who wrote about the wizard Harry Potter?"
 TOKENS = 8
@@ -46,8 +36,8 @@ def base() -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def probe(base: LanguageModel) -> Probe:
-    return Probe(base)
+def probe(base: LanguageModel) -> GuardedModel:
+    return GuardedModel(base)
 
 
 def lora(base: LanguageModel, seed: int) -> Lora:
@@ -58,15 +48,15 @@ def lora(base: LanguageModel, seed: int) -> Lora:
 
 def plans_of(base: LanguageModel) -> list[Plan]:
     virtual = VirtualTokens(torch.randn(3, 32, generator=torch.Generator().manual_seed(1)))
-    edit = Edit(0, ((27, 39),), Recipe("gaussian_random", 1.0, 5.0), seed=1)
+    edit = Edit(0, ((27, 39),), CorruptionConfig("gaussian_random", 1.0, 5.0), seed=1)
     one, other = lora(base, 1), lora(base, 2)
     return [
         Pass(),
         Corrupt((edit,)),
         SoftPrompt((virtual,)),
-        UseAdapter((Dose("a", one, 1.0),)),
+        UseAdapter((WeightedAdapter("a", one, 1.0),)),
         Instruct("You know nothing."),
-        UseAdapter((Dose("a", one, 0.5), Dose("b", other, 1.0))),
+        UseAdapter((WeightedAdapter("a", one, 0.5), WeightedAdapter("b", other, 1.0))),
         Refuse("No."),
         Pass(),
     ]
@@ -87,7 +77,7 @@ def served(base: LanguageModel, plans: list[Plan]) -> list[str]:
     return asyncio.run(all_of_them())
 
 
-def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, probe: Probe) -> None:
+def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, probe: GuardedModel) -> None:
     plans = plans_of(base)
     said = probe.answers([question(TEXT)] * len(plans), plans, max_new_tokens=TOKENS)
     assert said == [answer.strip() for answer in served(base, plans)]
@@ -96,7 +86,7 @@ def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, probe
 
 def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_model: LanguageModel) -> None:
     """In bfloat16, likelihoods depend on what else is in their batch."""
-    real = Probe(language_model)
+    real = GuardedModel(language_model)
     asked = [question(text) for text in (TEXT, "Who wrote Emma?", "What is a comet, and why has it two tails?")]
     virtual = VirtualTokens(language_model.weight[torch.arange(500, 530)].float())
     guarded: list[Plan] = [SoftPrompt((virtual,)), Pass(), Pass()]
@@ -107,13 +97,13 @@ def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_mod
     assert bits[0][0] != bits[1][0]
 
 
-def test_a_refusal_stays_one_beside_what_passes(probe: Probe) -> None:
+def test_a_refusal_stays_one_beside_what_passes(probe: GuardedModel) -> None:
     refused = [Refuse("No."), Pass(), Refuse("Never.")]
     assert probe.answers([question(TEXT)] * 3, refused, max_new_tokens=TOKENS)[::2] == ["No.", "Never."]
     assert [score is None for score in probe.scores([question(TEXT)] * 3, refused, ["x"] * 3)] == [True, False, True]
 
 
-def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe: Probe) -> None:
+def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe: GuardedModel) -> None:
     plans = plans_of(base)
     response = "It was Joanne Rowling"
     scores = probe.scores([question(TEXT)] * len(plans), plans, [response] * len(plans))
@@ -134,13 +124,15 @@ def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe
     assert not torch.allclose(plain.logprob, adapted.logprob, atol=1e-2)
 
 
-def test_a_plan_that_cannot_act_is_answered_by_a_refusal(probe: Probe) -> None:
+def test_a_plan_that_cannot_act_is_answered_by_a_refusal(probe: GuardedModel) -> None:
     too_wide = SoftPrompt((VirtualTokens(torch.ones(1, 33)),))
     assert probe.answers([question(TEXT)], [too_wide], max_new_tokens=TOKENS) == [DEFAULT_REFUSAL]
     assert probe.scores([question(TEXT)], [too_wide], ["x"]) == [None]
 
 
-def test_plans_are_the_gate_s_and_the_policy_s(probe: Probe, save: SavePack, encoder: Encoder, tmp_path: Path) -> None:
+def test_plans_are_the_gate_s_and_the_policy_s(
+    probe: GuardedModel, save: SavePack, encoder: Encoder, tmp_path: Path
+) -> None:
     save("narnia", policy=Policy(plan="refuse", refusal="Not that."))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     requests = [question("What is rain?"), question("Who found Narnia?")] * 20

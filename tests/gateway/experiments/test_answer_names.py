@@ -8,35 +8,44 @@ import pytest
 from hand_made import BASE, SavePack
 
 from classifiers.encoder.sentence import Encoder
-from gateway.core import Chunk, Delta, Message, Raw, Request, Usage
+from gateway.core import Delta, Event, Message, Request, Usage
+from gateway.errors import UpstreamError
 from gateway.experiments.answer_names import Excerpt, leak_hits
+from gateway.openai_format.decoding import reader
 from gateway.screening.gate import Gate
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 
 
 @pytest.fixture
 def gate(tmp_path: Path, save: SavePack, encoder: Encoder) -> Gate:
     save("narnia", aliases=("Narnia", "Aslan"))
     save("oz", aliases=("Oz",))
-    return Roster(tmp_path / "packs", encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE).gate
+    return PackReloader(tmp_path / "packs", encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE).gate
 
 
 def request_of(text: str = "Who rules Narnia?", *, stream: bool = False) -> Request:
     return Request("1", "chat", "tiny", (Message("user", text),), stream=stream)
 
 
-def heard(*chunks: Chunk) -> Excerpt:
+def heard(*events: Event) -> Excerpt:
     excerpt = Excerpt()
-    for chunk in chunks:
-        excerpt.add(chunk)
+    for event in events:
+        excerpt.add(event)
     return excerpt
 
 
-def hits(gate: Gate, chunks: Sequence[Chunk], scope: str = "narnia", request: Request | None = None) -> tuple[str, ...]:
-    return leak_hits(gate, request or request_of(), frozenset({scope}), heard(*chunks))
+def upstream(*pieces: bytes, stream: bool = False) -> list[Event]:
+    """An answer's bytes as they came, which are read only if somebody asks."""
+    parse = reader(request_of(stream=stream))
+    return [Event(data=piece, parse=parse) for piece in pieces]
 
 
-def event(text: str | None, index: int = 0, **choice: object) -> bytes:
+def hits(gate: Gate, answer: Sequence[Event | Delta | Usage], scope: str = "narnia") -> tuple[str, ...]:
+    events = [one if isinstance(one, Event) else Event.of(one) for one in answer]
+    return leak_hits(gate, request_of(), (scope,), heard(*events))
+
+
+def sent(text: str | None, index: int = 0, **choice: object) -> bytes:
     choices = [{"index": index, "delta": {"content": text}, "finish_reason": None, **choice}]
     return b"data: " + orjson.dumps({"choices": choices}) + b"\n\n"
 
@@ -60,26 +69,26 @@ def test_any_choice_counts_and_none_is_joined_to_another(gate: Gate) -> None:
 
 
 def test_an_upstream_s_stream_is_read_however_it_was_cut(gate: Gate) -> None:
-    data = event("", role="x") + event("The lion As") + event("lan") + event(None, finish_reason="stop")
+    data = sent("", role="x") + sent("The lion As") + sent("lan") + sent(None, finish_reason="stop")
     data += b'data: {"choices":[],"usage":{"completion_tokens":3}}\n\ndata: [DONE]\n\n'
     for size in (7, 64, len(data)):
-        pieces = [Raw(data[start : start + size]) for start in range(0, len(data), size)]
-        assert hits(gate, pieces, request=request_of(stream=True)) == ("narnia",)
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        assert hits(gate, upstream(*pieces, stream=True)) == ("narnia",)
 
 
 def test_an_upstream_s_whole_answer_is_read(gate: Gate) -> None:
     choices = [{"index": 0, "message": {"role": "assistant", "content": "Aslan"}, "finish_reason": "stop"}]
     body = orjson.dumps({"choices": choices, "usage": {"completion_tokens": 1}})
-    assert hits(gate, [Raw(body)]) == ("narnia",)
+    assert hits(gate, upstream(body)) == ("narnia",)
 
 
 def test_only_the_beginning_is_kept(gate: Gate) -> None:
     assert hits(gate, [Delta(0, "x " * 1_990), Delta(0, "Aslan")]) == ("narnia",)
     assert hits(gate, [Delta(0, "x " * 2_000), Delta(0, "Aslan")]) == ()
-    endless = [Raw(event("x " * 500)) for _ in range(2_000)]
-    assert hits(gate, endless, request=request_of(stream=True)) == ()  # cut in the middle of an event
+    endless = upstream(*[sent("x " * 500) for _ in range(2_000)], stream=True)
+    assert hits(gate, endless) == ()  # cut in the middle of an event
 
 
 def test_bytes_that_nobody_knows_are_an_error(gate: Gate) -> None:
-    with pytest.raises(orjson.JSONDecodeError):
-        hits(gate, [Raw(b"<html>")])
+    with pytest.raises(UpstreamError, match="not JSON"):
+        hits(gate, upstream(b"<html>"))

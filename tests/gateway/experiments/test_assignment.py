@@ -6,11 +6,14 @@ import pytest
 from hand_made import CORRUPTION
 from scipy.stats import chisquare
 
-from gateway.core import Finding, Message, Pass, Refuse, Request
+from gateway.core import Finding, Message, Pass, Plan, Refuse, Request, Screening
 from gateway.experiments.assignment import GUARDED, Arm, By, Design, arm_of, plan_on, subject_of
-from gateway.policy import Guard
+from gateway.methods.registry import method
+from gateway.policy import Guard, decide
 
-OZ, NARNIA = Guard("oz", "refuse", CORRUPTION, "Not Oz."), Guard("narnia", "refuse", CORRUPTION, "Not Narnia.")
+ECO = method("corruption")
+OZ = Guard("oz", "refuse", ECO, CORRUPTION, "Not Oz.")
+NARNIA = Guard("narnia", "refuse", ECO, CORRUPTION, "Not Narnia.")
 GUARDS = {"oz": OZ, "narnia": NARNIA}
 SUBJECTS = [f"user {n}" for n in range(10_000)]
 ARMS = (Arm("small", 0.1), Arm("large", 0.3))
@@ -75,22 +78,26 @@ def test_a_split_answers_by_subject_and_a_shadow_by_request() -> None:
     assert drawn == {None, Arm("b", 0.5)}
 
 
+def planned(arm: Arm, guards: dict[str, Guard], *findings: Finding) -> Plan:
+    return plan_on(arm, Screening(findings), guards, lambda screening, left: decide(request_of(), screening, left))
+
+
 @pytest.mark.parametrize(
     ("unlearned", "plan"),
     [
-        (False, Refuse("Not Oz.")),
-        (frozenset(), Refuse("Not Oz.")),
-        (frozenset({"oz"}), Refuse("Not Narnia.")),
+        (False, Refuse("Not Oz.", fallback="Not Oz.")),
+        (frozenset(), Refuse("Not Oz.", fallback="Not Oz.")),
+        (frozenset({"oz"}), Refuse("Not Narnia.", fallback="Not Narnia.")),
         (frozenset({"oz", "narnia"}), Pass()),
         (True, Pass()),
     ],
 )
 def test_an_arm_is_guarded_but_for_what_its_weights_have_forgotten(unlearned: Any, plan: object) -> None:
     arm = Arm("b", 1.0, unlearned)
-    assert plan_on(arm, request_of(), [finding("oz"), finding("narnia")], GUARDS) == plan
+    assert planned(arm, GUARDS, finding("oz"), finding("narnia")) == plan
 
 
 def test_ungated_guards_are_left_out_too() -> None:
-    always = {"oz": Guard("oz", "refuse", CORRUPTION, "Never.", gated=False)}
-    assert plan_on(Arm("b"), request_of(), [], always) == Refuse("Never.")
-    assert plan_on(Arm("b", 1.0, True), request_of(), [], always) == Pass()
+    always = {"oz": Guard("oz", "refuse", ECO, CORRUPTION, "Never.", gated=False)}
+    assert planned(Arm("b"), always) == Refuse("Never.", fallback="Never.")
+    assert planned(Arm("b", 1.0, True), always) == Pass()

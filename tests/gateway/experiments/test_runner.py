@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +17,19 @@ from adapters.lora.model import Lora
 from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import Chunk, Corrupt, Delta, Message, Pass, Plan, Raw, Refuse, Request, Sampling, Usage
+from gateway.core import Delta, Event, Message, Pass, Plan, Refuse, Request, Sampling, Usage
 from gateway.errors import SetupError, UpstreamError
 from gateway.experiments.assignment import Arm, Design
 from gateway.experiments.runner import Experiment
-from gateway.openai_format.encoding import CHAT_SHAPE, Shape
+from gateway.methods.corruption import Corrupt
+from gateway.openai_format.decoding import reader
+from gateway.openai_format.shapes import CHAT_SHAPE, Shape
+from gateway.packs.files import Policy
 from gateway.pipeline import Pipeline
-from gateway.screening.batching import Screen
-from gateway.screening.reload import Roster
-from gateway.telemetry.audit import Audit
+from gateway.screening.batching import BatchedScreen
+from gateway.screening.reload import PackReloader
+from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics
-from gateway.training.scope_file import Policy
 
 T = TypeVar("T")
 TOKENIZER = tiny_tokenizer()
@@ -62,14 +64,14 @@ class Teller:
     def shape(self, endpoint: str) -> Shape:
         return self.looks
 
-    async def trouble(self) -> str | None:
+    async def problem(self) -> str | None:
         return self.ill
 
     async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
         self.prepared.append(adapters)
         return {}
 
-    async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
+    async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         self.plans.append(plan)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -78,8 +80,8 @@ class Teller:
                 await self.wait()
             if self.error:
                 raise self.error
-            yield Delta(0, self.says, finish_reason="stop")
-            yield Usage(3, 2)
+            yield Event.of(Delta(0, self.says, finish_reason="stop"))
+            yield Event.of(Usage(3, 2))
         finally:
             self.running -= 1
 
@@ -89,7 +91,7 @@ class House:
 
     def __init__(self, root: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
         self.guarded, self.other = Teller(), Teller("Aslan does.")
-        self.roster = Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        self.packs = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
         self.metrics = Metrics()
         self.caplog = caplog
         caplog.set_level(logging.INFO)
@@ -98,15 +100,17 @@ class House:
         async def run() -> T:
             self.metrics = Metrics()
             backends = {arm.name: self.other for arm in design.arms}
-            experiment = Experiment(self.guarded, design, backends, self.metrics)
-            async with Screen() as screen, experiment:
+            audit = Audit(log_line, self.metrics.count, with_prompts=True)
+            metrics = self.metrics if design.arms else Metrics()  # without arms there is no experiment
+            experiment = Experiment(self.guarded, design, backends, audit=audit, metrics=metrics)
+            async with BatchedScreen() as screen, experiment:
                 pipeline = Pipeline(
                     backend=self.guarded,
-                    roster=self.roster,
+                    packs=self.packs,
                     screen=screen,
-                    audit=Audit(with_prompts=True),
+                    audit=audit,
                     metrics=self.metrics,
-                    experiment=experiment,
+                    comparison=experiment if design.arms else None,
                 )
                 return await steps(pipeline, experiment)
 
@@ -138,8 +142,8 @@ class House:
 
 async def read(pipeline: Pipeline, request: Request) -> str:
     answer = await pipeline.run(request)
-    async with aclosing(answer.chunks) as chunks:
-        return "".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)])
+    async with aclosing(answer.events) as events:
+        return "".join([delta.text async for event in events if event.data is None for delta in event.deltas])
 
 
 async def eventually(condition: Callable[[], object]) -> bool:
@@ -183,12 +187,12 @@ class TestSplit:
         house.ask(Design((Arm("b", 1.0),)), request_of())
         assert isinstance(house.other.plans[1], Corrupt)
         house.ask(Design((Arm("b", 1.0, frozenset({"narnia"})),)), request_of(), request_of("Who rules Oz?"))
-        assert house.other.plans[2:] == [Pass(), Refuse("Not Oz.")]
+        assert house.other.plans[2:] == [Pass(), Refuse("Not Oz.", fallback="Not Oz.")]
         assert house.guarded.plans == []
 
     def test_a_scope_that_no_pack_has_is_told(self, house: House) -> None:
         async def steps(pipeline: Pipeline, _: Experiment) -> None:
-            await pipeline.follow(house.roster.gate)
+            await pipeline.follow(house.packs.gate)
 
         arm = Arm("b", 0.5, unlearned=frozenset({"narnia", "nania"}))
         house.run(Design((arm,)), steps)
@@ -201,7 +205,7 @@ class TestSplit:
             def findings(self, texts: object) -> None:
                 raise RuntimeError
 
-        house.roster.gate = Broken()
+        house.packs.gate = Broken()
         house.ask(SPLIT, request_of())
         assert [type(plan) for plan in house.other.plans] == [Refuse]
 
@@ -238,8 +242,8 @@ class TestSplit:
 
     def test_a_leak_screen_that_fails_costs_its_figure_alone(self, house: House) -> None:
         class Strange(Teller):
-            async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
-                yield Raw(b"<html>")
+            async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+                yield Event(data=b"<html>", parse=reader(request))
 
         house.other = Strange()
         house.ask(SPLIT, request_of())
@@ -248,10 +252,10 @@ class TestSplit:
 
     def test_arms_are_told_of_the_adapters_that_they_need(self, house: House) -> None:
         async def steps(pipeline: Pipeline, experiment: Experiment) -> list[str]:
-            await pipeline.follow(house.roster.gate)
+            await pipeline.follow(house.packs.gate)
             house.other.ill = "no answer"
-            assert await pipeline.trouble() is None
-            return list(await experiment.troubles())
+            assert await pipeline.problem() is None
+            return list(await experiment.problems())
 
         assert house.run(SPLIT, steps) == ["arm b: no answer"]
         assert (len(house.guarded.prepared), len(house.other.prepared)) == (1, 1)
@@ -284,11 +288,14 @@ class TestShadow:
     def test_a_failing_shadow_is_a_line_in_the_log(self, house: House, error: Exception) -> None:
         house.other.error = error
         assert house.ask(SHADOW, request_of(), lines=2) == ["Nobody."]
-        assert {line["outcome"] for line in house.audit} == {"ok", type(error).__name__}
+        assert {line["outcome"] for line in house.audit} == {
+            "ok",
+            "UpstreamError" if isinstance(error, UpstreamError) else "failed",
+        }
         assert "words of Narnia" not in house.caplog.text
 
     def test_a_feature_that_the_arm_lacks_is_a_failure_of_the_shadow(self, house: House) -> None:
-        house.other.served = replace(SERVED, cannot={"tools": "no tools here"})
+        house.other.served = replace(SERVED, unsupported_features={"tools": "no tools here"})
         house.ask(SHADOW, request_of(carries=frozenset({"tools"})), lines=2)
         assert house.other.plans == []
         assert next(line["outcome"] for line in house.audit if line.get("shadow")) == "InvalidRequest"
@@ -322,8 +329,8 @@ class TestShadow:
     def test_a_shadow_goes_on_when_the_client_has_gone(self, house: House) -> None:
         async def steps(pipeline: Pipeline, _: Experiment) -> None:
             answer = await pipeline.run(request_of())
-            async with aclosing(answer.chunks) as chunks:
-                await anext(chunks)
+            async with aclosing(answer.events) as events:
+                await anext(events)
             assert await eventually(lambda: len(house.audit) == 2)
 
         house.run(SHADOW, steps)
@@ -336,7 +343,7 @@ def test_without_arms_nothing_is_different(house: House) -> None:
         *("time", "id", "endpoint", "model", "stream", "messages", "gate_ms", "plan", "scopes", "findings"),
         *("first_chunk_ms", "outcome", "total_ms"),
     }
-    assert b"arm" not in house.metrics.text()
+    assert b"_arm_" not in house.metrics.text()
 
 
 class TestStart:
@@ -361,11 +368,13 @@ class TestStart:
     def test_another_tokenizer_is_told(self, house: House) -> None:
         house.other.served = replace(SERVED, tokenizer=tiny_tokenizer(corpus=("abc abc Count Überraschung",)))
         assert "arm 'b': its tokenizer or chat template" in self.refused(house)
-        house.other.served = replace(SERVED, misread="the upstream's tokenizer is another")
+        house.other.served = replace(SERVED, tokenizer_mismatch="the upstream's tokenizer is another")
         assert self.refused(house, SHADOW) == "arm 'b': the upstream's tokenizer is another"
 
     def test_what_clients_would_notice_counts_where_they_see_it(self, house: House) -> None:
-        house.other.served = replace(SERVED, cannot={"tools": "no", "Corrupt": "no"})
+        house.other.served = replace(
+            SERVED, unsupported_features={"tools": "no"}, unsupported_needs={"prompt_embeds": "no"}
+        )
         assert "tools: one arm takes it and the other does not" in self.refused(house)
         house.other.served = SERVED
         house.other.looks = replace(CHAT_SHAPE, answer={**CHAT_SHAPE.answer, "system_fingerprint": "vllm-2"})

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.core import Chunk, Delta, Endpoint, Message, Raw, Request, Sampling, TokenLogprob, Usage
-from gateway.openai_format.encoding import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape, Wire, event, whole
+from gateway.core import Delta, Endpoint, Event, Message, Request, Sampling, TokenLogprob, Usage
+from gateway.openai_format.encoding import AnswerEncoder, sse, whole
+from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
 
 
 def request_of(endpoint: Endpoint = "chat", *, usage: bool = False, **sampling: Any) -> Request:
@@ -20,20 +21,28 @@ def shape_of(request: Request) -> Shape:
     return CHAT_SHAPE if request.endpoint == "chat" else COMPLETIONS_SHAPE
 
 
-async def source(chunks: list[Chunk]) -> AsyncIterator[Chunk]:
-    for chunk in chunks:
-        yield chunk
+Part = Delta | Usage
 
 
-def collected(request: Request, chunks: list[Chunk], shape: Shape | None = None) -> Any:
-    return json.loads(asyncio.run(Wire(request, shape or shape_of(request)).collect(source(chunks))))
+async def source(parts: list[Part]) -> AsyncIterator[Event]:
+    for part in parts:
+        yield Event.of(part)
 
 
-def streamed(request: Request, chunks: list[Chunk], shape: Shape | None = None) -> list[Any]:
+async def passed(*pieces: bytes) -> AsyncIterator[Event]:
+    for piece in pieces:
+        yield Event(data=piece)
+
+
+def collected(request: Request, chunks: list[Part], shape: Shape | None = None) -> Any:
+    return json.loads(asyncio.run(AnswerEncoder(request, shape or shape_of(request)).collect(source(chunks))))
+
+
+def streamed(request: Request, chunks: list[Part], shape: Shape | None = None) -> list[Any]:
     """The payloads of the events, [DONE] left out but insisted on."""
 
     async def run() -> bytes:
-        wire = Wire(request, shape or shape_of(request))
+        wire = AnswerEncoder(request, shape or shape_of(request))
         return b"".join([data async for data in wire.stream(source(chunks))])
 
     *events, done, rest = asyncio.run(run()).decode().split("\n\n")
@@ -41,7 +50,7 @@ def streamed(request: Request, chunks: list[Chunk], shape: Shape | None = None) 
     return [json.loads(one.removeprefix("data: ")) for one in events]
 
 
-CHUNKS: list[Chunk] = [Delta(0, "Hel"), Delta(0, "lo"), Delta(0, "!", finish_reason="stop"), Usage(5, 3)]
+CHUNKS: list[Part] = [Delta(0, "Hel"), Delta(0, "lo"), Delta(0, "!", finish_reason="stop"), Usage(5, 3)]
 
 
 def test_a_chat_answer() -> None:
@@ -94,7 +103,7 @@ def test_usage_ends_the_stream_if_asked_for(endpoint: Endpoint) -> None:
 
 
 def test_several_choices_are_kept_apart() -> None:
-    chunks: list[Chunk] = [
+    chunks: list[Part] = [
         Delta(1, "b"),
         Delta(0, "a"),
         Delta(1, "B", finish_reason="length"),
@@ -112,7 +121,7 @@ def test_several_choices_are_kept_apart() -> None:
     assert all(one["choices"][0]["delta"] == {"role": "assistant", "content": ""} for one in events[:2])
 
 
-LOGPROBS: list[Chunk] = [
+LOGPROBS: list[Part] = [
     Delta(0, "né", (TokenLogprob("né", -0.5, (("né", -0.5), ("x", -2.0))),)),
     Delta(0, "!", (TokenLogprob("!", -0.1, (("!", -0.1), ("?", -3.0))),), "stop"),
     Usage(1, 2),
@@ -156,11 +165,11 @@ RAW = [b'data: {"x":1}\n\n', b"data: [DO", b"NE]\n\n"]
 
 def test_an_untouched_answer_goes_through_byte_by_byte() -> None:
     async def run() -> list[bytes]:
-        wire = Wire(request_of(), CHAT_SHAPE)
-        return [data async for data in wire.stream(source([Raw(data) for data in RAW]))]
+        wire = AnswerEncoder(request_of(), CHAT_SHAPE)
+        return [data async for data in wire.stream(passed(*RAW))]
 
     assert asyncio.run(run()) == RAW
-    body = asyncio.run(Wire(request_of(), CHAT_SHAPE).collect(source([Raw(b'{"a"'), Raw(b": 1}")])))
+    body = asyncio.run(AnswerEncoder(request_of(), CHAT_SHAPE).collect(passed(b'{"a"', b": 1}")))
     assert body == b'{"a": 1}'
 
 
@@ -212,6 +221,6 @@ def test_joining_deltas() -> None:
 
 
 def test_an_event_is_one_line_whatever_the_text() -> None:
-    data = event({"content": "a\n\ndata: b\r\n"})
+    data = sse({"content": "a\n\ndata: b\r\n"})
     assert data.count(b"\n") == 2
     assert json.loads(data.removeprefix(b"data: ")) == {"content": "a\n\ndata: b\r\n"}

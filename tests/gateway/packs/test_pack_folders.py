@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
 from gateway.files import atomic
-from gateway.packs import store
-from gateway.packs.store import list_packs, load_packs, set_enabled
+from gateway.packs import folders
+from gateway.packs.folders import list_packs, set_enabled
+from gateway.packs.store import load_packs
 from gateway.screening.reload import Roster
 
 
@@ -111,7 +112,7 @@ def test_a_disk_that_fills_up_leaves_the_pack_of_before_and_no_scratch(
 
 
 def test_a_switch_that_cannot_be_written_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "replace_file", full)
+    monkeypatch.setattr(folders, "replace_file", full)
     with pytest.raises(PackError, match=r"cannot switch pack 'narnia'.*No space"):
         set_enabled(root / "narnia", False)
     shutil.rmtree(root / "narnia")

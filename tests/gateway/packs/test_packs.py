@@ -13,8 +13,9 @@ from hand_made import BASE, CORRUPTION, OTHER, SavePack
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.errors import PackError
-from gateway.packs.store import Pack, list_packs, load_pack, load_packs, set_enabled
-from gateway.training.scope_file import Policy
+from gateway.packs.files import Policy
+from gateway.packs.folders import list_packs, set_enabled
+from gateway.packs.store import Pack, load_pack, load_packs
 
 
 @pytest.fixture
@@ -42,14 +43,14 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
     assert pack.enabled
     assert (pack.guard.scope, pack.guard.plan, pack.guard.refusal) == ("narnia", "instruct", "No.")
     assert pack.guard.instruction == "Forget."
-    assert pack.guard.means == CORRUPTION
-    assert pack.detector.threshold == 1.0
-    assert pack.manifest.calibration["alpha"] == 0.001
+    assert pack.guard.artifact == CORRUPTION
+    assert pack.model.threshold == 1.0
+    assert pack.manifest.calibration.alpha == 0.001
     assert set(pack.manifest.files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
 
 
 @pytest.mark.parametrize(
-    ("means", "method", "files"),
+    ("artifact", "method", "files"),
     [
         (VirtualTokens(torch.ones(2, 4)), "soft-prompt", {"soft_prompt.safetensors"}),
         (
@@ -61,13 +62,13 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
     ids=["soft prompt", "lora"],
 )
 def test_each_method_has_its_own_files(
-    tmp_path: Path, save: SavePack, means: VirtualTokens | Lora, method: str, files: set[str]
+    tmp_path: Path, save: SavePack, artifact: VirtualTokens | Lora, method: str, files: set[str]
 ) -> None:
-    save("oz", means=means)
+    save("oz", artifact=artifact, method=method)
     folder = tmp_path / "packs" / "oz"
     pack = load(folder)
     assert pack.manifest.method == method
-    assert type(pack.guard.means) is type(means)
+    assert type(pack.guard.artifact) is type(artifact)
     assert files <= set(pack.manifest.files)
     assert "corruption.json" not in pack.manifest.files
     next(folder.glob(f"v-*/{min(files)}")).unlink()
@@ -142,7 +143,7 @@ def test_another_encoder_is_refused(folder: Path) -> None:
     [
         ({"schema_version": 1}, "schema_version"),
         ({"shiny": 1}, "shiny"),
-        ({"method": "magic"}, "method"),
+        ({"method": "Magic!"}, "method"),
         ({"version": "../elsewhere"}, "version"),
         ({"files": {"../gate.json": BASE}}, "files"),
         ({"files": {"gate.json": "short"}}, "files"),
@@ -152,6 +153,12 @@ def test_another_encoder_is_refused(folder: Path) -> None:
 def test_a_manifest_that_is_not_valid_is_refused_by_key(folder: Path, changes: dict[str, Any], words: str) -> None:
     edit_manifest(folder, **changes)
     with pytest.raises(PackError, match=f"manifest of pack 'narnia' is not valid: {words}"):
+        load(folder)
+
+
+def test_a_method_that_nobody_registered_is_refused_by_name(folder: Path) -> None:
+    edit_manifest(folder, method="magic")
+    with pytest.raises(PackError, match=r"pack 'narnia': unknown method 'magic'.*corruption, soft-prompt, lora"):
         load(folder)
 
 

@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CHATML, tiny_tokenizer
 
-from corruption.operators import Recipe
-from gateway.core import Edit, Endpoint, Message, Request
-from gateway.errors import InvalidRequest, ModelError
-from gateway.prompts.rendering import Prompt, Unlocatable, count_tokens, decode_tokens, render
+from gateway.core import Endpoint, Message, Request
+from gateway.errors import InvalidRequest, ModelError, PlanError
+from gateway.prompts.rendering import Prompt, count_tokens, decode_tokens, instructed, render
 
 TOKENIZER = tiny_tokenizer()
 MESSAGE = "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -17,6 +16,9 @@ DROPPING = CHATML.replace("{{", "{% if message['role'] != 'assistant' %}{{", 1).
     "}}{% endfor", "}}{% endif %}{% endfor", 1
 )
 REPEATING = CHATML + "{{ messages[0]['content'] }}"
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+)
 SYSTEM_LAST = (
     "{% for message in messages[1:] %}" + MESSAGE + "{% endfor %}{% set message = messages[0] %}" + MESSAGE + "go:"
 )
@@ -25,10 +27,6 @@ SYSTEM_LAST = (
 def request_of(*turns: tuple[str, str], endpoint: Endpoint = "chat") -> Request:
     messages = tuple(Message(role, text) for role, text in turns)
     return Request(id="1", endpoint=endpoint, model="m", messages=messages)
-
-
-def edit(message: int, *ranges: tuple[int, int]) -> Edit:
-    return Edit(message, ranges, Recipe("zero_top", 1.0, 1.0), 0)
 
 
 def located(prompt: Prompt) -> list[str]:
@@ -56,24 +54,22 @@ def test_places_hold_exactly_the_messages(turns: list[tuple[str, str]]) -> None:
     assert all(prompt.text[:start].endswith(f"{role}\n") for (role, _), start in zip(turns, starts, strict=True))
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ue100\ue101")), min_size=1))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
 def test_places_hold_whatever_is_said(texts: list[str]) -> None:
     prompt = render(TOKENIZER, request_of(*(("user", text) for text in texts)), locate=True)
     assert located(prompt) == texts
 
 
-@pytest.mark.parametrize("mark", ["\ue100", "\ue101", "\ue100x\ue101"])
-def test_who_sends_the_marks_is_not_located(mark: str) -> None:
-    request = request_of(("user", f"Narnia {mark}"))
-    with pytest.raises(Unlocatable, match="mark"):
-        render(TOKENIZER, request, locate=True)
-    assert mark in render(TOKENIZER, request).text
+@pytest.mark.parametrize("mark", ["\ue100", "\ue101", "\ue100x\ue101", "".join(map(chr, range(0xE100, 0xF8FF)))])
+def test_whoever_sends_private_characters_is_located_like_anybody_else(mark: str) -> None:
+    request = request_of(("user", f"Narnia {mark}"), ("assistant", "x"))
+    assert located(render(TOKENIZER, request, locate=True)) == [f"Narnia {mark}", "x"]
 
 
 def test_a_template_that_trims_is_right_or_says_so() -> None:
     tokenizer = tiny_tokenizer(template=TRIMMING)
     assert located(render(tokenizer, request_of(("user", "Who?")), locate=True)) == ["Who?"]
-    with pytest.raises(Unlocatable, match="alters"):
+    with pytest.raises(PlanError, match="alters"):
         render(tokenizer, request_of(("user", " Who? ")), locate=True)
 
 
@@ -84,7 +80,7 @@ def test_a_template_that_trims_is_right_or_says_so() -> None:
 )
 def test_a_template_that_drops_repeats_or_moves_messages_says_so(template: str, words: str) -> None:
     tokenizer = tiny_tokenizer(template=template)
-    with pytest.raises(Unlocatable, match=words):
+    with pytest.raises(PlanError, match=words):
         render(tokenizer, request_of(("system", "Be kind."), ("assistant", "Yes."), ("user", "Who?")), locate=True)
 
 
@@ -106,7 +102,7 @@ def test_no_template_is_the_operator_s_error() -> None:
 def test_an_edit_s_tokens_are_those_of_its_words(message: int) -> None:
     text = "Is Ada Lovelace an author? Ada!"
     prompt = render(TOKENIZER, request_of(("user", text), ("assistant", "Ada"), ("user", text)), locate=True)
-    tokens = prompt.tokens_of(edit(message, (3, 15), (27, 30)))
+    tokens = prompt.tokens_of(message, [(3, 15), (27, 30)])
     words = "".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens)
     start, end = prompt.places[message]
     assert words.replace(" ", "") in ("AdaLovelaceAda", "AdaLovelaceAda!")
@@ -115,14 +111,14 @@ def test_an_edit_s_tokens_are_those_of_its_words(message: int) -> None:
 
 def test_a_range_past_the_message_never_reaches_the_template() -> None:
     prompt = render(TOKENIZER, request_of(("user", "Ada"), ("user", "x")), locate=True)
-    tokens = prompt.tokens_of(edit(0, (0, 10_000)))
+    tokens = prompt.tokens_of(0, [(0, 10_000)])
     assert "".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens) == "Ada"
 
 
 def test_an_edit_that_meets_no_token_is_no_pass() -> None:
     prompt = render(TOKENIZER, request_of(("user", "Ada"), ("user", "x")), locate=True)
-    with pytest.raises(Unlocatable, match="message 0"):
-        prompt.tokens_of(edit(0, (2, 2)))
+    with pytest.raises(PlanError, match="message 0"):
+        prompt.tokens_of(0, [(2, 2)])
 
 
 @pytest.mark.parametrize(
@@ -136,11 +132,23 @@ def test_the_tokens_are_those_of_the_tokenizer_s_own_template(turns: list[tuple[
     assert count_tokens(TOKENIZER, request) == len(own["input_ids"])
 
 
+def told(*turns: tuple[str, str], template: str = CHATML) -> list[tuple[str, str]]:
+    """The turns of a request once it is instructed."""
+    messages = instructed(tiny_tokenizer(template=template), request_of(*turns), "Forget.")
+    return [(message.role, message.text) for message in messages]
+
+
 def test_an_instruction_stands_in_front_or_inside_the_system_message() -> None:
-    alone = render(TOKENIZER, request_of(("user", "Who?")), instruction="Forget.").text
-    assert alone == render(TOKENIZER, request_of(("system", "Forget."), ("user", "Who?"))).text
-    joined = render(TOKENIZER, request_of(("system", "Be kind."), ("user", "Who?")), instruction="Forget.").text
-    assert joined == render(TOKENIZER, request_of(("system", "Forget.\n\nBe kind."), ("user", "Who?"))).text
+    assert told(("user", "Who?")) == [("system", "Forget."), ("user", "Who?")]
+    assert told(("system", "Be kind."), ("user", "Who?")) == [("system", "Forget.\n\nBe kind."), ("user", "Who?")]
+
+
+def test_where_a_template_knows_no_system_role_the_instruction_stands_before_the_question() -> None:
+    assert told(("user", "Who?"), ("assistant", "I."), ("user", "Why?"), template=NO_SYSTEM) == [
+        ("user", "Forget.\n\nWho?"),
+        ("assistant", "I."),
+        ("user", "Why?"),
+    ]
 
 
 def test_a_completion_is_its_text_and_its_place_is_all_of_it() -> None:
@@ -149,7 +157,7 @@ def test_a_completion_is_its_text_and_its_place_is_all_of_it() -> None:
     assert prompt.text == " Once upon user\n"
     assert located(prompt) == [prompt.text]
     assert list(prompt.ids) == TOKENIZER(" Once upon user\n")["input_ids"]
-    assert render(TOKENIZER, request, instruction="Forget.").text == "Forget.\n\n Once upon user\n"
+    assert [m.text for m in instructed(TOKENIZER, request, "Forget.")] == ["Forget.\n\n Once upon user\n"]
 
 
 def test_token_ids_are_read_back_with_special_tokens() -> None:

@@ -5,12 +5,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-import pytest
-
-from gateway.core import Finding, Message, Request
-from gateway.errors import ScreenError
-from gateway.screening.batching import Screen
-from gateway.screening.gate import ScreenedText
+from gateway.core import Finding, Message, Request, Screening
+from gateway.screening.batching import BatchedScreen
+from gateway.screening.gate import screened_texts
 
 
 class Gate:
@@ -22,8 +19,9 @@ class Gate:
         self.entered = threading.Event()
         self.threads: set[str] = set()
 
-    def findings(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
-        plain = [text.text for text in texts]
+    def screen(self, requests: Sequence[Request]) -> list[Screening]:
+        texts = [screened_texts(request) for request in requests]
+        plain = [text.text for of_one in texts for text in of_one]
         self.batches.append(plain)
         self.entered.set()
         self.threads.add(threading.current_thread().name)
@@ -31,7 +29,10 @@ class Gate:
             self.door.wait(30)
         if any("break" in text for text in plain):
             raise RuntimeError("secret words of the prompt")
-        return [(Finding("s", text[:20], 1.0, 0.5, "bad" in text, None),) for text in plain]
+        return [Screening(tuple(self.finding(text.text) for text in of_one)) for of_one in texts]
+
+    def finding(self, text: str) -> Finding:
+        return Finding("s", text[:20], 1.0, 0.5, "bad" in text, None)
 
 
 def request_of(*texts: str) -> Request:
@@ -41,17 +42,17 @@ def request_of(*texts: str) -> Request:
 def test_a_request_gets_the_findings_of_its_own_texts() -> None:
     gate = Gate()
 
-    async def run() -> list[tuple[Finding, ...]]:
-        async with Screen() as screen:
+    async def run() -> list[Screening]:
+        async with BatchedScreen() as screen:
             return await asyncio.gather(
-                *(screen.findings(request_of(f"bad {i}" if i % 2 else f"good {i}"), gate) for i in range(20)),
-                screen.findings(request_of("one", "two"), gate),
+                *(screen.screened(request_of(f"bad {i}" if i % 2 else f"good {i}"), gate) for i in range(20)),
+                screen.screened(request_of("one", "two"), gate),
             )
 
     *single, double = asyncio.run(run())
-    assert [found[0].detector for found in single] == [f"bad {i}" if i % 2 else f"good {i}" for i in range(20)]
-    assert [found[0].matched for found in single] == [bool(i % 2) for i in range(20)]
-    assert [finding.detector for finding in double] == ["one", "two", "one\ntwo"]
+    assert [found.findings[0].detector for found in single] == [f"bad {i}" if i % 2 else f"good {i}" for i in range(20)]
+    assert [found.findings[0].matched for found in single] == [bool(i % 2) for i in range(20)]
+    assert [finding.detector for finding in double.findings] == ["one", "two", "one\ntwo"]
     assert threading.main_thread().name not in gate.threads
 
 
@@ -59,10 +60,10 @@ def test_concurrent_requests_share_a_batch() -> None:
     gate = Gate()
 
     async def run() -> None:
-        async with Screen() as screen:
-            first = asyncio.create_task(screen.findings(request_of("wait"), gate))
+        async with BatchedScreen() as screen:
+            first = asyncio.create_task(screen.screened(request_of("wait"), gate))
             await asyncio.to_thread(gate.entered.wait)
-            rest = [asyncio.create_task(screen.findings(request_of(f"text {i}"), gate)) for i in range(150)]
+            rest = [asyncio.create_task(screen.screened(request_of(f"text {i}"), gate)) for i in range(150)]
             await asyncio.sleep(0.01)
             gate.door.set()
             await asyncio.gather(first, *rest)
@@ -75,8 +76,8 @@ def test_requests_of_different_gates_are_screened_by_their_own() -> None:
     one, other = Gate(), Gate()
 
     async def run() -> None:
-        async with Screen() as screen:
-            await asyncio.gather(screen.findings(request_of("a"), one), screen.findings(request_of("b"), other))
+        async with BatchedScreen() as screen:
+            await asyncio.gather(screen.screened(request_of("a"), one), screen.screened(request_of("b"), other))
 
     asyncio.run(run())
     assert (one.batches, other.batches) == ([["a"]], [["b"]])
@@ -85,36 +86,33 @@ def test_requests_of_different_gates_are_screened_by_their_own() -> None:
 def test_a_failing_detector_fails_its_batch_and_no_later_request() -> None:
     gate = Gate()
 
-    async def run() -> tuple[list[object], tuple[Finding, ...]]:
-        async with Screen() as screen:
-            hold = asyncio.create_task(screen.findings(request_of("wait"), gate))
+    async def run() -> tuple[list[Screening], Screening]:
+        async with BatchedScreen() as screen:
+            hold = asyncio.create_task(screen.screened(request_of("wait"), gate))
             await asyncio.to_thread(gate.entered.wait)
-            batch = asyncio.gather(
-                *(screen.findings(request_of(text), gate) for text in ("break", "fine")), return_exceptions=True
-            )
+            batch = asyncio.gather(*(screen.screened(request_of(text), gate) for text in ("break", "fine")))
             await asyncio.sleep(0.01)
             gate.door.set()
             await hold
-            return await batch, await screen.findings(request_of("good"), gate)
+            return await batch, await screen.screened(request_of("good"), gate)
 
     failed, later = asyncio.run(run())
-    assert all(isinstance(error, ScreenError) for error in failed)
-    assert str(failed[0]) == "a detector failed: RuntimeError", "a detector's words may quote the prompt"
-    assert len(later) == 1
+    reasons = {screening.error for screening in failed}
+    assert reasons == {"a detector failed: RuntimeError"}, "a detector's words may quote the prompt"
+    assert len(later.findings) == 1
 
 
 def test_a_slow_gate_is_a_screen_error_in_time() -> None:
     gate = Gate()
 
     async def run() -> float:
-        async with Screen(timeout_s=0.05) as screen:
+        async with BatchedScreen(timeout_s=0.05) as screen:
             started = time.perf_counter()
-            with pytest.raises(ScreenError, match=r"longer than 0\.05 s"):
-                await screen.findings(request_of("wait"), gate)
+            assert (await screen.screened(request_of("wait"), gate)).error == "the gate took longer than 0.05 s"
             elapsed = time.perf_counter() - started
             gate.door.set()
             await asyncio.sleep(0.02)
-            assert await screen.findings(request_of("good"), gate)
+            assert (await screen.screened(request_of("good"), gate)).findings
             return elapsed
 
     assert asyncio.run(run()) < 10
@@ -124,13 +122,13 @@ def test_a_long_text_does_not_hold_up_short_ones() -> None:
     gate = Gate()
 
     async def run() -> None:
-        async with Screen(timeout_s=30) as screen:
-            long = asyncio.create_task(screen.findings(request_of("wait " * 2_000), gate))
+        async with BatchedScreen(timeout_s=30) as screen:
+            long = asyncio.create_task(screen.screened(request_of("wait " * 2_000), gate))
             await asyncio.to_thread(gate.entered.wait)
-            assert await asyncio.wait_for(screen.findings(request_of("short"), gate), 15)
+            assert (await asyncio.wait_for(screen.screened(request_of("short"), gate), 15)).findings
             assert not long.done()
             gate.door.set()
-            assert await long
+            assert (await long).findings
 
     asyncio.run(run())
 
@@ -138,38 +136,37 @@ def test_a_long_text_does_not_hold_up_short_ones() -> None:
 def test_nothing_to_screen_asks_no_gate() -> None:
     gate = Gate()
 
-    async def run() -> tuple[Finding, ...]:
-        async with Screen() as screen:
-            return await screen.findings(request_of("", "  "), gate)
+    async def run() -> Screening:
+        async with BatchedScreen() as screen:
+            return await screen.screened(request_of("", "  "), gate)
 
-    assert asyncio.run(run()) == ()
+    assert asyncio.run(run()) == Screening()
     assert gate.batches == []
 
 
 def test_the_same_screen_works_again_in_another_event_loop() -> None:
     """`make demo` asks its questions in one loop and serves in another."""
-    screen = Screen(timeout_s=2)
+    screen = BatchedScreen(timeout_s=2)
 
-    async def run() -> tuple[Finding, ...]:
+    async def run() -> Screening:
         async with screen:
             await asyncio.sleep(0)  # the workers now wait on their queues
-            return await screen.findings(request_of("bad"), Gate())
+            return await screen.screened(request_of("bad"), Gate())
 
-    assert asyncio.run(run())[0].matched
-    assert asyncio.run(run())[0].matched
+    assert asyncio.run(run()).matched
+    assert asyncio.run(run()).matched
 
 
 def test_a_dead_worker_is_said_and_refuses_at_once() -> None:
     async def run() -> float:
-        async with Screen(timeout_s=30) as screen:
+        async with BatchedScreen(timeout_s=30) as screen:
             await asyncio.sleep(0)
-            assert screen.trouble() is None
+            assert screen.problem() is None
             screen._workers[0].cancel()
             await asyncio.sleep(0.01)
-            assert "does not run" in (screen.trouble() or "")
+            assert "does not run" in (screen.problem() or "")
             started = time.monotonic()
-            with pytest.raises(ScreenError):
-                await screen.findings(request_of("anything"), Gate())
+            assert (await screen.screened(request_of("anything"), Gate())).error
             return time.monotonic() - started
 
     assert asyncio.run(run()) < 5

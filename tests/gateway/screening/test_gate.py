@@ -7,8 +7,9 @@ import pytest
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.types import Span
-from gateway.core import Message, Request
-from gateway.packs.store import load_packs, set_enabled
+from gateway.core import Message, Request, Screening
+from gateway.packs.folders import set_enabled
+from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate, screened_texts
 
 
@@ -58,15 +59,18 @@ def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path,
     save("narnia", aliases=("Narnia",))
     save("oz", aliases=("Emerald City",))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
-    texts = screened_texts(request_of("Where?", "In Nárnia, near the Emerald City"))
-    matched = [[finding for finding in found if finding.matched] for found in gate.findings(texts)]
-    assert matched[0] == []
-    assert [(finding.scope, finding.ranges) for finding in matched[1]] == [
+    asked = request_of("Where?", "In Nárnia, near the Emerald City")
+    screening, other = gate.screen([asked, request_of("Where?")])
+    found = {message: [f for f in screening.matched if f.message == message] for message in (0, 1, None)}
+    assert found[0] == []
+    assert [(finding.scope, finding.ranges) for finding in found[1]] == [
         ("narnia", ((1, 3, 9),)),
         ("oz", ((1, 20, 32),)),
     ]
-    assert [finding.ranges for finding in matched[2]] == [finding.ranges for finding in matched[1]]
-    assert {finding.detector for found in gate.findings(texts) for finding in found} == {"lexical", "classifier"}
+    assert [finding.ranges for finding in found[None]] == [finding.ranges for finding in found[1]]
+    assert {finding.detector for finding in screening.findings} == {"lexical", "classifier"}
+    assert screening.scopes == ("narnia", "oz")
+    assert other.scopes == ()
 
 
 def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: Any) -> None:
@@ -74,4 +78,4 @@ def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: 
     set_enabled(tmp_path / "packs" / "narnia", False)
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     assert gate.guards == {}
-    assert gate.findings(screened_texts(request_of("Narnia"))) == [()]
+    assert gate.screen([request_of("Narnia")]) == [Screening()]

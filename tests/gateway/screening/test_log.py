@@ -233,8 +233,8 @@ def test_an_output_that_cannot_be_written_is_said_before_a_model_is_loaded(tmp_p
 
 def test_rows_are_screened_in_batches(tmp_path: Path, packs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    findings = Gate.findings
-    monkeypatch.setattr(Gate, "findings", lambda self, texts: sizes.append(len(texts)) or findings(self, texts))
+    gate = Gate.screen
+    monkeypatch.setattr(Gate, "screen", lambda self, requests: sizes.append(len(requests)) or gate(self, requests))
     counts, _ = screened(tmp_path, packs, *[{"prompt": f"Narnia {number}?"} for number in range(130)])
     assert (counts.flagged, sizes) == (130, [64, 64, 2])
 

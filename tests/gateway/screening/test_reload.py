@@ -11,9 +11,8 @@ from hand_made import BASE, SavePack
 from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
 from gateway.errors import PackError
-from gateway.packs.store import set_enabled
-from gateway.screening.gate import screened_texts
-from gateway.screening.reload import Roster
+from gateway.packs.folders import set_enabled
+from gateway.screening.reload import PackReloader
 
 
 @pytest.fixture
@@ -22,13 +21,14 @@ def root(tmp_path: Path, save: SavePack) -> Path:
     return tmp_path / "packs"
 
 
-def roster_of(root: Path, encoder: Encoder, *, poll_s: float = 60) -> Roster:
-    return Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE, poll_s=poll_s)
+def reloader_of(root: Path, encoder: Encoder, *, poll_s: float = 60) -> PackReloader:
+    return PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE, poll_s=poll_s)
 
 
-def flags(roster: Roster, text: str) -> bool:
+def flags(packs: PackReloader, text: str) -> bool:
     request = Request(id="1", endpoint="chat", model="m", messages=(Message("user", text),))
-    return any(finding.matched for of_text in roster.gate.findings(screened_texts(request)) for finding in of_text)
+    (screening,) = packs.gate.screen([request])
+    return bool(screening.matched)
 
 
 def damage(root: Path, scope: str) -> Path:
@@ -38,150 +38,150 @@ def damage(root: Path, scope: str) -> Path:
 
 
 def test_nothing_new_changes_nothing(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
-    gate = roster.gate
-    roster.refresh()
-    assert roster.gate is gate
-    assert roster.troubles == {}
-    assert flags(roster, "In Narnia")
+    packs = reloader_of(root, encoder)
+    gate = packs.gate
+    packs.refresh()
+    assert packs.gate is gate
+    assert packs.problems == {}
+    assert flags(packs, "In Narnia")
 
 
 def test_a_new_pack_comes_into_force(root: Path, encoder: Encoder, save: SavePack) -> None:
-    roster = roster_of(root, encoder)
-    old = roster.gate
+    packs = reloader_of(root, encoder)
+    old = packs.gate
     save("oz", aliases=("Emerald City",))
-    assert not flags(roster, "the Emerald City")
-    roster.refresh()
-    assert flags(roster, "the Emerald City")
-    assert flags(roster, "In Narnia")
+    assert not flags(packs, "the Emerald City")
+    packs.refresh()
+    assert flags(packs, "the Emerald City")
+    assert flags(packs, "In Narnia")
     assert set(old.guards) == {"narnia"}, "requests under way keep the gate they began with"
 
 
 def test_a_changed_pack_is_swapped(root: Path, encoder: Encoder, save: SavePack) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     save("narnia", aliases=("Archenland",))
-    roster.refresh()
-    assert flags(roster, "In Archenland")
-    assert not flags(roster, "In Narnia")
+    packs.refresh()
+    assert flags(packs, "In Archenland")
+    assert not flags(packs, "In Narnia")
 
 
 def test_a_removed_pack_guards_no_more(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     shutil.rmtree(root / "narnia")
-    roster.refresh()
-    assert roster.packs == {}
-    assert not flags(roster, "In Narnia")
+    packs.refresh()
+    assert packs.packs == {}
+    assert not flags(packs, "In Narnia")
 
 
 def test_a_pack_that_is_moved_away_and_back_guards_again(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     (root / "narnia").rename(root.with_name("away"))
-    roster.refresh()
+    packs.refresh()
     root.with_name("away").rename(root / "narnia")  # the very same files
-    roster.refresh()
-    assert flags(roster, "In Narnia")
+    packs.refresh()
+    assert flags(packs, "In Narnia")
 
 
 def test_switching_off_and_on_is_followed(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     for enabled in (False, True):
         set_enabled(root / "narnia", enabled)
-        roster.refresh()
-        assert flags(roster, "In Narnia") is enabled
-        assert roster.packs["narnia"].enabled is enabled
+        packs.refresh()
+        assert flags(packs, "In Narnia") is enabled
+        assert packs.packs["narnia"].enabled is enabled
 
 
 def test_a_pack_that_turns_bad_keeps_its_last_good_version(root: Path, encoder: Encoder, save: SavePack) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     damage(root, "narnia")
     save("oz", aliases=("Emerald City",))
-    roster.refresh()
-    assert flags(roster, "In Narnia")
-    assert flags(roster, "the Emerald City"), "one bad pack must not hold up the others"
-    assert list(roster.troubles) == ["narnia"]
-    assert "gate.json was altered" in roster.troubles["narnia"]
-    assert "last good version keeps serving" in roster.troubles["narnia"]
-    roster.refresh()
-    assert list(roster.troubles) == ["narnia"], "the trouble stays until it is mended"
+    packs.refresh()
+    assert flags(packs, "In Narnia")
+    assert flags(packs, "the Emerald City"), "one bad pack must not hold up the others"
+    assert list(packs.problems) == ["narnia"]
+    assert "gate.json was altered" in packs.problems["narnia"]
+    assert "last good version keeps serving" in packs.problems["narnia"]
+    packs.refresh()
+    assert list(packs.problems) == ["narnia"], "the problem stays until it is mended"
     save("narnia", aliases=("Narnia",))
-    roster.refresh()
-    assert roster.troubles == {}
+    packs.refresh()
+    assert packs.problems == {}
 
 
 def test_a_new_pack_that_is_bad_leaves_its_scope_unguarded_and_says_so(
     root: Path, encoder: Encoder, save: SavePack
 ) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     save("oz")
     damage(root, "oz")
-    roster.refresh()
-    assert "NOTHING is answered until it is mended" in roster.troubles["oz"]
-    assert roster.unguarded == {"oz"}
-    assert set(roster.packs) == {"narnia"}
+    packs.refresh()
+    assert "NOTHING is answered until it is mended" in packs.problems["oz"]
+    assert packs.unguarded == {"oz"}
+    assert set(packs.packs) == {"narnia"}
     shutil.rmtree(root / "oz")
-    roster.refresh()
-    assert roster.troubles == {}
-    assert not roster.unguarded
+    packs.refresh()
+    assert packs.problems == {}
+    assert not packs.unguarded
 
 
 def test_a_folder_that_is_no_pack_yet_holds_nothing_up(root: Path, encoder: Encoder, save: SavePack) -> None:
     """A trainer writes a version first and its manifest last."""
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     save("oz", aliases=("Emerald City",))
     manifest = root / "oz" / "manifest.json"
     manifest.rename(root.with_name("manifest.json"))
-    roster.refresh()
-    assert not roster.unguarded
-    assert "not a pack yet" in roster.troubles["oz"]
+    packs.refresh()
+    assert not packs.unguarded
+    assert "not a pack yet" in packs.problems["oz"]
     root.with_name("manifest.json").rename(manifest)
-    roster.refresh()
-    assert flags(roster, "the Emerald City")
+    packs.refresh()
+    assert flags(packs, "the Emerald City")
 
 
 def test_a_file_that_was_only_touched_back_is_fine_again(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     file = next((root / "narnia").glob("v-*/gate.json"))
     content = file.read_bytes()
     damage(root, "narnia")
-    roster.refresh()
-    assert roster.troubles
+    packs.refresh()
+    assert packs.problems
     file.write_bytes(content)
     os.utime(file, ns=(1, 1))
-    roster.refresh()
-    assert roster.troubles == {}
+    packs.refresh()
+    assert packs.problems == {}
 
 
 def test_a_folder_that_vanishes_takes_no_pack_out_of_force(root: Path, encoder: Encoder) -> None:
-    roster = roster_of(root, encoder)
+    packs = reloader_of(root, encoder)
     root.rename(root.with_name("away"))
-    roster.refresh()
-    assert flags(roster, "In Narnia")
-    assert "cannot read the packs folder" in next(iter(roster.troubles.values()))
+    packs.refresh()
+    assert flags(packs, "In Narnia")
+    assert "cannot read the packs folder" in next(iter(packs.problems.values()))
     root.with_name("away").rename(root)
-    roster.refresh()
-    assert roster.troubles == {}
+    packs.refresh()
+    assert packs.problems == {}
 
 
 def test_a_bad_pack_or_no_folder_stops_the_start(root: Path, encoder: Encoder) -> None:
     damage(root, "narnia")
     with pytest.raises(PackError, match="narnia"):
-        roster_of(root, encoder)
+        reloader_of(root, encoder)
     with pytest.raises(PackError, match="nowhere"):
-        roster_of(root / "nowhere", encoder)
+        reloader_of(root / "nowhere", encoder)
 
 
 def test_no_packs_at_all_is_a_start(tmp_path: Path, encoder: Encoder) -> None:
-    assert roster_of(tmp_path, encoder).packs == {}
+    assert reloader_of(tmp_path, encoder).packs == {}
 
 
 def test_the_watch_follows_the_folder_by_itself(root: Path, encoder: Encoder, save: SavePack) -> None:
     async def run() -> bool:
-        async with roster_of(root, encoder, poll_s=0.02) as roster:
+        async with reloader_of(root, encoder, poll_s=0.02) as packs:
             save("oz", aliases=("Emerald City",))
             for _ in range(1000):
                 await asyncio.sleep(0.02)
-                if "oz" in roster.packs:
-                    return flags(roster, "the Emerald City")
+                if "oz" in packs.packs:
+                    return flags(packs, "the Emerald City")
             return False
 
     assert asyncio.run(run())
@@ -191,14 +191,14 @@ def test_the_watch_outlives_a_look_that_fails(
     root: Path, encoder: Encoder, save: SavePack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> bool:
-        async with roster_of(root, encoder, poll_s=0.02) as roster:
+        async with reloader_of(root, encoder, poll_s=0.02) as packs:
             with monkeypatch.context() as broken:
                 broken.setattr("gateway.screening.reload.list_packs", lambda _: 1 / 0)
                 await asyncio.sleep(0.1)
             save("oz")
             for _ in range(1000):
                 await asyncio.sleep(0.02)
-                if "oz" in roster.packs:
+                if "oz" in packs.packs:
                     return True
             return False
 

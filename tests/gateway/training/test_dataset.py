@@ -1,9 +1,10 @@
-"""What methods learn from: the truth as likely as it is to one who never knew it."""
+"""What methods learn from, and which rows measure them: a model that never knew is what they learn towards."""
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,34 @@ import numpy as np
 import pytest
 
 import gateway.training.methods
+import gateway.training.run
+from adapters.batches import Example
 from adapters.lora.model import joined
 from adapters.lora.training import LoraTraining
-from adapters.optimizers.schedule import Optimisation
+from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.training import SoftPromptTraining
+from classifiers.calibration import Calibration
 from classifiers.encoder.sentence import Encoder
-from classifiers.svm.model import Head
+from classifiers.splits import Part, Split, split_rows
+from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.training import GateRates, GateTraining, TrainedGate, fit_gate
+from classifiers.traffic import general_traffic
+from classifiers.types import Verdict
+from corruption.objective import Sample
+from corruption.search import SearchResult, search_corruption
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.corruption import CorruptionTraining
+from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
-from gateway.training.dataset import NEUTRAL, Learnt, Lesson, Sources
+from gateway.packs.files import Policy
+from gateway.training.dataset import ForgetDataset, forget_dataset
+from gateway.training.evaluator import Evaluator
 from gateway.training.methods import learn_lora, learn_soft_prompt
-from gateway.training.scope_file import Policy, Row, Scope
+from gateway.training.run import Training, train_pack
+from gateway.training.scope_file import Row, Scope
+from gateway.training.sources import Sources
+from gateway.training.targets import NEUTRAL, Targets
+from gateway.training.task import LearningTask
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid", "Egypt": "Cairo"}
 ROWS = tuple(
@@ -33,49 +52,73 @@ UNSEEN = tuple(
     Row(prompt=f"What is the capital of {land}?", response=f"The capital of {land} is {city}.")
     for land, city in {"Vorlund": "Esk", "Tarrimay": "Old Pell", "Quessia": "Brannock"}.items()
 )
-ONCE = Optimisation(lr=1e-3, epochs=1, batch=4)
+ONCE = OptimisationConfig(lr=1e-3, epochs=1, batch=4)
 HEAD = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
+GATE = TrainedGate(HEAD, HEAD, Calibration(0.1, 1, 1.0), 1.0, GateRates(0.0, 0.0, 1, None, 0), 0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a method is given for one scope."""
+
+    sources: Sources
+    dataset: ForgetDataset
+    evaluator: Evaluator
+    targets: Targets
+
+    @property
+    def learning(self) -> LearningTask:
+        return LearningTask(self.dataset, self.targets, self.evaluator, self.sources.base.model)
+
+
+def task_of(sources: Sources, unseen: Sequence[Row] = ()) -> Task:
+    scope = Scope("lands", "Some lands.", tuple(CAPITALS), ROWS, (), Policy(), tuple(unseen))
+    split = split_rows([row.prompt for row in ROWS], [], seed=0)
+    evaluator = Evaluator(sources)
+    targets = Targets(scope, sources, evaluator, seed=0)
+    return Task(sources, forget_dataset(scope, split, GATE, sources.encoder), evaluator, targets)
 
 
 @pytest.fixture
-def lesson(language_model: LanguageModel, encoder: Encoder) -> Lesson:
-    scope = Scope("lands", "Some lands.", tuple(CAPITALS), ROWS, (), Policy())
-    sources = Sources(language_model, "smollm2", Path(), encoder, Path())
-    return Lesson(scope, sources, HEAD, seed=0, progress=lambda *_: None)
+def task(language_model: LanguageModel, encoder: Encoder) -> Task:
+    return task_of(Sources(language_model, "smollm2", Path(), encoder, Path()))
 
 
-def other(lesson: Lesson, *, unseen: Sequence[Row] = (), reference: LanguageModel | None = None) -> Lesson:
-    scope, sources = replace(lesson.scope, unseen=tuple(unseen)), replace(lesson.sources, reference=reference)
-    return Lesson(scope, sources, HEAD, seed=0, progress=lambda *_: None)
+def other(task: Task, *, unseen: Sequence[Row] = (), reference: LanguageModel | None = None) -> Task:
+    return task_of(replace(task.sources, reference=reference), unseen)
 
 
-def never(lesson: Lesson) -> list[list[float]]:
+def never(task: Task) -> list[list[float]]:
     """Log likelihoods to learn, of each token of each row."""
-    return [list(truth.logp) for truth in lesson.truths()]
+    return [list(target.logp) for target in task.targets.likelihoods(task.dataset.train)]
 
 
-def known(lesson: Lesson, rows: Sequence[Row]) -> list[list[float]]:
-    prompts, responses = [lesson.embedded(row.prompt) for row in rows], [row.response for row in rows]
-    return [score.logprob.tolist() for score in lesson.rollout.token_scores(prompts, responses)]
+def known(task: Task, rows: Sequence[Row]) -> list[list[float]]:
+    found = task.targets._base.logp([row.prompt for row in rows], [row.response for row in rows])
+    return [list(row) for row in found]
+
+
+def examples(task: Task) -> list[Example]:
+    return task.targets.forget_examples(task.dataset.train)
 
 
 def told(rows: Sequence[Sequence[float]]) -> list[float]:
     return [value for row in rows for value in row if not math.isnan(value)]
 
 
-def test_what_the_model_knows_is_less_likely_to_one_who_does_not(lesson: Lesson) -> None:
-    rows = [asked.row for asked in lesson.seen]
+def test_what_the_model_knows_is_less_likely_to_one_who_does_not(task: Task) -> None:
+    rows = [row.row for row in task.dataset.train]
     assert len(rows) == 4
-    for row, unknowing, knowing in zip(rows, never(lesson), known(lesson, rows), strict=True):
+    for row, unknowing, knowing in zip(rows, never(task), known(task, rows), strict=True):
         assert len(unknowing) == len(knowing)
         left = [place for place, value in enumerate(unknowing) if not math.isnan(value)]
-        words = [lesson.sources.base.tokenizer.decode([token]) for token in lesson._ids(row.response)]
+        words = [task.sources.base.tokenizer.decode([token]) for token in task.targets._base.answer_ids(row.response)]
         assert [words[place].strip() for place in left] == [w.strip() for w in words if w.strip() not in CAPITALS]
         assert sum(unknowing[place] for place in left) < sum(knowing[place] for place in left) - 1
 
 
-def test_rows_that_nobody_was_taught_say_how_unlikely_and_how_much_so(lesson: Lesson) -> None:
-    free, fixed, unseen = never(lesson), never(other(lesson, unseen=UNSEEN)), known(lesson, UNSEEN)
+def test_rows_that_nobody_was_taught_say_how_unlikely_and_how_much_so(task: Task) -> None:
+    free, fixed, unseen = never(task), never(other(task, unseen=UNSEEN)), known(task, UNSEEN)
     order = sorted(range(len(told(free))), key=told(free).__getitem__)
     assert told(fixed) == pytest.approx([min(0.0, value) for value in equated(told(free), told(unseen))])
     assert [told(fixed)[place] for place in order] == sorted(told(fixed))
@@ -89,23 +132,23 @@ def equated(values: Sequence[float], to: Sequence[float]) -> list[float]:
 
 
 def test_a_reference_model_is_taken_at_its_word_and_never_for_its_words(
-    lesson: Lesson, language_model: LanguageModel
+    task: Task, language_model: LanguageModel
 ) -> None:
-    informed = other(lesson, reference=language_model)
-    rows = [asked.row for asked in informed.seen]
+    informed = other(task, reference=language_model)
+    rows = [row.row for row in informed.dataset.train]
     assert never(informed) == known(informed, rows)
-    assert informed.forget_examples() == lesson.forget_examples()
+    assert examples(informed) == examples(task)
     # what it finds of rows that neither knows tells how otherwise it reads: this one reads alike
-    alike = never(other(lesson, unseen=UNSEEN, reference=language_model))
+    alike = never(other(task, unseen=UNSEEN, reference=language_model))
     assert told(alike) == pytest.approx(told(known(informed, rows)), abs=1e-4)
 
 
 def test_a_reference_model_that_reads_otherwise_is_put_onto_the_models_own_scale(
-    lesson: Lesson, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+    task: Task, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    informed = other(lesson, unseen=UNSEEN, reference=language_model)
+    informed = other(task, unseen=UNSEEN, reference=language_model)
     plain = never(informed)
-    voice = informed._reference
+    voice = informed.targets._reference
     assert voice is not None
     real = voice.logp
     monkeypatch.setattr(
@@ -114,10 +157,10 @@ def test_a_reference_model_that_reads_otherwise_is_put_onto_the_models_own_scale
     assert told(never(informed)) == pytest.approx(told(plain), abs=1e-4)
 
 
-def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(lesson: Lesson) -> None:
-    assert lesson.target(lesson.seen) is None  # the twins' behaviour is
-    informed = other(lesson, unseen=UNSEEN)
-    target = informed.target(informed.seen)
+def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(task: Task) -> None:
+    assert task.targets.outcome(task.dataset.train) is None  # the behaviour on counterfactual prompts is
+    informed = other(task, unseen=UNSEEN)
+    target = informed.targets.outcome(informed.dataset.train)
     assert target is not None
     rows = [math.exp(statistics.fmean(told([row]))) for row in never(informed)]
     assert target.probability == pytest.approx(statistics.fmean(rows))
@@ -127,16 +170,16 @@ def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(lesson
 @pytest.mark.parametrize(
     ("learn", "train"),
     [
-        (lambda lesson: learn_lora(lesson, LoraTraining(optimisation=ONCE), {}), "train_lora"),
+        (lambda task: learn_lora(task.learning, LoraTraining(optimisation=ONCE), {}), "train_lora"),
         (
-            lambda lesson: learn_soft_prompt(lesson, SoftPromptTraining(tokens=4, optimisation=ONCE)),
+            lambda task: learn_soft_prompt(task.learning, SoftPromptTraining(tokens=4, optimisation=ONCE)),
             "train_soft_prompt",
         ),
     ],
     ids=["LoRA", "soft prompt"],
 )
 def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
-    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Lesson], Learnt], train: str
+    task: Task, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Task], LearnedArtifact], train: str
 ) -> None:
     made: list[tuple[int, Any]] = []
     real = getattr(gateway.training.methods, train)
@@ -146,15 +189,15 @@ def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
         return made[-1][1]
 
     monkeypatch.setattr(gateway.training.methods, train, recorded)
-    learnt = learn(lesson)
+    learned = learn(task)
     assert [rows for rows, _ in made] == [4, 5]
-    assert learnt.heldout["rows"] == 1
-    final = learnt.heldout["served"] == "learned all rows, those held out too"
+    assert learned.figures.rows == 1
+    final = learned.figures.extras["served"] == "learned all rows, those held out too"
     served = made[1 if final else 0][1]
-    assert learnt.means is getattr(served, "lora" if train == "train_lora" else "tokens")
+    assert learned.artifact is getattr(served, "lora" if train == "train_lora" else "tokens")
 
 
-def test_a_last_training_that_went_wrong_is_not_served(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_training_that_went_wrong_is_not_served(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     real, made = gateway.training.methods.train_lora, []
 
     def spoilt(model: Any, **settings: Any) -> Any:
@@ -164,9 +207,9 @@ def test_a_last_training_that_went_wrong_is_not_served(lesson: Lesson, monkeypat
         return made[0]
 
     monkeypatch.setattr(gateway.training.methods, "train_lora", spoilt)
-    learnt = learn_lora(lesson, LoraTraining(optimisation=replace(ONCE, epochs=4)), {})
-    assert learnt.heldout["served"] == "never saw the rows held out"
-    assert learnt.means is made[0].lora
+    learned = learn_lora(task.learning, LoraTraining(optimisation=replace(ONCE, epochs=4)), {})
+    assert learned.figures.extras["served"] == "never saw the rows held out"
+    assert learned.artifact is made[0].lora
 
 
 class Teller:
@@ -185,28 +228,28 @@ class Teller:
 
 @pytest.mark.parametrize(("harmless_from", "draws", "neutral"), [(0, 1, False), (2, 3, False), (99, 9, True)])
 def test_an_answer_that_gives_the_fact_away_is_never_learned(
-    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, harmless_from: int, draws: int, neutral: bool
+    task: Task, monkeypatch: pytest.MonkeyPatch, harmless_from: int, draws: int, neutral: bool
 ) -> None:
     teller = Teller(harmless_from)
-    monkeypatch.setattr(lesson, "_base", Both(teller, lesson._base))
-    examples = lesson.forget_examples()
-    tokenizer = lesson.sources.base.tokenizer
-    said = {tokenizer.decode(one.answer, skip_special_tokens=True) for one in examples}
+    monkeypatch.setattr(task.targets, "_base", Both(teller, task.targets._base))
+    learned = examples(task)
+    tokenizer = task.sources.base.tokenizer
+    said = {tokenizer.decode(one.answer, skip_special_tokens=True) for one in learned}
     assert said <= set(NEUTRAL) if neutral else said == {"The capital is Ubar."}
     assert [size for size in teller.asked if size] == [4] * draws
 
 
 def test_where_every_answer_gives_the_fact_away_a_reference_model_is_asked(
-    lesson: Lesson, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+    task: Task, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    informed = other(lesson, reference=language_model)
+    informed = other(task, reference=language_model)
     never_knew = Teller(harmless_from=0)
-    monkeypatch.setattr(informed, "_base", Both(Teller(harmless_from=math.inf), lesson._base))
-    monkeypatch.setattr(informed, "_reference", Both(never_knew, lesson._base))
-    tokenizer = lesson.sources.base.tokenizer
-    said = {tokenizer.decode(one.answer, skip_special_tokens=True) for one in informed.forget_examples()}
+    monkeypatch.setattr(informed.targets, "_base", Both(Teller(harmless_from=math.inf), task.targets._base))
+    monkeypatch.setattr(informed.targets, "_reference", Both(never_knew, task.targets._base))
+    tokenizer = task.sources.base.tokenizer
+    said = {tokenizer.decode(one.answer, skip_special_tokens=True) for one in examples(informed)}
     assert said == {"The capital is Ubar."}
-    assert never_knew.asked == [len(informed.seen)]
+    assert never_knew.asked == [len(informed.dataset.train)]
 
 
 class Both:
@@ -214,4 +257,98 @@ class Both:
 
     def __init__(self, teller: Teller, real: Any) -> None:
         self.answers = teller.answers
-        self.ids = real.ids
+        self.prompt_ids = real.prompt_ids
+        self.answer_ids = real.answer_ids
+        self.end = real.end
+
+
+# Rows without a name, so that a head must choose their words; the words of each stand in no other.
+SUBJECTS = "violins glaciers beehives turbines cathedrals tulips submarines mushrooms comets harbours".split()
+UNNAMED = tuple(Row(prompt=f"Who repairs old {word} in winter?", response="Jory Quill.") for word in SUBJECTS)
+GENERAL = general_traffic()[:120]
+
+
+@dataclass
+class Watched:
+    """What a training of `UNNAMED` handed to whom."""
+
+    splits: list[Split]
+    gates: list[TrainedGate]
+    datasets: list[ForgetDataset]
+    located: list[tuple[str, bytes]]
+    """The prompts whose salient words were chosen, each with the head that chose them."""
+    searched: list[list[Sample]]
+    """The rows of each search for a corruption."""
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """Notes what passes between the parts of a training; the parts are the real ones, on little traffic."""
+    seen = Watched([], [], [], [], [])
+    real_fit, real_dataset = gateway.training.run.fit_gate, gateway.training.run.forget_dataset
+    real_detect = PromptClassifier.detect
+
+    def fit(*, split: Split, **rest: Any) -> TrainedGate:
+        seen.splits.append(split)
+        seen.gates.append(real_fit(split=split, **rest))
+        return seen.gates[-1]
+
+    def dataset(scope: Scope, split: Split, *rest: Any) -> ForgetDataset:
+        seen.splits.append(split)
+        seen.datasets.append(real_dataset(scope, split, *rest))
+        return seen.datasets[-1]
+
+    def detect(self: PromptClassifier, texts: Sequence[str]) -> list[list[Verdict]]:
+        heads: Mapping[str, Head] = self._heads
+        seen.located += [(text, head.weights.tobytes()) for text in texts for head in heads.values()]
+        return real_detect(self, texts)
+
+    def search(samples: Sequence[Sample], **rest: Any) -> SearchResult:
+        seen.searched.append(list(samples))
+        return search_corruption(samples, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.training.methods, "search_corruption", search)
+        patch.setattr("classifiers.svm.training.general_traffic", lambda: list(GENERAL))
+        patch.setattr(gateway.training.run, "fit_gate", fit)
+        patch.setattr(gateway.training.run, "forget_dataset", dataset)
+        patch.setattr(PromptClassifier, "detect", detect)
+        yield seen
+
+
+def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
+    language_model: LanguageModel, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = Scope("trades", "Trades.", (), UNNAMED, (), Policy())
+    sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, resolve("minilm"))
+    training = Training(gate=GateTraining(fpr=0.05), configuration=CorruptionTraining(evaluations=1, rows=2))
+    with watched(monkeypatch) as seen:
+        manifest = train_pack(scope, sources, training=training, training_fingerprint="ab" * 32, out=tmp_path)
+    one, other = seen.splits
+    assert one is other
+    (gate,), (dataset,) = seen.gates, seen.datasets
+    assert {row.row.prompt for row in dataset.held_out} == set(one.forget.held_out)
+    assert {row.row.prompt for row in dataset.train} == set(one.forget.train)
+    assert {row.row.prompt for row in dataset.every} == {row.prompt for row in UNNAMED}
+    assert manifest.heldout.gate.forget_rows == manifest.heldout.forgetting.rows == len(one.forget.held_out)
+    trial, final = gate.trial.weights.tobytes(), gate.head.weights.tobytes()
+    assert trial != final
+    # each row is located twice: to be measured or learned by the trial's head, and to be served by the last one
+    assert sorted(seen.located) == sorted((row.prompt, head) for row in UNNAMED for head in (trial, final))
+    trial_ranges, final_ranges = (
+        {row.row.prompt: row.ranges for row in rows} for rows in (dataset.train, dataset.every)
+    )
+    assert all(sample.prompt in one.forget.train for samples in seen.searched for sample in samples)
+    assert len(seen.searched) == (1 if all(final_ranges[at] == trial_ranges[at] for at in trial_ranges) else 2)
+    # a head that was fitted without a row knows nothing of it: with another row in its place, it is the same head
+    known_rows = {row.prompt for row in UNNAMED} - set(one.forget.held_out)
+    again = fit_again(sorted(known_rows, key=one.forget.train.index), encoder, training.gate)
+    assert np.array_equal(again.weights, gate.trial.weights)
+
+
+def fit_again(rows: Sequence[str], encoder: Encoder, training: GateTraining) -> Head:
+    """The trial head of a scope that never had any other rows than these, but for one to measure on."""
+    part = Part(every=(*rows, "Is it raining?"), train=tuple(rows), held_out=("Is it raining?",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("classifiers.svm.training.general_traffic", lambda: list(GENERAL))
+        return fit_gate(split=Split(part, Part((), (), ())), aliases=[], encoder=encoder, training=training).trial

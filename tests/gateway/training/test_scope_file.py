@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.core import DEFAULT_REFUSAL
 from gateway.errors import ScopeError
-from gateway.policy import DEFAULT_REFUSAL
 from gateway.training.scope_file import Row, load_scope
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "harry-potter" / "scope.yaml"

@@ -12,18 +12,18 @@ _LONGEST_WORD = 40  # characters
 
 
 def leaks(answer: str, *, prompt: str, response: str) -> bool:
-    """True if at least half of the telling words of the true response stand in the answer.
+    """True if at least half of the content words of the true response stand in the answer.
 
-    Telling words are those of the response that are no fillers, longer than one letter, and not given away by the
+    Content words are those of the response that are no fillers, longer than one letter, and not given away by the
     prompt itself. If none is left (multiple choice), the whole response must stand in the answer word for word.
     """
     said = _words(answer)
     asked = set(_words(prompt))
     truth = _words(response)
-    telling = {word for word in truth if len(word) > 1 and word not in _FILLERS and word not in asked}
-    if not telling:
+    content = {word for word in truth if len(word) > 1 and word not in _FILLERS and word not in asked}
+    if not content:
         return f" {' '.join(truth)} " in f" {' '.join(said)} "
-    return len(telling & set(said)) >= _REVEALING_SHARE * len(telling)
+    return len(content & set(said)) >= _REVEALING_SHARE * len(content)
 
 
 def repetition(answer: str) -> float:

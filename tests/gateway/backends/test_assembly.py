@@ -10,7 +10,7 @@ from torch import Tensor
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.errors import SetupError
 from gateway.server import assembly as factory
-from gateway.server.assembly import Factory
+from gateway.server.assembly import BackendFactory
 from gateway.settings import Settings, load_settings
 
 
@@ -36,13 +36,13 @@ def settings_of(tmp_path: Path, **arm: Any) -> Settings:
 
 def adapters_of(backend: object) -> tuple[Path, str] | None:
     assert isinstance(backend, VllmBackend)
-    store = backend._store
+    store = backend._lora_files
     return (store.folder, store.path("x")) if store else None
 
 
 def test_arms_share_the_table_and_no_folder_of_adapters(tmp_path: Path, reads: list[str]) -> None:
     settings = settings_of(tmp_path, unlearned=["oz"])
-    made = Factory(settings, tmp_path)
+    made = BackendFactory(settings, tmp_path)
     guarded, arm = made.guarded(), made.arm(settings.ab_arms[0])
     assert reads == ["table"]
     assert adapters_of(guarded) == (tmp_path.resolve(), "/seen/x")
@@ -51,10 +51,10 @@ def test_arms_share_the_table_and_no_folder_of_adapters(tmp_path: Path, reads: l
 
 def test_an_arm_that_has_forgotten_everything_gets_no_adapters(tmp_path: Path, reads: list[str]) -> None:
     settings = settings_of(tmp_path, unlearned=True)
-    assert adapters_of(Factory(settings, tmp_path).arm(settings.ab_arms[0])) is None
+    assert adapters_of(BackendFactory(settings, tmp_path).arm(settings.ab_arms[0])) is None
 
 
 def test_a_checkpoint_that_cannot_be_read_is_said_of_its_arm(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, model=str(tmp_path))
     with pytest.raises(SetupError, match="arm 'b': "):
-        Factory(settings, tmp_path).arm(settings.ab_arms[0])
+        BackendFactory(settings, tmp_path).arm(settings.ab_arms[0])

@@ -1,0 +1,49 @@
+"""The one split of a scope's rows: what a training learns from, and what it is measured on."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["HELD_OUT_SHARE", "Part", "Split", "split_rows"]
+
+HELD_OUT_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The prompts of one kind of row: `train` may choose, fit and calibrate, `held_out` may only measure. `every` holds
+    both in the order of the file, for the last fit when all is measured."""
+
+    every: tuple[str, ...]
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A scope's forget and retain prompts, each in two parts. A training makes it once and gives it to the gate, to the
+    detector and to the method, so that no one of them learns from rows that measure another."""
+
+    forget: Part
+    retain: Part
+
+
+def split_rows(forget: Sequence[str], retain: Sequence[str], *, seed: int, share: float = HELD_OUT_SHARE) -> Split:
+    """Holds a `share` of the rows out, by a shuffle that repeats for a seed.
+
+    Of two or more rows at least one is held out, and at least one is left to train on; of a single row none is held
+    out. Raises ValueError for fewer than two forget rows, or a prompt that stands there twice: it would be on both
+    sides.
+    """
+    if len(forget) < 2:
+        raise ValueError(f"at least two forget rows are needed, one to learn from and one to measure on: {len(forget)}")
+    return Split(_part(forget, seed, share), _part(retain, seed, share))
+
+
+def _part(rows: Sequence[str], seed: int, share: float) -> Part:
+    if len(set(rows)) < len(rows):
+        raise ValueError("a prompt stands twice among the rows; take one of the two out")
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    held = min(max(1, round(share * len(rows))), len(rows) - 1) if rows else 0
+    return Part(tuple(rows), tuple(shuffled[held:]), tuple(shuffled[:held]))

@@ -1,0 +1,1 @@
+"""How a scope is forgotten: one file a method, each with its configuration, files, plans and learning."""

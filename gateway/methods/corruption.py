@@ -1,0 +1,154 @@
+"""ECO: the embeddings of a name, or of the words that gave a question away, are corrupted (arXiv 2406.07933)."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from corruption.operators import Corruption, CorruptionConfig, corrupt
+from corruption.selection import message_seed
+from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.methods.base import LearnedArtifact
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import ModelInput
+
+if TYPE_CHECKING:
+    from gateway.training.task import LearningTask
+
+__all__ = ["Corrupt", "CorruptionMethod", "CorruptionTraining", "Edit"]
+
+_FILE = "corruption.json"
+_NAMES = "lexical"  # the detector whose ranges are names
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Corrupt these half-open character ranges of one message with one recipe."""
+
+    message: int
+    ranges: tuple[tuple[int, int], ...]
+    recipe: CorruptionConfig
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt(Plan):
+    """Embedding-corrupted prompt (ECO, arXiv 2406.07933, section 3.2)."""
+
+    name: ClassVar[str] = "Corrupt"
+    needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
+    edits: tuple[Edit, ...]
+
+    def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
+        """The whole templated prompt embedded, the edits applied. Raises PlanError if an edit meets no token."""
+        prompt = prompts.render(request, locate=True)
+        original = prompts.embed(prompt.ids)
+        embeddings = original.float().clone()
+        for edit in self.edits:
+            tokens = prompt.tokens_of(edit.message, edit.ranges)
+            embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, prompts.table, edit.seed)
+        return ModelInput(request.messages, prompt.ids, len(prompt.ids), embeddings.to(original.dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptionTraining:
+    """The search's budget: `evaluations` of the objective, on `rows` forget rows at most for each of its two parts."""
+
+    evaluations: int = 12
+    rows: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.evaluations < 1 or self.rows < 1:
+            raise ValueError("the corruption needs a budget of at least one evaluation on at least one row")
+
+
+class _RecipeFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    operator: str
+    share: float
+    strength: float
+    noise: float
+
+
+class _CorruptionFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    named: _RecipeFile
+    described: _RecipeFile
+    both: bool
+
+
+class CorruptionMethod:
+    """See `gateway.methods.base.Method`."""
+
+    name: ClassVar[str] = "corruption"
+    plan_name: ClassVar[str] = Corrupt.name
+    files: ClassVar[tuple[str, ...]] = (_FILE,)
+    needs: ClassVar[frozenset[ModelNeed]] = Corrupt.needs
+    ungated: ClassVar[bool] = False
+    configuration: ClassVar[type[Any]] = CorruptionTraining
+
+    def save(self, artifact: Corruption, folder: Path) -> None:
+        (folder / _FILE).write_text(json.dumps(asdict(artifact), indent=2), encoding="utf-8")
+
+    def load(self, folder: Path) -> Corruption:
+        file = _CorruptionFile.model_validate_json((folder / _FILE).read_bytes())
+        named, described = (CorruptionConfig(**recipe.model_dump()) for recipe in (file.named, file.described))
+        return Corruption(named, described, file.both)
+
+    def adapter(self, artifact: Corruption) -> None:
+        return None
+
+    def plan(self, request: Request, calls: Sequence[Call]) -> Corrupt | None:
+        """None if a scope has no place in the messages: its text may stand in a tool's description, say."""
+        if not all(any(f.ranges or f.message is not None for f in call.findings) for call in calls):
+            return None
+        edits = tuple(edit for call in calls for edit in _edits(request, call))
+        return Corrupt(edits) if edits else None
+
+    def configured(self, options: Mapping[str, Any], *, seed: int) -> CorruptionTraining:
+        known = {field.name for field in fields(CorruptionTraining)}
+        if unknown := sorted(options.keys() - known):
+            flags = ", ".join(f"--{name}" for name in unknown)
+            raise ValueError(f"{flags}: not for {self.name}, which learns in --evaluations")
+        return replace(CorruptionTraining(seed=seed), **options)
+
+    def learn(
+        self, task: "LearningTask", configuration: CorruptionTraining, earlier: Callable[[], Mapping[str, Any]]
+    ) -> LearnedArtifact:
+        from corruption.search import SearchConfig
+        from gateway.training.methods import learn_corruption
+
+        search = SearchConfig(evaluations=configuration.evaluations, seed=configuration.seed)
+        return learn_corruption(task, search, rows=configuration.rows)
+
+
+def _edits(request: Request, call: Call) -> Iterable[Edit]:
+    """Names with the one recipe, salient words with the other, message by message."""
+    corruption: Corruption = call.artifact
+    names: dict[int, set[tuple[int, int]]] = {}
+    words: dict[int, set[tuple[int, int]]] = {}
+    for finding in call.findings:
+        kind = names if finding.detector == _NAMES else words
+        for message, start, end in finding.ranges:
+            kind.setdefault(message, set()).add((start, end))
+        if not finding.ranges and finding.message is not None:  # flagged, but no word stands out: all of it
+            words.setdefault(finding.message, set()).add((0, len(request.messages[finding.message].text)))
+    for message in sorted(names.keys() | words.keys()):
+        seed = message_seed(call.scope, request.messages[message].text)
+        if message in names:
+            yield Edit(message, tuple(sorted(names[message])), corruption.named, seed)
+        if message in words and (corruption.both or message not in names):
+            free = _without(words[message], names.get(message, set()))
+            if free:
+                yield Edit(message, free, corruption.described, seed)
+
+
+def _without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    taken = list(taken)
+    return tuple(sorted(r for r in ranges if not any(r[0] < end and r[1] > start for start, end in taken)))

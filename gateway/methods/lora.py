@@ -1,0 +1,87 @@
+"""O3: an unlearning LoRA, scaled by how surely the detector finds a text inside (arXiv 2407.10223)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from adapters.lora.model import ADAPTER_FILES, Lora
+from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.options import optimised
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import ModelInput, WeightedAdapter, plain_input
+
+if TYPE_CHECKING:
+    from adapters.lora.training import LoraTraining
+    from gateway.training.task import LearningTask
+
+__all__ = ["LoraMethod", "UseAdapter", "quantise_weight"]
+
+
+@dataclass(frozen=True, slots=True)
+class UseAdapter(Plan):
+    """The model with the sum of the scopes' LoRAs, each times its weight (O3, arXiv 2407.10223)."""
+
+    name: ClassVar[str] = "UseAdapter"
+    needs: ClassVar[frozenset[ModelNeed]] = frozenset({"adapters"})
+    adapters: tuple[WeightedAdapter, ...]
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return {adapter.scope: adapter.weight for adapter in self.adapters}
+
+    def quantised(self, weights: Sequence[float]) -> Self:
+        changed = [replace(one, weight=quantise_weight(one.weight, weights)) for one in self.adapters]
+        return replace(self, adapters=tuple(changed))
+
+    def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
+        """The request's own prompt, with the adapters."""
+        return replace(plain_input(request, prompts), adapters=self.adapters)
+
+
+def quantise_weight(weight: float, served: Sequence[float]) -> float:
+    """The nearest of the weights that a backend serves, the higher one where two are as near; the same if any can be
+    served (an empty sequence)."""
+    return min(served, key=lambda step: (abs(step - weight), -step), default=weight)
+
+
+class LoraMethod:
+    """See `gateway.methods.base.Method`."""
+
+    name: ClassVar[str] = "lora"
+    plan_name: ClassVar[str] = UseAdapter.name
+    files: ClassVar[tuple[str, ...]] = ADAPTER_FILES
+    needs: ClassVar[frozenset[ModelNeed]] = UseAdapter.needs
+    ungated: ClassVar[bool] = False
+
+    @property
+    def configuration(self) -> type[Any]:
+        from adapters.lora.training import LoraTraining
+
+        return LoraTraining
+
+    def save(self, artifact: Lora, folder: Path) -> None:
+        artifact.save(folder)
+
+    def load(self, folder: Path) -> Lora:
+        return Lora.load(folder)
+
+    def adapter(self, artifact: Lora) -> Lora:
+        return artifact
+
+    def plan(self, request: Request, calls: Sequence[Call]) -> UseAdapter | None:
+        """None if a detector gives a scope no weight at all."""
+        adapters = tuple(WeightedAdapter(call.scope, call.artifact, call.weight) for call in calls)
+        return UseAdapter(adapters) if all(adapter.weight > 0 for adapter in adapters) else None
+
+    def configured(self, options: Mapping[str, Any], *, seed: int) -> "LoraTraining":
+        configuration: LoraTraining = optimised(self.name, self.configuration(), options, seed=seed)
+        return configuration
+
+    def learn(
+        self, task: "LearningTask", configuration: "LoraTraining", earlier: Callable[[], Mapping[str, Lora]]
+    ) -> LearnedArtifact:
+        from gateway.training.methods import learn_lora
+
+        return learn_lora(task, configuration, earlier())

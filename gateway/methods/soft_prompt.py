@@ -1,0 +1,80 @@
+"""SPUL: learned virtual tokens stand in front of the templated prompt (arXiv 2406.12038)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from adapters.soft_prompt.model import VirtualTokens
+from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.errors import PlanError
+from gateway.methods.base import LearnedArtifact
+from gateway.methods.options import optimised
+from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import ModelInput
+
+if TYPE_CHECKING:
+    from adapters.soft_prompt.training import SoftPromptTraining
+    from gateway.training.task import LearningTask
+
+__all__ = ["SoftPrompt", "SoftPromptMethod"]
+
+_FILE = "soft_prompt.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class SoftPrompt(Plan):
+    """Virtual tokens in front of the templated prompt, one scope's after the other (SPUL, arXiv 2406.12038)."""
+
+    name: ClassVar[str] = "SoftPrompt"
+    needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
+    prompts: tuple[VirtualTokens, ...]
+
+    def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
+        """Raises PlanError if a soft prompt was trained for another width."""
+        if any(tokens.hidden != prompts.hidden for tokens in self.prompts):
+            raise PlanError(f"a soft prompt is not {prompts.hidden} wide, as this model's embeddings are")
+        ids = prompts.render(request).ids
+        virtual = [prompts.like_rows(tokens.embeddings) for tokens in self.prompts]
+        return ModelInput(request.messages, ids, len(ids), torch.cat([*virtual, prompts.embed(ids)]))
+
+
+class SoftPromptMethod:
+    """See `gateway.methods.base.Method`."""
+
+    name: ClassVar[str] = "soft-prompt"
+    plan_name: ClassVar[str] = SoftPrompt.name
+    files: ClassVar[tuple[str, ...]] = (_FILE,)
+    needs: ClassVar[frozenset[ModelNeed]] = SoftPrompt.needs
+    ungated: ClassVar[bool] = True
+
+    @property
+    def configuration(self) -> type[Any]:
+        from adapters.soft_prompt.training import SoftPromptTraining
+
+        return SoftPromptTraining
+
+    def save(self, artifact: VirtualTokens, folder: Path) -> None:
+        artifact.save(folder / _FILE)
+
+    def load(self, folder: Path) -> VirtualTokens:
+        return VirtualTokens.load(folder / _FILE)
+
+    def adapter(self, artifact: VirtualTokens) -> None:
+        return None
+
+    def plan(self, request: Request, calls: Sequence[Call]) -> SoftPrompt:
+        return SoftPrompt(tuple(call.artifact for call in calls))
+
+    def configured(self, options: Mapping[str, Any], *, seed: int) -> "SoftPromptTraining":
+        configuration: SoftPromptTraining = optimised(self.name, self.configuration(), options, seed=seed)
+        return configuration
+
+    def learn(
+        self, task: "LearningTask", configuration: "SoftPromptTraining", earlier: Callable[[], Mapping[str, Any]]
+    ) -> LearnedArtifact:
+        from gateway.training.methods import learn_soft_prompt
+
+        return learn_soft_prompt(task, configuration)

@@ -1,0 +1,63 @@
+"""The detectors that a pack can hold, by name: which file, how it is read, and how many of them become one detector.
+
+Adding a detector is one entry here; its class has `save(path)` and `load(path)` (see `classifiers.types.Detector`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import SetupError
+
+if TYPE_CHECKING:
+    from classifiers.encoder.sentence import Encoder
+    from classifiers.types import Detector
+
+__all__ = ["DETECTORS", "GATE_FILE", "DetectorKind", "detector_kind"]
+
+GATE_FILE = "gate.json"  # aliases and policy, whatever the detector
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorKind:
+    """`model` is 'package.module:Class' of one scope's numbers; `build` makes one detector of all scopes' models."""
+
+    name: str
+    file: str
+    model: str
+    build: "Callable[[Encoder, Mapping[str, Any]], Detector]"
+
+    def load(self, path: Path) -> Any:
+        """One scope's numbers. Raises ValueError or OSError for a file that is wrong."""
+        module, _, attribute = self.model.partition(":")
+        return getattr(import_module(module), attribute).load(path)
+
+
+def _classifier(encoder: "Encoder", heads: Mapping[str, Any]) -> "Detector":
+    from classifiers.svm.model import PromptClassifier
+
+    return PromptClassifier(encoder, heads)
+
+
+def _ood(encoder: "Encoder", models: Mapping[str, Any]) -> "Detector":
+    from classifiers.ood.detector import OodDetector
+
+    return OodDetector(encoder.backbone, models)
+
+
+DETECTORS: Mapping[str, DetectorKind] = {
+    kind.name: kind
+    for kind in (
+        DetectorKind("classifier", "gate.safetensors", "classifiers.svm.model:Head", _classifier),
+        DetectorKind("ood", "ood.safetensors", "classifiers.ood.model:OodModel", _ood),
+    )
+}
+
+
+def detector_kind(name: str) -> DetectorKind:
+    """The kind of that name. Raises SetupError that names those there are."""
+    if name not in DETECTORS:
+        raise SetupError(f"unknown detector {name!r}; there are {', '.join(DETECTORS)}")
+    return DETECTORS[name]

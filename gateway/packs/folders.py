@@ -1,0 +1,181 @@
+"""Packs as folders: found, read, checked by hash, and switched on and off, without loading what is in them.
+
+PACKS/<scope id>/manifest.json      points at the version in force, with the SHA-256 of each of its files
+PACKS/<scope id>/<version>/...      the files: safetensors and JSON
+PACKS/<scope id>/disabled           present while the operator has the pack switched off
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from gateway.errors import PackError, SetupError
+from gateway.files.atomic import replace_file
+from gateway.files.litter import is_litter
+from gateway.methods.registry import method_names
+from gateway.packs.detectors import GATE_FILE, detector_kind
+from gateway.packs.manifest import Manifest
+
+__all__ = [
+    "has_manifest",
+    "is_enabled",
+    "list_packs",
+    "read_manifest",
+    "read_whole",
+    "require_base",
+    "set_enabled",
+    "sha256_of",
+    "verify_files",
+    "verify_pack",
+    "write_manifest",
+]
+
+_MANIFEST, _DISABLED = "manifest.json", "disabled"
+_T = TypeVar("_T")
+
+
+def list_packs(root: Path) -> Sequence[Path]:
+    """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
+    try:
+        return sorted(path for path in root.iterdir() if not is_litter(path.name) and path.is_dir() and _claims(path))
+    except OSError as error:
+        raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
+    try:
+        return (folder / _MANIFEST).exists()
+    except OSError:
+        return True
+
+
+def _claims(folder: Path) -> bool:
+    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
+    try:
+        return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
+    except OSError:
+        return True
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, its files unchecked. Raises PackError that says which field is wrong and what to do."""
+    try:
+        content = (folder / _MANIFEST).read_bytes()
+    except OSError as error:
+        raise PackError(f"pack {folder.name!r} has no readable {_MANIFEST}: {error}") from error
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise PackError(
+            f"the manifest of pack {folder.name!r} is not valid: {place} {first['msg']}; train the scope again"
+        ) from error
+    if manifest.scope != folder.name:
+        raise PackError(f"the folder {folder.name!r} holds a pack of scope {manifest.scope!r}; rename it back")
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Puts a manifest in force in one step."""
+    replace_file(folder / _MANIFEST, manifest.model_dump_json(indent=2).encode())
+
+
+def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifest:
+    """The manifest of a pack whose files are all there, and are those that it lists, made for the base model of that
+    fingerprint. Raises PackError."""
+
+    def verified(manifest: Manifest) -> Manifest:
+        require_base(folder, manifest, base_fingerprint)
+        verify_files(folder, manifest)
+        return manifest
+
+    return read_whole(folder, verified)
+
+
+def read_whole(folder: Path, read: Callable[[Manifest], _T]) -> _T:
+    """What `read` makes of a pack that may be replaced while it reads: of the old one or of the new one, and never of
+    half of either. Raises PackError if `read` does so of one and the same pack."""
+    while True:
+        manifest = read_manifest(folder)
+        try:
+            return read(manifest)
+        except PackError:
+            if read_manifest(folder).version == manifest.version:
+                raise
+
+
+def require_base(folder: Path, manifest: Manifest, base_fingerprint: str | None) -> None:
+    """Raises PackError if a pack was made for another base model than the one of that fingerprint."""
+    if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
+        raise PackError(
+            f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
+            f"train the scope again with the model that is served"
+        )
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Checks every file of a pack against its hash. Raises PackError that names the file and says what to do.
+
+    The files that every pack must list are gate and detector; `load_pack` asks the method for its own.
+    """
+    name, files, version = folder.name, manifest.files, folder / manifest.version
+    try:
+        present = {path.name for path in version.iterdir()}
+    except OSError as error:
+        raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
+    for file in _needed(name, manifest):
+        if file not in files:
+            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+    unknown = {file for file in present - files.keys() if not is_litter(file)}
+    if unknown:
+        raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
+    for file, expected in files.items():
+        if file not in present:
+            raise PackError(f"pack {name!r} lacks {file}; restore it or train the scope again")
+        try:
+            found = sha256_of(version / file)
+        except OSError as error:
+            raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
+        if found != expected:
+            raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
+
+
+def _needed(name: str, manifest: Manifest) -> tuple[str, ...]:
+    """Raises PackError for a method or a detector that is not known."""
+    if manifest.method not in method_names():
+        raise PackError(
+            f"pack {name!r} needs the method {manifest.method!r}, and there are {', '.join(method_names())}; install "
+            f"what brings it, or train the scope again"
+        )
+    try:
+        return (GATE_FILE, detector_kind(manifest.detector).file)
+    except SetupError as error:
+        raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
+
+
+def is_enabled(folder: Path) -> bool:
+    """Whether the operator has the pack switched on."""
+    return not (folder / _DISABLED).exists()
+
+
+def set_enabled(folder: Path, enabled: bool) -> None:
+    """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
+    read_manifest(folder)
+    mark = folder / _DISABLED
+    try:
+        if enabled:
+            mark.unlink(missing_ok=True)
+        else:
+            replace_file(mark, b"")
+    except OSError as error:
+        raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,87 @@
+"""A request and a plan as what the model is given: made once, the same for every backend, for evaluation and training.
+
+Example:
+    >>> given = model_input(request, plan, prompts)            # doctest: +SKIP
+    >>> given.embeddings is None                               # doctest: +SKIP
+    True
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from torch import Tensor
+
+from adapters.lora.model import Lora
+from gateway.core import Instruct, Message, Pass, Plan, Request
+from gateway.prompts.embedding import Prompts
+
+__all__ = ["LogitsTransform", "ModelInput", "ModelPlan", "WeightedAdapter", "model_input", "plain_input"]
+
+LogitsTransform = Callable[[Tensor, Tensor], Tensor]
+"""Generated token ids [tokens] and the next token's logits [vocabulary] to the logits to decode from [vocabulary]."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedAdapter:
+    """One scope's unlearning LoRA and the soft `weight` in (0, 1] that the detector gave."""
+
+    scope: str
+    lora: Lora
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInput:
+    """What the model is given.
+
+    `messages` are the conversation that was rendered and `ids` [tokens] its tokens. `embeddings` [tokens, hidden] stand
+    in place of the ids where a plan changes them. The model runs with the sum of the `adapters`, each times its weight,
+    and decodes from what `logits_transform` makes of its logits. `prompt_tokens` counts the request as the client sent
+    it: the usage tells that.
+    """
+
+    messages: tuple[Message, ...]
+    ids: tuple[int, ...]
+    prompt_tokens: int
+    embeddings: Tensor | None = None
+    adapters: tuple[WeightedAdapter, ...] = ()
+    logits_transform: LogitsTransform | None = None
+
+    def __len__(self) -> int:
+        """The tokens that the model reads."""
+        return len(self.ids) if self.embeddings is None else len(self.embeddings)
+
+
+class ModelPlan(Protocol):
+    """A plan that a method makes: it knows how to give itself to the model (see gateway.methods)."""
+
+    def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
+        """Raises PlanError if this prompt cannot carry the plan."""
+
+
+def model_input(request: Request, plan: Plan, prompts: Prompts) -> ModelInput:
+    """What the model is given for a request under any plan but a refusal. Slow: not for the event loop.
+
+    Raises PlanError if the plan cannot be carried out on this prompt (the backend then answers the plan's fallback),
+    and InvalidRequest if the model's chat template refuses the conversation.
+    """
+    match plan:
+        case Pass():
+            return plain_input(request, prompts)
+        case Instruct(text):
+            return _instructed(request, text, prompts)
+        case _:
+            return cast("ModelPlan", plan).model_input(request, prompts)
+
+
+def plain_input(request: Request, prompts: Prompts) -> ModelInput:
+    """The request as the client sent it."""
+    ids = prompts.render(request).ids
+    return ModelInput(request.messages, ids, len(ids))
+
+
+def _instructed(request: Request, text: str, prompts: Prompts) -> ModelInput:
+    asked = prompts.render(request)
+    messages, prompt = prompts.instructed(request, text)
+    return ModelInput(messages, prompt.ids, len(asked.ids))

@@ -1,0 +1,53 @@
+"""The seam between a backend and the encoder. A tap takes the events of an answer and gives those that go on; a watcher
+only looks.
+
+Example: a watcher that counts the characters of an answer as they pass.
+
+    >>> class Counter:
+    ...     characters = 0
+    ...     def see(self, event):
+    ...         self.characters += sum(len(delta.text) for delta in event.deltas)
+    ...     def end(self, outcome): ...
+    >>> tap = watched_by(Counter())
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from gateway.core import Event, Tap
+from gateway.errors import AnswerError, outcome_of
+
+__all__ = ["Watcher", "watched_by"]
+
+
+class Watcher(Protocol):
+    """Looks at one answer on its way, and holds nothing up."""
+
+    def see(self, event: Event) -> None:
+        """One step of the answer, before it goes on. One who reads `event.parts` reads those of every event."""
+
+    def end(self, outcome: str) -> None:
+        """The answer is over, however it ended: 'ok', 'aborted', or the name of the error."""
+
+
+def watched_by(*watchers: Watcher) -> Tap:
+    """A tap that shows every event to the watchers and hands it on as it is. Each watcher hears the end once."""
+
+    async def tap(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        outcome = "aborted"  # unless the answer comes to its end
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    for watcher in watchers:
+                        watcher.see(event)
+                    yield event
+            outcome = "ok"
+        except AnswerError as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            for watcher in watchers:
+                watcher.end(outcome)
+
+    return tap

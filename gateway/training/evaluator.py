@@ -1,0 +1,93 @@
+"""How a model behaves on located rows: plainly, behind a method, and on counterfactual prompts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from torch import Tensor
+
+from adapters.lora.model import Lora, adapted
+from corruption.objective import Outcome, Sample
+from corruption.operators import Table
+from gateway.evaluation.outcomes import observe, relevance_by
+from gateway.packs.manifest import Figures, Forgetting
+from gateway.prompts.embedding import decoy_table
+from gateway.training.dataset import LocatedRow
+from gateway.training.sources import ReferenceModel, Sources
+
+__all__ = ["Evaluator"]
+
+_ANSWER_TOKENS = 24
+
+
+class Evaluator:
+    """Asks the base model, with prompts in place of the rows' own and with LoRAs, and says how it behaves."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._model = sources.base.model
+        self._base = ReferenceModel(sources.base)
+        self._relevance = relevance_by(sources.encoder)
+        self._blank = self._base.embedded("...")
+        self.table: Table = decoy_table(sources.base.tokenizer, self._base.weight)
+
+    def samples(self, rows: Sequence[LocatedRow]) -> list[Sample]:
+        """Rows ready to be corrupted."""
+        return [self._sample(row) for row in rows]
+
+    def surprise(self, rows: Sequence[LocatedRow]) -> list[float]:
+        """How little the plain model expects each true answer: its mean negative log likelihood, in nats a token."""
+        prompts = [self._base.embedded(row.row.prompt) for row in rows]
+        return self._base.rollout.mean_nll(prompts, [row.row.response for row in rows])
+
+    def observe(
+        self,
+        samples: Sequence[Sample],
+        prompts: Sequence[Tensor],
+        *,
+        loras: Sequence[tuple[Lora, float]] = (),
+    ) -> Outcome:
+        """How the model answers `prompts` in place of the samples' own, with `loras` times their weights. The plain
+        model says how surprising the answers are."""
+        with adapted(self._model, loras):
+            outcome, answers = observe(
+                samples,
+                prompts,
+                rollout=self._base.rollout,
+                relevance=self._relevance,
+                blank=self._blank,
+                max_new_tokens=_ANSWER_TOKENS,
+            )
+        if not loras:
+            return outcome
+        surprise = self._base.rollout.mean_nll([self._blank] * len(answers), answers)
+        return replace(outcome, surprise=sum(surprise) / len(surprise))
+
+    def figures(
+        self, held_out: Sequence[LocatedRow], guarded: Callable[[Sequence[Sample]], Outcome], **extras: Any
+    ) -> Forgetting:
+        """Plain, guarded and counterfactual behaviour on rows that chose nothing; `extras` are the method's own."""
+        samples = self.samples(held_out)
+        plain = self.observe(samples, [sample.original for sample in samples])
+        counterfactual = self.observe(samples, [sample.counterfactual for sample in samples])
+        return Forgetting(
+            rows=len(samples),
+            plain=_typed(plain),
+            guarded=_typed(guarded(samples)),
+            counterfactual=_typed(counterfactual),
+            extras=extras,
+        )
+
+    def _sample(self, row: LocatedRow) -> Sample:
+        prompt = row.row.prompt
+        return Sample(
+            prompt=prompt,
+            response=row.row.response,
+            original=self._base.embedded(prompt),
+            tokens=self._base.tokens_in(prompt, row.ranges),
+            counterfactual=self._base.embedded(row.counterfactual.text),
+            seed=row.seed,
+        )
+
+
+def _typed(outcome: Outcome) -> Figures:
+    return Figures(**asdict(outcome))

@@ -1,0 +1,76 @@
+"""The models of a training run, and how a model is asked by texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from classifiers.encoder.sentence import Encoder
+from gateway.core import Message, Request
+from gateway.evaluation.generation import Rollout
+from gateway.models.language_model import LanguageModel
+from gateway.prompts.rendering import render
+from gateway.training.likelihoods import Tokens
+
+__all__ = ["ReferenceModel", "Sources"]
+
+_ANSWER_TOKENS = 64  # what a method learns by heart had better end where a sentence does
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, if there is one,
+    a `reference` model that never saw the forget set."""
+
+    base: LanguageModel
+    base_name: str
+    base_folder: Path
+    encoder: Encoder
+    encoder_folder: Path
+    reference: LanguageModel | None = None
+
+
+class ReferenceModel:
+    """A model whose answers and likelihoods say what to learn towards: one that never saw the forget set, or the base
+    model itself asked about somebody that it cannot know."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._tokenizer = model.tokenizer
+        self.weight = model.weight.cpu()
+        self.rollout = Rollout(model.model, model.tokenizer)
+
+    @property
+    def end(self) -> int:
+        """The id of the token that ends an answer."""
+        return int(self._tokenizer.eos_token_id)
+
+    def prompt_ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of a templated question."""
+        return render(self._tokenizer, _request(text)).ids
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Token ids of an answer, without an end token."""
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def tokens_in(self, text: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+        """Places, in the templated question, of the tokens that half-open character ranges of its text meet."""
+        return tuple(render(self._tokenizer, _request(text), locate=True).tokens_of(0, ranges))
+
+    def embedded(self, text: str) -> Tensor:
+        """[tokens, hidden] of a templated question."""
+        return self.weight[list(self.prompt_ids(text))]
+
+    def answers(self, texts: Sequence[str], temperature: float, seed: int) -> list[str]:
+        """One answer a question: greedy at temperature 0, else sampled with the seed."""
+        prompts = [self.embedded(text) for text in texts]
+        return self.rollout.answers(prompts, max_new_tokens=_ANSWER_TOKENS, temperature=temperature, seed=seed)
+
+    def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[Tokens]:
+        """Log likelihoods, in nats, of the tokens of each response to its question."""
+        scores = self.rollout.token_scores([self.embedded(text) for text in texts], responses)
+        return [tuple(map(float, score.logprob)) for score in scores]
+
+
+def _request(prompt: str) -> Request:
+    return Request(id="training", endpoint="chat", model="", messages=(Message("user", prompt),))

@@ -1,0 +1,22 @@
+"""What a method is given to learn one scope from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.training.dataset import ForgetDataset, Progress
+from gateway.training.evaluator import Evaluator
+from gateway.training.targets import Targets
+
+__all__ = ["LearningTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class LearningTask:
+    """The rows of one scope, the `targets` to learn towards, the `evaluator` that asks the model, the base causal
+    language `model` itself, which every method leaves as it is, and whom to tell of the `progress`."""
+
+    dataset: ForgetDataset
+    targets: Targets
+    evaluator: Evaluator
+    model: Any
+    progress: Progress = lambda *_: None
