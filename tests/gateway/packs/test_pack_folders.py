@@ -16,7 +16,7 @@ from gateway.files import atomic
 from gateway.packs import folders
 from gateway.packs.folders import list_packs, set_enabled
 from gateway.packs.store import load_packs
-from gateway.screening.reload import Roster
+from gateway.screening.reload import PackReloader
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_litter_and_strange_folders_are_no_packs_and_stop_no_start(root: Path, e
         (folder / "Thumbs.db").write_bytes(b"\0")
     assert [path.name for path in list_packs(root)] == ["narnia"]
     assert set(load_packs(root, base_fingerprint=BASE, encoder_fingerprint=BASE)) == {"narnia"}
-    roster = Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+    roster = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
     roster.refresh()
-    assert (roster.troubles, roster.unguarded) == ({}, frozenset())
+    assert (roster.problems, roster.unguarded) == ({}, frozenset())
 
 
 @pytest.mark.parametrize("damage", ["no manifest", "no json", "of another name", "a folder for a manifest"])
@@ -66,7 +66,7 @@ def test_what_claims_to_be_a_pack_still_stops_the_start(root: Path, encoder: Enc
             (folder / "manifest.json").unlink()
             (folder / "manifest.json").mkdir()
     with pytest.raises(PackError, match=folder.name):
-        Roster(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
 
 
 def test_a_folder_that_cannot_be_looked_into_counts_as_a_pack(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
