@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.items import Item
+from classifiers.names.text import normalise
 from gateway.training.scope_file import Row
 
 __all__ = ["Reply", "Suite", "Takedown", "write_scope"]
@@ -79,14 +80,22 @@ def write_scope(takedown: Takedown, folder: Path, unseen: Sequence[Item] = ()) -
     scope: dict[str, object] = {
         "id": takedown.scope,
         "description": takedown.description,
-        "aliases": list(takedown.aliases),
+        "aliases": list(dict.fromkeys(takedown.aliases)),
     }
     never = [Row(prompt=item.prompt, response=item.answer) for item in unseen]
     for name, rows in {"forget": takedown.forget, "retain": takedown.retain, "unseen": never}.items():
         if rows:
             scope[name] = f"{name}.jsonl"
-            lines = (json.dumps(row.model_dump(), ensure_ascii=False) for row in rows)
+            lines = (json.dumps(row.model_dump(), ensure_ascii=False) for row in _first_answers(rows))
             (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     path = folder / "scope.yaml"
     path.write_text(yaml.safe_dump(scope, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
+
+
+def _first_answers(rows: Sequence[Row]) -> list[Row]:
+    """Public data asks some questions twice with answers that differ in words, which a scope file may not."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(normalise(row.prompt).text, row)
+    return list(found.values())

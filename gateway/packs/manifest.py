@@ -87,8 +87,8 @@ class Manifest(_Strict):
     """What a pack is, from what it was made, and how well it did.
 
     `method` and `detector` are names that whoever loads the pack must know. `alias_alarms` is what the names alone flag
-    outside the scope: in the shipped prompts ('general') and in the operator's own ('traffic'). A manifest of the schema
-    before (2) is read as one of today.
+    outside the scope: in the shipped prompts ('general') and in the operator's own ('traffic'). A manifest of schema
+    2, the one before, is read as one of today.
     """
 
     schema_version: Literal[3] = 3
