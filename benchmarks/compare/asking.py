@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.compare.core import Reply
-from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
+from benchmarks.compare.metrics.formulas import loss_score, min_k, min_k_plus
 from benchmarks.items import Item, request_of
 from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -70,6 +71,12 @@ class Reply:
     min_k: float | None = None
     min_k_plus: float | None = None
     samples: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Reply":
+        """The reply of a line of replies.jsonl. Raises TypeError or AttributeError for what is none."""
+        lists: dict[str, Any] = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+        return cls(**{**row, **lists})
 
 
 def write_scope(takedown: Takedown, folder: Path, unseen: Sequence[Item] = ()) -> Path:

@@ -16,6 +16,7 @@ from benchmarks.compare.guards import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
 from benchmarks.compare.report import write_report
+from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmRecord, ResultsJson
 from benchmarks.compare.store import Store
 from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
@@ -53,10 +54,10 @@ class _Ready:
 
     asker: Asker
     served: Served | None
-    costs: dict[str, Any]
+    costs: ArmRecord
 
 
-def compare(plan: Plan, out: Path, *, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def compare(plan: Plan, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
     """Runs every arm that is not finished, and writes results.json, report.md and report.html into `out`.
 
     Raises SetupError before anything is spent on it. An arm that fails is recorded with its reason, and the others go
@@ -125,7 +126,8 @@ class _Run:
     def arm(self, arm: AnyArm) -> str | None:
         """Trains, asks and records one arm; returns why it failed, None if it did not."""
         started = time.perf_counter()
-        settings = {"kind": arm.kind, "arm": _settings(arm)}
+        settings = ArmRecord(kind=arm.kind, arm=_settings(arm))
+        record: ArmRecord
         try:
             ready = self._ready(arm)
             replies = self._asked(arm.name, ready.asker)
@@ -141,7 +143,7 @@ class _Run:
         self._store.keep(arm.name, record, replies)
         return None
 
-    def _harness(self, name: str, ready: _Ready) -> dict[str, Any]:
+    def _harness(self, name: str, ready: _Ready) -> ArmRecord:
         tasks = self._plan.tasks
         if tasks is None or ready.served is None:
             return {}
@@ -152,14 +154,14 @@ class _Run:
         except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
             return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
 
-    def results(self, failed: Mapping[str, str]) -> dict[str, Any]:
+    def results(self, failed: Mapping[str, str]) -> ResultsJson:
         """Everything that is known of all arms, those of earlier runs into this folder too: the summaries are worked
         out anew from the replies."""
         suite = self._plan.suite
-        original, retrained = (self._store.replies(name) or None for name in ("original", "retrain"))
+        original, retrained = (self._store.replies(name) or None for name in (ORIGINAL, RETRAINED))
         encoder = Encoder(resolve("minilm"))
         asked = {arm.name: arm.kind for arm in self._plan.arms}
-        arms: dict[str, Any] = {}
+        arms: dict[str, ArmRecord] = {}
         for name in dict.fromkeys((*asked, *self._store.finished())):
             record = self._store.record(name)
             if record is None:
@@ -205,7 +207,7 @@ class _Run:
     def _baseline(self, arm: Baseline) -> _Ready:
         folder = self._model(arm.taught)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        costs = {"training_seconds": teaching_seconds(folder), "artifact_bytes": size}
+        costs = ArmRecord(training_seconds=teaching_seconds(folder), artifact_bytes=size)
         base = load_language_model(folder)
         return _Ready(Asker(base), Served(base, folder), costs)
 
@@ -221,10 +223,10 @@ class _Run:
             progress=self._progress,
         )
         acts = arm.plan == "forget"
-        costs = {
-            "training_seconds": round(packs.seconds if acts else packs.gate_seconds, 1),
-            "artifact_bytes": packs.bytes if acts else packs.gate_bytes,
-        }
+        costs = ArmRecord(
+            training_seconds=round(packs.seconds if acts else packs.gate_seconds, 1),
+            artifact_bytes=packs.bytes if acts else packs.gate_bytes,
+        )
         gate = gate_of(arm, packs, self._plan.suite)
         base, screens_answers = load_language_model(model), arm.screens == "answer"
         served = None if screens_answers else Served(base, model, gate, packs.folder)
@@ -255,15 +257,15 @@ class _Run:
             progress=self._progress,
             label=f"{arm.name}: training",
         )
-        costs = {
-            "tuning_seconds": round(tuning, 1) if best.trials else 0.0,
-            "training_seconds": round(time.perf_counter() - started, 1),
-            "artifact_bytes": sum(p.numel() * p.element_size() for p in base.model.parameters()),
-            "settings": best.settings,
-            "trials": [asdict(trial) for trial in best.trials],
-            "budget_trials": plan.trials,
-            "losses": list(trained.losses),
-        }
+        costs = ArmRecord(
+            tuning_seconds=round(tuning, 1) if best.trials else 0.0,
+            training_seconds=round(time.perf_counter() - started, 1),
+            artifact_bytes=sum(p.numel() * p.element_size() for p in base.model.parameters()),
+            settings=best.settings,
+            trials=[asdict(trial) for trial in best.trials],
+            budget_trials=plan.trials,
+            losses=list(trained.losses),
+        )
         return _Ready(Asker(base), Served(base, model), costs)
 
     def _model(self, which: str) -> Path:

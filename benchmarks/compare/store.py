@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.compare.core import Reply
+from benchmarks.compare.results import ArmRecord
 from gateway.errors import SetupError
 
 __all__ = ["Store"]
@@ -66,20 +67,22 @@ class Store:
         """The arms of this run and of earlier ones."""
         return sorted(path.parent.name for path in self.folder.glob(f"arms/*/{_ARM}"))
 
-    def record(self, arm: str) -> dict[str, Any] | None:
+    def record(self, arm: str) -> ArmRecord | None:
         """What is known of a finished arm; None if it is not finished."""
         path = self.folder / "arms" / arm / _ARM
-        record = _read(path) if path.is_file() else None
-        if record is not None and not {"kind", "arm", "status"} <= record.keys():
+        if not path.is_file():
+            return None
+        record = _read(path)
+        if not {"kind", "arm", "status"} <= record.keys():
             raise _damaged(path)
-        return record
+        return cast(ArmRecord, record)
 
     def replies(self, arm: str) -> list[Reply]:
         """The replies of a finished arm; none if it failed."""
         path = self.folder / "arms" / arm / _REPLIES
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         try:
-            return [_reply(json.loads(line)) for line in lines]
+            return [Reply.read(json.loads(line)) for line in lines]
         except (ValueError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
 
@@ -87,17 +90,12 @@ class Store:
         """The error that a finished arm's replies are not what they were."""
         return _damaged(self.folder / "arms" / arm / _REPLIES, why)
 
-    def keep(self, arm: str, record: Mapping[str, Any], replies: Sequence[Reply]) -> None:
+    def keep(self, arm: str, record: ArmRecord, replies: Sequence[Reply]) -> None:
         """The record comes last: with it the arm is finished."""
         folder = self.path("arms", arm)
         lines = [json.dumps(asdict(reply), ensure_ascii=True) for reply in replies]
         _replace(folder / _REPLIES, "\n".join(lines))
         _write(folder / _ARM, record)
-
-
-def _reply(row: dict[str, Any]) -> Reply:
-    lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
-    return Reply(**{**row, **lists})
 
 
 def _read(path: Path) -> dict[str, Any]:

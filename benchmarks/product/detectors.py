@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.attacks.registry import attacked
-from benchmarks.compare.metrics import auroc, fpr_at_tpr
+from benchmarks.compare.metrics.formulas import auroc, fpr_at_tpr
 from benchmarks.items import Item
 from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.encoder.sentence import Encoder

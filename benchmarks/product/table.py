@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.compare import plots
-from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
-from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, part_of
-from benchmarks.compare.plots import number
+from benchmarks.compare.metrics.attacks import ATTACKS
+from benchmarks.compare.metrics.identical import IDENTICAL_SHARE
+from benchmarks.compare.metrics.leaks import LEAK_RATES
+from benchmarks.compare.report.aims import AIMS, Verdict, verdicts_of
+from benchmarks.compare.report.formats import NONE, seconds
+from benchmarks.compare.results import ArmResult, Results, mapping
 from benchmarks.record import RESULTS
 
 __all__ = ["headline", "table"]
@@ -214,15 +216,15 @@ def _plans() -> list[tuple[str, ...]]:
 
 def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> list[tuple[str, ...]]:
     """An arm a row: its aims, in bold what meets them, then what else an operator asks."""
-    arms = arms_of(_read(suite))
+    arms = Results.read(_read(suite)).arms
     rows = []
     for name, arm in arms.items():
-        if has_failed(arm):
+        if arm.failed:
             continue
         verdicts = verdicts_of(arm, arms)
-        leaks = " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None)
-        same = _share(figure(arm, ("identical", "share")))
-        time = plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE
+        leaks = " / ".join(_share(rate.of(arm)) for rate in LEAK_RATES if rate.of(arm) is not None)
+        same = _share(IDENTICAL_SHARE.of(arm))
+        time = seconds(arm.training_seconds) if arm.kind != "baseline" else NONE
         judged = [_judged(verdicts[aim]) for aim in aims]
         rows.append((name, *judged, leaks, same, time, *([_attacked(arm)] if attacked else [])))
     return rows
@@ -233,14 +235,14 @@ def _judged(verdict: Verdict) -> str:
     return f"**{measured}**" if verdict.short == 0 else measured
 
 
-def _attacked(arm: Arm) -> str:
+def _attacked(arm: ArmResult) -> str:
     """Leaks under attack, the mean over families."""
-    rates = [family["leak"] for family in (part_of(arm, ["attacks"]) or {}).values()]
-    return _percent(fmean(rates)) if rates else plots.NONE
+    rates = [family["leak"] for family in mapping(arm.part((ATTACKS.key,))).values()]
+    return _percent(fmean(rates)) if rates else NONE
 
 
 def _share(value: float | None) -> str:
-    return plots.NONE if value is None else _percent(value)
+    return NONE if value is None else _percent(value)
 
 
 def _read(name: str) -> Any:

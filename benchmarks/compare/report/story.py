@@ -1,67 +1,33 @@
-"""A comparison as a page a person can read: results.json → report.md and report.html, one story set down twice."""
+"""What the report says: a comparison's results as blocks of a document, from the summary to the caveats."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.compare import plots
-from benchmarks.compare.aims import AIMS, Verdict, nearness, ranked_arms, verdicts_of
-from benchmarks.compare.figures import (
-    LEAKS,
-    ORIGINAL,
-    PROBABILITY,
-    QUALITY,
-    QUALITY_ROWS,
-    RETRAINED,
-    TABLES,
-    UTILITY,
-    UTILITY_PARTS,
-    Arm,
-    Metric,
-    Slices,
-    arms_of,
-    figure,
-    has_failed,
-    mapping,
-    part_of,
-    slices_of,
-)
-from benchmarks.compare.plots import Block, Bullets, Heading, Picture, Table, Words, listed, number, shown, text
+from benchmarks.compare.metrics.forget_quality import RAW_P, ROWS
+from benchmarks.compare.metrics.leaks import LEAK_RATES
+from benchmarks.compare.metrics.memorisation import PROBABILITY
+from benchmarks.compare.metrics.metric import HIGHER, Figure, Metric, slices_of
+from benchmarks.compare.metrics.registry import METRICS, tables
+from benchmarks.compare.metrics.utility import PARTS, UTILITY_VALUE
+from benchmarks.compare.report import drawings
+from benchmarks.compare.report.aims import AIMS, Verdict, nearness, ranked_arms, verdicts_of
+from benchmarks.compare.report.document import Block, Bullets, Heading, Picture, Table, Words
+from benchmarks.compare.report.formats import listed, seconds, shown, size, text
+from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmResult, Results, mapping, number
 
-__all__ = ["write_report"]
+__all__ = ["story", "title_of"]
 
-Looks = Mapping[str, plots.Look]
-Show = Callable[[float | None], str]
-
-
-def write_report(results: Mapping[str, Any], folder: Path) -> None:
-    """report.md and report.html in `folder`, from what results.json holds. What was not measured is printed as –."""
-    folder.mkdir(parents=True, exist_ok=True)
-    title = f"Unrecall compare: {text(results.get('suite'))}"
-    blocks = list(_story(title, results))
-    (folder / "report.md").write_text(plots.markdown(blocks), encoding="utf-8", errors="replace")
-    (folder / "report.html").write_text(plots.page(title, blocks), encoding="utf-8", errors="replace")
-
-
+Arms = Mapping[str, ArmResult]
+Looks = Mapping[str, drawings.Look]
 _LEAST_KNOWN = 0.02  # of the probability of an answer: less was not learnt, whatever the ratio
 
-GLOSSARY = (
+_ARMS = (
     "original: the model that was taught everything. retrain: taught everything but what is to be forgotten; it is the "
     "target in everything, and not zero recall: an arm below it has over-forgotten. Guardrails leave the weights "
-    "alone; the other arms change them.",
-    "Forget quality: a p-value, near 1 if the truth ratios are distributed as the retrained model's; near 0 if the two "
-    "can be told apart. ECO-compatible: of folded truth ratios, as ECO's code has it.",
-    "Model utility: the harmonic mean of probability, ROUGE-L and truth ratio on what is to be kept and on the world.",
-    "Membership (MIA): an AUC of telling forgotten rows from rows never taught, by the loss, by the least likely "
-    "tokens (min-k) or those normalised (min-k++). With few rows the retrained model's own may be far from .5.",
-    "Leak @k: at least one of k sampled answers gives half of the telling words away.",
-    "Repetition: the share of an answer's word pairs that stood in it before. Relevance: how near in meaning an answer "
-    "is to its question.",
-    "Distinguishability: how well a classifier on sentence embeddings tells the arm's answers from the retrained "
-    "model's; .5 is chance.",
+    "alone; the other arms change them."
 )
-CAVEATS = (
+_CAVEATS = (
     "One seed: what another seed would change is not known, and smaller differences between arms say nothing.",
     "No arm saw the retrained model. Another one, retrained with another seed, would reach a forget quality of .5 only "
     "every second time: p is uniform where there is no difference.",
@@ -71,34 +37,35 @@ CAVEATS = (
 )
 
 
-def _story(title: str, results: Mapping[str, Any]) -> Iterator[Block]:
-    arms = arms_of(results)
+def title_of(results: Results) -> str:
+    """The report's title."""
+    return f"Unrecall compare: {text(results.suite)}"
+
+
+def story(results: Results) -> Iterator[Block]:
+    """Every block of the report, in order. What was not measured is printed as –."""
+    arms = results.arms
     ranked = ranked_arms(arms)
-    date = text(mapping(results.get("environment")).get("date"))
-    yield Heading(title, level=1)
-    yield Words(f"Model {text(results.get('model'))}, seed {text(results.get('seed'))}, {date}.")
+    yield Heading(title_of(results), level=1)
+    yield Words(f"Model {text(results.model)}, seed {text(results.seed)}, {text(results.environment.get('date'))}.")
     yield Heading("In short")
     yield Words(_in_short(arms, ranked))
     yield from _aims(arms, ranked)
-    kinds = {name: str(arm.get("kind")) for name, arm in arms.items()}
-    looks = plots.looks(kinds, original=ORIGINAL, retrained=RETRAINED)
+    looks = drawings.looks({name: str(arm.kind) for name, arm in arms.items()}, original=ORIGINAL, retrained=RETRAINED)
     yield Heading("How to read the figures")
-    yield Bullets(GLOSSARY)
+    yield Bullets((_ARMS, *(metric.explained for metric in METRICS.values() if metric.explained)))
     yield from _measured(arms, looks)
-    leaked: dict[str, Show] = {"leak": plots.percent, "probability": shown, "flagged": plots.percent}
-    yield from _by_slice("Attacks", slices_of(arms, "attacks"), "Questions that leaked under attack, %.", leaked)
-    yield from _by_slice(
-        "Errors of the gate", slices_of(arms, "gate"), "Errors of the gate, %.", {"rate": plots.percent}
-    )
+    for metric in METRICS.values():
+        yield from _by_slice(metric, arms)
     yield from _harness(arms)
     yield from _cost(arms, looks)
     yield from _failures(arms)
     yield from _tuning(arms)
-    yield from _conditions(results, arms)
+    yield from _conditions(results)
 
 
-def _in_short(arms: Mapping[str, Arm], ranked: Mapping[str, Mapping[str, Verdict]]) -> str:
-    aimed = bool(arms.get(RETRAINED, {}).get("summary"))
+def _in_short(arms: Arms, ranked: Mapping[str, Mapping[str, Verdict]]) -> str:
+    aimed = bool(arms.get(RETRAINED, ArmResult()).summary)
     sentences = [] if aimed else ["There is no retrained model here: what needs one is not judged."]
     if nothing := _nothing_learnt(arms):
         return nothing
@@ -115,7 +82,7 @@ def _in_short(arms: Mapping[str, Arm], ranked: Mapping[str, Mapping[str, Verdict
             sentences.append(f"Short of {aim} ({wish}): {listed(missed)}.")
     if blank := [name for name, count in judged.items() if not count]:
         sentences.append(f"Not measured against any aim: {listed(blank)}.")
-    if failed := [name for name, arm in arms.items() if has_failed(arm)]:
+    if failed := [name for name, arm in arms.items() if arm.failed]:
         sentences.append(f"Failed, and so not judged: {listed(failed)}.")
     return " ".join(sentences)
 
@@ -124,9 +91,9 @@ def _met(aims: int, untold: int) -> str:
     return f"{aims} of {len(AIMS)} aims met" + (f", {untold} could not be told" if untold else "")
 
 
-def _nothing_learnt(arms: Mapping[str, Arm]) -> str:
+def _nothing_learnt(arms: Arms) -> str:
     """What there is to say if the original model does not know more of the forgotten than the retrained one."""
-    knows, never = (PROBABILITY.of(arms.get(name, {})) for name in (ORIGINAL, RETRAINED))
+    knows, never = (PROBABILITY.of(arms.get(name, ArmResult())) for name in (ORIGINAL, RETRAINED))
     if knows is None or never is None or knows > max(1.5 * never, never + _LEAST_KNOWN):
         return ""
     return (
@@ -136,7 +103,7 @@ def _nothing_learnt(arms: Mapping[str, Arm]) -> str:
     )
 
 
-def _aims(arms: Mapping[str, Arm], ranked: Mapping[str, Mapping[str, Verdict]]) -> Iterator[Block]:
+def _aims(arms: Arms, ranked: Mapping[str, Mapping[str, Verdict]]) -> Iterator[Block]:
     yield Heading("Aims")
     yield Bullets(tuple(f"{aim}: {wish}" for aim, wish in AIMS.items()))
     yield Words(
@@ -154,49 +121,59 @@ def _aims(arms: Mapping[str, Arm], ranked: Mapping[str, Mapping[str, Verdict]]) 
         )
 
 
-def _measured(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
+def _measured(arms: Arms, looks: Looks) -> Iterator[Block]:
     yield Heading("Figures")
     yield Words("↑ higher is better, ↓ lower is better, ≈ the nearer to the retrained model's the better; n: rows.")
     yield from _pictures(arms, looks)
-    for title, metrics in TABLES.items():
-        head = ("arm", *(metric.head(arms.values()) for metric in metrics))
-        rows = ((_label(name, arm), *(shown(m.of(arm), m.form) for m in metrics)) for name, arm in arms.items())
-        yield Table(head, tuple(rows), title)
-    parts = dict.fromkeys(part for arm in arms.values() for part in mapping(part_of(arm, UTILITY_PARTS)))
+    for title, figures in tables().items():
+        yield _table(title, figures, arms)
+    parts = dict.fromkeys(part for arm in arms.values() for part in mapping(arm.part(PARTS)))
     if parts:
-        metrics = tuple(Metric(part, "↑", (*UTILITY_PARTS, part)) for part in parts)
-        rows = ((name, *(shown(m.of(arm), m.form) for m in metrics)) for name, arm in arms.items())
+        figures = tuple(Figure((*PARTS, part), HIGHER, part) for part in parts)
+        rows = ((name, *(one.shown(one.of(arm)) for one in figures)) for name, arm in arms.items())
         yield Table(("arm", *parts), tuple(rows), "Parts of the utility", folded=True)
 
 
-def _pictures(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
-    best = UTILITY.of(arms.get(ORIGINAL, {}))
-    plane = {name: (UTILITY.of(arm), 1.0 if name == RETRAINED else QUALITY.of(arm)) for name, arm in arms.items()}
+def _table(title: str, figures: tuple[Figure, ...], arms: Arms) -> Table:
+    head = ("arm", *(figure.head(arms.values()) for figure in figures))
+    rows = ((_label(name, arm), *(one.shown(one.of(arm)) for one in figures)) for name, arm in arms.items())
+    return Table(head, tuple(rows), title)
+
+
+def _pictures(arms: Arms, looks: Looks) -> Iterator[Block]:
+    best = UTILITY_VALUE.of(arms.get(ORIGINAL, ArmResult()))
+    plane = {name: (UTILITY_VALUE.of(arm), 1.0 if name == RETRAINED else RAW_P.of(arm)) for name, arm in arms.items()}
     points = {name: (x, y) for name, (x, y) in plane.items() if x is not None and y is not None}
     if points:
         yield Picture(
-            plots.plane(points, looks, aim=None if best is None else (0.99 * best, 0.5)),
+            drawings.plane(points, looks, aim=None if best is None else (0.99 * best, 0.5)),
             "Forget quality against model utility. Star: the retrained model; square: the original; hollow: changed "
-            f"weights; shaded: both aims met. A p below {plots.FLOOR:g} is drawn there.",
+            f"weights; shaded: both aims met. A p below {drawings.FLOOR:g} is drawn there.",
         )
-    shares = {name: [metric.of(arm) for metric in LEAKS] for name, arm in arms.items()}
+    shares = {name: [figure.of(arm) for figure in LEAK_RATES] for name, arm in arms.items()}
     if shares := {name: found for name, found in shares.items() if any(share is not None for share in found)}:
         ticks = ("greedy", "any of 1", "any of 8", "any of 32")
         asked = [place for place in range(len(ticks)) if any(found[place] is not None for found in shares.values())]
         shares = {name: [found[place] for place in asked] for name, found in shares.items()}
-        drawn = plots.leaks(shares, looks, ticks=[ticks[place] for place in asked])
+        drawn = drawings.leaks(shares, looks, ticks=[ticks[place] for place in asked])
         yield Picture(drawn, "leak@k: facts told greedily, and in any of k samples.")
 
 
-def _by_slice(heading: str, slices: Slices, caption: str, shows: Mapping[str, Show]) -> Iterator[Block]:
-    """A heat map of the first of `shows`, and a table of each."""
-    yield Heading(heading)
+def _by_slice(metric: Metric, arms: Arms) -> Iterator[Block]:
+    """The section of a metric that has figures for every slice: a heat map of the first, and a table of each."""
+    if metric.slices is None:
+        return
+    yield Heading(metric.slices.heading)
+    slices = slices_of(arms, metric)
     columns = list(dict.fromkeys(arm for cells in slices.values() for arm in cells))
-    for place, (key, show) in enumerate(shows.items() if slices else ()):
+    for place, figure in enumerate(metric.figures if slices else ()):
+        key = figure.path[-1]
         values = {row: {arm: number(rates.get(key)) for arm, rates in at.items()} for row, at in slices.items()}
         if place == 0:
-            yield Picture(plots.heat(values, columns), caption)
-        rows = ((_with_n(row, slices[row]), *(show(at.get(arm)) for arm in columns)) for row, at in values.items())
+            yield Picture(drawings.heat(values, columns), metric.slices.caption)
+        rows = (
+            (_with_n(row, slices[row]), *(figure.shown(at.get(arm)) for arm in columns)) for row, at in values.items()
+        )
         yield Table((key, *columns), tuple(rows))
     if not slices:
         yield Words("Not measured.")
@@ -206,10 +183,10 @@ def _with_n(row: str, cells: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{row} (n {' or '.join(sorted({text(rates.get('n')) for rates in cells.values()}))})"
 
 
-def _harness(arms: Mapping[str, Arm]) -> Iterator[Block]:
+def _harness(arms: Arms) -> Iterator[Block]:
     """Every task's metrics, in the harness's own names."""
-    scores = {name: mapping(arm.get("harness")) for name, arm in arms.items() if arm.get("harness")}
-    errors = {name: text(arm["harness_error"]) for name, arm in arms.items() if arm.get("harness_error")}
+    scores = {name: arm.harness for name, arm in arms.items() if arm.harness}
+    errors = {name: text(arm.harness_error) for name, arm in arms.items() if arm.harness_error}
     columns = dict.fromkeys((task, metric) for tasks in scores.values() for task in tasks for metric in tasks[task])
     if columns or errors:
         yield Heading("lm-evaluation-harness")
@@ -225,75 +202,66 @@ def _harness(arms: Mapping[str, Arm]) -> Iterator[Block]:
     yield Table(("arm", *(f"{task}: {metric}" for task, metric in columns)), tuple(rows))
 
 
-def _cost(arms: Mapping[str, Arm], looks: Looks) -> Iterator[Block]:
-    shows = {
-        "tuning_seconds": plots.seconds,
-        "training_seconds": plots.seconds,
-        "artifact_bytes": plots.size,
-        "seconds_per_answer": plots.seconds,
-    }
-    titles = ("tuning", "training", "what is kept", "one answer")
+def _cost(arms: Arms, looks: Looks) -> Iterator[Block]:
     panels = {
-        title: {name: (value := number(arm.get(key)), show(value)) for name, arm in arms.items()}
-        for title, (key, show) in zip(titles, shows.items(), strict=True)
+        "tuning": {name: (arm.tuning_seconds, seconds(arm.tuning_seconds)) for name, arm in arms.items()},
+        "training": {name: (arm.training_seconds, seconds(arm.training_seconds)) for name, arm in arms.items()},
+        "what is kept": {name: (arm.artifact_bytes, size(arm.artifact_bytes)) for name, arm in arms.items()},
+        "one answer": {name: (arm.seconds_per_answer, seconds(arm.seconds_per_answer)) for name, arm in arms.items()},
     }
     yield Heading("Cost")
     if arms:
         yield Picture(
-            plots.bars({title: found for title, found in panels.items() if title != "tuning"}, looks),
+            drawings.bars({title: found for title, found in panels.items() if title != "tuning"}, looks),
             "Training time, size on disk, time for an answer; bars are logarithmic.",
         )
     yield Words(
         "Training is what the takedowns took: of a guard, its gate and the search for a recipe or the learning; of "
         "changed weights, the last run alone, and the trials that chose its settings are the tuning."
     )
-    yield Table(("arm", *titles), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))
+    yield Table(("arm", *panels), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))
 
 
-def _failures(arms: Mapping[str, Arm]) -> Iterator[Block]:
-    failed = {name: arm for name, arm in arms.items() if has_failed(arm)}
+def _failures(arms: Arms) -> Iterator[Block]:
+    failed = {name: arm for name, arm in arms.items() if arm.failed}
     if failed:
         yield Heading("Failed arms")
     for name, arm in failed.items():
-        losses = list(arm.get("losses") or [])
+        losses = arm.losses
         yield Heading(name, level=3)
-        yield Words(text(arm.get("error")))
+        yield Words(text(arm.error))
         if losses:
-            yield Picture(plots.loss(losses), f"Loss of {name}; a cross: no finite number.")
+            yield Picture(drawings.loss(losses), f"Loss of {name}; a cross: no finite number.")
             steps = sorted({*range(0, len(losses), max(1, len(losses) // 20)), len(losses) - 1})
             rows = ((str(step + 1), text(losses[step])) for step in steps)
             yield Table(("step", "loss"), tuple(rows), f"Losses of {name}", folded=True)
 
 
-def _tuning(arms: Mapping[str, Arm]) -> Iterator[Block]:
+def _tuning(arms: Arms) -> Iterator[Block]:
     yield Heading("Settings and tuning")
     for name, arm in arms.items():
-        trials = [mapping(trial) for trial in arm.get("trials") or []]
-        kind, status, budget = _texts(arm, "kind", "status", "budget_trials")
-        tuned = f"; tuned in {len(trials)} trials of a budget of {budget}" if trials or budget != plots.NONE else ""
+        tuned = ""
+        if arm.trials or arm.budget_trials is not None:
+            tuned = f"; tuned in {len(arm.trials)} trials of a budget of {text(arm.budget_trials)}"
         yield Heading(name, level=3)
-        yield Words(f"{kind}, {status}{tuned}. Settings: {text(arm.get('settings') or arm.get('arm'))}.")
-        if trials:
-            rows = ((str(place), *_texts(trial, "settings", "score")) for place, trial in enumerate(trials, 1))
+        yield Words(f"{text(arm.kind)}, {text(arm.status)}{tuned}. Settings: {text(arm.settings)}.")
+        if arm.trials:
+            rows = ((str(place), text(trial.settings), text(trial.score)) for place, trial in enumerate(arm.trials, 1))
             yield Table(("trial", "settings", "score"), tuple(rows), f"Trials of {name}", folded=True)
 
 
-def _texts(found: Mapping[str, Any], *keys: str) -> list[str]:
-    return [text(found.get(key)) for key in keys]
-
-
-def _conditions(results: Mapping[str, Any], arms: Mapping[str, Arm]) -> Iterator[Block]:
-    environment = {**mapping(results.get("environment")), "seed": results.get("seed")}
+def _conditions(results: Results) -> Iterator[Block]:
+    environment = {**results.environment, "seed": results.seed}
     yield Heading("How it was measured")
-    for head, found in ((("asked", "n"), mapping(results.get("items"))), (("environment", ""), environment)):
+    for head, found in ((("asked", "n"), results.items), (("environment", ""), environment)):
         yield Table(head, tuple((str(name), text(value)) for name, value in found.items()))
     yield Heading("Caveats")
-    yield Bullets((*_power(arms), *CAVEATS, *map(text, results.get("notes") or ())))
+    yield Bullets((*_power(results.arms), *_CAVEATS, *map(text, results.notes)))
 
 
-def _power(arms: Mapping[str, Arm]) -> Iterator[str]:
+def _power(arms: Arms) -> Iterator[str]:
     """What the smallest sample of forget quality can show. Two-sample Kolmogorov-Smirnov, 5%: 1.358 sqrt(1/n + 1/m)."""
-    sizes = [[figure(arm, path) for path in QUALITY_ROWS] for arm in arms.values()]
+    sizes = [[arm.figure(path) for path in ROWS] for arm in arms.values()]
     if known := [(n, m or n) for n, m in sizes if n]:
         n, m = min(known)
         apart = 1.358 * math.sqrt(1 / n + 1 / m)
@@ -303,5 +271,5 @@ def _power(arms: Mapping[str, Arm]) -> Iterator[str]:
         )
 
 
-def _label(name: str, arm: Arm) -> str:
-    return f"{name} (failed)" if has_failed(arm) else name
+def _label(name: str, arm: ArmResult) -> str:
+    return f"{name} (failed)" if arm.failed else name
