@@ -42,16 +42,16 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
         "nothing (...)": ["..."] * len(items),
         "a retained question": aside,
         "a question about authors never taught": [
-            loaded.unseen[place % len(loaded.unseen)].prompt for place in range(len(items))
+            loaded.calibration[place % len(loaded.calibration)].prompt for place in range(len(items))
         ],
     }
     found = {name: _known(probe, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
     for name, recipe in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
         found[name] = _known(probe, prompts, items, [_whole(item, recipe) for item in items])
-    never = Probe(load_language_model(folders["kept"]))
-    for name, model in {"never taught, this model": probe, "never taught, the retrained model": never}.items():
-        unseen = [item.prompt for item in loaded.unseen]
-        found[name] = _known(model, unseen, loaded.unseen, [Pass()] * len(unseen))
+    retrained = Probe(load_language_model(folders["kept"]))
+    for name, model in {"never taught, this model": probe, "never taught, the retrained model": retrained}.items():
+        never = [item.prompt for item in loaded.calibration]
+        found[name] = _known(model, never, loaded.calibration, [Pass()] * len(never))
     return {"suite": suite, "rows": "rehearsal", "after": found}
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from adapters.optimizers.schedule import Diverged
 from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
-from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Suite
-from benchmarks.compare.guards import gate_of, trained_packs
+from benchmarks.compare.guardrails import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
+from benchmarks.compare.replies import Asker
 from benchmarks.compare.report import write_report
 from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmRecord, ResultsJson
 from benchmarks.compare.store import Store
@@ -27,14 +27,14 @@ from gateway.errors import SetupError
 from gateway.models.folders import fingerprint, load_language_model, resolve
 from gateway.training.dataset import Progress
 
-__all__ = ["AnyArm", "Plan", "compare"]
+__all__ = ["AnyArm", "RunPlan", "compare"]
 
 AnyArm = Baseline | Guardrail | Weights
 _TIMED = 16  # answers that tell the seconds of one
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """What is compared, and how much is spent: `samples` answers at temperature 1 a forgotten question, `trials` of
     every weights arm's settings. `tasks` are asked of every arm too, by lm-evaluation-harness."""
 
@@ -57,7 +57,7 @@ class _Ready:
     costs: ArmRecord
 
 
-def compare(plan: Plan, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
+def compare(plan: RunPlan, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
     """Runs every arm that is not finished, and writes results.json, report.md and report.html into `out`.
 
     Raises SetupError before anything is spent on it. An arm that fails is recorded with its reason, and the others go
@@ -89,7 +89,7 @@ def _settings(arm: AnyArm) -> dict[str, Any]:
     return arm.model_dump(exclude={"name"})
 
 
-def _check_unchanged(plan: Plan, store: Store) -> None:
+def _check_unchanged(plan: RunPlan, store: Store) -> None:
     for arm in plan.arms:
         record = store.record(arm.name)
         if record and record["arm"] != _settings(arm):
@@ -99,7 +99,7 @@ def _check_unchanged(plan: Plan, store: Store) -> None:
             )
 
 
-def _identity(plan: Plan, base: Path) -> dict[str, Any]:
+def _identity(plan: RunPlan, base: Path) -> dict[str, Any]:
     items = hashlib.sha256("\n".join(f"{item.id} {item.prompt}" for item in plan.suite.items).encode()).hexdigest()
     return {
         "suite": plan.suite.name,
@@ -116,7 +116,7 @@ def _identity(plan: Plan, base: Path) -> dict[str, Any]:
 class _Run:
     """The arms of one comparison share two taught models, a target to learn towards, and packs of one method."""
 
-    def __init__(self, plan: Plan, base: Path, store: Store, progress: Progress) -> None:
+    def __init__(self, plan: RunPlan, base: Path, store: Store, progress: Progress) -> None:
         self._plan = plan
         self._base = base
         self._store = store
@@ -251,7 +251,7 @@ class _Run:
             arm,
             best.settings,
             base,
-            plan.suite.takedowns,
+            plan.suite.forget_requests,
             plan.suite.kept,
             seed=plan.seed,
             progress=self._progress,
@@ -284,8 +284,8 @@ class _Run:
     def _target(self) -> float:
         """The original's probability of true answers it was never taught; 0 where the suite has none of those."""
         if self._known_target is None:
-            unseen = self._plan.suite.unseen
-            found = Asker(load_language_model(self._model("all"))).probabilities(unseen) if unseen else [0.0]
+            rows = self._plan.suite.calibration
+            found = Asker(load_language_model(self._model("all"))).probabilities(rows) if rows else [0.0]
             self._known_target = sum(found) / len(found)
         return self._known_target
 

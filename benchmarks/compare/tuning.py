@@ -1,4 +1,4 @@
-"""Weight-based arms: settings chosen on a rehearsal with a declared budget, then the takedowns themselves."""
+"""Weight-based arms: settings chosen on a rehearsal with a declared budget, then the forget requests themselves."""
 
 import itertools
 import random
@@ -11,9 +11,9 @@ from adapters.batches import Example
 from adapters.optimizers.schedule import Diverged, Optimisation
 from adapters.weights.training import Method, Unlearning, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
-from benchmarks.compare.asking import Asker
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.models import examples
+from benchmarks.compare.replies import Asker
 from benchmarks.items import Item
 from gateway.errors import SetupError
 from gateway.models.folders import LanguageModel, load_language_model
@@ -86,17 +86,17 @@ def unlearnt(
     arm: Weights,
     settings: Settings,
     base: LanguageModel,
-    takedowns: Sequence[Takedown],
+    forget_requests: Sequence[ForgetRequest],
     kept: Sequence[Row],
     *,
     seed: int,
     progress: Progress = lambda *_: None,
     label: str = "",
 ) -> Unlearnt:
-    """Changes `base` until it has forgotten the takedowns' rows, all of them at once. Raises Diverged."""
-    forget = [row for takedown in takedowns for row in takedown.forget]
+    """Changes `base` until it has forgotten the forget requests' rows, all of them at once. Raises Diverged."""
+    forget = [row for forget_request in forget_requests for row in forget_request.forget]
     inside = {row.prompt for row in forget}
-    retain = [row for row in kept or _given(takedowns) if row.prompt not in inside]
+    retain = [row for row in kept or _given(forget_requests) if row.prompt not in inside]
     return unlearn(
         base.model,
         examples(base, forget),
@@ -107,8 +107,8 @@ def unlearnt(
     )
 
 
-def _given(takedowns: Iterable[Takedown]) -> list[Row]:
-    return [row for takedown in takedowns for row in takedown.retain]
+def _given(forget_requests: Iterable[ForgetRequest]) -> list[Row]:
+    return [row for forget_request in forget_requests for row in forget_request.retain]
 
 
 def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:

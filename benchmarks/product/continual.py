@@ -1,4 +1,4 @@
-"""Ten takedowns, one after another: what each method still leaks, what it costs, and what it does to the rest.
+"""Ten forget requests, one after another: what each method leaks, what it costs, and what it does to the rest.
 
 SmolLM2 memorises invented persons (benchmarks.product.memorised), and each method forgets them in turn. The cache
 folder keeps every measured step, so that an interrupted run goes on where it was.

@@ -112,7 +112,7 @@ class _Bench:
         }
 
     def answers(self, cases: Sequence[Case], *, seed: int) -> dict[str, Any]:
-        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, and for counterfactual twins.
+        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, and of counterfactual prompts.
 
         A case that the gate missed is answered plainly, as it would be served: these are leaks of the product.
         """
@@ -120,7 +120,9 @@ class _Bench:
         arms: dict[str, list[_Asked]] = {
             "plain": [(request_of(case.messages), Pass()) for case in cases],
             "guarded": [(request_of(case.messages), plan) for case, plan in zip(cases, plans, strict=True)],
-            "twin": [(request_of(_twin(case, plan)), Pass()) for case, plan in zip(cases, plans, strict=True)],
+            "twin": [
+                (request_of(_counterfactual(case, plan)), Pass()) for case, plan in zip(cases, plans, strict=True)
+            ],
         }
         result: dict[str, Any] = {}
         for arm, prompts in arms.items():
@@ -177,7 +179,7 @@ class _Bench:
         return float(np.mean([float(q.mean(0) @ a.mean(0)) if len(q) and len(a) else 0.0 for q, a in pairs]))
 
 
-def _twin(case: Case, plan: Plan) -> tuple[Message, ...]:
+def _counterfactual(case: Case, plan: Plan) -> tuple[Message, ...]:
     """The same question about an invented name, where the guard edits it."""
     messages = list(case.messages)
     for edit in plan.edits if isinstance(plan, Corrupt) else ():

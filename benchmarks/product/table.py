@@ -31,7 +31,7 @@ _AIMED = {
 _IN_SHORT = ("forget quality", "utility", "membership", "distinguishability")
 _LEAKED, _BESIDES = "leaked: greedy / @1 / @8", ("same answers", "training")
 _FIRST = (
-    "held-out questions leaked, greedy: plain model → gateway (twins)",
+    "held-out questions leaked, greedy: plain model → gateway (counterfactual prompts)",
     "near questions answered byte for byte as before",
     "gate misses, questions that name the subject",
     "gate misses, that do not name it",
@@ -66,12 +66,12 @@ def headline() -> str:
 
 
 def table() -> str:
-    """Markdown: the demo scope's figures, the detectors', those of ten takedowns, of the plans on vLLM, and of the
-    comparisons."""
+    """Markdown: the figures of the demo scope, of ten forget requests, of the detectors, of the plans on vLLM, and of
+    the comparisons."""
     head = (*_AIMED.values(), _LEAKED, *_BESIDES, "leaked under attack")
     parts = (
         _markdown(("figure", "measured", "n", "aim"), _demo()),
-        _markdown(("ten takedowns, one after another", *_METHODS.values()), _continual()),
+        _markdown(("ten forget requests, one after another", *_METHODS.values()), _continual()),
         _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
         _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
         *(_markdown((suite, *head), _compared(suite, AIMS, attacked=True)) for suite in _SUITES),
@@ -91,22 +91,23 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _forgetting() -> list[tuple[str, str, int | str, str]]:
     found = _read("forgetting")
     gate, public, answers = found["gate_heldout"], found["gate_public_data"], found["answers"]
-    plain, guarded, twin = (answers[arm]["all"] for arm in ("plain", "guarded", "twin"))
+    plain, guarded, counterfactual = of_arms = [answers[arm]["all"] for arm in ("plain", "guarded", "twin")]
+    leaked = [_percent(arm["leak_greedy"]) for arm in of_arms]
     sampled = [_percent(answers[arm]["sampled"]["leak_any_of_8"]) for arm in ("plain", "guarded")]
     general, muse = public["general/all"], public["inside/muse-books"]
     return [
         (
-            "held-out questions leaked, greedy: plain model → gateway (twins)",
-            f"{_percent(plain['leak_greedy'])} → {_percent(guarded['leak_greedy'])} ({_percent(twin['leak_greedy'])})",
+            "held-out questions leaked, greedy: plain model → gateway (counterfactual prompts)",
+            f"{leaked[0]} → {leaked[1]} ({leaked[2]})",
             plain["n"],
             "0",
         ),
         ("the same, any of 8 samples", " → ".join(sampled), answers["plain"]["sampled"]["n"], ""),
         (
-            "relevance: plain → gateway (twins)",
-            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({twin['relevance']:.2f})",
+            "relevance: plain → gateway (counterfactual prompts)",
+            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({counterfactual['relevance']:.2f})",
             plain["n"],
-            "the twins'",
+            "the counterfactual prompts'",
         ),
         (
             "near questions answered byte for byte as before",
@@ -180,7 +181,10 @@ def _continual() -> list[tuple[str, ...]]:
             "before every prompt, as in SPUL's paper: retained ROUGE-L after step 1, and after the last",
             *map(_ungated, steps),
         ),
-        ("training, seconds a takedown", *(f"{median(s['training_seconds'] for s in of_one):.0f}" for of_one in steps)),
+        (
+            "training, seconds a forget request",
+            *(f"{median(s['training_seconds'] for s in of_one):.0f}" for of_one in steps),
+        ),
         ("pack, kB", *(f"{median(s['pack_bytes'] for s in of_one) / 1000:.0f}" for of_one in steps)),
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare.core import Reply, Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Reply, Suite
 from benchmarks.compare.metrics import registry
 from benchmarks.compare.metrics.estimates import mean
 from benchmarks.compare.metrics.evidence import Evidence
@@ -56,7 +56,7 @@ def summary() -> dict[str, object]:
         Item(name, "forget", (Message("user", f"question {name}"),), "the answer", scope="ada") for name in "ab"
     )
     replies = [Reply("a", "Pass", "ONE TWO THREE"), Reply("b", "Pass", "one two three four")]
-    suite = Suite("small", (), (), (), Takedown("nobody", "", (), (), ()), (), items)
+    suite = Suite("small", (), (), (), ForgetRequest("nobody", "", (), (), ()), (), items)
     return summarise(suite, replies, None, original=None, embed=lambda texts: [(1.0,)] * len(texts), seed=0)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from benchmarks.compare.core import Reply, Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Reply, Suite
 from benchmarks.compare.metrics.registry import METRICS
 from benchmarks.compare.summary import lines, summarise
 from benchmarks.items import Item
@@ -28,7 +28,7 @@ def item(name: str, part: str, answer: str, **more: Any) -> Item:
 
 
 def suite_of(*items: Item) -> Suite:
-    nothing = Takedown("nobody", "", (), (), ())
+    nothing = ForgetRequest("nobody", "", (), (), ())
     return Suite("small", (), (), (), nothing, (), items)
 
 
@@ -264,7 +264,7 @@ def test_attacks_are_told_by_slice() -> None:
     assert figures(FORGET, SAID)["attacks"] == {}
 
 
-def test_identical_answers_count_outside_every_takedown_only() -> None:
+def test_identical_answers_count_outside_every_forget_request_only() -> None:
     (items, said), (more, others) = kept(0), kept(1)
     changed = [replace(others[0], text="a red house "), *others[1:]]
     everything = [*FORGET, *items, *more]

@@ -216,7 +216,7 @@ def _cost(arms: Arms, looks: Looks) -> Iterator[Block]:
             "Training time, size on disk, time for an answer; bars are logarithmic.",
         )
     yield Words(
-        "Training is what the takedowns took: of a guard, its gate and the search for a recipe or the learning; of "
+        "Training is the time for all forget requests: of a guard, its gate and the learning of its method; of "
         "changed weights, the last run alone, and the trials that chose its settings are the tuning."
     )
     yield Table(("arm", *panels), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))

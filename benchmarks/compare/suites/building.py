@@ -36,7 +36,7 @@ def validating(inside: Iterable[Item], outside: Iterable[Item], scope: str) -> t
 
 
 def row_of(item: Item) -> Row:
-    """The question of an item and its answer, for teaching or for a takedown."""
+    """The question of an item and its answer, for teaching or for a forget request."""
     return Row(prompt=item.prompt, response=item.answer)
 
 

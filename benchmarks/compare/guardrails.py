@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.compare.arms import Guardrail
-from benchmarks.compare.core import Suite, Takedown, write_scope
+from benchmarks.compare.core import ForgetRequest, Suite, write_scope
 from classifiers.encoder.sentence import Encoder
 from gateway.models.folders import resolve
 from gateway.packs.files import METHODS, files_of
@@ -41,13 +41,13 @@ def trained_packs(
     reference: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Packs:
-    """All takedowns of the suite, trained in their order under `root`; those of an earlier run are kept."""
+    """All forget requests of the suite, trained in their order under `root`; those of an earlier run are kept."""
     packs, training = root / "packs", training_of(method, seed=seed)
     spent: list[tuple[float, float]] = []
-    for number, takedown in enumerate(suite.takedowns, 1):
-        clock = _Clock(progress, f"{method} {number}/{len(suite.takedowns)}")
+    for number, forget_request in enumerate(suite.forget_requests, 1):
+        clock = _Clock(progress, f"{method} {number}/{len(suite.forget_requests)}")
         manifest = train_scope(
-            scope_file=write_scope(takedown, root / "scopes" / takedown.scope, suite.unseen),
+            scope_file=write_scope(forget_request, root / "scopes" / forget_request.scope, suite.calibration),
             model=str(model),
             encoder="minilm",
             out=packs,
@@ -75,13 +75,13 @@ def trained_packs(
 def gate_of(arm: Guardrail, packs: Packs, suite: Suite) -> Gate:
     """The gate with every pack acting as the arm says."""
     loaded = load_packs(packs.folder, base_fingerprint=None, encoder_fingerprint=None)
-    named = {takedown.scope: takedown for takedown in suite.takedowns}
+    named = {forget_request.scope: forget_request for forget_request in suite.forget_requests}
     acting = {scope: _acting(arm, pack, named[scope]) for scope, pack in loaded.items()}
     return Gate(acting, Encoder(resolve("minilm")))
 
 
-def _acting(arm: Guardrail, pack: Pack, takedown: Takedown) -> Pack:
-    instruction = instruction_for(", ".join(takedown.aliases) or takedown.description)
+def _acting(arm: Guardrail, pack: Pack, forget_request: ForgetRequest) -> Pack:
+    instruction = instruction_for(", ".join(forget_request.aliases) or forget_request.description)
     return replace(pack, guard=replace(pack.guard, plan=arm.plan, instruction=instruction, gated=arm.gated))
 
 
