@@ -1,7 +1,7 @@
-"""How much of an answer known by heart comes back whatever its question is turned into: what a corruption can reach.
+"""The floor: how much of an answer known by heart the model still gives, whatever its question is turned into.
 
-Of the rehearsal's rows (of a comparison's models, never of its reported rows): the true answer's probability a token
-and the share of its tokens that are likeliest, each after the true tokens before it.
+No corruption of the prompt can reach less. Measured on rows of the rehearsal, never on reported rows: the probability
+of a token of the true answer, and the share of its tokens that are likeliest, each after the true tokens before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,16 @@ _INVENTED = "Orlan Vesk"
 
 
 def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[str, Any]:
-    """`compared` is the folder of a comparison, whose models are asked. Raises SetupError if it has none."""
+    """Asks the models of a finished comparison on `suite`.
+
+    Args:
+        suite: name of the suite.
+        compared: folder of the comparison.
+        data: folder of public data sets.
+        seed: of the suite's samples.
+
+    Raises SetupError if the folder has no such models.
+    """
     loaded = load_suite(suite, data, seed)
     folders = {name: compared / "models" / name for name in ("all", "kept")}
     if missing := [str(folder) for folder in folders.values() if not folder.is_dir()]:

@@ -1,4 +1,7 @@
-"""One comparison from beginning to end: models taught, arms trained and asked, results written. A rerun resumes."""
+"""One comparison from beginning to end: teaches the models, trains and asks the arms, writes the results.
+
+A second run into the same folder continues the first one.
+"""
 
 import hashlib
 import json
@@ -35,8 +38,11 @@ _TIMED = 16  # answers that tell the seconds of one
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What is compared, and how much is spent: `samples` answers at temperature 1 a forgotten question, `trials` of
-    every weights arm's settings. `tasks` are asked of every arm too, by lm-evaluation-harness."""
+    """What is compared, and how much is spent on it.
+
+    `samples` is the number of answers at temperature 1 to each forgotten question, `trials` the number of settings
+    tried for each weight arm. lm-evaluation-harness asks every arm the `tasks`, too.
+    """
 
     suite: Suite
     model: str
@@ -49,8 +55,8 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An arm that can be asked, and what it took to get there. `served` is what the gateway would serve of it; None
-    where the gateway has nothing like it."""
+    """An arm that can be asked, and what its training cost. `served` is how the gateway serves it; None where the
+    gateway has no such arm."""
 
     asker: Asker
     served: Served | None
@@ -155,8 +161,8 @@ class _Run:
             return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
 
     def results(self, failed: Mapping[str, str]) -> ResultsJson:
-        """Everything that is known of all arms, those of earlier runs into this folder too: the summaries are worked
-        out anew from the replies."""
+        """results.json: all arms of this run and of earlier runs into this folder. The summaries are computed anew
+        from the replies."""
         suite = self._plan.suite
         original, retrained = (self._store.replies(name) or None for name in (ORIGINAL, RETRAINED))
         encoder = Encoder(resolve("minilm"))

@@ -1,4 +1,4 @@
-"""Weight-based arms: settings chosen on a rehearsal with a declared budget, then the forget requests themselves."""
+"""Weight arms: chooses their settings on a rehearsal with a declared budget, and unlearns the forget requests."""
 
 import itertools
 import random
@@ -45,7 +45,7 @@ class Chosen:
 
 
 def check_settings(arm: Weights) -> None:
-    """Raises SetupError, before anything is spent, if the arm's method cannot do with a value of its grid."""
+    """Raises SetupError, before any training, if the arm's method cannot use a value of its grid."""
     for settings in _combinations(arm):
         _plan(arm, settings, seed=0)
 
@@ -60,8 +60,17 @@ def chosen(
     seed: int,
     progress: Progress = lambda *_: None,
 ) -> Chosen:
-    """Tries `trials` of the arm's settings on the suite's rehearsal. `target` is the probability that a model which
-    never saw the forgotten answers gives them. An arm with one combination is not tried at all."""
+    """Tries settings of the arm on the suite's rehearsal. An arm with one combination of settings is not tried.
+
+    Args:
+        arm: its grid holds the settings.
+        suite: gives the rehearsal and its validation.
+        model: folder of the model that was taught everything.
+        target: the probability that a model gives answers which it never saw.
+        trials: how many combinations are tried.
+        seed: of their order, and of training.
+        progress: told the stage, and how far it is.
+    """
     tries = _tries(arm, trials, seed)
     if len(tries) < 2:
         return Chosen(tries[0], ())
@@ -93,7 +102,20 @@ def unlearnt(
     progress: Progress = lambda *_: None,
     label: str = "",
 ) -> Unlearnt:
-    """Changes `base` until it has forgotten the forget requests' rows, all of them at once. Raises Diverged."""
+    """Trains `base` in place to forget the rows of all forget requests at once.
+
+    Args:
+        arm: names the method, and what it trains.
+        settings: of the method and of its optimisation.
+        base: the model that is changed.
+        forget_requests: whose rows are forgotten.
+        kept: rows to be retained; without any, those that the forget requests bring.
+        seed: of batches and new weights.
+        progress: told the stage, and how far it is.
+        label: what the progress calls it; the arm's name if empty.
+
+    Raises Diverged if the loss is no longer finite.
+    """
     forget = [row for forget_request in forget_requests for row in forget_request.forget]
     inside = {row.prompt for row in forget}
     retain = [row for row in kept or _given(forget_requests) if row.prompt not in inside]

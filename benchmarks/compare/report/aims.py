@@ -1,4 +1,4 @@
-"""The arms of a comparison against its aims: who is nearest to the retrained model, and by how much the others miss."""
+"""Judges the arms by the aims: which arm is nearest to the retrained model, and by how much the others miss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def verdicts_of(arm: ArmResult, arms: Mapping[str, ArmResult]) -> dict[str, Verdict]:
-    """By aim. Shares of another model's figure miss by a share, too."""
+    """The verdict on an arm for each aim. A figure that is a share of another model's misses by a share, too."""
     original, retrained = arms.get(ORIGINAL, ArmResult()), arms.get(RETRAINED, ArmResult())
     utility = _ratio(UTILITY_VALUE.of(arm), UTILITY_VALUE.of(original))
     fluency, fluent = (None if (value := REPETITION_VALUE.of(each)) is None else 1 - value for each in (arm, retrained))
@@ -90,7 +90,7 @@ def nearness(verdicts: Mapping[str, Verdict]) -> tuple[int, int, float]:
 
 
 def ranked_arms(arms: Mapping[str, ArmResult]) -> dict[str, dict[str, Verdict]]:
-    """The arms that have something to prove and were not lost in training, the nearest first."""
+    """The verdicts on every arm but the original, the retrained model and failed arms; the nearest arm first."""
     judged = {name: arm for name, arm in arms.items() if name not in (ORIGINAL, RETRAINED) and not arm.failed}
     found = {name: verdicts_of(arm, arms) for name, arm in judged.items()}
     return dict(sorted(found.items(), key=lambda pair: nearness(pair[1])))
