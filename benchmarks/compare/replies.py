@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.compare.core import Reply
-from benchmarks.compare.metrics.formulas import loss_score, min_k, min_k_plus
+from benchmarks.compare.metrics.formulas import membership_scores
 from benchmarks.items import Item, request_of
 from corruption.rollout import TokenScores
 from gateway.core import Pass, Plan, Refuse, Request
@@ -95,9 +95,7 @@ class Asker:
                 paraphrase=of_one[0] if of_one and item.paraphrase is not None else None,
                 perturbed=_known(of_one[1:] if item.paraphrase is not None else of_one),
                 memorised=tuple(bool(flag) for flag in scores.likeliest) if scores else (),
-                loss=loss_score(scores) if scores else None,
-                min_k=min_k(scores) if scores else None,
-                min_k_plus=min_k_plus(scores) if scores else None,
+                **(membership_scores(scores)._asdict() if scores else {}),
             )
             for item, (plan, text), scores, of_one in zip(items, said, answers, others, strict=True)
         ]

@@ -101,16 +101,23 @@ class ArmResult:
     def failed(self) -> bool:
         return self.status == "failed"
 
-    def part(self, path: Sequence[str]) -> Any:
-        """What stands in the summary at that path; None where nothing does."""
+    def figure(self, path: Sequence[str]) -> float | None:
+        """The number at that path of the summary; None where there is no finite one."""
+        return number(self._at(path))
+
+    def group(self, *path: str) -> Mapping[str, Any]:
+        """The figures by name, or by slice, at that path of the summary; none where nothing stands there."""
+        return mapping(self._at(path))
+
+    def slices(self, key: str) -> dict[str, Mapping[str, Any]]:
+        """By slice, the figures under that key of the summary."""
+        return {name: mapping(figures) for name, figures in self.group(key).items()}
+
+    def _at(self, path: Sequence[str]) -> Any:
         found: Any = self.summary
         for key in path:
             found = mapping(found).get(key)
         return found
-
-    def figure(self, path: Sequence[str]) -> float | None:
-        """The number at that path of the summary; None where there is no finite one."""
-        return number(self.part(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
 from benchmarks.compare.core import Suite
 from benchmarks.compare.guardrails import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
+from benchmarks.compare.metrics.summary import summarise
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
 from benchmarks.compare.replies import Asker
 from benchmarks.compare.report import write_report
 from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmRecord, ResultsJson
 from benchmarks.compare.store import Store
-from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.items import Item
 from benchmarks.record import environment

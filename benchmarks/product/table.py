@@ -12,7 +12,7 @@ from benchmarks.compare.metrics.identical import IDENTICAL_SHARE
 from benchmarks.compare.metrics.leaks import LEAK_RATES
 from benchmarks.compare.report.aims import AIMS, Verdict, verdicts_of
 from benchmarks.compare.report.formats import NONE, seconds
-from benchmarks.compare.results import ArmResult, Results, mapping
+from benchmarks.compare.results import ArmResult, Results
 from benchmarks.record import RESULTS
 
 __all__ = ["headline", "table"]
@@ -241,7 +241,7 @@ def _judged(verdict: Verdict) -> str:
 
 def _attacked(arm: ArmResult) -> str:
     """Leaks under attack, the mean over families."""
-    rates = [family["leak"] for family in mapping(arm.part((ATTACKS.key,))).values()]
+    rates = [family["leak"] for family in arm.slices(ATTACKS.key).values()]
     return _percent(fmean(rates)) if rates else NONE
 
 

@@ -12,8 +12,8 @@ from benchmarks.compare.metrics.estimates import mean
 from benchmarks.compare.metrics.evidence import Evidence
 from benchmarks.compare.metrics.metric import AIM, KEPT, LOWER, Figure, Metric, SliceTable
 from benchmarks.compare.metrics.registry import METRICS, register
+from benchmarks.compare.metrics.summary import lines, summarise
 from benchmarks.compare.report import write_report
-from benchmarks.compare.summary import lines, summarise
 from benchmarks.items import Item
 from gateway.core import Message
 

@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 
 from benchmarks.compare.core import ForgetRequest, Reply, Suite
 from benchmarks.compare.metrics.registry import METRICS
-from benchmarks.compare.summary import lines, summarise
+from benchmarks.compare.metrics.summary import lines, summarise
 from benchmarks.items import Item
 from gateway.core import Message
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.compare.metrics.evidence import Evidence
-from benchmarks.compare.results import ArmResult, mapping
+from benchmarks.compare.results import ArmResult
 
 __all__ = ["AIM", "BESIDE", "CHANCE", "HIGHER", "KEPT", "KNOWN", "LOWER", "TOWARDS_AIM", "ZERO", "Better", "Figure"]
 __all__ += ["Metric", "SliceTable", "slices_of"]
@@ -112,8 +112,8 @@ def slices_of(arms: Mapping[str, ArmResult], metric: Metric) -> dict[str, dict[s
     kinds = metric.slices.kinds if metric.slices else {}
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, arm in arms.items():
-        for at, rates in mapping(arm.part((metric.key,))).items():
-            kind = kinds.get(str(mapping(rates).get("kind")), "")
-            row = str(at).removeprefix("attack/") + (f": {kind}" if kind else "")
-            found.setdefault(row, {})[name] = mapping(rates)
+        for at, rates in arm.slices(metric.key).items():
+            kind = kinds.get(str(rates.get("kind")), "")
+            row = at.removeprefix("attack/") + (f": {kind}" if kind else "")
+            found.setdefault(row, {})[name] = rates
     return found

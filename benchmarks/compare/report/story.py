@@ -14,7 +14,7 @@ from benchmarks.compare.report import drawings
 from benchmarks.compare.report.aims import AIMS, Verdict, nearness, ranked_arms, verdicts_of
 from benchmarks.compare.report.document import Block, Bullets, Heading, Picture, Table, Words
 from benchmarks.compare.report.formats import listed, seconds, shown, size, text
-from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmResult, Results, mapping, number
+from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmResult, Results, number
 
 __all__ = ["story", "title_of"]
 
@@ -127,7 +127,7 @@ def _measured(arms: Arms, looks: Looks) -> Iterator[Block]:
     yield from _pictures(arms, looks)
     for title, figures in tables().items():
         yield _table(title, figures, arms)
-    parts = dict.fromkeys(part for arm in arms.values() for part in mapping(arm.part(PARTS)))
+    parts = dict.fromkeys(part for arm in arms.values() for part in arm.group(*PARTS))
     if parts:
         figures = tuple(Figure((*PARTS, part), HIGHER, part) for part in parts)
         rows = ((name, *(one.shown(one.of(arm)) for one in figures)) for name, arm in arms.items())
@@ -196,7 +196,7 @@ def _harness(arms: Arms) -> Iterator[Block]:
         return
     yield Words("Asked over HTTP through a gateway that serves the arm; metrics by the harness's own names.")
     rows = (
-        (name, *(shown(number(mapping(tasks.get(task)).get(metric))) for task, metric in columns))
+        (name, *(shown(number(tasks.get(task, {}).get(metric))) for task, metric in columns))
         for name, tasks in scores.items()
     )
     yield Table(("arm", *(f"{task}: {metric}" for task, metric in columns)), tuple(rows))
