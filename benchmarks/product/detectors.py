@@ -93,7 +93,7 @@ def _threshold(detector: Detector) -> float:
 
 
 def _scores(detector: Detector, requests: Sequence[Request], label: str) -> _Scores:
-    """The highest score of any text of each request, as the gate takes it."""
+    """The highest score among the texts of each request; the gate uses that score, too."""
     found = []
     for start in tqdm(range(0, len(requests), _BATCH), desc=label, mininterval=5):
         texts = [[one.text for one in screened_texts(request)] for request in requests[start : start + _BATCH]]

@@ -80,7 +80,7 @@ class _Bench:
         return {name: self._rates(seen, inside=name in _INSIDE) for name, seen in by_slice.items()}
 
     def gate_on(self, sets: dict[str, list[str]]) -> dict[str, Any]:
-        """Public data. Rows that name the scope are counted apart: they are no false positives."""
+        """The gate on public data. Rows that name the scope have a count of their own: they are no false positives."""
         rates: dict[str, Any] = {}
         general: list[_Screened] = []
         for name, prompts in sets.items():
@@ -135,7 +135,7 @@ class _Bench:
         return result
 
     async def retained(self, cases: Sequence[Case]) -> dict[str, Any]:
-        """The share of near rows whose served answer is the plain model's, byte for byte; each generated twice."""
+        """The share of near rows with the same answer under the plan and under Pass, byte for byte."""
         identical = flagged = 0
         async with EmbeddedBackend(self.language_model, name="smollm2") as backend:
             for case in tqdm(cases, desc="retained answers"):

@@ -1,4 +1,4 @@
-"""The rows that the gate and the corruption are measured on. None of them was trained, tuned or calibrated on."""
+"""The rows for measuring the gate and the corruption. No training, tuning or calibration used any of them."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Case:
 
 
 def heldout() -> list[Case]:
-    """The project's own held-out rows for the demo scope, written independently of the scope's rows."""
+    """The project's own held-out rows for the demo scope. Their authors did not look at the scope's rows."""
     return _cases("harry-potter-heldout.jsonl")
 
 

@@ -1,5 +1,7 @@
-"""The results as Markdown, from benchmarks/results/*.json: python -m benchmarks.product.table prints the README's few,
---all what docs/results.md holds."""
+"""The results as Markdown, from benchmarks/results/*.json.
+
+`python -m benchmarks.product.table` prints the tables of the README, and with --all those of docs/results.md.
+"""
 
 import argparse
 import json
@@ -59,7 +61,7 @@ _DETECTORS = {"classifier": "ECO's classifier", "ood": "O3's detector", "ood, un
 
 
 def headline() -> str:
-    """Markdown: what the demo's scope comes to, and the comparisons' arms in short."""
+    """Markdown: the most important figures of the demo scope, and of the comparisons' arms."""
     parts = [_markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST])]
     head = (*(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
     return "\n\n".join([*parts, *(_markdown((suite, *head), _compared(suite, _IN_SHORT)) for suite in _IN_README)])
