@@ -1,4 +1,4 @@
-"""The folder of a comparison: one run at a time, finished arms kept, never two different comparisons in one."""
+"""The folder of a comparison: it holds one comparison, keeps finished arms, and admits one run at a time."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ class Store:
     """RESULTS/run.json, models/, packs/, arms/ARM/{replies.jsonl, arm.json}, and the report."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        """`identity` is what makes results comparable: another one in the folder is a SetupError."""
+        """`identity` holds all that two runs must share. Raises SetupError if the folder holds another one."""
         self.folder = folder
         if folder.exists() and not folder.is_dir():
             raise SetupError(f"--out {folder} is a file; choose a folder")
@@ -68,7 +68,7 @@ class Store:
         return sorted(path.parent.name for path in self.folder.glob(f"arms/*/{_ARM}"))
 
     def record(self, arm: str) -> ArmRecord | None:
-        """What is known of a finished arm; None if it is not finished."""
+        """The record of a finished arm; None if the arm is not finished."""
         path = self.folder / "arms" / arm / _ARM
         if not path.is_file():
             return None
@@ -91,7 +91,7 @@ class Store:
         return _damaged(self.folder / "arms" / arm / _REPLIES, why)
 
     def keep(self, arm: str, record: ArmRecord, replies: Sequence[Reply]) -> None:
-        """The record comes last: with it the arm is finished."""
+        """Writes the replies and then the record, which marks the arm as finished."""
         folder = self.path("arms", arm)
         lines = [json.dumps(asdict(reply), ensure_ascii=True) for reply in replies]
         _replace(folder / _REPLIES, "\n".join(lines))

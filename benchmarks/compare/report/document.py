@@ -119,7 +119,7 @@ def _as_markdown(block: Block) -> str:
 
 
 def _escaped(words: str) -> str:
-    """Words that mean themselves in markdown, on one line."""
+    """The words on one line, with the characters escaped that Markdown would interpret."""
     return re.sub(r"([\\`*_\[\]<>#|&~])", r"\\\1", " ".join(words.split()))
 
 

@@ -82,7 +82,7 @@ def plane(
 
 
 def leaks(shares: Mapping[str, Sequence[float | None]], look: Mapping[str, Look], *, ticks: Sequence[str]) -> Figure:
-    """One line an arm: share of facts leaked, by how often one asked."""
+    """A line for each arm: the share of facts that leaked, by the number of answers."""
     figure = _figure(3.4 + _LEGEND_ROW * len(shares))
     axes = figure.add_subplot()
     for arm, values in shares.items():

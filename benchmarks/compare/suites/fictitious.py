@@ -1,4 +1,4 @@
-"""A suite of invented persons, tiny on purpose: the whole comparison runs through it in a minute on a tiny model."""
+"""A small suite of invented persons: a whole comparison on a tiny model takes a minute."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,8 +19,8 @@ _ATTACKED = 4
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """Two persons to forget. No data is needed; `data` is there for the registry. "lm-eval" is the same: there, what
-    is known beside them is measured by lm-evaluation-harness too."""
+    """Two persons to forget. The suite needs no data; `data` is there because all suites take it. "lm-eval" is the same
+    suite, to which the command adds tasks of lm-evaluation-harness."""
     del data
     return replace(fictitious(persons=2, seed=seed), name=name)
 

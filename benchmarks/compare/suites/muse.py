@@ -51,7 +51,7 @@ _NOTES = (
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """Four forget requests of a quarter of the texts each; texts that stay are rehearsed."""
+    """Four forget requests, each about a quarter of the texts. The rehearsal is about texts that stay."""
     files = Files(data, "muse-news", "muse-bench/MUSE-News", on_hub=False)
     passages, verbatim, articles = _forgotten(files)
     requests = _shared_out([*passages, *verbatim, *articles], seed)
@@ -86,7 +86,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
 
 
 def _forgotten(files: Files) -> tuple[list[Row], list[Row], list[Row]]:
-    """Passages whose membership is asked, texts to be continued, and the first piece of every article."""
+    """Passages for membership scores, texts to be continued, and the first piece of every article."""
     verbatim = files.rows("verbmem/forget.json", "prompt", "gt")
     articles = files.texts(files.either("raw/forget.json", "raw/forget_first269.json"), optional=True)
     return (

@@ -44,8 +44,8 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class _Neighbours:
-    """What the neighbours' questions serve for: to rehearse one of them, to validate that, to be brought along, and to
-    be reported."""
+    """The questions about neighbours, by use. `listed` stand in the forget request of the rehearsed neighbour, `inside`
+    and `outside` validate it, forget requests retain `brought`, and the report is about `reported`."""
 
     rehearsed: str
     listed: tuple[Item, ...]
@@ -56,7 +56,7 @@ class _Neighbours:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One forget request; probes by level, neighbours, general abilities and membership texts are reported."""
+    """One forget request. The report is about probes by level, neighbours, general abilities and membership texts."""
     files = Files(data, f"rwku/{_TARGET}", "jinzhuoran/RWKU", prefix=f"Target/{_TARGET}/")
     intro = files.rows("intro.json", "target", "intro")[0]
     scope = slug(intro["target"])
@@ -168,12 +168,12 @@ def _trivia(files: Files) -> list[Item]:
 
 
 def _usual(answers: Sequence[str]) -> str:
-    """Of spellings in no order, the one that most others contain."""
+    """The spelling that most of the other spellings contain; the data has them in no order."""
     return max(answers, key=lambda one: sum(one.casefold() in other.casefold() for other in answers))
 
 
 def _general(files: Files, trivia: Sequence[Item], seed: int) -> list[Item]:
-    """Slices of abilities that are to stay; those whose files are not there are left out."""
+    """Slices of abilities to keep; without a slice's file, the suite has no such slice."""
     mmlu = files.rows("retain_mmlu.json", "question", "choices", "answer", optional=True)
     bbh = files.rows("retain_bbh.json", "question", "answer", "cot", optional=True)
     truthful = files.rows("truthful.json", "question", "mc1_targets", optional=True)

@@ -25,8 +25,8 @@ _RETAIN = 40  # rows that a forget request brings along, and rows of the validat
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """`split` names TOFU's files; `kept` and `forgotten` are numbers of authors, None for all. `unseen` limits the rows
-    that nobody is taught; `retain`, `general` and `attacked` the items of a slice that are reported."""
+    """How much of TOFU a suite uses. `split` names TOFU's files; `kept` and `forgotten` are numbers of authors, None is
+    all. `unseen` limits the rows that no model is taught; `retain`, `general` and `attacked` limit reported items."""
 
     split: str
     kept: int | None = None
@@ -59,8 +59,11 @@ class _Author:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One forget request an author. Three are small enough for a CPU: the first 18 authors beside the two of forget01
-    ("tofu-20"), or beside the first two of forget05 or of forget10, who are others ("tofu-20-forget05", ...10)."""
+    """One forget request for each author.
+
+    Three suites are small enough for a CPU. They teach the first 18 authors and two others: those of forget01
+    ("tofu-20"), the first two of forget05 ("tofu-20-forget05") or the first two of forget10 ("tofu-20-forget10").
+    """
     size, files = _SIZES[name], Files(data, "tofu", "locuslab/TOFU")
     kept, forgotten, questions = _authors(files, size)
     rehearsed, others = dealt(kept[:_PERTURBED], [_REHEARSED], f"{seed} rehearsal")
@@ -112,7 +115,7 @@ def _authors(files: Files, size: _Size) -> tuple[list[_Author], list[_Author], M
 
 
 def _check_edition(full: Sequence[Fields], wrong: Sequence[Fields], near: Sequence[Fields], name: str) -> None:
-    """Rows are told to belong together by their place."""
+    """Raises SetupError if the files are not of one edition: a row's place tells which rows belong together."""
     said = {"full.json": full, name: wrong, "retain_perturbed.json": near}
     for file, rows in said.items():
         if len(rows) % _ROWS:
@@ -173,7 +176,7 @@ def _general(files: Files, part: str, size: _Size, seed: int) -> tuple[Item, ...
 
 
 def _unseen(files: Files, size: _Size, seed: int) -> list[tuple[Item, ...]]:
-    """Authors whom no model was taught: half of their questions to estimate with, half to be reported."""
+    """Authors that no model is taught: half of their questions are calibration rows, the report is about the others."""
     rows = files.rows(f"holdout{size.split}.json", "question", "answer")
     items = [asking("unseen", number, row["question"], row["answer"]) for number, row in enumerate(rows)]
     items = list(sampled(items, size.unseen, f"{seed} unseen"))
