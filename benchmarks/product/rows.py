@@ -1,4 +1,4 @@
-"""The rows that the gate and the corruption are measured on. None of them was trained, tuned or calibrated on."""
+"""The rows for measuring the gate and the corruption. No training, tuning or calibration used any of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Case:
 
 
 def heldout() -> list[Case]:
-    """The project's own held-out rows for the demo scope, written independently of the scope's rows."""
+    """The project's own held-out rows for the demo scope. Their authors did not look at the scope's rows."""
     return _cases("harry-potter-heldout.jsonl")
 
 

@@ -14,7 +14,7 @@ Fields = dict[str, Any]
 
 
 class _Absent(SetupError):
-    """There is no such file, as opposed to one that cannot be had or read."""
+    """The file does not exist. (Another SetupError: nobody can fetch or read it.)"""
 
 
 @dataclass(frozen=True, slots=True)
