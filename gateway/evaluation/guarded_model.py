@@ -30,7 +30,7 @@ class Probe:
 
     def __init__(self, base: LanguageModel) -> None:
         self._model = base.model
-        self._weight = base.weight.cpu()
+        self._weight = base.embeddings.cpu()
         self._embedder = PromptEmbedder(base.tokenizer, self._weight)
         self._rollout = Rollout(base.model, base.tokenizer)
 

@@ -87,7 +87,7 @@ class _Voice:
 
     def __init__(self, of: LanguageModel) -> None:
         self._tokenizer = of.tokenizer
-        self.weight = of.weight.cpu()
+        self.weight = of.embeddings.cpu()
         self.rollout = Rollout(of.model, of.tokenizer)
 
     def ids(self, text: str) -> tuple[int, ...]:
