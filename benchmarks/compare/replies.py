@@ -134,12 +134,12 @@ class Asker:
         """The name of the plan and the text, for each request."""
         texts = self._probe.answers(requests, plans, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         if self._gate is None or not self._screens_answers:
-            return [(type(plan).__name__, text) for plan, text in zip(plans, texts, strict=True)]
+            return [(plan.name, text) for plan, text in zip(plans, texts, strict=True)]
         screened = self._probe.plans(
             [_as_prompt(request, text) for request, text in zip(requests, texts, strict=True)], self._gate
         )
         return [
-            ("Pass", text) if isinstance(plan, Pass) else (Refuse.__name__, DEFAULT_REFUSAL)
+            (Pass.name, text) if isinstance(plan, Pass) else (Refuse.name, DEFAULT_REFUSAL)
             for plan, text in zip(screened, texts, strict=True)
         ]
 

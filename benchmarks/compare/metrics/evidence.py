@@ -27,12 +27,12 @@ class Answered:
 
     @property
     def flagged(self) -> bool:
-        return self.reply.plan != Pass.__name__
+        return self.reply.plan != Pass.name
 
     @property
     def refused(self) -> bool:
         """The arm said a fixed text and did not ask its model."""
-        return self.reply.plan == Refuse.__name__ and self.reply.answer is None
+        return self.reply.plan == Refuse.name and self.reply.answer is None
 
     @property
     def probability(self) -> float | None:

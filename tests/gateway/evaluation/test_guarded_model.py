@@ -88,7 +88,7 @@ def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_mod
     """In bfloat16, likelihoods depend on what else is in their batch."""
     real = GuardedModel(language_model)
     asked = [question(text) for text in (TEXT, "Who wrote Emma?", "What is a comet, and why has it two tails?")]
-    virtual = VirtualTokens(language_model.weight[torch.arange(500, 530)].float())
+    virtual = VirtualTokens(language_model.embeddings[torch.arange(500, 530)].float())
     guarded: list[Plan] = [SoftPrompt((virtual,)), Pass(), Pass()]
     responses = ["Somebody else.", "Jane Austen wrote Emma.", "A comet is a ball of ice and dust."]
     alone, beside = (real.scores(asked, plans, responses) for plans in ([Pass()] * 3, guarded))
