@@ -3,42 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gateway.backends.base import Backend, check_features
+from gateway.backends.base import Assignment, Backend, check_features
 from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, Screening, Tap
 from gateway.errors import NotReady, UnknownModel
-from gateway.policy import Guard, decide
+from gateway.policy import Decide, Guard, decide
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.gate import Gate
 from gateway.screening.reload import PackReloader
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.taps import Watcher, watched_by
+from gateway.telemetry.taps import watched_by
 
-__all__ = ["Assigned", "Comparison", "Decide", "OnScreenError", "Pipeline", "TapFactory"]
+__all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
 _LONG_CHARS_PER_TOKEN = 16  # four times what ordinary text has: below that the model itself may say no
 OnScreenError = Literal["refuse", "pass"]
-Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
 TapFactory = Callable[[Request, Screening, Gate], Tap]
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """Which backend answers a request, by which plan, and who watches the answer besides."""
-
-    backend: Backend
-    plan: Plan
-    watchers: tuple[Watcher, ...] = ()
 
 
 class Comparison(Protocol):
     """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
 
-    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assigned:
+    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
         """The arm that answers, by its own plan. May have other arms answer beside it, unseen."""
 
     async def follow(self, gate: Gate) -> None:
@@ -150,7 +139,7 @@ class Pipeline:
             _log.error("%s: %s; the policy for this is %r", request.id, screening.error, self._on_screen_error)
         return screening
 
-    def _assigned(self, request: Request, screening: Screening, gate: Gate, record: Record) -> Assigned:
+    def _assigned(self, request: Request, screening: Screening, gate: Gate, record: Record) -> Assignment:
         def decided(found: Screening, guards: Mapping[str, Guard]) -> Plan:
             if found.error is not None:
                 return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
@@ -158,4 +147,4 @@ class Pipeline:
 
         if self.comparison:
             return self.comparison.assign(request, screening, gate, record, decided)
-        return Assigned(self.backend, decided(screening, gate.guards))
+        return Assignment(self.backend, decided(screening, gate.guards))

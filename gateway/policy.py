@@ -1,17 +1,37 @@
 """From what the gate found to what the gateway does: pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from gateway.core import DEFAULT_REFUSAL, Call, Instruct, Pass, Plan, Refuse, Request, Screening
+from gateway.core import DEFAULT_REFUSAL, Call, Instruct, ModelNeed, Pass, Plan, Refuse, Request, Screening
 
 if TYPE_CHECKING:
-    from gateway.methods.base import Method
+    from adapters.lora.model import Lora
 
-__all__ = ["Guard", "PlanName", "decide"]
+__all__ = ["Decide", "Guard", "PlanName", "ServingMethod", "decide"]
 
 PlanName = Literal["forget", "refuse", "instruct"]
+
+
+class ServingMethod(Protocol):
+    """What serving asks of a method; `gateway.methods.base.Method` adds how it learns and its files.
+
+    `name` stands in manifests and on the command line, `plan_name` in audit lines. `needs` is what a backend must be
+    able to give the model. `ungated`: the method's plan may act on every request (SPUL's paper has it so).
+    """
+
+    name: ClassVar[str]
+    plan_name: ClassVar[str]
+    needs: ClassVar[frozenset[ModelNeed]]
+    ungated: ClassVar[bool]
+
+    def plan(self, request: Request, calls: Sequence[Call]) -> Plan | None:
+        """One plan for all scopes that act on a request; None if one of them would not act: the gateway then refuses.
+        A pure function. The plan has `model_input` (see `gateway.prompts.execution.ModelPlan`)."""
+
+    def adapter(self, artifact: Any) -> "Lora | None":
+        """The LoRA that a backend must have ready before the plan is carried out, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +41,7 @@ class Guard:
 
     scope: str
     plan: PlanName
-    method: "Method"
+    method: ServingMethod
     artifact: Any
     refusal: str = DEFAULT_REFUSAL
     instruction: str = ""
@@ -31,6 +51,10 @@ class Guard:
     def way(self) -> str:
         """What the guard does: guards that do the same compose."""
         return f"forget by {self.method.name}" if self.plan == "forget" else self.plan
+
+
+Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
+"""The policy for one request, whatever the guards that count."""
 
 
 def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) -> Plan:

@@ -17,14 +17,12 @@ WEB = {"fastapi", "starlette", "uvicorn", "httpx"}
 # cycle can arise. Imports inside functions and for types count too.
 FLOORS = (
     {"__init__", "core", "errors"},
-    {"files", "models", "prompts", "telemetry"},
+    {"files", "models", "policy", "prompts", "telemetry"},
     {"methods", "openai_format"},
-    {"backends", "policy", "settings"},
-    {"packs"},
+    {"backends", "packs", "settings"},
     {"screening"},
-    {"evaluation", "pipeline"},
-    {"experiments", "training"},
-    {"server"},
+    {"evaluation", "experiments", "pipeline"},
+    {"server", "training"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

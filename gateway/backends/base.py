@@ -16,11 +16,12 @@ from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
 from gateway.errors import InvalidRequest
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.rendering import Tokenizer
+from gateway.telemetry.taps import Watcher
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Backend", "ModelCard", "Served", "check_features"]
+__all__ = ["Assignment", "Backend", "ModelCard", "Served", "check_features"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Served:
     def unsupported(self, needs: frozenset[ModelNeed]) -> str | None:
         """Why a plan with these needs cannot be carried out; None if it can."""
         return next((self.unsupported_needs[need] for need in sorted(needs & self.unsupported_needs.keys())), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which backend answers a request, by which plan, and who watches the answer besides."""
+
+    backend: "Backend"
+    plan: Plan
+    watchers: tuple[Watcher, ...] = ()
 
 
 class Backend(Protocol):

@@ -1,12 +1,12 @@
 """The arms of an online comparison, and who meets which: data and pure functions."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from gateway.core import Plan, Request, Screening
-from gateway.policy import Guard
+from gateway.policy import Decide, Guard
 
 __all__ = ["GUARDED", "Arm", "By", "Design", "Mode", "arm_of", "plan_on", "subject_of"]
 
@@ -84,7 +84,7 @@ def plan_on(
     arm: Arm,
     screening: Screening,
     guards: Mapping[str, Guard],
-    decide: Callable[[Screening, Mapping[str, Guard]], Plan],
+    decide: Decide,
 ) -> Plan:
     """What the policy decides on an arm: the scopes that its weights have forgotten do not count.
 

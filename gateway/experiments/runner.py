@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.backends.base import Backend, check_features
+from gateway.backends.base import Assignment, Backend, check_features
 from gateway.core import Event, Request, Screening
 from gateway.errors import AnswerError, SetupError, outcome_of
 from gateway.experiments.answer_names import Excerpt, leak_hits
 from gateway.experiments.assignment import GUARDED, Arm, Design, plan_on
 from gateway.experiments.compatibility import difference
-from gateway.pipeline import Assigned, Decide
+from gateway.policy import Decide
 from gateway.screening.gate import Gate
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import ArmMetrics, Metrics
@@ -132,7 +132,7 @@ class Experiment:
         found = await asyncio.gather(*(self._backends[name].problem() for name in names))
         return [f"arm {name}: {why}" for name, why in zip(names, found, strict=True) if why]
 
-    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assigned:
+    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
         """See gateway.pipeline.Comparison: the arm whose answer the client gets; a flagged request may be shadowed."""
         arm = self.design.answering(request)
         shadowing = self.design.shadowing(request) if screening.scopes else None
@@ -142,7 +142,7 @@ class Experiment:
             else:
                 self._metrics.skipped.labels(shadowing.name, "shadow").inc()
         trial = self._trial(arm, request, screening, gate, record)
-        return Assigned(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (trial,))
+        return Assignment(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (trial,))
 
     def _trial(
         self, arm: Arm, request: Request, screening: Screening, gate: Gate, record: Record, *, shadow: bool = False

@@ -14,16 +14,13 @@ Example:
     >>> register("shout", "my_package.shout:Shout")                     # doctest: +SKIP
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from gateway.core import Call, ModelNeed, Plan, Request
 from gateway.methods.learning import LearningTask
-
-if TYPE_CHECKING:
-    from adapters.lora.model import Lora
+from gateway.policy import ServingMethod
 
 __all__ = ["LearnedArtifact", "Method", "MethodArtifact"]
 
@@ -41,19 +38,14 @@ class LearnedArtifact:
     extra: dict[str, bytes] = field(default_factory=dict)
 
 
-class Method(Protocol):
-    """One way to forget. Stateless: one instance serves every scope and request.
+class Method(ServingMethod, Protocol):
+    """One way to forget: what serving asks of it, and how it learns. Stateless: one instance serves every scope.
 
-    `name` stands in manifests and on the command line, `plan_name` in audit lines. `files` are those of its artifact
-    in a pack. `needs` is what a backend must be able to give the model. `ungated`: its plan may act on every request
-    (SPUL's paper has it so). `configuration` is a frozen dataclass of training settings with defaults for all.
+    `files` are those of its artifact in a pack. `configuration` is a frozen dataclass of training settings with
+    defaults for all.
     """
 
-    name: ClassVar[str]
-    plan_name: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
-    needs: ClassVar[frozenset[ModelNeed]]
-    ungated: ClassVar[bool]
     configuration: ClassVar[type[Any]]
 
     def save(self, artifact: MethodArtifact, folder: Path) -> None:
@@ -61,13 +53,6 @@ class Method(Protocol):
 
     def load(self, folder: Path) -> MethodArtifact:
         """Reads what `save` wrote. Raises OSError or ValueError for a file that is wrong."""
-
-    def adapter(self, artifact: MethodArtifact) -> "Lora | None":
-        """The LoRA that a backend must have ready before the plan is carried out, if there is one."""
-
-    def plan(self, request: Request, calls: Sequence[Call]) -> Plan | None:
-        """One plan for all scopes that act on a request; None if one of them would not act: the gateway then refuses.
-        A pure function. The plan has `model_input` (see `gateway.prompts.execution.ModelPlan`)."""
 
     def configured(self, options: Mapping[str, Any], *, seed: int) -> Any:
         """The configuration for the command line's `options`, those that the user gave. Raises ValueError for an option
