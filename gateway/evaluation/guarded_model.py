@@ -99,9 +99,10 @@ class GuardedModel:
         if isinstance(plan, Refuse):
             return None
         try:
-            return model_input(request, plan, self._prompts)
+            given = model_input(request, plan, self._prompts)
         except PlanError:
             return None
+        return given if given.logits_transform is None else None  # batches know no transform: refused, never ignored
 
     def _embedded(self, given: Sequence[ModelInput | None]) -> _Prompts:
         """The prompts [tokens, hidden] of those that are asked."""

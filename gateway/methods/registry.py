@@ -40,7 +40,12 @@ def method(name: str) -> "Method":
     place = _places.get(name) or _installed().get(name)
     if place is None:
         raise SetupError(f"unknown method {name!r}; {_suggestion(name, method_names())}")
-    return _loaded(place)
+    try:
+        return _loaded(place)
+    except (ImportError, AttributeError) as error:
+        raise SetupError(
+            f"the method {name!r} is registered as {place}, which cannot be loaded ({error}); install its package"
+        ) from error
 
 
 @cache

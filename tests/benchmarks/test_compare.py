@@ -1,5 +1,6 @@
 """The whole comparison, on a model of two layers that has learned two invented persons by heart."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,17 @@ from benchmarks.compare.run import AnyArm, RunPlan, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from benchmarks.compare.tuning import chosen, unlearnt
+from classifiers.encoder.sentence import Encoder
+from gateway.backends.embedded.backend import EmbeddedBackend
+from gateway.core import Message, Pass, Plan, Request, Sampling
 from gateway.errors import SetupError
+from gateway.methods import registry
+from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
+from gateway.packs.folders import list_packs, read_manifest
+from gateway.packs.store import load_packs
+from gateway.policy import decide
+from gateway.screening.gate import Gate
 
 ARMS = "original,retrain,eco,input-filter,output-filter,npo,ga"
 
@@ -315,3 +325,31 @@ def test_an_arm_that_diverges_is_recorded_and_the_others_go_on(
     assert found["arms"]["graddiff"]["losses"]
     assert found["arms"]["retrain"]["status"] == "done"
     assert "graddiff" in (out / "report.html").read_text()
+
+
+def test_a_method_from_another_package_is_trained_packed_served_and_compared(
+    results: dict[str, Any], suite: Suite, model: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_places", dict(registry._places))
+    registry.register("fade", "method_from_outside:FadeMethod")
+    arm = Guardrail(name="fade", kind="guardrail", method="fade")
+    again = compare(RunPlan(suite, model, [*load_arms("original,retrain"), arm], samples=2, trials=2), out)
+    assert again["arms"]["fade"]["status"] == "done", again["arms"]["fade"]["error"]
+    known, faded = (again["arms"][name]["summary"]["forget"]["probability"] for name in ("original", "fade"))
+    assert faded < known / 2
+
+    folder = out / "packs/fade/packs"
+    assert {read_manifest(pack).method for pack in list_packs(folder)} == {"fade"}
+    (question,) = [row.prompt for row in suite.forget_requests[0].forget][:1]
+    asked = Request("1", "chat", "taught", (Message("user", question),), Sampling(max_tokens=12, temperature=0))
+    gate = Gate(load_packs(folder, base_fingerprint=None, encoder_fingerprint=None), Encoder(resolve("minilm")))
+    backend = EmbeddedBackend(load_language_model(out / "models/all"), name="taught")
+    plan_of_it = decide(asked, gate.screen([asked])[0], gate.guards)
+    assert plan_of_it.name == "Fade"
+    plainly, guarded = (asyncio.run(said(backend, asked, one)) for one in (Pass(), plan_of_it))
+    assert plainly != guarded
+
+
+async def said(backend: EmbeddedBackend, request: Request, plan: Plan) -> str:
+    async with backend:
+        return "".join([delta.text async for event in backend.generate(request, plan) for delta in event.deltas])

@@ -9,9 +9,10 @@ from importlib import resources
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from gateway.errors import SetupError
+from gateway.methods.registry import method_names
 
 __all__ = ["KINDS", "Arm", "Baseline", "Guardrail", "Weights", "arm_names", "load_arms"]
 
@@ -39,10 +40,18 @@ class Guardrail(_Strict):
     on every request. The gate `screens` the "prompt", as the gateway does, or the "answer", which it then refuses."""
 
     kind: Literal["guardrail"]
-    method: Literal["corruption", "soft-prompt", "lora"]
+    method: str
     plan: Literal["forget", "refuse", "instruct"] = "forget"
     gated: bool = True
     screens: Literal["prompt", "answer"] = "prompt"
+
+    @field_validator("method")
+    @classmethod
+    def _registered(cls, name: str) -> str:
+        """Any method that the gateway knows (gateway.methods.registry)."""
+        if name not in method_names():
+            raise ValueError(f"unknown method {name!r}; there are {', '.join(method_names())}")
+        return name
 
 
 class Weights(_Strict):
