@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from classifiers.names.measure import AliasAlarms
+from classifiers.names.measure import AliasAlarms, TrafficKind
 from gateway.cli import alias_alarms
 from gateway.cli.progress import bar
 from gateway.cli.terminal import EncoderName, Model, console, errors
@@ -96,7 +96,7 @@ def train(
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
-def _print_rates(manifest: dict[str, Any], alarms: Mapping[str, AliasAlarms]) -> None:
+def _print_rates(manifest: dict[str, Any], alarms: Mapping[TrafficKind, AliasAlarms]) -> None:
     gate, forgetting = manifest["heldout"]["gate"], manifest["heldout"]["forgetting"]
     calibration = manifest["calibration"]
     table = Table("held-out figure", "value", "rows")

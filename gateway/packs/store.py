@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from classifiers.names.measure import AliasAlarms
+from classifiers.names.measure import AliasAlarms, TrafficKind
 from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
 from gateway.methods.registry import method
@@ -64,7 +64,7 @@ class Manifest(_Strict):
     files: dict[_Name, _Sha256]
     calibration: dict[str, float | int | str]
     heldout: dict[str, Any]
-    alias_alarms: dict[Literal["general", "traffic"], AliasAlarms] = {}
+    alias_alarms: dict[TrafficKind, AliasAlarms] = {}
     seed: int
     tools: dict[str, str]
 
