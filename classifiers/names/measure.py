@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.ordinary import Alias
 
-__all__ = ["AliasAlarms", "count_alarms"]
+__all__ = ["AliasAlarms", "TrafficKind", "count_alarms"]
+
+TrafficKind = Literal["general", "traffic"]  # the shipped prompts, the operator's own
 
 
 @dataclass(frozen=True, slots=True)

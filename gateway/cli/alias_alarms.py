@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from classifiers.names.measure import AliasAlarms
+from classifiers.names.measure import AliasAlarms, TrafficKind
 
 __all__ = ["rows", "warnings"]
 
@@ -10,13 +10,13 @@ _WHERE = {"general": "shipped general prompts", "traffic": "rows of --traffic"}
 _USUAL_SHARE = 0.001  # where no detector has a false-positive rate of its own
 
 
-def rows(alarms: Mapping[str, AliasAlarms]) -> Iterator[tuple[str, str, str]]:
+def rows(alarms: Mapping[TrafficKind, AliasAlarms]) -> Iterator[tuple[str, str, str]]:
     """Table rows: figure, value, number of rows."""
     for kind, counted in alarms.items():
         yield f"names alone: {_WHERE[kind]} flagged", f"{_share(counted.flagged, counted.rows)}", str(counted.rows)
 
 
-def warnings(alarms: Mapping[str, AliasAlarms], alpha: float | None) -> Iterator[str]:
+def warnings(alarms: Mapping[TrafficKind, AliasAlarms], alpha: float | None) -> Iterator[str]:
     """A line for each name that alone flags more than the share `alpha` of prompts, and what to do."""
     share = _USUAL_SHARE if alpha is None else alpha
     for kind, counted in alarms.items():

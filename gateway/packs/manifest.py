@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, StringConstraints, model_validator
 
-from classifiers.names.measure import AliasAlarms
+from classifiers.names.measure import AliasAlarms, TrafficKind
 
 __all__ = ["Calibration", "Figures", "Forgetting", "GateRates", "HeldOut", "Manifest"]
 
@@ -105,7 +105,7 @@ class Manifest(_Strict):
     files: dict[_Name, _Sha256]
     calibration: Calibration
     heldout: HeldOut
-    alias_alarms: dict[str, AliasAlarms] = {}
+    alias_alarms: dict[TrafficKind, AliasAlarms] = {}
     seed: int
     tools: dict[str, str]
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from classifiers.names.measure import AliasAlarms, count_alarms
+from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.names.ordinary import Alias
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
@@ -110,9 +110,9 @@ def train_pack(
     return save_pack(out, artifacts, {**manifest, **alarms})
 
 
-def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[str, AliasAlarms]:
+def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
     """What the scope's names alone flag: in the shipped prompts (`general`) and in the operator's (`traffic`)."""
-    counted = {"general": count_alarms(scope.aliases, general_traffic())}
+    counted: dict[TrafficKind, AliasAlarms] = {"general": count_alarms(scope.aliases, general_traffic())}
     return counted if traffic is None else counted | {"traffic": count_alarms(scope.aliases, traffic)}
 
 
