@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from gateway.errors import SetupError
 from gateway.experiments.assignment import GUARDED, By, Mode
+from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.requests import Limits
 
 __all__ = ["ArmSettings", "Settings", "load_settings"]
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
     api_keys: list[_Key] = Field(default_factory=list, description="keys of clients; none: open to all")
     admin_key: _Key | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
     limits: Limits = Field(default_factory=Limits.model_construct)
+    unknown_fields: UnknownFields = Field(
+        "refuse",
+        description="request fields that the gateway does not know. drop: they go no further, and the log names them",
+    )
     screen_timeout_s: float = Field(10.0, gt=0, description="longest time in the gate")
     on_screen_error: Literal["refuse", "pass"] = Field("refuse", description="what a failed or late gate means")
     packs_poll_s: float = Field(1.0, gt=0, description="how often the packs folder is looked at")

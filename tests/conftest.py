@@ -24,7 +24,10 @@ from gateway.training.scope_file import Policy
 
 _SERVED = (
     "tests/contracts/",
-    *(f"tests/e2e/test_{name}.py" for name in ("errors", "packs_under_load", "command_line", "upstream_faults")),
+    *(
+        f"tests/e2e/test_{name}.py"
+        for name in ("errors", "second_turn", "packs_under_load", "command_line", "upstream_faults")
+    ),
 )
 REFUSAL = "I would rather not talk about that."
 

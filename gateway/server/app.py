@@ -94,7 +94,7 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    app.include_router(routes(pipeline, access, settings.limits, metrics))
+    app.include_router(routes(pipeline, access, settings.limits, metrics, settings.unknown_fields))
     app.add_exception_handler(AnswerError, _answer_error)
     app.add_exception_handler(HTTPException, _unknown_path)
     app.add_exception_handler(ClientDisconnect, _nobody_there)

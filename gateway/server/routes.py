@@ -15,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 
 from gateway.core import Answer, Chunk, Endpoint, Pass, Request
 from gateway.errors import AnswerError, InvalidRequest, TooLarge, UpstreamError
+from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.encoding import Wire, event
 from gateway.openai_format.requests import Limits, parse_chat, parse_completion
 from gateway.pipeline import Pipeline
@@ -26,8 +27,18 @@ __all__ = ["routes"]
 _T = TypeVar("_T")
 
 
-def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics) -> APIRouter:
-    """The whole surface of the server."""
+def routes(
+    pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics, unknown: UnknownFields = "refuse"
+) -> APIRouter:
+    """The whole surface of the server.
+
+    Args:
+        pipeline: answers a parsed request.
+        access: who may ask.
+        limits: what one request may ask for.
+        metrics: what /metrics shows.
+        unknown: what becomes of request fields that the gateway does not know.
+    """
     router = APIRouter()
 
     @router.post("/v1/chat/completions")
@@ -48,7 +59,7 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
     def parse(body: bytes, endpoint: Endpoint) -> Request:
         request_id = uuid.uuid4().hex
         if endpoint == "chat":
-            return parse_chat(body, request_id=request_id, limits=limits)
+            return parse_chat(body, request_id=request_id, limits=limits, unknown=unknown)
         served = pipeline.backend.served
         return parse_completion(
             body,
@@ -56,6 +67,7 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
             limits=limits,
             tokenizer=served.tokenizer,
             vocabulary=served.vocabulary,
+            unknown=unknown,
         )
 
     @router.get("/v1/models")

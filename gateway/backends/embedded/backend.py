@@ -11,6 +11,7 @@ from torch import Tensor
 from adapters.lora.model import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.decoding import Decoder
+from gateway.backends.embedded.sampling import unsupported
 from gateway.backends.refusal import refusal
 from gateway.core import (
     Chunk,
@@ -118,7 +119,7 @@ class EmbeddedBackend:
 
     async def generate(self, request: Request, plan: Plan) -> AsyncIterator[Chunk]:
         """See Backend. Pass is the plain model on the plain prompt."""
-        _refuse_penalties(request)
+        _refuse_unsupported(request, self._served.vocabulary)
         asked = await asyncio.to_thread(count_tokens, self._served.tokenizer, request)
         limit = self._limit(request, asked)  # whatever the plan: too long a request is told so
         async with aclosing(await self._answer(request, plan, asked, limit)) as answer:
@@ -230,7 +231,12 @@ def _end_tokens(language_model: LanguageModel) -> frozenset[int]:
     return frozenset(token for token in [*many, language_model.tokenizer.eos_token_id] if token is not None)
 
 
-def _refuse_penalties(request: Request) -> None:
-    for field in ("frequency_penalty", "presence_penalty"):
-        if getattr(request.sampling, field):
-            raise InvalidRequest(_NOT_EMBEDDED.format(field), param=field, code="unsupported_parameter")
+def _refuse_unsupported(request: Request, vocabulary: int) -> None:
+    """Raises InvalidRequest, the same for every plan, for a way to choose tokens that this backend does not have."""
+    if field := unsupported(request.sampling):
+        raise InvalidRequest(_NOT_EMBEDDED.format(field), param=field, code="unsupported_parameter")
+    bias = dict(request.sampling.extra).get("logit_bias", {})
+    if wrong := next((token for token in bias if int(token) >= vocabulary), None):
+        raise InvalidRequest(
+            f"logit_bias: token id {wrong} is not in the model's vocabulary of {vocabulary}", param="logit_bias"
+        )
