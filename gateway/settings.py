@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -52,7 +53,7 @@ class ArmSettings(BaseModel):
         "UNGUARDED: no corruption, no refusal, whatever packs say now or later. A list: unguarded inside these scopes "
         "alone. Nothing checks it; if it is wrong, the arm recalls. Left out, the packs act here as everywhere",
     )
-    upstream: tuple[str, ...] = Field((), description="vllm: base URLs of equal servers, without /v1")
+    upstream: tuple[str, ...] = Field((), description="vllm: base URLs of equal servers")
     upstream_key: SecretStr | None = Field(None, description="bearer key that they ask for")
     model: str | None = Field(None, description="embedded: the checkpoint's folder")
 
@@ -60,6 +61,11 @@ class ArmSettings(BaseModel):
     @classmethod
     def _separated(cls, given: Any) -> Any:
         return _separated(given)
+
+    @field_validator("upstream")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(url) for url in urls)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ArmSettings":
@@ -86,12 +92,15 @@ class Settings(BaseSettings):
     encoder: str = Field("minilm", description="the sentence encoder that the packs were trained with")
     packs: Path = Field(Path(".unrecall/packs"), description="folder of packs")
     backend: Literal["embedded", "vllm"] = "embedded"
-    upstream: _Urls = Field((), description="base URLs of equal vLLM servers, without /v1; separate several by commas")
+    upstream: _Urls = Field((), description="base URLs of equal vLLM servers; separate several by commas")
     upstream_key: SecretStr | None = Field(None, description="bearer key that the upstream asks for")
     upstream_read_timeout_s: float = Field(120.0, gt=0, description="longest silence of the upstream")
     model_name: str | None = Field(None, description="what clients call the embedded model; its given name if unset")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    cors_origins: _Urls = Field(
+        (), description="web sites whose pages may call the gateway, as https://HOST; '*' for all; none: no page may"
+    )
     api_keys: list[_Key] = Field(default_factory=list, description="keys of clients; none: open to all")
     admin_key: _Key | None = Field(None, description="opens explanatory headers, /metrics and /readyz details")
     limits: Limits = Field(default_factory=Limits.model_construct)
@@ -132,10 +141,26 @@ class Settings(BaseSettings):
     ab_shadows: int = Field(8, ge=1, description="requests that are shadowed at once; more are left out")
     ab_shadow_timeout_s: float = Field(60.0, gt=0, description="longest time of one shadow")
 
-    @field_validator("upstream", mode="before")
+    @field_validator("upstream", "cors_origins", mode="before")
     @classmethod
     def _separated(cls, given: Any) -> Any:
         return _separated(given)
+
+    @field_validator("upstream")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(url) for url in urls)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(origin) for origin in origins)
+
+    @field_validator("host")
+    @classmethod
+    def _bare(cls, host: str) -> str:
+        """An IPv6 address may stand in brackets, as in a URL."""
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @field_validator("ab_arms")
     @classmethod
@@ -166,6 +191,31 @@ class Settings(BaseSettings):
 def _separated(given: Any) -> Any:
     """URLs in one text, with commas, one by one."""
     return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
+
+
+def _address(url: str) -> str:
+    """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
+    if "@" in url:
+        raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
+    try:
+        parts = urlsplit(url if "://" in url or url.startswith(("http:", "https:")) else f"http://{url}")
+        usable = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL ({error}); give http://HOST:PORT") from error
+    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
+        raise ValueError(f"{url!r} is no base URL of a server; give http://HOST:PORT")
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _origin(origin: str) -> str:
+    """As browsers write it. Raises ValueError."""
+    parts = urlsplit(origin)
+    if origin == "*":
+        return origin
+    if not parts.hostname or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"{origin!r} is no origin; give https://HOST, with its port if that is another")
+    return origin.rstrip("/").lower()
 
 
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:

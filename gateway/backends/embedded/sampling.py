@@ -67,8 +67,8 @@ class Sampler:
         if self.min_p:
             probabilities = probabilities.where(probabilities >= self.min_p * probabilities.max(), 0.0)
         if self.top_k:
-            least = probabilities.topk(min(self.top_k, len(probabilities))).values[-1]
-            probabilities = probabilities.where(probabilities >= least, 0.0)
+            others = probabilities.argsort(descending=True, stable=True)[self.top_k :]  # of equals the first is kept
+            probabilities = probabilities.index_fill(0, others, 0.0)
         if self.top_p < 1:
             probabilities = _nucleus(probabilities / probabilities.sum(), self.top_p)
         return int(torch.multinomial(probabilities, 1, generator=rng))

@@ -37,6 +37,12 @@ def test_top_k(top_k: int, chosen: set[int]) -> None:
     assert picks(top_k=top_k) == chosen
 
 
+def test_top_k_of_equally_likely_tokens_is_the_greedy_choice() -> None:
+    sampler = Sampler.of(Sampling(temperature=1.9, extra=(("top_k", 1),)), END)
+    rng = torch.Generator().manual_seed(0)
+    assert {sampler.pick(torch.tensor([0.0, 2.0, 2.0, 2.0]), rng, prompt=(), written=()) for _ in range(50)} == {1}
+
+
 def test_min_p() -> None:
     assert picks(min_p=0.9) == {0, 1}
     assert picks(min_p=1.0) == {0}
