@@ -92,7 +92,9 @@ class _Broom:
             if not kept["tool_calls"]:
                 del kept["tool_calls"]
         if isinstance(kept.get("content"), list):
-            kept["content"] = [self._part(one, f"{place}.content[{i}]") for i, one in enumerate(kept["content"])]
+            kept["content"] = _merged(
+                [self._part(one, f"{place}.content[{i}]") for i, one in enumerate(kept["content"])]
+            )
         return kept
 
     def _call(self, call: Any, place: str) -> Any:
@@ -133,6 +135,15 @@ def _idle(content: _Json) -> list[str]:
     if type(top) is int and top == 0 and not content.get("logprobs"):
         idle.append("top_logprobs")
     return idle
+
+
+def _merged(parts: list[Any]) -> Any:
+    """Several text parts as the one text that vLLM makes of them. A chat template may join parts in another way: then
+    the model would read a name where the gate reads two halves."""
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
+    if len(parts) == 1 or not all(isinstance(text, str) for text in texts):
+        return parts
+    return "\n".join(text for text in texts if text)
 
 
 def _without(value: Any, name: str) -> Any:

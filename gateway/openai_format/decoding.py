@@ -1,6 +1,7 @@
 """An upstream's answer, whole or streamed, as chunks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import orjson
 from gateway.core import Chunk, Delta, Request, TokenLogprob, Usage
 from gateway.errors import UpstreamError
 
-__all__ = ["DONE", "chunks_of", "payloads"]
+__all__ = ["DONE", "chunks_of", "objects", "payloads"]
 
 Json = dict[str, Any]
 
@@ -21,6 +22,15 @@ async def payloads(response: httpx.Response, *, stream: bool) -> AsyncGenerator[
 
     Raises UpstreamError for an error event, for what is not JSON, and for a stream without its [DONE].
     """
+    async with aclosing(objects(response, stream=stream)) as found:
+        async for payload in found:
+            if "error" in payload:
+                raise UpstreamError("the model server failed while it answered")
+            yield payload
+
+
+async def objects(response: httpx.Response, *, stream: bool) -> AsyncGenerator[Json, None]:
+    """As `payloads`, error events among them."""
     if not stream:
         yield _object(await response.aread())
         return
@@ -64,8 +74,8 @@ def _object(data: bytes) -> Json:
         payload = orjson.loads(data)
     except ValueError as error:
         raise UpstreamError("the model server's answer is not JSON") from error
-    if not isinstance(payload, dict) or "error" in payload:
-        raise UpstreamError("the model server failed while it answered")
+    if not isinstance(payload, dict):
+        raise UpstreamError("the model server's answer is not an object")
     return payload
 
 

@@ -64,7 +64,7 @@ class _Message(_Strict):
             return ""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content)
+        return "\n".join(part.text for part in self.content if part.text)
 
 
 class _StreamOptions(_Strict):
@@ -216,7 +216,10 @@ def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFi
     content = json_object(body)
     clean = cleaned(content, endpoint, unknown)
     raw = body if clean is content else json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode()
-    return validated(kind, clean), raw
+    read = validated(kind, clean)
+    if read.stream_options is not None and not read.stream:  # vLLM's words
+        raise InvalidRequest("Stream options can only be defined when `stream=True`.", param="stream_options")
+    return read, raw
 
 
 def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int) -> str:

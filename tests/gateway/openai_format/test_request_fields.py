@@ -244,7 +244,37 @@ def test_text_parts_of_other_kinds_are_texts() -> None:
     ]
     request = chat(messages=[{"role": "user", "content": parts}])
     assert request.messages[0].text == "a\nb\nc\nd"
-    assert raw(request)["messages"][0]["content"] == [{"type": "text", "text": letter} for letter in "abcd"]
+    assert raw(request)["messages"][0]["content"] == "a\nb\nc\nd"
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        (["Harry", "Potter"], "Harry\nPotter"),
+        (["", "Harry", "", "Potter", ""], "Harry\nPotter"),
+        (["", ""], ""),
+        ([], ""),
+    ],
+)
+def test_several_parts_are_one_text_for_the_gate_and_for_the_model(texts: list[str], text: str) -> None:
+    """A chat template may join parts without a space: 'Harry Pot' and 'ter'."""
+    for role in ("user", "system", "tool"):
+        request = chat(messages=[{"role": role, "content": [{"type": "text", "text": one} for one in texts]}])
+        assert request.messages[0].text == text
+        assert raw(request)["messages"][0]["content"] == text
+
+
+def test_one_part_goes_on_as_it_came() -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "Who?"}]}]}'
+    assert chat_body(body).raw == body
+
+
+@pytest.mark.parametrize("parse", [chat, completion])
+@pytest.mark.parametrize("stream", [None, False])
+def test_stream_options_without_a_stream_are_refused(parse: Any, stream: bool | None) -> None:
+    with pytest.raises(InvalidRequest, match="stream=True") as error:
+        parse(stream=stream, stream_options={"include_usage": True})
+    assert error.value.param == "stream_options"
 
 
 @pytest.mark.parametrize(
