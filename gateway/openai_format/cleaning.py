@@ -18,6 +18,7 @@ UnknownFields = Literal["refuse", "drop"]
 _STREAM_OPTIONS = ("include_usage",)
 _NO_STREAM_OPTIONS = ("continuous_usage_stats", "include_obfuscation")  # one usage ends each stream, whatever these say
 _CALL, _FUNCTION = ("id", "type", "function", "index"), ("name", "arguments")
+_CONTINUE = ("prefix", "partial")  # true: the model goes on with this message; some clients always say false
 # Other types of text parts, and where their text is. vLLM reads them as text, too.
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 
@@ -84,7 +85,8 @@ class _Broom:
         call = message.get("function_call")
         if call is not None:
             self._other(f"{place}.function_call", "send tool_calls instead")
-        kept = self._named(message, MESSAGE, place, also=(*ECHOED, "function_call"), keep=("content",))
+        idle = [name for name in _CONTINUE if message.get(name) is False]
+        kept = self._named(message, MESSAGE, place, also=(*ECHOED, "function_call", *idle), keep=("content",))
         if isinstance(kept.get("tool_calls"), list):
             kept["tool_calls"] = [
                 self._call(one, f"{place}.tool_calls[{i}]") for i, one in enumerate(kept["tool_calls"])

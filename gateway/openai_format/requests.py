@@ -41,7 +41,7 @@ class _TextPart(_Strict):
 
 class _Function(_Strict):
     name: str
-    arguments: str
+    arguments: str = ""
 
 
 class _ToolCall(_Strict):

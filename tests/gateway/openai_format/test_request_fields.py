@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessage
 from parsing import LIMITS, TOKENIZER, USER, chat, chat_body, completion
 
 from gateway.core import Message, Request
-from gateway.errors import InvalidRequest
+from gateway.errors import AnswerError, InvalidRequest
 from gateway.openai_format.fields import DROPPED, ECHOED, READ, REFUSED, SAMPLING
 from gateway.openai_format.requests import _Chat, _Completion, parse_chat, parse_completion
 
@@ -195,6 +197,7 @@ ECHOES: dict[str, dict[str, Any]] = {
     "parsed": {**MESSAGE, "parsed": {"author": "Rowling"}, "refusal": None, "audio": None},
     "searched": {**MESSAGE, "annotations": [{"type": "url_citation", "url_citation": {"title": "Harry Potter"}}]},
     "spoken": {**MESSAGE, "audio": {"id": "a", "transcript": "Harry Potter"}},
+    "mistral": {**MESSAGE, "prefix": False, "tool_calls": []},
     "cached": {**MESSAGE, "cache_control": {"type": "ephemeral"}},
     "all null": {**MESSAGE, **dict.fromkeys((*ECHOED, "name", "tool_calls", "tool_call_id", "function_call", "x"))},
 }
@@ -233,6 +236,12 @@ def test_tool_calls_that_a_server_sent_are_accepted_back() -> None:
     request = chat(messages=[USER[0], assistant, {"role": "tool", "tool_call_id": "c", "content": "4", "name": None}])
     assert raw(request)["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
     assert request.side_texts == ("go {}", "c")
+
+
+def test_a_tool_call_without_arguments() -> None:
+    for function in ({"name": "go"}, {"name": "go", "arguments": None}, {"name": "go", "arguments": ""}):
+        call = {"id": "c", "type": "function", "function": function}
+        assert chat(messages=[USER[0], {"role": "assistant", "tool_calls": [call]}]).carries == {"tools"}
 
 
 def test_text_parts_of_other_kinds_are_texts() -> None:
@@ -291,6 +300,38 @@ def test_other_fields_inside_a_message_are_refused(message: dict[str, Any], para
     with pytest.raises(InvalidRequest, match="not supported") as error:
         chat(messages=[message])
     assert error.value.param == param
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "auto", "a"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["text", "type", "x"]), inner),
+    max_leaves=6,
+)
+PARTS = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": st.sampled_from(["", "a", "b"])}), max_size=3)
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "developer"]),
+            "content": st.none() | st.text(max_size=3) | PARTS,
+        },
+        optional=dict.fromkeys((*ECHOED, "name", "tool_calls", "prefix"), JSON),
+    ),
+    min_size=1,
+    max_size=3,
+)
+ANY_FIELD = st.sampled_from([*READ["chat"][1:], *SAMPLING, *REFUSED, *DROPPED, "unknown"])
+
+
+@given(MESSAGES, st.dictionaries(ANY_FIELD, JSON, max_size=4))
+def test_the_gate_and_an_upstream_read_the_same(messages: Any, fields: dict[str, Any]) -> None:
+    """What goes on is read as it was read here, and nothing more is dropped from it."""
+    body = json.dumps({"model": "m", **fields, "messages": messages}).encode()
+    try:
+        request = parse_chat(body, request_id="7", limits=LIMITS, unknown="drop")
+    except AnswerError:
+        return
+    again = parse_chat(request.raw, request_id="7", limits=LIMITS)
+    assert again == request
 
 
 def test_unknown_fields_can_be_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
