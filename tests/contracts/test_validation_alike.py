@@ -1,15 +1,15 @@
 """A flagged request is judged as it would be unflagged: the same status, the same words, the same count of its prompt.
 
-The grid holds what clients of all kinds send. For each shape vLLM itself is asked, then the gateway with every plan.
+The grid holds what clients of all kinds send: each shape goes unflagged, with flagged prompts, and to vLLM itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
 import pytest
 from harness import MODEL, Gateway, Json, post
-from test_indistinguishable import PROMPTS, words_of
+from test_indistinguishable import FLAGGED, PROMPTS, words_of
 
 pytestmark = pytest.mark.vllm
 
@@ -76,9 +76,9 @@ FIELDS: dict[str, Json] = {
     "null choices": {"n": None},
     "no tokens": {"max_tokens": 0},
     "negative tokens": {"max_tokens": -1},
-    "null tokens": {"max_tokens": None, "stop": ["e"]},
+    "null tokens": {"max_tokens": None, "stop": ["e", "a", " "]},
     "more tokens than the context": {"max_tokens": 5000},
-    "as many tokens as the context": {"max_tokens": 1024},
+    "as many tokens as the context": {"max_tokens": 1024, "stop": ["e", "a", " "]},
     "nearly as many tokens": {"max_tokens": 1023, "stop": ["e", "a", " "]},
     "five stop strings": {"stop": ["one", "two", "three", "four", "five"]},
     "an empty stop string": {"stop": ""},
@@ -159,6 +159,10 @@ def chat_of(prompt: str, turns: Turns, fields: Json) -> Json:
     return {"model": MODEL, "messages": turns(prompt), "temperature": 0, "max_tokens": 2, **fields}
 
 
+def text_of(prompt: Any, fields: Json) -> Json:
+    return {"model": MODEL, "prompt": prompt, "temperature": 0, "max_tokens": 2, **fields}
+
+
 def plain(prompt: str) -> list[Json]:
     return [user(prompt)]
 
@@ -174,23 +178,33 @@ def told(answer: httpx.Response) -> tuple[Any, ...]:
     return 200, len(choices), logprobs
 
 
-def differences(gateway: Gateway, path: str, body_of: Callable[[str], Json]) -> dict[str, Any]:
+def differences(
+    gateway: Gateway, path: str, body_of: Callable[[str], Json], plans: Iterable[str] = FLAGGED
+) -> dict[str, Any]:
     """By plan, where the gateway's answer is told from the one to an unflagged request, or where it counts the prompt
     otherwise than vLLM does."""
     found: dict[str, Any] = {}
-    prompts = PROMPTS[path]
-    expected = told(gateway.post(path, body_of(prompts["Pass"])))
-    for plan, prompt in prompts.items():
-        body = body_of(prompt)
+    expected = told(gateway.post(path, body_of(PROMPTS[path]["Pass"])))
+    for plan in plans:
+        body = body_of(PROMPTS[path][plan])
         answer = gateway.post(path, body)
         if told(answer) != expected:
             found[plan] = (told(answer), expected)
         elif answer.status_code == 200:
-            direct = post(f"{gateway.direct}{path}", body)
+            direct = post(f"{gateway.direct}{path}", {**body, "max_tokens": 1})
             counts = [one.json()["usage"]["prompt_tokens"] for one in (answer, direct) if one.status_code == 200]
             if len(set(counts)) > 1:
                 found[plan] = f"prompt tokens {counts}"
     return found
+
+
+def shared(shapes: dict[str, Json]) -> list[Any]:
+    """Each shape with two plans: the refusal, which no model judges, and one of the others in turn."""
+    others = [plan for plan in FLAGGED if plan != "Refuse"]
+    return [
+        pytest.param(fields, ("Refuse", others[i % len(others)]), id=name)
+        for i, (name, fields) in enumerate(shapes.items())
+    ]
 
 
 class TestChat:
@@ -198,22 +212,16 @@ class TestChat:
     def test_messages(self, vllm_gateway: Gateway, turns: Turns) -> None:
         assert differences(vllm_gateway, CHAT, lambda prompt: chat_of(prompt, turns, {})) == {}
 
-    @pytest.mark.parametrize("fields", [*FIELDS.values(), *CHAT_FIELDS.values()], ids=[*FIELDS, *CHAT_FIELDS])
-    def test_fields(self, vllm_gateway: Gateway, fields: Json) -> None:
-        assert differences(vllm_gateway, CHAT, lambda prompt: chat_of(prompt, plain, fields)) == {}
+    @pytest.mark.parametrize(("fields", "plans"), shared({**FIELDS, **CHAT_FIELDS}))
+    def test_fields(self, vllm_gateway: Gateway, fields: Json, plans: tuple[str, ...]) -> None:
+        assert differences(vllm_gateway, CHAT, lambda prompt: chat_of(prompt, plain, fields), plans) == {}
 
 
 class TestCompletions:
     @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
     def test_prompts(self, vllm_gateway: Gateway, form: Callable[[Gateway, str], Any]) -> None:
-        def body(prompt: str) -> Json:
-            return {"model": MODEL, "prompt": form(vllm_gateway, prompt), "temperature": 0, "max_tokens": 2}
+        assert differences(vllm_gateway, TEXT, lambda prompt: text_of(form(vllm_gateway, prompt), {})) == {}
 
-        assert differences(vllm_gateway, TEXT, body) == {}
-
-    @pytest.mark.parametrize("fields", [*FIELDS.values(), *TEXT_FIELDS.values()], ids=[*FIELDS, *TEXT_FIELDS])
-    def test_fields(self, vllm_gateway: Gateway, fields: Json) -> None:
-        def body(prompt: str) -> Json:
-            return {"model": MODEL, "prompt": prompt, "temperature": 0, "max_tokens": 2, **fields}
-
-        assert differences(vllm_gateway, TEXT, body) == {}
+    @pytest.mark.parametrize(("fields", "plans"), shared({**FIELDS, **TEXT_FIELDS}))
+    def test_fields(self, vllm_gateway: Gateway, fields: Json, plans: tuple[str, ...]) -> None:
+        assert differences(vllm_gateway, TEXT, lambda prompt: text_of(prompt, fields), plans) == {}

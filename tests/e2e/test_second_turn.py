@@ -64,17 +64,14 @@ class TestSecondTurn:
         assert list(stream)[-1].usage
 
     def test_ways_to_choose_tokens(self, gateway: Gateway, prompt: str) -> None:
-        messages: Any = [{"role": "user", "content": prompt}]
-        hot = {**ASKED, "temperature": 1.9, "messages": messages}
-        cold = gateway.openai.chat.completions.create(**{**hot, "temperature": 0})
-        top = gateway.openai.chat.completions.create(**hot, extra_body={"top_k": 1, "min_p": 0.0})
-        assert top.choices[0].message.content == cold.choices[0].message.content
-        long = gateway.openai.chat.completions.create(
-            **{**hot, "temperature": 0, "max_tokens": 60}, extra_body={"ignore_eos": True}
+        sea = gateway.backend.served.tokenizer(" sea", add_special_tokens=False)["input_ids"][0]
+        answer = gateway.openai.chat.completions.create(
+            messages=[{"role": "user", "content": prompt}],
+            extra_body={"ignore_eos": True, "top_k": 3, "min_p": 0.0, "logit_bias": {str(sea): 100}},
+            **{**ASKED, "temperature": 1.9, "max_tokens": 5},
         )
-        assert long.usage
-        assert long.usage.completion_tokens == 60
-        assert long.choices[0].finish_reason == "length"
+        assert answer.choices[0].message.content == " sea" * 5
+        assert answer.choices[0].finish_reason == "length"
 
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=["passed", "flagged"])

@@ -1,12 +1,15 @@
-"""How the embedded backend chooses tokens, and what it says of ways that it does not have."""
+"""How the embedded backend chooses tokens, what it says of ways that it does not have, and that vLLM gets them all."""
 
 from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
 import torch
+from stub_vllm import request_of
 
 from gateway.backends.embedded.sampling import Sampler, unsupported
+from gateway.backends.vllm.bodies import embedded_body
 from gateway.core import Sampling
 
 LOGITS = torch.tensor([2.0, 1.9, 1.0, 0.0, -3.0])
@@ -87,3 +90,10 @@ def test_what_would_change_the_answer_is_named(extra: dict[str, Any], field: str
 def test_penalties_are_named_unless_they_are_zero() -> None:
     assert unsupported(Sampling(presence_penalty=0.5)) == "presence_penalty"
     assert unsupported(Sampling(frequency_penalty=0.0)) is None
+
+
+def test_a_flagged_request_carries_them_to_vllm() -> None:
+    extra = {"top_k": 3, "logit_bias": {"5": -2.0}, "stop_token_ids": [7], "bad_words": ["a"], "ignore_eos": True}
+    request = request_of(sampling=Sampling(max_tokens=2, extra=tuple(extra.items())))
+    body = orjson.loads(embedded_body(request, torch.zeros(3, 8), 64))
+    assert body.items() >= extra.items()
