@@ -86,7 +86,9 @@ class _Broom:
         if call is not None:
             self._other(f"{place}.function_call", "send tool_calls instead")
         idle = [name for name in _CONTINUE if message.get(name) is False]
-        kept = self._named(message, MESSAGE, place, also=(*ECHOED, "function_call", *idle), keep=("content",))
+        # An assistant that calls tools has null content; vLLM takes null from nobody else.
+        keep = ("content",) if message.get("role") == "assistant" else ()
+        kept = self._named(message, MESSAGE, place, also=(*ECHOED, "function_call", *idle), keep=keep)
         if isinstance(kept.get("tool_calls"), list):
             kept["tool_calls"] = [
                 self._call(one, f"{place}.tool_calls[{i}]") for i, one in enumerate(kept["tool_calls"])

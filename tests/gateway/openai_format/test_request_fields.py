@@ -84,7 +84,9 @@ def test_nothing_is_compared_as_json_has_it() -> None:
 
 
 def test_a_body_that_loses_nothing_is_kept_byte_for_byte() -> None:
-    body = b'{ "messages": [{"role": "user", "content": null, "name": "A"}], "top_k": 5, "model": "m", "stop": "a"}'
+    body = (
+        b'{ "messages": [{"role": "assistant", "content": null, "name": "A"}], "top_k": 5, "model": "m", "stop": "a"}'
+    )
     assert chat_body(body).raw == body
 
 
@@ -222,6 +224,14 @@ def test_a_refusal_that_a_server_sent_is_accepted_back() -> None:
     request = chat(messages=[USER[0], {"role": "assistant", "content": None, "refusal": "No."}, USER[0]])
     assert request.messages[1] == Message("assistant", "")
     assert raw(request)["messages"][1] == {"role": "assistant", "content": None}
+
+
+@pytest.mark.parametrize("role", ["user", "system", "developer", "tool"])
+def test_null_content_is_no_content(role: str) -> None:
+    """vLLM refuses the one and takes the other."""
+    request = chat(messages=[USER[0], {"role": role, "content": None}])
+    assert request.messages[1] == Message(role, "")
+    assert raw(request)["messages"][1] == {"role": role}
 
 
 def test_tool_calls_that_a_server_sent_are_accepted_back() -> None:
