@@ -43,7 +43,14 @@ def routes(
         unknown: what becomes of request fields that the gateway does not know.
     """
     router = APIRouter()
-    started = int(time.time())
+    _add_prompts(router, pipeline, access, limits, unknown)
+    _add_models(router, pipeline, access)
+    _add_insights(router, pipeline, access, metrics)
+    return router
+
+
+def _add_prompts(router: APIRouter, pipeline: Pipeline, access: Access, limits: Limits, unknown: UnknownFields) -> None:
+    """The two paths that bear prompts."""
 
     @router.post("/v1/chat/completions")
     async def chat(http: HttpRequest) -> Response:
@@ -77,6 +84,11 @@ def routes(
             unknown=unknown,
         )
 
+
+def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
+    """The models that clients may name; adapters are never among them."""
+    started = int(time.time())
+
     def card(model: ModelCard) -> dict[str, Any]:
         return {"id": model.id, "object": "model", "created": started, "owned_by": "unrecall"}
 
@@ -92,6 +104,10 @@ def routes(
         if found is None:
             raise UnknownModel(f"the model {name!r} is not served here; /v1/models lists what is", param="model")
         return JSONResponse(card(found))
+
+
+def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
+    """For the operator, and for what watches the server."""
 
     @router.api_route("/healthz", methods=_GET)
     async def healthz() -> Response:
@@ -116,8 +132,6 @@ def routes(
         if not access.may_see_inside(http.headers):
             raise Unauthorized(f"the admin key is needed: send it in {ADMIN_HEADER}")
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
-
-    return router
 
 
 def has_chat_template(tokenizer: Tokenizer) -> bool:
