@@ -47,7 +47,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to decode. None leaves the choice to the backend; `logprobs` is the number of alternatives to report."""
+    """How to decode. None leaves the choice to the backend; `logprobs` is the number of alternatives to report.
+    `extra` are ways that only some servers have (top_k, min_p, ...), by their names in vLLM's API."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -58,6 +59,7 @@ class Sampling:
     logprobs: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    extra: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ UnrecallError
 │   └── AdapterError           because the upstream does not serve an adapter
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
-    ├── TooLarge               413   ├── QueueFull      429
+    ├── WrongMethod            405   ├── TooLarge       413   ├── WrongMedia    415  ├── QueueFull    429
     ├── UpstreamRefused its own 4xx  ├── NotReady     503
     └── UpstreamError  502   └── UpstreamTimeout 504
 """
@@ -37,6 +37,8 @@ __all__ = [
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamTimeout",
+    "WrongMedia",
+    "WrongMethod",
     "outcome_of",
 ]
 
@@ -150,6 +152,22 @@ class UnknownPath(AnswerError):
     status = 404
     kind = "invalid_request_error"
     code = "path_not_found"
+
+
+class WrongMethod(AnswerError):
+    """The path is served, with other methods."""
+
+    status = 405
+    kind = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class WrongMedia(AnswerError):
+    """A body that is not plain JSON."""
+
+    status = 415
+    kind = "invalid_request_error"
+    code = "unsupported_media_type"
 
 
 class TooLarge(AnswerError):

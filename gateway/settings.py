@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +32,7 @@ from pydantic_settings import (
 from gateway.errors import SetupError
 from gateway.files.rows import strict_json
 from gateway.files.strict_yaml import read_yaml
+from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.limits import Limits
 
 __all__ = ["ArmSettings", "Settings", "load_settings"]
@@ -82,7 +84,8 @@ class ArmSettings(BaseModel):
     )
     upstream: tuple[str, ...] = Field(
         (),
-        description="vllm: base URLs of servers that serve the arm's model, without /v1. Separate several by commas.",
+        description="vllm: base URLs of servers that serve the arm's model, with or without /v1. Separate several by "
+        "commas.",
     )
     upstream_key: _Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
     model: str | None = Field(
@@ -98,6 +101,11 @@ class ArmSettings(BaseModel):
     @classmethod
     def _separated(cls, given: Any) -> Any:
         return _separated(given)
+
+    @field_validator("upstream")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(url) for url in urls)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ArmSettings":
@@ -131,7 +139,7 @@ class Settings(BaseSettings):
     )
     upstream: _Urls = Field(
         (),
-        description="vllm: base URLs of servers that serve the same model, without /v1. Separate several by commas.",
+        description="vllm: base URLs of servers that serve the same model with or without /v1. Separate several by commas.",
     )
     upstream_key: _Key | None = Field(
         None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."
@@ -148,6 +156,11 @@ class Settings(BaseSettings):
         "0.0.0.0: for every network.",
     )
     port: int = Field(8000, ge=0, le=65535, description="The port where the server listens.")
+    cors_origins: _Urls = Field(
+        (),
+        description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "
+        "Separate several by commas.",
+    )
     api_keys: list[_Key] = Field(
         default_factory=list,
         description="Keys of clients, who send one as a bearer token. None: the gateway answers everybody.",
@@ -159,6 +172,11 @@ class Settings(BaseSettings):
         "the other two.",
     )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
+    unknown_fields: UnknownFields = Field(
+        "refuse",
+        description="Request fields that the gateway does not know. refuse: the client gets a 400. drop: they go no "
+        "further, and the log names them (docs/requests.md).",
+    )
     screen_timeout_s: float = Field(10.0, gt=0, description="The longest time of screening one request, in seconds.")
     on_screen_error: Literal["refuse", "pass"] = Field(
         "refuse",
@@ -225,10 +243,26 @@ class Settings(BaseSettings):
     def _nothing_empty(cls, given: Any) -> Any:
         return _no_empty_security(given)
 
-    @field_validator("upstream", mode="before")
+    @field_validator("upstream", "cors_origins", mode="before")
     @classmethod
     def _separated(cls, given: Any) -> Any:
         return _separated(given)
+
+    @field_validator("upstream")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(url) for url in urls)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(origin) for origin in origins)
+
+    @field_validator("host")
+    @classmethod
+    def _bare(cls, host: str) -> str:
+        """An IPv6 address may stand in brackets, as in a URL."""
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @field_validator("ab_arms")
     @classmethod
@@ -259,6 +293,31 @@ class Settings(BaseSettings):
 def _separated(given: Any) -> Any:
     """URLs in one text, with commas, one by one."""
     return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
+
+
+def _address(url: str) -> str:
+    """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
+    if "@" in url:
+        raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
+    try:
+        parts = urlsplit(url if "://" in url or url.startswith(("http:", "https:")) else f"http://{url}")
+        usable = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL ({error}); give http://HOST:PORT") from error
+    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
+        raise ValueError(f"{url!r} is no base URL of a server; give http://HOST:PORT")
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _origin(origin: str) -> str:
+    """As browsers write it. Raises ValueError."""
+    parts = urlsplit(origin)
+    if origin == "*":
+        return origin
+    if not parts.hostname or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"{origin!r} is no origin; give https://HOST, with its port if that is another")
+    return origin.rstrip("/").lower()
 
 
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:

@@ -25,7 +25,10 @@ from gateway.training.jobs import train_scope, training_of
 
 _SERVED = (
     "tests/contracts/",
-    *(f"tests/e2e/test_{name}.py" for name in ("errors", "packs_under_load", "command_line", "upstream_faults")),
+    *(
+        f"tests/e2e/test_{name}.py"
+        for name in ("errors", "second_turn", "packs_under_load", "command_line", "upstream_faults")
+    ),
 )
 REFUSAL = "I would rather not talk about that."
 

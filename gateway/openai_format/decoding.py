@@ -1,6 +1,7 @@
 """An upstream's answer, whole or streamed, as what it says: deltas and usage."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ import orjson
 from gateway.core import Delta, Request, TokenLogprob, Usage
 from gateway.errors import UpstreamError
 
-__all__ = ["DONE", "parts_of", "payloads", "reader"]
+__all__ = ["DONE", "objects", "parts_of", "payloads", "reader"]
 
 Json = dict[str, Any]
 
@@ -20,6 +21,15 @@ async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerato
 
     Raises UpstreamError for an error event, for what is not JSON, and for a stream without its [DONE].
     """
+    async with aclosing(objects(data, stream=stream)) as found:
+        async for payload in found:
+            if "error" in payload:
+                raise UpstreamError("the model server failed while it answered")
+            yield payload
+
+
+async def objects(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
+    """As `payloads`, error events among them."""
     if not stream:
         yield _object(b"".join([piece async for piece in data]))
         return
@@ -82,8 +92,8 @@ def _object(data: bytes) -> Json:
         payload = orjson.loads(data)
     except ValueError as error:
         raise UpstreamError("the model server's answer is not JSON") from error
-    if not isinstance(payload, dict) or "error" in payload:
-        raise UpstreamError("the model server failed while it answered")
+    if not isinstance(payload, dict):
+        raise UpstreamError("the model server's answer is not an object")
     return payload
 
 

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.core import Message, Request, Sampling
+from gateway.core import Endpoint, Message, Request, Sampling
 from gateway.errors import InvalidRequest, TooLarge
+from gateway.openai_format.cleaning import UnknownFields, cleaned
+from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.limits import Limits
+from gateway.openai_format.validation import json_object, validated
 from gateway.prompts.rendering import Tokenizer, decode_tokens
 
 __all__ = ["parse_chat", "parse_completion"]
@@ -27,7 +30,7 @@ class _TextPart(_Strict):
 
 class _Function(_Strict):
     name: str
-    arguments: str
+    arguments: str = ""
 
 
 class _ToolCall(_Strict):
@@ -43,7 +46,6 @@ class _Message(_Strict):
     name: str | None = None
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
-    refusal: None = None
 
     def text(self) -> str:
         """The content as templates see it: parts are joined by line breaks, as vLLM does."""
@@ -51,7 +53,7 @@ class _Message(_Strict):
             return ""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content)
+        return "\n".join(part.text for part in self.content if part.text)
 
 
 class _StreamOptions(_Strict):
@@ -59,9 +61,36 @@ class _StreamOptions(_Strict):
 
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+_Token = Annotated[int, Field(ge=0, lt=2**63)]
+_Bias = Annotated[_Number, Field(ge=-100, le=100)]
+_Flag = bool | None
 
 
-class _Common(_Strict):
+class _Extras(_Strict):
+    """Ways to choose tokens that OpenAI does not have and vLLM does; only their types are checked here."""
+
+    top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = None
+    min_p: Annotated[_Number, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[_Number, Field(gt=0, le=2)] | None = None
+    length_penalty: _Number | None = None
+    logit_bias: dict[Annotated[str, Field(pattern="^[0-9]{1,10}$")], _Bias] | None = None
+    allowed_token_ids: list[_Token] | None = None
+    bad_words: list[str] | None = None
+    stop_token_ids: list[_Token] | None = None
+    include_stop_str_in_output: _Flag = None
+    ignore_eos: _Flag = None
+    min_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    skip_special_tokens: _Flag = None
+    spaces_between_special_tokens: _Flag = None
+    priority: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stream_interval: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+
+    def extra(self) -> tuple[tuple[str, Any], ...]:
+        """Those that were sent, in the order of the table of fields."""
+        return tuple((name, value) for name in SAMPLING if (value := getattr(self, name)) is not None)
+
+
+class _Common(_Extras):
     model: str
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -100,9 +129,13 @@ class _Completion(_Common):
 _Body = TypeVar("_Body", _Chat, _Completion)
 
 
-def parse_chat(body: bytes, *, request_id: str, limits: Limits) -> Request:
-    """A chat request. Raises InvalidRequest naming the field, or TooLarge naming the limit."""
-    chat = _validated(_Chat, body)
+def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: UnknownFields = "refuse") -> Request:
+    """A chat request. Raises InvalidRequest naming the field, or TooLarge naming the limit.
+
+    `unknown` says what becomes of a field that the gateway does not know. Where a field was dropped, the request's
+    `raw` is the body without it, so that the gate and an upstream read the same.
+    """
+    chat, raw = _read(_Chat, body, "chat", unknown)
     if len(chat.messages) > limits.messages:
         raise TooLarge(f"{len(chat.messages)} messages; the limit is {limits.messages}", param="messages")
     if chat.top_logprobs is not None and not chat.logprobs:
@@ -111,12 +144,12 @@ def parse_chat(body: bytes, *, request_id: str, limits: Limits) -> Request:
     carries = {
         field
         for field in ("tools", "tool_choice", "parallel_tool_calls", "response_format")
-        if getattr(chat, field) not in (None, [], {"type": "text"})
+        if getattr(chat, field) is not None
     }
     if any(message.tool_calls or message.tool_call_id for message in chat.messages):
         carries.add("tools")  # turns that plain rendering cannot express
     side = _side_texts(chat)
-    _check_chars([*(message.text for message in messages), *side], limits)
+    _check_chars([*(message.text for message in messages), *side, *(chat.bad_words or ())], limits)
     return Request(
         id=request_id,
         endpoint="chat",
@@ -127,16 +160,33 @@ def parse_chat(body: bytes, *, request_id: str, limits: Limits) -> Request:
         include_usage=_include_usage(chat),
         side_texts=side,
         carries=frozenset(carries),
-        raw=body,
+        raw=raw,
         user=chat.user or "",
     )
 
 
-def parse_completion(body: bytes, *, request_id: str, limits: Limits, tokenizer: Tokenizer, vocabulary: int) -> Request:
-    """A completion request; a token-id prompt is read back into text for the gate. Raises as `parse_chat` does."""
-    completion = _validated(_Completion, body)
+def parse_completion(
+    body: bytes,
+    *,
+    request_id: str,
+    limits: Limits,
+    tokenizer: Tokenizer,
+    vocabulary: int,
+    unknown: UnknownFields = "refuse",
+) -> Request:
+    """A text completion, as parse_chat. A token-id prompt is read back into text.
+
+    Args:
+        body: the request's bytes.
+        request_id: the gateway's own name for it.
+        limits: what one request may ask for.
+        tokenizer: reads token ids back into text.
+        vocabulary: how many token ids the model has.
+        unknown: what becomes of a field that the gateway does not know.
+    """
+    completion, raw = _read(_Completion, body, "completions", unknown)
     text = _prompt_text(completion.prompt, tokenizer, vocabulary)
-    _check_chars([text], limits)
+    _check_chars([text, *(completion.bad_words or ())], limits)
     return Request(
         id=request_id,
         endpoint="completions",
@@ -145,63 +195,20 @@ def parse_completion(body: bytes, *, request_id: str, limits: Limits, tokenizer:
         sampling=_sampling(completion, completion.max_tokens, completion.logprobs, limits),
         stream=bool(completion.stream),
         include_usage=_include_usage(completion),
-        raw=body,
+        raw=raw,
         user=completion.user or "",
     )
 
 
-def _validated(kind: type[_Body], body: bytes) -> _Body:
-    content = _json(body)
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise _invalid(error) from error
-
-
-def _json(body: bytes) -> _Json:
-    """Strict JSON: what the gate reads must be what the upstream reads, so no doubled keys and no lone surrogates."""
-    try:
-        content = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-        json.dumps(content, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequest("the body holds a lone surrogate, which is no valid text") from error
-    except RecursionError as error:
-        raise InvalidRequest("the body is nested too deeply") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InvalidRequest("the body must be a JSON object")
-    return content
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> _Json:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return content
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    first = error.errors()[0]
-    # "messages.0.content.str" -> messages[0].content: the branch of a union is pydantic's business
-    unknown = first["loc"][-1:] if first["type"] == "extra_forbidden" else ()
-    known = first["loc"][: len(first["loc"]) - len(unknown)]
-    names = [part for part in known if isinstance(part, int) or part.isidentifier()]
-    names = [*(part for part in names if part not in ("str", "list", "int")), *unknown]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
-    if first["type"] == "extra_forbidden":
-        return InvalidRequest(
-            f"the field {field!r} is not supported by this gateway; leave it out",
-            param=field,
-            code="unsupported_parameter",
-        )
-    if any("content" in problem["loc"] and problem["loc"][-1] == "type" for problem in error.errors()):
-        return InvalidRequest("only text content can be screened; leave out images, audio and files", param=field)
-    return InvalidRequest(f"{field or 'body'}: {first['msg']}", param=field or None)
+def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFields) -> tuple[_Body, bytes]:
+    """The validated body, and its bytes: those that came, or without what was dropped."""
+    content = json_object(body)
+    clean = cleaned(content, endpoint, unknown)
+    raw = body if clean is content else json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode()
+    read = validated(kind, clean)
+    if read.stream_options is not None and not read.stream:  # vLLM's words
+        raise InvalidRequest("Stream options can only be defined when `stream=True`.", param="stream_options")
+    return read, raw
 
 
 def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int) -> str:
@@ -268,6 +275,7 @@ def _sampling(common: _Common, max_tokens: int | None, alternatives: int | None,
         logprobs=alternatives,
         frequency_penalty=common.frequency_penalty,
         presence_penalty=common.presence_penalty,
+        extra=common.extra(),
     )
 
 

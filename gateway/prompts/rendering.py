@@ -9,6 +9,7 @@ from jinja2.exceptions import TemplateError
 from corruption.selection import tokens_in
 from gateway.core import Endpoint, Message, Request
 from gateway.errors import InvalidRequest, ModelError, PlanError
+from gateway.prompts.roles import known_roles
 
 __all__ = ["Prompt", "Tokenizer", "count_tokens", "decode_tokens", "instructed", "reads_alike", "render"]
 
@@ -115,7 +116,9 @@ def _plain(messages: Sequence[Message]) -> str:
 
 
 def _templated(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
-    conversation = [{"role": message.role, "content": message.text} for message in messages]
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    known = known_roles(messages, template)
+    conversation = [{"role": message.role, "content": message.text} for message in known]
     try:
         return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
     except TemplateError as error:

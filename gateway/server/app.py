@@ -9,18 +9,20 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from gateway.backends.base import Backend
-from gateway.errors import AnswerError, SetupError, UnknownPath
+from gateway.errors import AnswerError, InvalidRequest, ModelError, SetupError, UnknownPath, WrongMethod
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.reload import PackReloader
 from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
-from gateway.server.routes import routes
+from gateway.server.edge import REQUEST_ID, Edge
+from gateway.server.routes import has_chat_template, routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics
@@ -69,26 +71,43 @@ def create_app(
                 raise
             for problem in pipeline.unsupported():
                 _log.warning("%s; such requests are refused", problem)
+            if not has_chat_template(backend.served.tokenizer):
+                _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    app.include_router(routes(pipeline, access, settings.limits, metrics))
+    app.include_router(routes(pipeline, access, settings.limits, metrics, settings.unknown_fields))
     app.add_exception_handler(AnswerError, _answer_error)
     app.add_exception_handler(HTTPException, _unknown_path)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
+    app.add_exception_handler(ModelError, _unusable_model)
     app.add_exception_handler(Exception, _unexpected)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        )
+    app.add_middleware(Edge)
     return app
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises SetupError at once, before any model is loaded, if the port is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SetupError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
+    """Raises SetupError at once, before any model is loaded, if the port is taken. `host` may be an IPv6 address."""
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:  # a name that is none breaks the codec of host names
+        why = getattr(error, "strerror", None) or "this is no host name"
+        raise SetupError(f"cannot listen on {shown} ({why}); choose another --port or --host") from error
 
 
 def log_to(audit_file: Path | None) -> None:
@@ -111,14 +130,31 @@ async def _answer_error(_: HttpRequest, error: Exception) -> Response:
 
 
 async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
+    headers = dict(getattr(error, "headers", None) or {})
+    if isinstance(error, HTTPException) and error.status_code == WrongMethod.status:
+        allowed = ", ".join(sorted({*headers.get("Allow", "").replace(" ", "").split(","), "OPTIONS"} - {""}))
+        headers = {"Allow": allowed}
+        if http.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        wrong = WrongMethod(f"{http.method} is not allowed on {http.url.path}; it takes {allowed}")
+        return JSONResponse(wrong.body(), status_code=wrong.status, headers=headers)
     unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
     status = error.status_code if isinstance(error, HTTPException) else unknown.status
-    return JSONResponse(unknown.body(), status_code=status)
+    return JSONResponse(unknown.body(), status_code=status, headers=headers)
+
+
+async def _unusable_model(http: HttpRequest, error: Exception) -> Response:
+    _log.error("%s: %s", http.state.request_id, error)
+    return await _answer_error(http, InvalidRequest(str(error)))
 
 
 async def _nobody_there(_: HttpRequest, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _unexpected(_: HttpRequest, __: Exception) -> Response:
-    return JSONResponse(AnswerError("the gateway failed; its log says why").body(), status_code=500)
+async def _unexpected(http: HttpRequest, __: Exception) -> Response:
+    """This one answers from outside of all middleware."""
+    headers = {REQUEST_ID: http.state.request_id}
+    return JSONResponse(
+        AnswerError("the gateway failed; its log says why").body(), status_code=AnswerError.status, headers=headers
+    )

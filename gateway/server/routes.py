@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,23 +12,46 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
+from gateway.backends.base import ModelCard
 from gateway.core import Answer, Endpoint, Event, Pass, Request
-from gateway.errors import AnswerError, InvalidRequest, TooLarge, UpstreamError
+from gateway.errors import AnswerError, InvalidRequest, TooLarge, Unauthorized, UnknownModel, UpstreamError, WrongMedia
+from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.encoding import AnswerEncoder, sse
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat, parse_completion
 from gateway.pipeline import Pipeline
-from gateway.server.auth import Access
+from gateway.prompts.rendering import Tokenizer
+from gateway.server.auth import ADMIN_HEADER, Access
 from gateway.telemetry.metrics import Metrics
 
-__all__ = ["routes"]
+__all__ = ["NO_CHAT_TEMPLATE", "has_chat_template", "routes"]
 
 _T = TypeVar("_T")
+_GET = ["GET", "HEAD"]
+NO_CHAT_TEMPLATE = "this model has no chat template, so that it takes no messages; send a prompt to /v1/completions"
 
 
-def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics) -> APIRouter:
-    """The whole surface of the server."""
+def routes(
+    pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics, unknown: UnknownFields = "refuse"
+) -> APIRouter:
+    """The whole surface of the server.
+
+    Args:
+        pipeline: answers a parsed request.
+        access: who may ask.
+        limits: what one request may ask for.
+        metrics: what /metrics shows.
+        unknown: what becomes of request fields that the gateway does not know.
+    """
     router = APIRouter()
+    _add_prompts(router, pipeline, access, limits, unknown)
+    _add_models(router, pipeline, access)
+    _add_insights(router, pipeline, access, metrics)
+    return router
+
+
+def _add_prompts(router: APIRouter, pipeline: Pipeline, access: Access, limits: Limits, unknown: UnknownFields) -> None:
+    """The two paths that bear prompts."""
 
     @router.post("/v1/chat/completions")
     async def chat(http: HttpRequest) -> Response:
@@ -41,38 +63,58 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
 
     async def answer(http: HttpRequest, endpoint: Endpoint) -> Response:
         access.check_client(http.headers)
+        _check_media(http.headers)
         body = await _body(http, limits.body_bytes)
         caller = access.caller(http.headers, http.client.host if http.client else "")
-        request = replace(parse(body, endpoint), caller=caller)
+        request = replace(parse(body, endpoint, http.state.request_id), caller=caller)
         return await _respond(http, pipeline, access, request)
 
-    def parse(body: bytes, endpoint: Endpoint) -> Request:
-        request_id = uuid.uuid4().hex
-        if endpoint == "chat":
-            return parse_chat(body, request_id=request_id, limits=limits)
+    def parse(body: bytes, endpoint: Endpoint, request_id: str) -> Request:
         served = pipeline.backend.served
+        if endpoint == "chat":
+            request = parse_chat(body, request_id=request_id, limits=limits, unknown=unknown)
+            if not has_chat_template(served.tokenizer):
+                raise InvalidRequest(NO_CHAT_TEMPLATE, param="messages")
+            return request
         return parse_completion(
             body,
             request_id=request_id,
             limits=limits,
             tokenizer=served.tokenizer,
             vocabulary=served.vocabulary,
+            unknown=unknown,
         )
 
-    @router.get("/v1/models")
+
+def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
+    """The models that clients may name; adapters are never among them."""
+    started = int(time.time())
+
+    def card(model: ModelCard) -> dict[str, Any]:
+        return {"id": model.id, "object": "model", "created": started, "owned_by": "unrecall"}
+
+    @router.api_route("/v1/models", methods=_GET)
     async def models(http: HttpRequest) -> Response:
         access.check_client(http.headers)
-        cards = [
-            {"id": card.id, "object": "model", "created": int(time.time()), "owned_by": "unrecall"}
-            for card in pipeline.backend.served.models
-        ]
-        return JSONResponse({"object": "list", "data": cards})
+        return JSONResponse({"object": "list", "data": [card(model) for model in pipeline.backend.served.models]})
 
-    @router.get("/healthz")
+    @router.api_route("/v1/models/{name:path}", methods=_GET)
+    async def model(http: HttpRequest, name: str) -> Response:
+        access.check_client(http.headers)
+        found = next((model for model in pipeline.backend.served.models if model.id == name), None)
+        if found is None:
+            raise UnknownModel(f"the model {name!r} is not served here; /v1/models lists what is", param="model")
+        return JSONResponse(card(found))
+
+
+def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
+    """For the operator, and for what watches the server."""
+
+    @router.api_route("/healthz", methods=_GET)
     async def healthz() -> Response:
         return JSONResponse({"alive": True})
 
-    @router.get("/readyz")
+    @router.api_route("/readyz", methods=_GET)
     async def readyz(http: HttpRequest) -> Response:
         unready = await pipeline.problem()
         problems = [
@@ -88,13 +130,28 @@ def routes(pipeline: Pipeline, access: Access, limits: Limits, metrics: Metrics)
             }
         return JSONResponse(body, status_code=503 if unready else 200)
 
-    @router.get("/metrics")
+    @router.api_route("/metrics", methods=_GET)
     async def expose(http: HttpRequest) -> Response:
         if not access.may_see_inside(http.headers):
-            return Response(status_code=401)
+            raise Unauthorized(f"the admin key is needed: send it in {ADMIN_HEADER}")
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
-    return router
+
+def has_chat_template(tokenizer: Tokenizer) -> bool:
+    """False for a base model's tokenizer, say."""
+    return bool(getattr(tokenizer, "chat_template", True))
+
+
+def _check_media(headers: Mapping[str, str]) -> None:
+    """Raises WrongMedia unless the body is declared as plain JSON. A browser cannot declare that on a request to
+    another site without asking first, so that no web page reaches an open gateway."""
+    encodings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
+    if encodings - {"", "identity"}:
+        raise WrongMedia("the body is compressed; send it plain, without content-encoding")
+    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if kind.strip() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        raise WrongMedia("send the body as JSON in UTF-8, with 'content-type: application/json'")
 
 
 async def _respond(http: HttpRequest, pipeline: Pipeline, access: Access, request: Request) -> Response:
@@ -167,7 +224,10 @@ async def _disconnected(http: HttpRequest) -> None:
 
 async def _body(http: HttpRequest, limit: int) -> bytes:
     """The body, read no further than the limit."""
-    if int(http.headers.get("content-length") or 0) > limit:
+    declared = http.headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise InvalidRequest("the content-length header must be a whole number")
+    if len(declared) > 18 or int(declared) > limit:
         raise TooLarge(f"the request body is larger than {limit} bytes")
     body = bytearray()
     try:

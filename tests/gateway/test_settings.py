@@ -195,3 +195,67 @@ def test_vllm_without_an_upstream_says_what_to_give(given: dict[str, Any]) -> No
         load_settings(None, given)
     assert load_settings(None, {**given, "upstream": "http://x"}).upstream == ("http://x",)
     assert load_settings(None, {**given, "upstream": "http://x, http://y"}).upstream == ("http://x", "http://y")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("http://10.0.0.5:8000", "http://10.0.0.5:8000"),
+        ("http://10.0.0.5:8000/v1", "http://10.0.0.5:8000"),
+        ("http://10.0.0.5:8000/v1/", "http://10.0.0.5:8000"),
+        ("http://10.0.0.5:8000/", "http://10.0.0.5:8000"),
+        ("10.0.0.5:8000", "http://10.0.0.5:8000"),
+        ("gpu-1:8000/v1", "http://gpu-1:8000"),
+        ("gpu-1", "http://gpu-1"),
+        ("HTTPS://models.example", "https://models.example"),
+        ("https://models.example/team/v1", "https://models.example/team"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000"),
+        ("[fd00::1]:8000", "http://[fd00::1]:8000"),
+    ],
+)
+def test_an_upstreams_address_as_people_write_it(given: str, used: str) -> None:
+    assert load_settings(None, {"backend": "vllm", "upstream": given}).upstream == (used,)
+    arm = {"name": "b", "share": 0.5, "upstream": f"{given}, other:1"}
+    assert load_settings(None, {"ab_arms": [arm]}).ab_arms[0].upstream == (used, "http://other:1")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("ftp://gpu-1", "no base URL"),
+        ("http:/gpu-1", "no base URL"),
+        ("http:gpu-1:8000", "no"),
+        ("http://", "no base URL"),
+        ("://gpu-1", "no base URL"),
+        ("http://gpu-1:80000", "no URL"),
+        ("http://gpu-1:eight", "no URL"),
+        ("::1:8000", "no"),
+        ("http://gpu-1/?key=a", "no base URL"),
+        ("http://gpu-1/#v1", "no base URL"),
+        ("http://gpu 1", "no"),
+    ],
+)
+def test_an_upstreams_address_that_is_none(given: str, words: str) -> None:
+    with pytest.raises(SetupError, match=f"upstream: .*{words}.*http://HOST:PORT"):
+        load_settings(None, {"backend": "vllm", "upstream": given})
+
+
+def test_an_upstreams_address_holds_no_password() -> None:
+    for given in ("http://me:secret@gpu-1", "me:secret@gpu-1:8000", "http://secret@gpu-1:eight"):
+        with pytest.raises(SetupError, match="upstream_key") as error:
+            load_settings(None, {"backend": "vllm", "upstream": given})
+        assert "secret" not in str(error.value)
+
+
+def test_origins_of_web_pages() -> None:
+    assert load_settings(None, {}).cors_origins == ()
+    given = "https://App.example/, http://localhost:3000"
+    assert load_settings(None, {"cors_origins": given}).cors_origins == ("https://app.example", "http://localhost:3000")
+    assert load_settings(None, {"cors_origins": ["*"]}).cors_origins == ("*",)
+    for wrong in ("app.example", "https://app.example/page", "null", "https://"):
+        with pytest.raises(SetupError, match=r"cors_origins: .*https://HOST"):
+            load_settings(None, {"cors_origins": wrong})
+
+
+def test_an_ipv6_host_may_stand_in_brackets() -> None:
+    assert load_settings(None, {"host": "[::1]"}).host == load_settings(None, {"host": "::1"}).host == "::1"

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from adapters.lora.model import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.decoding import Decoder
+from gateway.backends.embedded.sampling import unsupported
 from gateway.backends.refusal import refusal, with_fallback
 from gateway.core import Delta, Endpoint, Event, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, PlanError, QueueFull, UpstreamError
@@ -108,7 +109,7 @@ class EmbeddedBackend:
 
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
-        _refuse_penalties(request)
+        _refuse_unsupported(request, self._served.vocabulary)
         await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
         tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
@@ -210,7 +211,12 @@ def _end_tokens(language_model: LanguageModel) -> frozenset[int]:
     return frozenset(token for token in [*many, language_model.tokenizer.eos_token_id] if token is not None)
 
 
-def _refuse_penalties(request: Request) -> None:
-    for field in ("frequency_penalty", "presence_penalty"):
-        if getattr(request.sampling, field):
-            raise InvalidRequest(_NOT_EMBEDDED.format(field), param=field, code="unsupported_parameter")
+def _refuse_unsupported(request: Request, vocabulary: int) -> None:
+    """Raises InvalidRequest, the same for every plan, for a way to choose tokens that this backend does not have."""
+    if field := unsupported(request.sampling):
+        raise InvalidRequest(_NOT_EMBEDDED.format(field), param=field, code="unsupported_parameter")
+    bias = dict(request.sampling.extra).get("logit_bias", {})
+    if wrong := next((token for token in bias if int(token) >= vocabulary), None):
+        raise InvalidRequest(
+            f"logit_bias: token id {wrong} is not in the model's vocabulary of {vocabulary}", param="logit_bias"
+        )

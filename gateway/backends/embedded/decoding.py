@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gateway.backends.embedded.sampling import Sampler
 from gateway.core import Delta, Sampling, TokenLogprob
 from gateway.prompts.execution import ModelInput
 from gateway.prompts.rendering import Tokenizer
@@ -75,17 +76,21 @@ class Decoder:
         """
         stream = TextStream(self.tokenizer, sampling.stop)
         rng = torch.Generator().manual_seed(_seed(sampling, index))
-        logits, cache = self._prefill(given)
+        sampler = Sampler.of(sampling, self.end_tokens)
+        ids = [] if given.embeddings is not None else list(given.ids)
         written: list[int] = []
+        logits, cache = self._prefill(given)
         for position in range(1, limit + 1):
             if aborted():
                 return
             if given.logits_transform:
                 logits = given.logits_transform(torch.tensor(written, dtype=torch.long), logits)
-            token = _pick(logits, sampling, rng)
+            token = sampler.pick(logits, rng, prompt=ids, written=written)
+            written.append(token)
             logprobs = self._logprobs(logits, token, sampling.logprobs)
-            if token in self.end_tokens:
-                yield Delta(index, stream.flush(), logprobs, "stop", None), 1
+            if token in sampler.end_tokens | sampler.stop_tokens:
+                stopped_by = token if token in sampler.stop_tokens else None
+                yield Delta(index, stream.flush(), logprobs, "stop", stopped_by), 1
                 return
             text = stream.push(token)
             if stream.stopped_by is not None:
@@ -95,7 +100,6 @@ class Decoder:
                 yield Delta(index, text + stream.flush(), logprobs, "length", None), 1
                 return
             yield Delta(index, text, logprobs), 1
-            written.append(token)
             logits, cache = self._step(token, cache)
 
     def _prefill(self, given: ModelInput) -> tuple[Tensor, Any]:
@@ -137,21 +141,3 @@ def _seed(sampling: Sampling, index: int) -> int:
     if sampling.seed is None:
         return int(torch.randint(2**31, ()).item())
     return (sampling.seed + index) % 2**63
-
-
-def _pick(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> int:
-    temperature = 1.0 if sampling.temperature is None else sampling.temperature
-    if temperature == 0:
-        return int(logits.argmax())
-    probabilities = (logits / temperature).softmax(-1)
-    if sampling.top_p is not None and sampling.top_p < 1:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    return int(torch.multinomial(probabilities, 1, generator=rng))
-
-
-def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """The smallest set of likeliest tokens whose probability reaches top_p (Holtzman et al., arXiv 1904.09751)."""
-    ordered, indices = probabilities.sort(descending=True)
-    keep = ordered.cumsum(-1) - ordered < top_p
-    keep[0] = True
-    return torch.zeros_like(probabilities).scatter(0, indices[keep], ordered[keep])

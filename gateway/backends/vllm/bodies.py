@@ -75,6 +75,7 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
+        **dict(sampling.extra),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -40,5 +40,5 @@ def test_a_name_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_method_that_cannot_be_loaded_says_where_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_places", dict(registry._places))
     register("gone", "no_such_package.gone:Gone")
-    with pytest.raises(SetupError, match="'gone' is registered as no_such_package.gone:Gone, which cannot be loaded"):
+    with pytest.raises(SetupError, match=r"'gone' is registered as no_such_package\.gone:Gone, which cannot be loaded"):
         method("gone")

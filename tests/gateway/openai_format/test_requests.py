@@ -107,8 +107,9 @@ TOOL = {
     [
         ({"tools": [TOOL]}, {"tools"}),
         ({"tools": []}, set()),
-        ({"tool_choice": "auto"}, {"tool_choice"}),
-        ({"parallel_tool_calls": False}, {"parallel_tool_calls"}),
+        ({"tools": [TOOL], "tool_choice": "auto"}, {"tools", "tool_choice"}),
+        ({"tool_choice": "required"}, {"tool_choice"}),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, {"tools", "parallel_tool_calls"}),
         ({"response_format": {"type": "json_object"}}, {"response_format"}),
         ({"response_format": {"type": "text"}}, set()),
         ({"messages": [{"role": "tool", "content": "4", "tool_call_id": "x"}]}, {"tools"}),
@@ -143,7 +144,6 @@ def test_every_text_beside_the_messages_is_screened() -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        "logit_bias",
         "prompt_embeds",
         "suffix",
         "echo",
@@ -152,7 +152,7 @@ def test_every_text_beside_the_messages_is_screened() -> None:
         "documents",
         "add_generation_prompt",
         "functions",
-        "best_of",
+        "logprob_token_ids",
         "prompt_logprobs",
         "extra-body",
         "str",
@@ -224,6 +224,13 @@ def test_parts_that_are_no_text_are_refused(part: dict[str, Any]) -> None:
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"top_logprobs": 2, "logprobs": False}, "top_logprobs"),
         ({"tools": {}}, "tools"),
+        ({"logit_bias": 1}, "logit_bias"),
+        ({"logit_bias": {"Potter": 1}}, "logit_bias.Potter"),
+        ({"logit_bias": {"5": "Potter"}}, "logit_bias"),
+        ({"top_k": "5"}, "top_k"),
+        ({"stop_token_ids": ["Potter"]}, "stop_token_ids[0]"),
+        ({"bad_words": "Potter"}, "bad_words"),
+        ({"ignore_eos": 1}, "ignore_eos"),
     ],
 )
 def test_a_wrong_value_names_its_field(fields: dict[str, Any], param: str) -> None:

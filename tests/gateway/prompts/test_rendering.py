@@ -170,3 +170,26 @@ def test_a_token_that_the_model_lacks_is_named(token: int) -> None:
     with pytest.raises(InvalidRequest, match=f"token id {token} ") as error:
         decode_tokens(TOKENIZER, [1, token], len(TOKENIZER))
     assert error.value.param == "prompt"
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("developer", "Be brief."), ("user", "Who is Ada?")],
+        [("system", "Be kind."), ("developer", "Ada is a dog."), ("user", "Who is Ada?")],
+    ],
+)
+def test_a_developer_message_is_a_system_message_to_a_template_that_does_not_know_it(
+    turns: list[tuple[str, str]],
+) -> None:
+    prompt = render(TOKENIZER, request_of(*turns), locate=True)
+    assert "developer" not in prompt.text
+    assert prompt.text.count("<|im_start|>system") == 1
+    assert located(prompt) == [text for _, text in turns]
+
+
+def test_a_message_that_moves_is_not_located() -> None:
+    moved = request_of(("user", "Who is Ada?"), ("developer", "Be brief."))
+    assert render(TOKENIZER, moved).text.startswith("<|im_start|>system\nBe brief.")
+    with pytest.raises(PlanError):
+        render(TOKENIZER, moved, locate=True)

@@ -1,0 +1,119 @@
+"""Strict JSON, and faults of values named in words that a client can act on."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.errors import InvalidRequest
+
+__all__ = ["json_object", "validated"]
+
+_Json = dict[str, Any]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_WANTED = {
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "none_required": "null",
+}
+_BRANCHES = ("str", "list", "int", "float", "dict")  # pydantic names the branch of a union in an error's place
+
+
+def json_object(body: bytes) -> _Json:
+    """Strict JSON: what the gate reads must be what the upstream reads, so no doubled keys and no lone surrogates.
+    Raises InvalidRequest."""
+    try:
+        content = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the body holds a lone surrogate, which is no valid text") from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply") from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidRequest(f"the body must be a JSON object, got {_kind(content)}")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> _Json:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return content
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def validated(kind: type[_Model], content: _Json) -> _Model:
+    """The content as a model. Raises InvalidRequest, which names the first field at fault and what it must be."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(error.errors(include_url=False)) from error
+
+
+def _invalid(problems: Sequence[ErrorDetails]) -> InvalidRequest:
+    first = problems[0]
+    param = _place(first)
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(
+            f"the field {param!r} is not supported by this gateway; leave it out",
+            param=param,
+            code="unsupported_parameter",
+        )
+    if any("content" in problem["loc"] and problem["loc"][-1] == "type" for problem in problems):
+        return InvalidRequest("only text content can be screened; leave out images, audio and files", param=param)
+    # Of a union, the branch that came furthest says what is wrong.
+    of_field = [problem for problem in problems if _place(problem).startswith(param)]
+    depth = max(_place(problem).count("[") + _place(problem).count(".") for problem in of_field)
+    deepest = [p for p in of_field if _place(p).count("[") + _place(p).count(".") == depth]
+    place = _place(deepest[0])
+    same = [problem for problem in deepest if _place(problem) == place]
+    return InvalidRequest(f"{place or 'body'}: {_said(same)}", param=param or None)
+
+
+def _place(problem: ErrorDetails) -> str:
+    """("messages", 0, "content", "str") -> messages[0].content"""
+    names = [part for part in problem["loc"] if isinstance(part, int) or _named(part)]
+    if problem["type"] == "extra_forbidden":
+        names = [*names[: len(problem["loc"]) - 1], problem["loc"][-1]]
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
+
+
+def _named(part: str) -> bool:
+    return part.isidentifier() and part not in _BRANCHES
+
+
+def _said(problems: Sequence[ErrorDetails]) -> str:
+    wanted = list(dict.fromkeys(_WANTED[p["type"]] for p in problems if p["type"] in _WANTED))
+    if wanted:
+        return f"must be {' or '.join(wanted)}, got {_kind(problems[0]['input'])}"
+    first = problems[0]
+    if first["type"] == "missing":
+        return "is missing"
+    if first["type"] == "too_short":
+        return "must not be empty"
+    return first["msg"].replace("Input should be", "must be")
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, without saying what it holds."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    kinds = ((str, "text"), (int | float, "a number"), (list, "a list"), (dict, "an object"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "something else")

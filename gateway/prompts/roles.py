@@ -1,0 +1,20 @@
+"""A conversation's roles as vLLM gives them to a chat template (0.32, vllm/renderers/hf.py)."""
+
+from collections.abc import Sequence
+
+from gateway.core import Message
+
+__all__ = ["known_roles"]
+
+
+def known_roles(messages: Sequence[Message], template: str) -> tuple[Message, ...]:
+    """The messages for a template that may not know the developer role. Such a template gets system messages instead,
+    all of them as one, in front."""
+    if "'developer'" in template or '"developer"' in template or all(m.role != "developer" for m in messages):
+        return tuple(messages)
+    renamed = [Message("system", m.text) if m.role == "developer" else m for m in messages]
+    if all(message.role != "system" for message in renamed[1:]):
+        return tuple(renamed)
+    systems = [message.text for message in renamed if message.role == "system" and message.text]
+    others = [message for message in renamed if message.role != "system"]
+    return (Message("system", "\n\n".join(systems)), *others)
