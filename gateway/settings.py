@@ -139,7 +139,8 @@ class Settings(BaseSettings):
     )
     upstream: _Urls = Field(
         (),
-        description="vllm: base URLs of servers that serve the same model with or without /v1. Separate several by commas.",
+        description="vllm: base URLs of servers that serve the same model, with or without /v1. Separate several by "
+        "commas.",
     )
     upstream_key: _Key | None = Field(
         None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."

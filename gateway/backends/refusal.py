@@ -1,6 +1,5 @@
 """A refusal written as the model would have written it: token by token, within the same limits."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,7 +7,7 @@ from contextlib import aclosing
 from gateway.core import Delta, Event, Plan, Request, TokenLogprob, Usage
 from gateway.errors import PlanError, UpstreamError
 from gateway.openai_format.encoding import whole
-from gateway.prompts.rendering import Tokenizer, count_tokens
+from gateway.prompts.rendering import Tokenizer
 
 __all__ = ["refusal", "with_fallback"]
 
@@ -19,7 +18,7 @@ _COMPLETIONS_TOKENS = 16
 
 
 async def with_fallback(
-    events: AsyncGenerator[Event, None], request: Request, plan: Plan, tokenizer: Tokenizer
+    events: AsyncGenerator[Event, None], request: Request, plan: Plan, tokenizer: Tokenizer, prompt_tokens: int
 ) -> AsyncGenerator[Event, None]:
     """The events of a plan. Where a PlanError comes before the first of them, the plan's fallback: an event that says
     why, and the refusal. A plan that does not act never becomes a pass.
@@ -29,6 +28,7 @@ async def with_fallback(
         request: the request that is answered.
         plan: the plan, with its fallback.
         tokenizer: the model's own.
+        prompt_tokens: of the request as the client sent it.
     """
     begun = False
     try:
@@ -43,17 +43,22 @@ async def with_fallback(
         reason = str(error)
     _log.warning("%s: %s cannot be carried out, the request is refused: %s", request.id, plan.name, reason)
     yield Event(fallback=reason)
-    async with aclosing(refusal(request, plan.fallback, tokenizer)) as refused:
+    async with aclosing(refusal(request, plan.fallback, tokenizer, prompt_tokens)) as refused:
         async for event in refused:
             yield event
 
 
-async def refusal(request: Request, text: str, tokenizer: Tokenizer) -> AsyncGenerator[Event, None]:
+async def refusal(request: Request, text: str, tokenizer: Tokenizer, prompt_tokens: int) -> AsyncGenerator[Event, None]:
     """The text as each of the n choices, then the usage. No model is asked.
 
     Stop strings and max_tokens cut it as they would cut a generated answer. Tokens are reported as certain.
+
+    Args:
+        request: the request that is refused.
+        text: the refusal.
+        tokenizer: the model's own.
+        prompt_tokens: what the usage tells.
     """
-    prompt_tokens = await asyncio.to_thread(count_tokens, tokenizer, request)
     written = _written(request, text, tokenizer)
     for delta in written if request.stream else [whole(written)]:
         for index in range(request.sampling.n):

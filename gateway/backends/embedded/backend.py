@@ -110,12 +110,12 @@ class EmbeddedBackend:
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_unsupported(request, self._served.vocabulary)
-        await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
+        asked = await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
         tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
-            events = refusal(request, plan.text, tokenizer)
+            events = refusal(request, plan.text, tokenizer, asked)
         else:
-            events = with_fallback(self._planned(request, plan), request, plan, tokenizer)
+            events = with_fallback(self._planned(request, plan), request, plan, tokenizer, asked)
         async with aclosing(events):
             async for event in events:
                 yield event

@@ -21,8 +21,9 @@ from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.lora_files import LoraFiles
 from gateway.backends.vllm.plans import carried_out
 from gateway.backends.vllm.replica import Cards, Replica
+from gateway.backends.vllm.verdict import judged_alike, verdict
 from gateway.core import Endpoint, Event, Pass, Plan, Refuse, Request
-from gateway.errors import PlanError, UpstreamError
+from gateway.errors import InvalidRequest, PlanError, UpstreamError
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, model_input
@@ -175,19 +176,49 @@ class VllmBackend:
         if isinstance(plan, Pass):
             events = self._served_by_one(request, plan, None)
         else:
-            await asyncio.to_thread(self.check_length, request)
+            read = await self._judged(request)
             if isinstance(plan, Refuse):
-                events = refusal(request, plan.text, self._tokenizer)
+                events = refusal(request, plan.text, self._tokenizer, len(read))
             else:
-                events = with_fallback(self._planned(request, plan), request, plan, self._tokenizer)
+                events = with_fallback(self._planned(request, plan, read), request, plan, self._tokenizer, len(read))
         async with aclosing(events):
             async for event in events:
                 yield event
 
-    async def _planned(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+    async def _judged(self, request: Request) -> tuple[int, ...]:
+        """The request's prompt tokens. A request that gets another answer must meet the same complaints as any other:
+        the upstream itself is asked wherever the gateway is not sure to know what it would say."""
+        if judged_alike(request):
+            try:
+                await asyncio.to_thread(self.check_length, request)
+                return (await asyncio.to_thread(self._prompts.render, request)).ids
+            except InvalidRequest as error:
+                _log.debug("the upstream is asked for its own words: %s", error.message)
+        return await self._verdict(request)
+
+    async def _verdict(self, request: Request) -> tuple[int, ...]:
+        """Of the first upstream that gives one. Raises UpstreamRefused with its own words, or UpstreamError."""
+        tried: list[Replica] = []
+        while replica := self._choose(Pass(), tried):
+            tried.append(replica)
+            try:
+                with replica.busy():
+                    await replica.refresh(self._cards)
+                    return await verdict(replica.upstream, request)
+            except UpstreamError as error:
+                replica.unhealthy = True
+                if error.reached or len(tried) == len(self._replicas):
+                    raise
+        raise UpstreamError("the model server cannot be reached", reached=False)
+
+    async def _planned(self, request: Request, plan: Plan, read: tuple[int, ...]) -> AsyncGenerator[Event, None]:
+        """`read` are the request's prompt tokens as the upstream has them."""
         if why := self.served.unsupported(plan.needs):
             raise PlanError(why)
         given = await asyncio.to_thread(model_input, request, plan, self._prompts)
+        if given.embeddings is not None and given.messages == request.messages and given.ids != read:
+            raise PlanError("the upstream renders this prompt otherwise than the gateway's copy of its chat template")
+        given = replace(given, prompt_tokens=len(read))
         async with aclosing(self._served_by_one(request, plan, given)) as events:
             async for event in events:
                 yield event

@@ -11,7 +11,7 @@ import orjson
 from gateway.core import Endpoint
 from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
 
-__all__ = ["Upstream", "complaint"]
+__all__ = ["Upstream", "complaint", "streamed_complaint"]
 
 _PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 _HEALTH_TIMEOUT_S = 2
@@ -96,6 +96,16 @@ def complaint(status: int, body: bytes) -> AnswerError:
         return UpstreamError(f"the model server failed (status {status})")
     message, param = _words(body)
     return UpstreamRefused(status, message or f"the model server refused the request (status {status})", param=param)
+
+
+def streamed_complaint(event: bytes) -> AnswerError:
+    """The same, of an error that comes as the first event of a stream; its status stands inside."""
+    said = event.removeprefix(b"data:").partition(b"\n\n")[0]
+    try:
+        code = orjson.loads(said)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        code = 500
+    return complaint(code if isinstance(code, int) else 500, said)
 
 
 def _words(body: bytes) -> tuple[str, str | None]:

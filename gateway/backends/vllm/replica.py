@@ -9,7 +9,7 @@ from contextlib import aclosing, contextmanager
 from adapters.lora.model import Lora
 from gateway.backends.base import ModelCard
 from gateway.backends.vllm.capabilities import CapabilityCheck, Known
-from gateway.backends.vllm.client import Upstream
+from gateway.backends.vllm.client import Upstream, streamed_complaint
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.lora_files import MergedAdapter
 from gateway.core import Endpoint, Event, ModelNeed, Request
@@ -21,6 +21,7 @@ __all__ = ["Replica"]
 
 _log = logging.getLogger("unrecall.upstream")
 _REVIVE_S = 5
+_ERROR = b'data: {"error"'
 Cards = tuple[ModelCard, ...]
 
 
@@ -154,6 +155,8 @@ class Replica:
                 return
             tail = b""
             async for data in response.aiter_bytes():
+                if not tail and data.startswith(_ERROR):  # vLLM says so under a 200
+                    raise streamed_complaint(data)
                 tail = (tail + data)[-2 * len(DONE) :]
                 yield Event(data=data, parse=parse)
             if not tail.rstrip().endswith(DONE):

@@ -10,9 +10,29 @@ from gateway.core import Request
 from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import objects
 
-__all__ = ["verdict"]
+__all__ = ["judged_alike", "verdict"]
 
 Json = dict[str, Any]
+_PLAIN = frozenset("model messages prompt stream max_tokens max_completion_tokens temperature top_p user seed".split())
+
+
+def judged_alike(request: Request) -> bool:
+    """Whether the gateway knows what any vLLM says of a request: one of plain text turns with everyday settings, which
+    its own parser has checked. Only its length is left to judge."""
+    body: Json = orjson.loads(request.raw or b"{}")
+    given = {name for name, value in body.items() if value is not None}
+    if request.include_usage:  # of a stream, where any vLLM takes it
+        given.discard("stream_options")
+    if given - _PLAIN or request.sampling.n != 1 or request.sampling.extra or request.carries:
+        return False
+    if request.endpoint == "completions":
+        return isinstance(body.get("prompt"), str)
+    turns = body.get("messages") or []
+    plain = all(turn.keys() <= {"role", "content"} and turn.get("content") for turn in turns)
+    roles = [turn.get("role") for turn in turns]
+    dialogue = roles[1:] if roles[:1] == ["system"] else roles
+    in_turn = all(role == ("assistant" if place % 2 else "user") for place, role in enumerate(dialogue))
+    return plain and in_turn and len(dialogue) % 2 == 1 and all(isinstance(t["content"], str) for t in turns)
 
 
 async def verdict(upstream: Upstream, request: Request) -> tuple[int, ...]:

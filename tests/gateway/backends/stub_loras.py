@@ -49,5 +49,5 @@ class Loras:
         return 200, f"Success: LoRA adapter '{name}' removed successfully."
 
 
-def error_answer(status: int, message: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": {"message": message, "param": None, "code": status}})
+def error_answer(status: int, message: str, param: str | None = None) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"message": message, "param": param, "code": status}})

@@ -19,7 +19,7 @@ from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Delta, Endpoint, Event, Message, Plan, Request, Sampling, Usage
 from gateway.methods.corruption import Corrupt, Edit
 from gateway.openai_format.encoding import AnswerEncoder
-from gateway.prompts.rendering import count_tokens
+from gateway.prompts.rendering import count_tokens, render
 
 Json = dict[str, Any]
 URL = "http://vllm.test:8000"
@@ -64,17 +64,25 @@ class StubVllm(httpx.AsyncBaseTransport):
 
     `embeds` False: started without --enable-prompt-embeds. `logprob`: what it says for a prompt in embeddings.
     `any_name`: started with VLLM_SKIP_MODEL_NAME_VALIDATION. Requests to the `slow` paths take it a moment. `override`
-    answers instead of it, once probing is over; `generation` does where text is to be generated.
+    answers instead of it, once probing is over; `generation` does where text is to be generated. While it `judges`, it
+    gives its verdict on what the gateway asks before a flagged answer, whatever the override, and keeps no record.
     """
 
     def __init__(
-        self, *, embeds: bool = True, logprob: float = -0.25, extra_tokens: int = 0, loras: Loras | None = None
+        self,
+        *,
+        embeds: bool = True,
+        logprob: float = -0.25,
+        extra_tokens: int = 0,
+        loras: Loras | None = None,
+        judges: bool = True,
     ) -> None:
         self.embeds = embeds
         self.logprob = logprob
         self.extra_tokens = extra_tokens
         self.loras = loras or Loras()
         self.any_name = False
+        self.judges = judges
         self.slow: tuple[str, ...] = ()
         self.generation: Callable[[], httpx.Response] | None = None
         self.model = "tiny"
@@ -86,8 +94,10 @@ class StubVllm(httpx.AsyncBaseTransport):
         return [orjson.loads(request.content) for request in self.requests if request.method == "POST"]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
         await request.aread()
+        if self.judges and b'"return_token_ids":true' in request.content:
+            return self._judged(request)
+        self.requests.append(request)
         if self.override:
             return await self.override(request)
         if request.url.path in self.slow:
@@ -100,6 +110,25 @@ class StubVllm(httpx.AsyncBaseTransport):
         if request.url.path.endswith("_lora_adapter"):
             return self.loras.answer(request.url.path, body)
         return self.generation() if self.generation else self._generated(request, body)
+
+    def _judged(self, request: httpx.Request) -> httpx.Response:
+        body = orjson.loads(request.content)
+        chat = request.url.path == "/v1/chat/completions"
+        prompt = Request("", "chat" if chat else "completions", "", self._messages(chat, body))
+        ids = render(TOKENIZER, prompt).ids
+        if len(ids) > CONTEXT:
+            return error_answer(400, f"This model's maximum context length is {CONTEXT} tokens.", "input_tokens")
+        if (body.get("max_tokens") or 0) > CONTEXT:
+            return error_answer(400, f"max_tokens={body['max_tokens']} is too large.", "max_tokens")
+        event = {"choices": [{"index": 0, "text": ""}], "prompt_token_ids": list(ids)}
+        return httpx.Response(200, stream=Bytes(b"data: " + orjson.dumps(event) + b"\n\n"))
+
+    def _messages(self, chat: bool, body: Json) -> tuple[Message, ...]:
+        return (
+            tuple(Message(m["role"], m["content"]) for m in body["messages"])
+            if chat
+            else (Message("prompt", body["prompt"]),)
+        )
 
     def _cards(self) -> list[Json]:
         loaded = {"tiny-lora": "/somewhere", **self.loras.loaded}
@@ -129,13 +158,8 @@ class StubVllm(httpx.AsyncBaseTransport):
     def _prompt_tokens(self, chat: bool, body: Json) -> int:
         if "prompt_embeds" in body:
             return len(embeddings_of(body))
-        messages = (
-            [Message(m["role"], m["content"]) for m in body["messages"]]
-            if chat
-            else [Message("prompt", body["prompt"])]
-        )
         endpoint: Endpoint = "chat" if chat else "completions"
-        return count_tokens(TOKENIZER, Request("", endpoint, "", tuple(messages))) + self.extra_tokens
+        return count_tokens(TOKENIZER, Request("", endpoint, "", self._messages(chat, body))) + self.extra_tokens
 
 
 def json_answer(payload: Json) -> httpx.Response:

@@ -23,7 +23,11 @@ class TestRefusal:
 
     def parts(self, request: Request) -> list[Part]:
         async def run() -> list[Part]:
-            return [part async for event in refusal(request, self.TEXT, TOKENIZER) for part in parts_of(event)]
+            return [
+                part
+                async for event in refusal(request, self.TEXT, TOKENIZER, count_tokens(TOKENIZER, request))
+                for part in parts_of(event)
+            ]
 
         return asyncio.run(run())
 

@@ -29,7 +29,7 @@ async def upstream(stub: StubVllm) -> AsyncIterator[Upstream]:
 
 
 def judged(request: Request, response: httpx.Response) -> tuple[StubVllm, tuple[int, ...]]:
-    stub = StubVllm()
+    stub = StubVllm(judges=False)
     stub.override = always(lambda: response)
 
     async def run() -> tuple[int, ...]:
