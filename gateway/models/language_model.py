@@ -140,8 +140,8 @@ def _let_generate_from_embeddings(model: Any) -> None:
     if "inputs_embeds" in inspect.signature(prepare).parameters:
         return
 
-    def prepare_inputs_for_generation(input_ids: Tensor, inputs_embeds: Tensor | None = None, **given: Any) -> Any:
-        return prepare(input_ids, inputs_embeds=inputs_embeds, **given)
+    def prepare_inputs_for_generation(input_ids: Tensor, inputs_embeds: Tensor | None = None, **kwargs: Any) -> Any:
+        return prepare(input_ids, inputs_embeds=inputs_embeds, **kwargs)  # transformers looks for that name, too
 
     model.prepare_inputs_for_generation = prepare_inputs_for_generation
 
