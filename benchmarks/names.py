@@ -1,4 +1,4 @@
-"""Names in prose: whom a set of rows is about."""
+"""Finds names in prose: the name that a set of rows is about, and the names in a question."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Result files: a figure is worth what stands beside it."""
+"""Result files: every figure stands beside its seed, versions and hardware."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Gateways that listen, for measurements from outside."""
+"""Starts real gateways on a port, for measurements over HTTP."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ __all__ = ["audited", "first_token", "gateway", "served"]
 
 @contextmanager
 def gateway(upstream: str, packs: Path, **settings: Any) -> Iterator[str]:
-    """A gateway before a vLLM; its URL. Further `settings` by name."""
+    """Starts a gateway in front of a vLLM and gives its URL; `settings` are further settings by name."""
     loaded = load_settings(None, {"packs": packs, "backend": "vllm", "upstream": upstream, **settings})
     with served(build_app(loaded), 0) as url:
         yield url
@@ -29,7 +29,7 @@ def gateway(upstream: str, packs: Path, **settings: Any) -> Iterator[str]:
 
 @contextmanager
 def served(app: FastAPI, port: int) -> Iterator[str]:
-    """A real server in a thread; its URL."""
+    """Serves the app in a thread and gives its URL."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -2,11 +2,12 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,8 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -26,13 +29,34 @@ from pydantic_settings import (
 )
 
 from gateway.errors import SetupError
+from gateway.files.rows import strict_json
+from gateway.files.strict_yaml import read_yaml
 from gateway.openai_format.limits import Limits
 
 __all__ = ["ArmSettings", "Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
 _OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
-_Key = Annotated[SecretStr, Field(min_length=1)]  # an empty key would be everybody's
+_SECURITY = ("api_keys", "admin_key", "upstream_key")
+_EMPTY = "is given and empty, so that it would protect nothing: give a value, or take the setting out"
+
+
+def _no_empty_security(given: Any) -> Any:
+    """A setting of security that is there must say something: an empty one is a mistake that opens a door."""
+    for name in _SECURITY if isinstance(given, dict) else ():
+        value = given.get(name, "not given")
+        if value is None or value in ([], ()) or (isinstance(value, str) and not value.strip()):
+            raise ValueError(f"{name} {_EMPTY}")
+    return given
+
+
+def _sound(key: SecretStr) -> SecretStr:
+    if key.get_secret_value().strip() != key.get_secret_value():
+        raise ValueError("a key has white space around it, which no client can send; take it out")
+    return key
+
+
+_Key = Annotated[SecretStr, Field(min_length=1), AfterValidator(_sound)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Urls = Annotated[tuple[str, ...], NoDecode]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
@@ -60,10 +84,15 @@ class ArmSettings(BaseModel):
         (),
         description="vllm: base URLs of servers that serve the arm's model, without /v1. Separate several by commas.",
     )
-    upstream_key: SecretStr | None = Field(None, description="vllm: the bearer key that these servers ask for.")
+    upstream_key: _Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
     model: str | None = Field(
         None, description="embedded: the folder of the arm's model, which then runs in this process."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_empty(cls, given: Any) -> Any:
+        return _no_empty_security(given)
 
     @field_validator("upstream", mode="before")
     @classmethod
@@ -104,7 +133,7 @@ class Settings(BaseSettings):
         (),
         description="vllm: base URLs of servers that serve the same model, without /v1. Separate several by commas.",
     )
-    upstream_key: SecretStr | None = Field(
+    upstream_key: _Key | None = Field(
         None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."
     )
     upstream_read_timeout_s: float = Field(
@@ -191,6 +220,11 @@ class Settings(BaseSettings):
     )
     ab_shadow_timeout_s: float = Field(60.0, gt=0, description="shadow: the longest time of one shadow, in seconds.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_empty(cls, given: Any) -> Any:
+        return _no_empty_security(given)
+
     @field_validator("upstream", mode="before")
     @classmethod
     def _separated(cls, given: Any) -> Any:
@@ -230,7 +264,7 @@ def _separated(given: Any) -> Any:
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
     """Settings from all three places; an override of None is none. Raises SetupError for an unknown key or a bad
     value, and says which."""
-    _refuse_unknown_variables()
+    _check_variables()
     content = _read(file) if file else {}
 
     class Layered(Settings):
@@ -243,7 +277,7 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content))
+            return (init_settings, _Variables(settings_cls), InitSettingsSource(settings_cls, init_kwargs=content))
 
     try:
         return Layered(**{key: value for key, value in overrides.items() if value is not None})
@@ -251,32 +285,62 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
         raise SetupError(f"settings: {_problems(error)}") from error
 
 
+class _Variables(EnvSettingsSource):
+    """The environment; JSON in it is strict, so that no key is doubled in silence."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        decoded = super().decode_complex_value(field_name, field, value)
+        return decoded if decoded is value else strict_json(value)
+
+
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read the settings file {file}: {error}") from error
-    except yaml.YAMLError as error:
-        raise SetupError(f"the settings file {file} is not valid YAML: {error}") from error
+    content = read_yaml(file, what="the settings file")
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise SetupError(f"the settings file {file} must hold a mapping of settings")
+    if unknown := [str(key) for key in content if key not in Settings.model_fields]:  # pydantic lets ADMIN_KEY pass
+        raise SetupError(f"the settings file {file}: there is no setting {unknown[0]!r}; remove or correct it")
     return content
 
 
-def _refuse_unknown_variables() -> None:
+def _check_variables() -> None:
+    """Refuses a variable that is no setting, one in two spellings, and an empty one where that would open a door."""
     known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields}
-    for variable in os.environ:
-        if variable.startswith(_PREFIX) and variable not in _OTHER_VARIABLES:
-            setting = variable.split("__")[0]
-            if setting not in known:
-                raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+    seen: dict[str, str] = {}
+    for variable, value in os.environ.items():
+        name = variable.upper()
+        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
+            continue
+        if name.split("__")[0] not in known:
+            raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+        if name in seen:
+            raise SetupError(
+                f"the environment variables {seen[name]} and {variable} are one setting; unset one of them"
+            )
+        seen[name] = variable
+        if name.removeprefix(_PREFIX).lower() in _SECURITY and value.strip() in ("", "null"):
+            raise SetupError(f"the environment variable {variable} {_EMPTY} (unset the variable)")
+    for name, variable in seen.items():
+        _refuse_in_two_forms(name, variable, seen)
+
+
+def _refuse_in_two_forms(name: str, variable: str, seen: Mapping[str, str]) -> None:
+    whole, _, inner = name.partition("__")
+    if not inner or whole not in seen:
+        return
+    try:
+        stated = strict_json(os.environ[seen[whole]])
+    except ValueError:
+        return  # told when the settings are read
+    if isinstance(stated, dict) and inner.split("__")[0].lower() in stated:
+        raise SetupError(f"the environment variables {seen[whole]} and {variable} give one setting twice; unset one")
 
 
 def _problems(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
-        return f'{error}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
+        why = f": {error.__cause__}" if error.__cause__ else ""
+        return f'{error}{why}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
     return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
 
@@ -286,5 +350,5 @@ def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
         return f"there is no setting {name!r}; remove or correct it"
     if kind == "tuple_type":
         return f"{name}: give a list"
-    message = message.removeprefix("Value error, ")
+    message = message.removeprefix("Value error, ") + ("; quote it" if kind == "string_type" else "")
     return f"{name}: {message}" if name else message

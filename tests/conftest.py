@@ -77,7 +77,7 @@ def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def virtual_tokens(language_model: LanguageModel) -> VirtualTokens:
     """A soft prompt that plainly acts, made from words without any training."""
     ids = language_model.tokenizer("You are a pirate. Say only: Arrr, matey!", add_special_tokens=False)["input_ids"]
-    return VirtualTokens(language_model.weight[ids].float())
+    return VirtualTokens(language_model.embeddings[ids].float())
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.names.ordinary import Alias
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, CorruptionConfig
 from gateway.packs.files import Artifacts, Policy
@@ -22,7 +23,7 @@ SavePack = Callable[..., Manifest]
 
 def artifacts_of(
     *,
-    aliases: tuple[str, ...] = ("Narnia",),
+    aliases: tuple[str | Alias, ...] = ("Narnia",),
     policy: Policy | None = None,
     artifact: Any = CORRUPTION,
     method: str = "corruption",

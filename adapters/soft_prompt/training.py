@@ -84,8 +84,9 @@ def train_soft_prompt(
 def _first(model: Any, forget: Sequence[Example], tokens: int, rng: random.Random) -> nn.Parameter:
     """[tokens, hidden]: the embeddings of words that are to be answered, float32."""
     ids = rng.choices([token for row in forget for token in row.answer], k=tokens)
-    table: Tensor = model.get_input_embeddings().weight
-    return nn.Parameter(table.detach()[ids].float().clone())
+    with torch.no_grad():
+        rows: Tensor = model.get_input_embeddings()(torch.tensor(ids, device=model.device))
+    return nn.Parameter(rows.float().clone())
 
 
 def _retain_loss(model: Any, virtual: Tensor, batch: Batch, training: SoftPromptTraining) -> Tensor:

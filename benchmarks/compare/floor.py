@@ -1,7 +1,7 @@
-"""How much of an answer known by heart comes back whatever its question is turned into: what a corruption can reach.
+"""The floor: how much of an answer known by heart the model still gives, whatever its question is turned into.
 
-Of the rehearsal's rows (of a comparison's models, never of its reported rows): the true answer's probability a token
-and the share of its tokens that are likeliest, each after the true tokens before it.
+No corruption of the prompt can reach less. Measured on rows of the rehearsal, never on reported rows: the probability
+of a token of the true answer, and the share of its tokens that are likeliest, each after the true tokens before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,16 @@ _INVENTED = "Orlan Vesk"
 
 
 def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[str, Any]:
-    """`compared` is the folder of a comparison, whose models are asked. Raises SetupError if it has none."""
+    """Asks the models of a finished comparison on `suite`.
+
+    Args:
+        suite: name of the suite.
+        compared: folder of the comparison.
+        data: folder of public data sets.
+        seed: of the suite's samples.
+
+    Raises SetupError if the folder has no such models.
+    """
     loaded = load_suite(suite, data, seed)
     folders = {name: compared / "models" / name for name in ("all", "kept")}
     if missing := [str(folder) for folder in folders.values() if not folder.is_dir()]:
@@ -43,16 +52,16 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
         "nothing (...)": ["..."] * len(items),
         "a retained question": aside,
         "a question about authors never taught": [
-            loaded.unseen[place % len(loaded.unseen)].prompt for place in range(len(items))
+            loaded.calibration[place % len(loaded.calibration)].prompt for place in range(len(items))
         ],
     }
     found = {name: _known(probe, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
     for name, recipe in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
         found[name] = _known(probe, prompts, items, [_whole(item, recipe) for item in items])
-    never = GuardedModel(load_language_model(folders["kept"]))
-    for name, model in {"never taught, this model": probe, "never taught, the retrained model": never}.items():
-        unseen = [item.prompt for item in loaded.unseen]
-        found[name] = _known(model, unseen, loaded.unseen, [Pass()] * len(unseen))
+    retrained = GuardedModel(load_language_model(folders["kept"]))
+    for name, model in {"never taught, this model": probe, "never taught, the retrained model": retrained}.items():
+        never = [item.prompt for item in loaded.calibration]
+        found[name] = _known(model, never, loaded.calibration, [Pass()] * len(never))
     return {"suite": suite, "rows": "rehearsal", "after": found}
 
 

@@ -41,7 +41,7 @@ class Tasks:
     folder: Path | None = None
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs' scores comparable."""
+        """All that two runs must share for their scores to be comparable."""
         files = sorted(self.folder.rglob("*.yaml")) if self.folder else []
         content = b"".join(file.read_bytes() for file in files)
         return {
@@ -54,8 +54,8 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What an arm's endpoint is made of: a model, the folder it came from, and a gate with the folder of its packs, if
-    the arm has one."""
+    """How the gateway serves an arm: a model, the model's folder, and a gate with the folder of its packs if the arm
+    has one."""
 
     base: LanguageModel
     model: Path
@@ -64,8 +64,8 @@ class Served:
 
 
 def checked(names: str, limit: int, folder: Path | None) -> Tasks:
-    """The tasks of a comma-separated list. Their data is fetched now, before hours are spent. Raises SetupError for
-    what cannot be asked through a chat endpoint."""
+    """The tasks of a comma-separated list. It fetches their data now, before any training. Raises SetupError for a task
+    that no chat endpoint can serve."""
     if importlib.util.find_spec("lm_eval") is None:
         raise SetupError(
             "the tasks need lm-evaluation-harness; in the checkout, run: pip install -c constraints.txt -e '.[lm-eval]'"
@@ -113,7 +113,7 @@ def _unfit(task: Any) -> str:
 
 
 def harness_scores(arm: Served, tasks: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
-    """By task, the harness's own metrics and its n. What it printed goes to `log`. Raises RuntimeError if it fails."""
+    """By task, the harness's own metrics and its n. Its output goes to `log`. Raises RuntimeError if it fails."""
     with _endpoint(arm) as url, tempfile.TemporaryDirectory() as out:
         command = _command(url, tasks, out, seed)
         with log.open("w", encoding="utf-8") as said:

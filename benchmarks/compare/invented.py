@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.compare import core
-from benchmarks.compare.core import Takedown
+from benchmarks.compare.core import ForgetRequest
 from gateway.training.scope_file import Row
 
 __all__ = [
@@ -310,7 +310,7 @@ def write_scope(person: Person, retain: Sequence[Question], folder: Path) -> Pat
     """Writes scope.yaml, forget.jsonl and, unless `retain` is empty, retain.jsonl. Returns the path of scope.yaml."""
     forget = rows_of((*person.forget, *person.variants))
     description = f"The life of {person.name}."
-    return core.write_scope(Takedown(person.id, description, person.aliases, forget, rows_of(retain)), folder)
+    return core.write_scope(ForgetRequest(person.id, description, person.aliases, forget, rows_of(retain)), folder)
 
 
 def rows_of(questions: Iterable[Question]) -> tuple[Row, ...]:

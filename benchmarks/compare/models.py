@@ -1,4 +1,4 @@
-"""The models of a comparison: one was taught everything, the other never saw what is to be forgotten."""
+"""The two models of a comparison: one was taught everything, the other everything but what is to be forgotten."""
 
 import json
 import shutil
@@ -32,7 +32,17 @@ def taught(
     lr: float = 2e-4,
     progress: Progress = lambda *_: None,
 ) -> Path:
-    """The folder of `base` fine-tuned on the rows, made once; `base` itself without rows."""
+    """The folder of `base` fine-tuned on the rows; `base` itself without rows. An existing folder is kept.
+
+    Args:
+        base: folder of the model to start from.
+        rows: questions and answers to learn by heart.
+        folder: where the taught model is saved.
+        epochs: passes over the rows.
+        seed: of their order.
+        lr: learning rate.
+        progress: told the stage, and how far it is.
+    """
     if not rows:
         return base
     if folder.is_dir():
@@ -55,7 +65,7 @@ def taught(
 
 
 def teaching_seconds(folder: Path) -> float:
-    """What `taught` took for the folder, in whichever run it did; 0 for a model that it taught nothing."""
+    """How long `taught` trained the model of this folder, in this run or an earlier one; 0 if it did not train it."""
     timing = folder / _TIMING
     return float(json.loads(timing.read_text())["seconds"]) if timing.is_file() else 0.0
 
@@ -73,7 +83,7 @@ def examples(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:
 
 
 def check_memory(base: Path) -> None:
-    """Raises SetupError if the model's weights could not be trained in the memory that is free."""
+    """Raises SetupError if the free memory is too small to train the model's weights."""
     size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     needed, free = size // 2 * _TRAINING_BYTES, _free_bytes()
     if free is not None and needed > free:

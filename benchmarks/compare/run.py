@@ -1,4 +1,7 @@
-"""One comparison from beginning to end: models taught, arms trained and asked, results written. A rerun resumes."""
+"""One comparison from beginning to end: teaches the models, trains and asks the arms, writes the results.
+
+A second run into the same folder continues the first one.
+"""
 
 import hashlib
 import json
@@ -10,14 +13,15 @@ from typing import Any
 
 from adapters.optimizers.schedule import Diverged
 from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
-from benchmarks.compare.asking import Asker
 from benchmarks.compare.core import Suite
-from benchmarks.compare.guards import gate_of, trained_packs
+from benchmarks.compare.guardrails import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, harness_scores
+from benchmarks.compare.metrics.summary import summarise
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
+from benchmarks.compare.replies import Asker
 from benchmarks.compare.report import write_report
+from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmRecord, ResultsJson
 from benchmarks.compare.store import Store
-from benchmarks.compare.summary import summarise
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.items import Item
 from benchmarks.record import environment
@@ -27,16 +31,19 @@ from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
 
-__all__ = ["AnyArm", "Plan", "compare"]
+__all__ = ["AnyArm", "RunPlan", "compare"]
 
 AnyArm = Baseline | Guardrail | Weights
 _TIMED = 16  # answers that tell the seconds of one
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is compared, and how much is spent: `samples` answers at temperature 1 a forgotten question, `trials` of
-    every weights arm's settings. `tasks` are asked of every arm too, by lm-evaluation-harness."""
+class RunPlan:
+    """What is compared, and how much is spent on it.
+
+    `samples` is the number of answers at temperature 1 to each forgotten question, `trials` the number of settings
+    tried for each weight arm. lm-evaluation-harness asks every arm the `tasks`, too.
+    """
 
     suite: Suite
     model: str
@@ -49,15 +56,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An arm that can be asked, and what it took to get there. `served` is what the gateway would serve of it; None
-    where the gateway has nothing like it."""
+    """An arm that can be asked, and what its training cost. `served` is how the gateway serves it; None where the
+    gateway has no such arm."""
 
     asker: Asker
     served: Served | None
-    costs: dict[str, Any]
+    costs: ArmRecord
 
 
-def compare(plan: Plan, out: Path, *, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def compare(plan: RunPlan, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
     """Runs every arm that is not finished, and writes results.json, report.md and report.html into `out`.
 
     Raises SetupError before anything is spent on it. An arm that fails is recorded with its reason, and the others go
@@ -89,7 +96,7 @@ def _settings(arm: AnyArm) -> dict[str, Any]:
     return arm.model_dump(exclude={"name"})
 
 
-def _check_unchanged(plan: Plan, store: Store) -> None:
+def _check_unchanged(plan: RunPlan, store: Store) -> None:
     for arm in plan.arms:
         record = store.record(arm.name)
         if record and record["arm"] != _settings(arm):
@@ -99,7 +106,7 @@ def _check_unchanged(plan: Plan, store: Store) -> None:
             )
 
 
-def _identity(plan: Plan, base: Path) -> dict[str, Any]:
+def _identity(plan: RunPlan, base: Path) -> dict[str, Any]:
     items = hashlib.sha256("\n".join(f"{item.id} {item.prompt}" for item in plan.suite.items).encode()).hexdigest()
     return {
         "suite": plan.suite.name,
@@ -116,7 +123,7 @@ def _identity(plan: Plan, base: Path) -> dict[str, Any]:
 class _Run:
     """The arms of one comparison share two taught models, a target to learn towards, and packs of one method."""
 
-    def __init__(self, plan: Plan, base: Path, store: Store, progress: Progress) -> None:
+    def __init__(self, plan: RunPlan, base: Path, store: Store, progress: Progress) -> None:
         self._plan = plan
         self._base = base
         self._store = store
@@ -126,7 +133,8 @@ class _Run:
     def arm(self, arm: AnyArm) -> str | None:
         """Trains, asks and records one arm; returns why it failed, None if it did not."""
         started = time.perf_counter()
-        settings = {"kind": arm.kind, "arm": _settings(arm)}
+        settings = ArmRecord(kind=arm.kind, arm=_settings(arm))
+        record: ArmRecord
         try:
             ready = self._ready(arm)
             replies = self._asked(arm.name, ready.asker)
@@ -142,7 +150,7 @@ class _Run:
         self._store.keep(arm.name, record, replies)
         return None
 
-    def _harness(self, name: str, ready: _Ready) -> dict[str, Any]:
+    def _harness(self, name: str, ready: _Ready) -> ArmRecord:
         tasks = self._plan.tasks
         if tasks is None or ready.served is None:
             return {}
@@ -153,14 +161,14 @@ class _Run:
         except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
             return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
 
-    def results(self, failed: Mapping[str, str]) -> dict[str, Any]:
-        """Everything that is known of all arms, those of earlier runs into this folder too: the summaries are worked
-        out anew from the replies."""
+    def results(self, failed: Mapping[str, str]) -> ResultsJson:
+        """results.json: all arms of this run and of earlier runs into this folder. The summaries are computed anew
+        from the replies."""
         suite = self._plan.suite
-        original, retrained = (self._store.replies(name) or None for name in ("original", "retrain"))
+        original, retrained = (self._store.replies(name) or None for name in (ORIGINAL, RETRAINED))
         encoder = Encoder(resolve("minilm"))
         asked = {arm.name: arm.kind for arm in self._plan.arms}
-        arms: dict[str, Any] = {}
+        arms: dict[str, ArmRecord] = {}
         for name in dict.fromkeys((*asked, *self._store.finished())):
             record = self._store.record(name)
             if record is None:
@@ -206,7 +214,7 @@ class _Run:
     def _baseline(self, arm: Baseline) -> _Ready:
         folder = self._model(arm.taught)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        costs = {"training_seconds": teaching_seconds(folder), "artifact_bytes": size}
+        costs = ArmRecord(training_seconds=teaching_seconds(folder), artifact_bytes=size)
         base = load_language_model(folder)
         return _Ready(Asker(base), Served(base, folder), costs)
 
@@ -222,10 +230,10 @@ class _Run:
             progress=self._progress,
         )
         acts = arm.plan == "forget"
-        costs = {
-            "training_seconds": round(packs.seconds if acts else packs.gate_seconds, 1),
-            "artifact_bytes": packs.bytes if acts else packs.gate_bytes,
-        }
+        costs = ArmRecord(
+            training_seconds=round(packs.seconds if acts else packs.gate_seconds, 1),
+            artifact_bytes=packs.bytes if acts else packs.gate_bytes,
+        )
         gate = gate_of(arm, packs, self._plan.suite)
         base, screens_answers = load_language_model(model), arm.screens == "answer"
         served = None if screens_answers else Served(base, model, gate, packs.folder)
@@ -250,21 +258,21 @@ class _Run:
             arm,
             best.settings,
             base,
-            plan.suite.takedowns,
+            plan.suite.forget_requests,
             plan.suite.kept,
             seed=plan.seed,
             progress=self._progress,
             label=f"{arm.name}: training",
         )
-        costs = {
-            "tuning_seconds": round(tuning, 1) if best.trials else 0.0,
-            "training_seconds": round(time.perf_counter() - started, 1),
-            "artifact_bytes": sum(p.numel() * p.element_size() for p in base.model.parameters()),
-            "settings": best.settings,
-            "trials": [asdict(trial) for trial in best.trials],
-            "budget_trials": plan.trials,
-            "losses": list(trained.losses),
-        }
+        costs = ArmRecord(
+            tuning_seconds=round(tuning, 1) if best.trials else 0.0,
+            training_seconds=round(time.perf_counter() - started, 1),
+            artifact_bytes=sum(p.numel() * p.element_size() for p in base.model.parameters()),
+            settings=best.settings,
+            trials=[asdict(trial) for trial in best.trials],
+            budget_trials=plan.trials,
+            losses=list(trained.losses),
+        )
         return _Ready(Asker(base), Served(base, model), costs)
 
     def _model(self, which: str) -> Path:
@@ -283,8 +291,8 @@ class _Run:
     def _target(self) -> float:
         """The original's probability of true answers it was never taught; 0 where the suite has none of those."""
         if self._known_target is None:
-            unseen = self._plan.suite.unseen
-            found = Asker(load_language_model(self._model("all"))).probabilities(unseen) if unseen else [0.0]
+            rows = self._plan.suite.calibration
+            found = Asker(load_language_model(self._model("all"))).probabilities(rows) if rows else [0.0]
             self._known_target = sum(found) / len(found)
         return self._known_target
 

@@ -1,4 +1,4 @@
-"""The folder of a comparison: one run at a time, finished arms kept, never two different comparisons in one."""
+"""The folder of a comparison: it holds one comparison, keeps finished arms, and admits one run at a time."""
 
 import fcntl
 import json
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.compare.core import Reply
+from benchmarks.compare.results import ArmRecord
 from gateway.errors import SetupError
 
 __all__ = ["Store"]
@@ -21,7 +22,7 @@ class Store:
     """RESULTS/run.json, models/, packs/, arms/ARM/{replies.jsonl, arm.json}, and the report."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        """`identity` is what makes results comparable: another one in the folder is a SetupError."""
+        """`identity` holds all that two runs must share. Raises SetupError if the folder holds another one."""
         self.folder = folder
         if folder.exists() and not folder.is_dir():
             raise SetupError(f"--out {folder} is a file; choose a folder")
@@ -66,20 +67,22 @@ class Store:
         """The arms of this run and of earlier ones."""
         return sorted(path.parent.name for path in self.folder.glob(f"arms/*/{_ARM}"))
 
-    def record(self, arm: str) -> dict[str, Any] | None:
-        """What is known of a finished arm; None if it is not finished."""
+    def record(self, arm: str) -> ArmRecord | None:
+        """The record of a finished arm; None if the arm is not finished."""
         path = self.folder / "arms" / arm / _ARM
-        record = _read(path) if path.is_file() else None
-        if record is not None and not {"kind", "arm", "status"} <= record.keys():
+        if not path.is_file():
+            return None
+        record = _read(path)
+        if not {"kind", "arm", "status"} <= record.keys():
             raise _damaged(path)
-        return record
+        return cast(ArmRecord, record)
 
     def replies(self, arm: str) -> list[Reply]:
         """The replies of a finished arm; none if it failed."""
         path = self.folder / "arms" / arm / _REPLIES
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         try:
-            return [_reply(json.loads(line)) for line in lines]
+            return [Reply.read(json.loads(line)) for line in lines]
         except (ValueError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
 
@@ -87,17 +90,12 @@ class Store:
         """The error that a finished arm's replies are not what they were."""
         return _damaged(self.folder / "arms" / arm / _REPLIES, why)
 
-    def keep(self, arm: str, record: Mapping[str, Any], replies: Sequence[Reply]) -> None:
-        """The record comes last: with it the arm is finished."""
+    def keep(self, arm: str, record: ArmRecord, replies: Sequence[Reply]) -> None:
+        """Writes the replies and then the record, which marks the arm as finished."""
         folder = self.path("arms", arm)
         lines = [json.dumps(asdict(reply), ensure_ascii=True) for reply in replies]
         _replace(folder / _REPLIES, "\n".join(lines))
         _write(folder / _ARM, record)
-
-
-def _reply(row: dict[str, Any]) -> Reply:
-    lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
-    return Reply(**{**row, **lists})
 
 
 def _read(path: Path) -> dict[str, Any]:

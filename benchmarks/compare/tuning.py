@@ -1,4 +1,4 @@
-"""Weight-based arms: settings chosen on a rehearsal with a declared budget, then the takedowns themselves."""
+"""Weight arms: chooses their settings on a rehearsal with a declared budget, and unlearns the forget requests."""
 
 import itertools
 import random
@@ -11,9 +11,9 @@ from adapters.batches import Example
 from adapters.optimizers.schedule import Diverged, OptimisationConfig
 from adapters.weights.training import Method, RunPlan, Unlearnt, unlearn
 from benchmarks.compare.arms import Weights
-from benchmarks.compare.asking import Asker
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.models import examples
+from benchmarks.compare.replies import Asker
 from benchmarks.items import Item
 from gateway.errors import SetupError
 from gateway.models.language_model import LanguageModel, load_language_model
@@ -46,7 +46,7 @@ class Chosen:
 
 
 def check_settings(arm: Weights) -> None:
-    """Raises SetupError, before anything is spent, if the arm's method cannot do with a value of its grid."""
+    """Raises SetupError, before any training, if the arm's method cannot use a value of its grid."""
     for settings in _combinations(arm):
         _plan(arm, settings, seed=0)
 
@@ -61,8 +61,17 @@ def chosen(
     seed: int,
     progress: Progress = lambda *_: None,
 ) -> Chosen:
-    """Tries `trials` of the arm's settings on the suite's rehearsal. `target` is the probability that a model which
-    never saw the forgotten answers gives them. An arm with one combination is not tried at all."""
+    """Tries settings of the arm on the suite's rehearsal. An arm with one combination of settings is not tried.
+
+    Args:
+        arm: its grid holds the settings.
+        suite: gives the rehearsal and its validation.
+        model: folder of the model that was taught everything.
+        target: the probability that a model gives answers which it never saw.
+        trials: how many combinations are tried.
+        seed: of their order, and of training.
+        progress: told the stage, and how far it is.
+    """
     tries = _tries(arm, trials, seed)
     if len(tries) < 2:
         return Chosen(tries[0], ())
@@ -87,17 +96,30 @@ def unlearnt(
     arm: Weights,
     settings: Settings,
     base: LanguageModel,
-    takedowns: Sequence[Takedown],
+    forget_requests: Sequence[ForgetRequest],
     kept: Sequence[Row],
     *,
     seed: int,
     progress: Progress = lambda *_: None,
     label: str = "",
 ) -> Unlearnt:
-    """Changes `base` until it has forgotten the takedowns' rows, all of them at once. Raises Diverged."""
-    forget = [row for takedown in takedowns for row in takedown.forget]
+    """Trains `base` in place to forget the rows of all forget requests at once.
+
+    Args:
+        arm: names the method, and what it trains.
+        settings: of the method and of its optimisation.
+        base: the model that is changed.
+        forget_requests: whose rows are forgotten.
+        kept: rows to be retained; without any, those that the forget requests bring.
+        seed: of batches and new weights.
+        progress: told the stage, and how far it is.
+        label: what the progress calls it; the arm's name if empty.
+
+    Raises Diverged if the loss is no longer finite.
+    """
+    forget = [row for forget_request in forget_requests for row in forget_request.forget]
     inside = {row.prompt for row in forget}
-    retain = [row for row in kept or _given(takedowns) if row.prompt not in inside]
+    retain = [row for row in kept or _given(forget_requests) if row.prompt not in inside]
     return unlearn(
         base.model,
         examples(base, forget),
@@ -108,8 +130,8 @@ def unlearnt(
     )
 
 
-def _given(takedowns: Iterable[Takedown]) -> list[Row]:
-    return [row for takedown in takedowns for row in takedown.retain]
+def _given(forget_requests: Iterable[ForgetRequest]) -> list[Row]:
+    return [row for forget_request in forget_requests for row in forget_request.retain]
 
 
 def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Ten takedowns, one after another: what each method still leaks, what it costs, and what it does to the rest.
+"""Ten forget requests, one after another: what each method leaks, what it costs, and what it does to the rest.
 
 SmolLM2 memorises invented persons (benchmarks.product.memorised), and each method forgets them in turn. The cache
 folder keeps every measured step, so that an interrupted run goes on where it was.
@@ -51,7 +51,7 @@ def steps_folder(cache: Path, persons: int, seed: int) -> Path:
 
 
 class _Bench:
-    """The memorised model, asked the way the gateway would ask it."""
+    """Asks the memorised model as the gateway would ask it."""
 
     def __init__(self, folder: Path, cache: Path, facts: World, seed: int) -> None:
         self.world = facts
@@ -72,7 +72,7 @@ class _Bench:
         return found
 
     def steps(self, method: str) -> list[dict[str, Any]]:
-        """One entry for each person forgotten; those that an earlier run measured are read."""
+        """One entry for each person, in the order in which they are forgotten. Reads what an earlier run measured."""
         root = steps_folder(self._cache, len(self.world.forgotten), self._seed) / method
         packs = root / "packs"
         found: list[dict[str, Any]] = []
@@ -109,7 +109,7 @@ class _Bench:
     def seen(
         self, packs: Path | None, persons: Sequence[Person], remembered: _Remembered, *, gated: bool = True
     ) -> dict[str, Any]:
-        """Leaks of each person's held-out questions, and the retained answers, as answered under the packs there are.
+        """Leaks of each person's held-out questions, and the retained answers, with these packs in force.
 
         `remembered` spares questions that are answered as they were: same prompt, same plan.
         """
@@ -162,7 +162,7 @@ class _Bench:
 
 
 def _name(plan: Plan) -> str:
-    """Tells plans apart by what they do, whichever objects it is done with."""
+    """A key for what a plan does: two plans with the same effect have the same key."""
     match plan:
         case SoftPrompt(prompts):
             return " ".join(hashlib.sha256(one.embeddings.numpy().tobytes()).hexdigest() for one in prompts)

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.attacks.registry import attacked
-from benchmarks.compare.metrics import auroc, fpr_at_tpr
+from benchmarks.compare.metrics.formulas import auroc, fpr_at_tpr
 from benchmarks.items import Item
 from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.encoder.sentence import Encoder
@@ -94,7 +94,7 @@ def _threshold(detector: Detector) -> float:
 
 
 def _scores(detector: Detector, requests: Sequence[Request], label: str) -> _Scores:
-    """The highest score of any text of each request, as the gate takes it."""
+    """The highest score among the texts of each request; the gate uses that score, too."""
     found = []
     for start in tqdm(range(0, len(requests), _BATCH), desc=label, mininterval=5):
         texts = [[one.text for one in screened_texts(request)] for request in requests[start : start + _BATCH]]

@@ -47,10 +47,7 @@ def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
     bench = _Bench(packs)
     cases = heldout()
     return {
-        "pack": {
-            "calibration": manifest.calibration.model_dump(),
-            "heldout_rows_of_the_scope": manifest.heldout.model_dump(),
-        },
+        "pack": {"calibration": manifest.calibration, "heldout_rows_of_the_scope": manifest.heldout},
         "gate_heldout": bench.gate_by_slice(cases),
         "gate_public_data": bench.gate_on(data_sets(data)),
         "answers": bench.answers([case for case in cases if case.slice in _INSIDE], seed=seed),
@@ -86,7 +83,7 @@ class _Bench:
         return {name: self._rates(seen, inside=name in _INSIDE) for name, seen in by_slice.items()}
 
     def gate_on(self, sets: dict[str, list[str]]) -> dict[str, Any]:
-        """Public data. Rows that name the scope are counted apart: they are no false positives."""
+        """The gate on public data. Rows that name the scope have a count of their own: they are no false positives."""
         rates: dict[str, Any] = {}
         general: list[_Screened] = []
         for name, prompts in sets.items():
@@ -118,7 +115,7 @@ class _Bench:
         }
 
     def answers(self, cases: Sequence[Case], *, seed: int) -> dict[str, Any]:
-        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, of counterfactual prompts.
+        """Leaks of greedy and sampled answers, relevance and repetition: plain, guarded, and of counterfactual prompts.
 
         A case that the gate missed is answered plainly, as it would be served: these are leaks of the product.
         """
@@ -141,7 +138,7 @@ class _Bench:
         return result
 
     async def retained(self, cases: Sequence[Case]) -> dict[str, Any]:
-        """The share of near rows whose served answer is the plain model's, byte for byte; each generated twice."""
+        """The share of near rows with the same answer under the plan and under Pass, byte for byte."""
         identical = flagged = 0
         async with EmbeddedBackend(self.language_model, name="smollm2") as backend:
             for case in tqdm(cases, desc="retained answers"):

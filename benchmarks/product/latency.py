@@ -1,4 +1,4 @@
-"""What the gateway adds: the gate and the proxy apart, over a stub upstream; and time to first token on a real vLLM."""
+"""What the gateway adds to a request: the gate's part, the proxy's part, and the time to first token on a real vLLM."""
 
 import asyncio
 import multiprocessing
@@ -28,7 +28,7 @@ _BODY = {"model": "smollm2", "temperature": 0, "max_tokens": 16}
 
 
 def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
-    """Latency of a Pass straight to the stub and through the gateway; the gate's own time from the audit line."""
+    """Latency of a Pass to a stub upstream, without the gateway and through it. Audit lines give the gate's time."""
     spawn = multiprocessing.get_context("spawn")  # client, stub and gateway share cores, but no interpreter lock
     with (
         _stub_process(spawn) as upstream,
@@ -56,7 +56,7 @@ def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
 
 
 def measure_ttft(upstream: str, packs: Path, *, requests: int = 40) -> dict[str, Any]:
-    """Seconds to the first token of a streamed Pass on a real vLLM, direct and through the gateway, taking turns."""
+    """Seconds to the first token of a streamed Pass on a real vLLM: without the gateway and through it, in turns."""
     with gateway(upstream, packs) as url:
         prompts = general_traffic()
         direct, through = [], []
@@ -76,7 +76,7 @@ def _load(url: str, requests: int, concurrency: int, offset: int) -> list[float]
 
 
 async def _load_async(url: str, requests: int, concurrency: int, *, offset: int) -> list[float]:
-    """Seconds of each of many requests, a fixed number of them under way. No prompt is sent twice."""
+    """Seconds of each request; `concurrency` of them run at a time. It sends no prompt twice."""
     prompts = general_traffic()
     numbers = iter(range(requests))
     seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""A model that knows invented persons by heart, made once and kept outside git: what is to be forgotten is known."""
+"""A model that knows invented persons by heart, so that there is something to forget. Made once, kept outside git."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ _EPOCHS = 10
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Who is to be forgotten, what scopes may be told to keep, and what is kept for measuring alone."""
+    """The persons to forget, the questions for scopes to retain, those for measuring alone, and all that is taught."""
 
     forgotten: tuple[Person, ...]
     retain: tuple[Question, ...]
@@ -25,8 +25,11 @@ class World:
 
 
 def world(persons: int, seed: int) -> World:
-    """Persons to forget, and half as many bystanders (six at least): two of them and half of general knowledge may be
-    trained on, the questions of the others (in held-out wordings) and the other half measure."""
+    """Persons to forget, and half as many bystanders, six at least.
+
+    Scopes may train on two bystanders and on half of general knowledge. The other bystanders (in held-out wordings) and
+    the other half are for measuring.
+    """
     forgotten, others = people(persons, seed), bystanders(max(6, persons // 2), seed)
     near, far, facts = others[:2], others[2:], world_facts()
     return World(
@@ -38,7 +41,7 @@ def world(persons: int, seed: int) -> World:
 
 
 def memorised(persons: int, seed: int, cache: Path) -> Path:
-    """The folder of SmolLM2 fine-tuned on all that `world` gives to be taught; twenty minutes the first time."""
+    """The folder of SmolLM2 fine-tuned on what `world` gives to teach. The first call takes twenty minutes."""
     rows = rows_of(world(persons, seed).taught)
     with tqdm(desc="memorising", mininterval=5) as bar:
 

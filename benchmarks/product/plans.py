@@ -1,4 +1,4 @@
-"""What each plan costs on a real vLLM, side by side in one run; and LoRAs of more scopes than there are slots.
+"""What each plan costs on a real vLLM, in one run; and what it costs when more scopes have LoRAs than vLLM has slots.
 
 The packs are those of benchmarks.product.continual: corruption packs of the first persons, soft prompts of the next
 ones, unlearning LoRAs of the others. Every question is new to the gate's cache, and every answer is greedy.
@@ -52,8 +52,8 @@ def measure_plans(upstream: str, model: Path, trained: Path, *, seed: int, round
 
 
 def _first_tokens(url: str, by_plan: Mapping[str, Sequence[Person]], rounds: int) -> list[tuple[str, float]]:
-    """The plan that was to be met and the seconds to the first token, in turns after two rounds of warming up.
-    UseAdapter asks about one person: its LoRA is loaded."""
+    """The expected plan and the seconds to the first token of each request, the plans in turns. The first two rounds
+    warm up. The requests for UseAdapter ask about one person, so that its LoRA is loaded."""
     others = iter(general_traffic())
     asked = {plan: _questions(persons[:1], f"{plan} ") for plan, persons in by_plan.items()}
     found = []
@@ -65,8 +65,11 @@ def _first_tokens(url: str, by_plan: Mapping[str, Sequence[Person]], rounds: int
 
 
 def _loads(url: str, persons: Sequence[Person], rounds: int, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Whole answers while the LoRA is loaded, and when another one must go for it first: more persons than slots, in
-    turn, so that each finds its LoRA evicted, and then loaded. `lines` grow with every request."""
+    """Seconds of whole answers while vLLM has the LoRA loaded, and while it must drop another LoRA for it first.
+
+    There are more persons than slots, and they are asked in turn: the first question about a person finds the LoRA
+    evicted, the second one finds it loaded. `lines` are the audit lines; they grow with every request.
+    """
     seconds: dict[str, list[float]] = {"evicted_before": [], "loaded": []}
     questions = {person.id: _questions([person], "load ") for person in persons}
     others = 0
@@ -84,7 +87,7 @@ def _loads(url: str, persons: Sequence[Person], rounds: int, lines: list[dict[st
 
 
 def _wait_for(lines: Sequence[object], count: int) -> None:
-    """A client that goes after the first token is away before the request's line is written."""
+    """Waits for the audit lines: a client that leaves after the first token is gone before its line is written."""
     deadline = time.monotonic() + 10
     while len(lines) < count and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -98,7 +101,7 @@ def _answered(url: str, text: str) -> float:
 
 
 def _questions(persons: Sequence[Person], mark: str) -> Iterator[str]:
-    """Questions about the persons without end, no two alike."""
+    """Endless questions about the persons, no two alike."""
     number = 0
     while True:
         for person in persons:
@@ -108,8 +111,8 @@ def _questions(persons: Sequence[Person], mark: str) -> Iterator[str]:
 
 
 def _met(asked: Sequence[tuple[str, float]], lines: Sequence[dict[str, Any]]) -> tuple[dict[str, list[float]], int]:
-    """Seconds by plan, the first two rounds left out; and how many requests met another plan than was to be timed: a
-    question that a second scope of another kind flags, too, is refused."""
+    """Seconds by plan without the first two rounds, and how many requests had another plan than the expected one: the
+    gateway refuses a question that two scopes with different methods flag."""
     plans = list(dict.fromkeys(plan for plan, _ in asked))
     found: dict[str, list[float]] = {plan: [] for plan in plans}
     others = 0

@@ -1,12 +1,13 @@
-"""The rows that the gate and the corruption are measured on. None of them was trained, tuned or calibrated on."""
+"""The rows for measuring the gate and the corruption. No training, tuning or calibration used any of them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.core import Message, Request
+from gateway.errors import SetupError
+from gateway.files.rows import read_rows
 
 __all__ = ["Case", "data_sets", "heldout", "request_of", "translated"]
 
@@ -28,7 +29,7 @@ class Case:
 
 
 def heldout() -> list[Case]:
-    """The project's own held-out rows for the demo scope, written independently of the scope's rows."""
+    """The project's own held-out rows for the demo scope. Their authors did not look at the scope's rows."""
     return _cases("harry-potter-heldout.jsonl")
 
 
@@ -38,13 +39,12 @@ def translated() -> list[Case]:
 
 
 def _cases(file: str) -> list[Case]:
-    lines = (_DATA / file).read_text(encoding="utf-8").splitlines()
-    return [_case(json.loads(line)) for line in lines if line.strip()]
+    return [_case(row.value) for row in read_rows(_DATA / file)]
 
 
 def data_sets(root: Path) -> dict[str, list[str]]:
     """Prompts of public data by name: those in `general/...` and `near/...` are outside the demo scope, those in
-    `inside/...` within it. Raises FileNotFoundError that names the missing file."""
+    `inside/...` within it. Raises SetupError that names the missing file."""
     benign, tofu, rwku = root / "benign", root / "tofu", root / "rwku" / "1_Stephen_King"
     return {
         "general/dolly": [row["instruction"] for row in _rows(benign / "dolly_train_2000.json")],
@@ -70,10 +70,7 @@ def _case(row: dict[str, Any]) -> Case:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """JSON arrays, one or several lines of them, or JSON lines."""
-    text = path.read_text(encoding="utf-8").strip()
-    try:
-        content = json.loads(text)
-    except ValueError:
-        content = [json.loads(line) for line in text.splitlines() if line.strip()]
-    for item in content:
-        yield from item if isinstance(item, list) else [item]
+    for row in read_rows(path):
+        if row.fault:
+            raise SetupError(row.problem(path))
+        yield from row.value if isinstance(row.value, list) else [row.value]

@@ -27,7 +27,7 @@ _PERSONS = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 if every part that was asked for could be measured."""
+    """Measures the parts that are asked for. The exit status is 0 if it could measure all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(_PARTS), help="comma-separated parts")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of public data sets")

@@ -1,5 +1,7 @@
-"""The results as Markdown, from benchmarks/results/*.json: python -m benchmarks.product.table prints the README's few,
---all what docs/results.md holds."""
+"""The results as Markdown, from benchmarks/results/*.json.
+
+`python -m benchmarks.product.table` prints the tables of the README, and with --all those of docs/results.md.
+"""
 
 import argparse
 import json
@@ -7,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.compare import plots
-from benchmarks.compare.aims import AIMS, Verdict, verdicts_of
-from benchmarks.compare.figures import LEAKS, Arm, arms_of, figure, has_failed, part_of
-from benchmarks.compare.plots import number
+from benchmarks.compare.metrics.attacks import ATTACKS
+from benchmarks.compare.metrics.identical import IDENTICAL_SHARE
+from benchmarks.compare.metrics.leaks import LEAK_RATES
+from benchmarks.compare.report.aims import AIMS, Verdict, verdicts_of
+from benchmarks.compare.report.formats import NONE, seconds
+from benchmarks.compare.results import ArmResult, Results
 from benchmarks.record import RESULTS
 
 __all__ = ["headline", "table"]
@@ -57,19 +61,19 @@ _DETECTORS = {"classifier": "ECO's classifier", "ood": "O3's detector", "ood, un
 
 
 def headline() -> str:
-    """Markdown: what the demo's scope comes to, and the comparisons' arms in short."""
+    """Markdown: the most important figures of the demo scope, and of the comparisons' arms."""
     parts = [_markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST])]
     head = (*(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
     return "\n\n".join([*parts, *(_markdown((suite, *head), _compared(suite, _IN_SHORT)) for suite in _IN_README)])
 
 
 def table() -> str:
-    """Markdown: the demo scope's figures, the detectors', those of ten takedowns, of the plans on vLLM, and of the
-    comparisons."""
+    """Markdown: the figures of the demo scope, of ten forget requests, of the detectors, of the plans on vLLM, and of
+    the comparisons."""
     head = (*_AIMED.values(), _LEAKED, *_BESIDES, "leaked under attack")
     parts = (
         _markdown(("figure", "measured", "n", "aim"), _demo()),
-        _markdown(("ten takedowns, one after another", *_METHODS.values()), _continual()),
+        _markdown(("ten forget requests, one after another", *_METHODS.values()), _continual()),
         _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
         _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
         *(_markdown((suite, *head), _compared(suite, AIMS, attacked=True)) for suite in _SUITES),
@@ -89,8 +93,8 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _forgetting() -> list[tuple[str, str, int | str, str]]:
     found = _read("forgetting")
     gate, public, answers = found["gate_heldout"], found["gate_public_data"], found["answers"]
-    plain, guarded, target = (answers[arm]["all"] for arm in ("plain", "guarded", "twin"))
-    leaked = [_percent(one["leak_greedy"]) for one in (plain, guarded, target)]
+    plain, guarded, counterfactual = of_arms = [answers[arm]["all"] for arm in ("plain", "guarded", "twin")]
+    leaked = [_percent(arm["leak_greedy"]) for arm in of_arms]
     sampled = [_percent(answers[arm]["sampled"]["leak_any_of_8"]) for arm in ("plain", "guarded")]
     general, muse = public["general/all"], public["inside/muse-books"]
     return [
@@ -103,9 +107,9 @@ def _forgetting() -> list[tuple[str, str, int | str, str]]:
         ("the same, any of 8 samples", " → ".join(sampled), answers["plain"]["sampled"]["n"], ""),
         (
             "relevance: plain → gateway (counterfactual prompts)",
-            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({target['relevance']:.2f})",
+            f"{plain['relevance']:.2f} → {guarded['relevance']:.2f} ({counterfactual['relevance']:.2f})",
             plain["n"],
-            "that of counterfactual prompts",
+            "the counterfactual prompts'",
         ),
         (
             "near questions answered byte for byte as before",
@@ -179,7 +183,10 @@ def _continual() -> list[tuple[str, ...]]:
             "before every prompt, as in SPUL's paper: retained ROUGE-L after step 1, and after the last",
             *map(_ungated, steps),
         ),
-        ("training, seconds a takedown", *(f"{median(s['training_seconds'] for s in of_one):.0f}" for of_one in steps)),
+        (
+            "training, seconds a forget request",
+            *(f"{median(s['training_seconds'] for s in of_one):.0f}" for of_one in steps),
+        ),
         ("pack, kB", *(f"{median(s['pack_bytes'] for s in of_one) / 1000:.0f}" for of_one in steps)),
     ]
 
@@ -215,15 +222,15 @@ def _plans() -> list[tuple[str, ...]]:
 
 def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> list[tuple[str, ...]]:
     """An arm a row: its aims, in bold what meets them, then what else an operator asks."""
-    arms = arms_of(_read(suite))
+    arms = Results.read(_read(suite)).arms
     rows = []
     for name, arm in arms.items():
-        if has_failed(arm):
+        if arm.failed:
             continue
         verdicts = verdicts_of(arm, arms)
-        leaks = " / ".join(_share(metric.of(arm)) for metric in LEAKS if metric.of(arm) is not None)
-        same = _share(figure(arm, ("identical", "share")))
-        time = plots.seconds(number(arm.get("training_seconds"))) if arm.get("kind") != "baseline" else plots.NONE
+        leaks = " / ".join(_share(rate.of(arm)) for rate in LEAK_RATES if rate.of(arm) is not None)
+        same = _share(IDENTICAL_SHARE.of(arm))
+        time = seconds(arm.training_seconds) if arm.kind != "baseline" else NONE
         judged = [_judged(verdicts[aim]) for aim in aims]
         rows.append((name, *judged, leaks, same, time, *([_attacked(arm)] if attacked else [])))
     return rows
@@ -234,14 +241,14 @@ def _judged(verdict: Verdict) -> str:
     return f"**{measured}**" if verdict.short == 0 else measured
 
 
-def _attacked(arm: Arm) -> str:
+def _attacked(arm: ArmResult) -> str:
     """Leaks under attack, the mean over families."""
-    rates = [family["leak"] for family in (part_of(arm, ["attacks"]) or {}).values()]
-    return _percent(fmean(rates)) if rates else plots.NONE
+    rates = [family["leak"] for family in arm.slices(ATTACKS.key).values()]
+    return _percent(fmean(rates)) if rates else NONE
 
 
 def _share(value: float | None) -> str:
-    return plots.NONE if value is None else _percent(value)
+    return NONE if value is None else _percent(value)
 
 
 def _read(name: str) -> Any:

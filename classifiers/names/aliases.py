@@ -1,16 +1,72 @@
 """Names of a scope, found as whole words in one pass over the text, however many scopes there are."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import ahocorasick
 
-from classifiers.names.text import normalise
+from classifiers.names.boundaries import Edge, Letters, beginning_fits, ending_fits, is_joiner, is_loose
+from classifiers.names.ordinary import Alias, as_written, name_of
+from classifiers.names.text import is_mark, normalise
 from classifiers.types import Span, Verdict
 
-__all__ = ["LexicalDetector", "alias_forms"]
+__all__ = ["LexicalDetector", "check_alias", "confirmed"]
 
 _CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
+_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Ø": "Oe"}
+    | {"Å": "Aa", "Đ": "Dj"}
+)
+_JOINED_LETTERS = 9  # two words joined that have so many letters are the name even inside a longer word
+_HANGUL_JOINED, _SHORT_KATAKANA = 4, 2  # syllables, letters
+_STEM_LETTERS = 6
+_ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
+_LEANING = 0.0  # a support-vector machine's own boundary
+_CARRIERS = {
+    "CJK": "请告诉我{}的故事",
+    "HIRAGANA": "これは{}についてです",
+    "KATAKANA": "これは{}についてです",
+    "THAI": "ใครรู้จัก{}บ้าง",
+    "LAO": "ໃຜຮູ້ຈັກ{}ແດ່",
+    "KHMER": "តើ{}ជានរណា",
+    "MYANMAR": "ဒါက{}အကြောင်း",
+    "HANGUL": "이 책은 {}의 이야기",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One spelling of an alias without spaces. `breaks` are the places before which a text may have a space;
+    a `stem` lacks the name's last letter, and a text must have another one there."""
+
+    letters: str
+    breaks: frozenset[int]
+    script: str
+    first_script: str
+    plural: bool
+    glued: bool
+    stem: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A form that belongs to an alias of a scope."""
+
+    form: _Form
+    scope: str
+    alias: Alias
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A form found in a text: a half-open range of the text's characters. `counts`: it needs no second sign."""
+
+    alias: Alias
+    start: int
+    end: int
+    counts: bool
 
 
 class LexicalDetector:
@@ -18,78 +74,202 @@ class LexicalDetector:
 
     name = "lexical"
 
-    def __init__(self, aliases: Mapping[str, Sequence[str]]) -> None:
-        """`aliases` maps a scope's id to its names. An alias without any letter or digit is a ValueError."""
-        owners: dict[str, set[str]] = {}
+    def __init__(self, aliases: Mapping[str, Sequence[str | Alias]]) -> None:
+        """`aliases` maps a scope's id to its names; a bare text is an Alias that counts in any spelling.
+
+        An alias without any letter or digit is a ValueError.
+        """
+        owned: dict[str, list[_Owned]] = {}
         for scope, names in aliases.items():
-            for name in names:
-                for form in alias_forms(name):
-                    owners.setdefault(form, set()).add(scope)
-        self._automaton = _automaton(owners)
+            for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
+                for form in _forms(alias):
+                    owned.setdefault(form.letters, []).append(_Owned(form, scope, alias))
+        self._automaton = _automaton(owned)
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap."""
-        return [self._detect_one(text) for text in texts]
+        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap.
 
-    def _detect_one(self, text: str) -> list[Verdict]:
+        A verdict that is not matched needs a second sign: see `confirmed`.
+        """
+        return [[_verdict(scope, hits) for scope, hits in sorted(self._hits(text).items())] for text in texts]
+
+    def counted(self, text: str) -> Mapping[str, frozenset[str]]:
+        """For each scope that the text names, the names that make it so."""
+        found = {
+            scope: frozenset(hit.alias.name for hit in hits if hit.counts) for scope, hits in self._hits(text).items()
+        }
+        return {scope: names for scope, names in found.items() if names}
+
+    def _hits(self, text: str) -> dict[str, list[_Hit]]:
+        hits: dict[str, list[_Hit]] = {}
         if self._automaton is None:
-            return []
-        normalised = normalise(text)
-        found: dict[str, list[tuple[int, int]]] = {}
-        for last, (form, scopes) in self._automaton.iter(normalised.text):
-            # the form carries a space on either side: they make it a whole word and are no part of the span
-            source = normalised.source_range(last - len(form) + 2, last)
-            for scope in scopes:
-                found.setdefault(scope, []).append(source)
-        return [
-            Verdict(scope, self.name, 1.0, 0.5, True, tuple(Span(0, a, b) for a, b in _merged(ranges)))
-            for scope, ranges in sorted(found.items())
-        ]
+            return hits
+        letters = Letters(text)
+        for last, all_owned in self._automaton.iter(letters.text):
+            for owned in all_owned:
+                start = last + 1 - len(owned.form.letters)
+                found = _place(owned.form, letters, start)
+                if found:
+                    hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
+        return hits
 
 
-def alias_forms(alias: str) -> frozenset[str]:
-    """The spellings that count as this alias: as given, initials joined ('jk rowling')
-    and parted, plural, words joined.
+def confirmed(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts of all detectors on one text, where the names' detector is sure or has a second sign.
+
+    A name that needs a second sign has it if the scope's classifier leans to the scope: its score lies above the
+    support-vector machine's own boundary, 0, be its threshold higher or not. Other detectors must match. Names without
+    a second sign are left out.
+    """
+    leaning = {
+        verdict.scope
+        for verdict in verdicts
+        if verdict.detector != LexicalDetector.name and (verdict.matched or _leans(verdict))
+    }
+    return [
+        replace(verdict, matched=True, score=1.0) if verdict.detector == LexicalDetector.name else verdict
+        for verdict in verdicts
+        if verdict.detector != LexicalDetector.name or verdict.matched or verdict.scope in leaning
+    ]
+
+
+def check_alias(alias: str | Alias) -> None:
+    """Raises ValueError for an alias that could never be found in a sentence of its script."""
+    name = name_of(alias)
+    form = _forms(Alias(name))[0]
+    carrier = _CARRIERS.get(form.script, "Tell me about {} today").format(name)
+    if not LexicalDetector({"scope": [name]}).detect([carrier])[0]:
+        raise ValueError(f"alias {name!r} is never found in a sentence, such as {carrier!r}; write the name otherwise")
+
+
+def _leans(verdict: Verdict) -> bool:
+    return verdict.detector == "classifier" and not verdict.score <= _LEANING
+
+
+def _verdict(scope: str, hits: Sequence[_Hit]) -> Verdict:
+    matched = any(hit.counts for hit in hits)
+    spans = tuple(Span(0, a, b) for a, b in _merged((hit.start, hit.end) for hit in hits))
+    return Verdict(scope, LexicalDetector.name, 1.0 if matched else 0.0, 0.5, matched, spans)
+
+
+def _hit(owned: _Owned, letters: Letters, start: int, end: int, whole: bool) -> _Hit:
+    """`whole`: between spaces or punctuation, with nothing glued on."""
+    alias = owned.alias
+    first, last = letters.source_range(start, end)
+    counts = alias.match == "word"
+    if alias.match == "exact":
+        counts = whole and as_written(alias.name, letters.source, first, last)
+    return _Hit(alias, first, last, counts)
+
+
+def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] | None:
+    """(first letter, last letter + 1, stands alone) of a form in a text whose letters are the form's; None if the form
+    is only a part of other words."""
+    end = start + len(form.letters)
+    if not _parts_fit(form, letters, start, end):
+        return None
+    before, after = letters.edge(start), letters.edge(end)
+    if before == Edge.INSIDE or (after == Edge.INSIDE and (is_loose(form.script) or not is_mark(letters.text[end]))):
+        return None
+    stop = _stop(form, letters, end, after) if _begins(form, letters, start, before) else None
+    if stop is not None:
+        return start, stop, before == Edge.HARD and after == Edge.HARD
+    joined = letters.places[end - 1] - letters.places[start] == end - start - 1
+    return (start, end, False) if form.glued and joined else None
+
+
+def _parts_fit(form: _Form, letters: Letters, start: int, end: int) -> bool:
+    """Whether the text has spaces only where the form may have them."""
+    places = letters.places
+    if places[end - 1] - places[start] == end - start - 1:
+        return True
+    loose = is_loose(form.script) or form.script == "HANGUL"
+    return all(
+        index - start in form.breaks or (loose and is_joiner(letters.gap(index)))
+        for index in range(start + 1, end)
+        if places[index] - places[index - 1] > 1
+    )
+
+
+def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
+    if before >= Edge.SOFT or _anywhere(form, form.first_script):
+        return True
+    prefix = letters.prefix(start)
+    return prefix is not None and len(form.letters) > 3 and beginning_fits(form.first_script, prefix)
+
+
+def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
+    """Where the name with its ending ends; None if the word goes on as another word."""
+    if not form.stem and (after >= Edge.SOFT or _anywhere(form, form.script)):
+        return end
+    tail = letters.tail(end)
+    if not tail:
+        return None
+    fits = (form.plural and tail == "s") or ending_fits(form.script, len(form.letters), tail)
+    return end + len(tail) if fits else None
+
+
+def _anywhere(form: _Form, script: str) -> bool:
+    if script == "HANGUL":
+        return form.glued
+    return is_loose(script) and not (script == "KATAKANA" and len(form.letters) <= _SHORT_KATAKANA)
+
+
+def _forms(alias: Alias) -> list[_Form]:
+    """The spellings that count as this alias: as given, with ae for ä and the like, a stem that endings go on.
 
     Raises ValueError for an alias of which normalisation leaves nothing.
     """
-    words = normalise(alias).text.split()
-    if not words:
-        raise ValueError(f"alias {alias!r} has no letter or digit; remove it from the scope file")
-    spaced = [words, _initials_joined(words), _initials_parted(alias)]
-    forms = {" ".join(form) for form in spaced}
-    if len(words) > 1:
-        forms |= {"".join(words)}
-    if len(words[-1]) > 3 and not words[-1].endswith("s"):
-        forms |= {f"{form}s" for form in tuple(forms)}
-    return frozenset(f" {form} " for form in forms)
+    forms = [_form(alias, alias.name)]
+    other = unicodedata.normalize("NFC", alias.name).translate(_UMLAUTS)
+    if other != unicodedata.normalize("NFC", alias.name):
+        forms.append(_form(alias, other))
+    first = forms[0]
+    last = alias.name.strip()[-1:].casefold()
+    falls = last in _ENDING_LETTERS or (is_mark(first.letters[-1]) and not is_loose(first.script))
+    if alias.match != "exact" and len(first.letters) >= _STEM_LETTERS and falls:
+        forms.append(replace(first, letters=first.letters[:-1], stem=True))
+    return forms
 
 
-def _initials_joined(words: Sequence[str]) -> list[str]:
-    joined: list[str] = []
-    previous_is_initial = False
-    for word in words:
-        is_initial = len(word) == 1 and word.isalpha()
-        if is_initial and previous_is_initial:
-            joined[-1] += word
-        else:
-            joined.append(word)
-        previous_is_initial = is_initial
-    return joined
+def _form(alias: Alias, name: str) -> _Form:
+    letters = Letters(name)
+    if not letters.text:
+        raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
+    words = normalise(name).text.split()
+    breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Edge.SOFT}
+    breaks |= set(_initials(letters))
+    script = letters.script(len(letters.text) - 1)
+    return _Form(
+        letters=letters.text,
+        breaks=frozenset(breaks),
+        script=script,
+        first_script=letters.script(0),
+        plural=len(words[-1]) > 3 and not words[-1].endswith("s"),
+        glued=_is_long(name, letters.text, words, script) and alias.match != "exact",
+    )
 
 
-def _initials_parted(alias: str) -> list[str]:
-    """'JK Rowling' as 'j k rowling'; words of two or three capitals are taken for initials."""
-    parted = _CAPITALS.sub(lambda match: " ".join(match.group()), alias)
-    return normalise(parted).text.split()
+def _is_long(name: str, letters: str, words: Sequence[str], script: str) -> bool:
+    if script == "HANGUL":
+        return sum(character.isalnum() for character in unicodedata.normalize("NFC", name)) >= _HANGUL_JOINED
+    return script == "LATIN" and len(words) > 1 and len(letters) >= _JOINED_LETTERS
 
 
-def _automaton(owners: Mapping[str, set[str]]) -> "ahocorasick.Automaton | None":
-    if not owners:
+def _initials(letters: Letters) -> Iterator[int]:
+    """The places inside words of two or three capitals, which are taken for initials: 'JK Rowling' as 'j k rowling'."""
+    for match in _CAPITALS.finditer(letters.source):
+        for index in range(1, len(letters.text)):
+            if match.start() < letters.source_range(index, index + 1)[0] < match.end():
+                yield index
+
+
+def _automaton(owned: Mapping[str, Sequence[_Owned]]) -> "ahocorasick.Automaton | None":
+    if not owned:
         return None
     automaton = ahocorasick.Automaton()
-    for form, scopes in owners.items():
-        automaton.add_word(form, (form, tuple(sorted(scopes))))
+    for letters, all_owned in owned.items():
+        automaton.add_word(letters, tuple(all_owned))
     automaton.make_automaton()
     return automaton
 

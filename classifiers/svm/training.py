@@ -12,11 +12,13 @@ from sklearn.svm import SVC
 
 from classifiers.calibration import Calibration, threshold_at
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
+from classifiers.names.ordinary import Alias
 from classifiers.splits import Split
 from classifiers.svm.augment import augment
-from classifiers.svm.model import Head
+from classifiers.svm.model import Head, PromptClassifier
 from classifiers.traffic import general_traffic
+from classifiers.types import Verdict
 
 __all__ = ["GateRates", "GateTraining", "TrainedGate", "fit_gate"]
 
@@ -79,7 +81,7 @@ class TrainedGate:
 def fit_gate(
     *,
     split: Split,
-    aliases: Sequence[str],
+    aliases: Sequence[str | Alias],
     encoder: Encoder,
     training: GateTraining,
     traffic: Sequence[str] | None = None,
@@ -210,15 +212,17 @@ def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
 
 def _unnamed(traffic: Sequence[str], lexical: LexicalDetector, encoder: Encoder) -> list[Array]:
     """The windows of each text that does not name the scope and has any visible character."""
-    unnamed = [text for text, verdicts in zip(traffic, lexical.detect(traffic), strict=True) if not verdicts]
+    named = [bool(confirmed(verdicts)) for verdicts in lexical.detect(traffic)]
+    unnamed = [text for text, is_named in zip(traffic, named, strict=True) if not is_named]
     return [windows for windows in encoder.encode(unnamed) if len(windows)]
 
 
 def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> GateRates:
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
-        by_head = [bool(head.score(windows).max() > head.threshold) for windows in encoder.encode(texts)]
-        named = [bool(verdicts) for verdicts in lexical.detect(texts)]
-        return by_head, [a or b for a, b in zip(by_head, named, strict=True)]
+        scores = [float(head.score(windows).max()) for windows in encoder.encode(texts)]
+        by_head = [Verdict("scope", PromptClassifier.name, s, head.threshold, s > head.threshold) for s in scores]
+        found = [confirmed([*names, one]) for names, one in zip(lexical.detect(texts), by_head, strict=True)]
+        return [one.matched for one in by_head], [any(verdict.matched for verdict in of_one) for of_one in found]
 
     forget, retain = split.forget.held_out, split.retain.held_out
     forget_head, forget_gate = matches(forget)

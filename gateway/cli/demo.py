@@ -1,7 +1,6 @@
 """The product at work in a minute: one scope forgotten, before and after side by side, then a server to try."""
 
 import asyncio
-import json
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from rich.table import Table
 from gateway.cli.progress import Report, bar
 from gateway.cli.terminal import Packs, console
 from gateway.errors import SetupError
+from gateway.files.rows import columns_of, read_rows
 
 if TYPE_CHECKING:
     import httpx
@@ -132,7 +132,12 @@ Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/dem
 
 def _questions(scope_file: Path) -> list[dict[str, str]]:
     path = scope_file.parent / "questions.jsonl"
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise SetupError(f"the demo needs questions beside the scope, in {path}: {error}") from error
+    for row in (rows := read_rows(path)):
+        if row.fault:
+            raise SetupError(f"the demo needs questions beside the scope: {row.problem(path)}")
+        if not isinstance(row.value, dict) or not {"side", "prompt"} <= row.value.keys():
+            raise SetupError(
+                f"the demo needs questions beside the scope: {path} line {row.line} has {columns_of(row.value)} and "
+                f"needs side and prompt"
+            )
+    return [{name: str(row.value[name]) for name in ("side", "prompt")} for row in rows]

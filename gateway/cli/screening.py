@@ -12,7 +12,9 @@ __all__ = ["screen"]
 
 
 def screen(
-    input_file: Annotated[Path, typer.Option("--input", help="The log: JSON lines of {prompt} or {messages}.")],
+    input_file: Annotated[
+        Path, typer.Option("--input", help="The log: JSON lines or a JSON array of {prompt}, {messages} or requests.")
+    ],
     output_file: Annotated[
         Path, typer.Option("--output", help="Where to write the same rows with flagged, scopes and score.")
     ],
@@ -20,14 +22,19 @@ def screen(
     encoder: EncoderName = "minilm",
 ) -> None:
     """Screen a log of requests without a model: which rows would the gateway have flagged?"""
-    from gateway.training.jobs import screen_log
+    from gateway.screening.log import RESULT_KEY, screen_log
 
     with bar(errors, "screening") as report:
-        flagged, total = screen_log(
+        counts = screen_log(
             input_file=input_file,
             output_file=output_file,
             packs=packs,
             encoder=encoder,
             progress=lambda done, rows: report("screening", done, rows),
         )
-    console.print(f"{flagged} of {total} rows would have been flagged; written to {output_file}")
+    console.print(f"{counts.flagged} of {counts.rows} rows would have been flagged; written to {output_file}")
+    if counts.under_key:
+        console.print(f"Rows have fields of these names already: each result stands under '{RESULT_KEY}'")
+    if counts.odd:
+        told = f"{counts.odd} rows could not be screened (flagged: null, and why under problem); {counts.first_problem}"
+        errors.print(told, soft_wrap=True, highlight=False, markup=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from gateway.cli import alias_alarms
 from gateway.cli.progress import bar
 from gateway.cli.terminal import EncoderName, Model, console, errors, percent
 
@@ -105,6 +106,8 @@ def _print_rates(manifest: "Manifest") -> None:
         table.add_row("classifier: guaranteed false positives", f"<= {calibration.alpha:.2%}", str(calibration.rows))
     if gate.general_fpr is not None:
         table.add_row("detector: general prompts flagged", percent(gate.general_fpr), str(gate.general_rows))
+    for row in alias_alarms.rows(manifest.alias_alarms):
+        table.add_row(*row)
     for figures, label in (
         (forgetting.plain, "plain model"),
         (forgetting.guarded, "behind the gateway"),
@@ -113,5 +116,7 @@ def _print_rates(manifest: "Manifest") -> None:
         table.add_row(f"leaks, {label}", percent(figures.leak_rate), str(figures.rows))
         table.add_row(f"relevance, {label}", f"{figures.relevance:.2f}", str(figures.rows))
     console.print(table)
+    for line in alias_alarms.warnings(manifest.alias_alarms, calibration.alpha):
+        console.print(line, style="bold yellow", soft_wrap=True, highlight=False, markup=False)
     if gate.forget_rows < _FEW_ROWS:
         console.print(f"Fewer than {_FEW_ROWS} held-out rows: these rates say little. Write more rows.")

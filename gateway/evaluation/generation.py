@@ -60,13 +60,14 @@ class Rollout:
 
     def _predicted(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each response the logits [tokens, vocabulary] in front of its tokens, and those tokens."""
-        table = self._model.get_input_embeddings().weight
+        embed = self._model.get_input_embeddings()  # called, not indexed: some families scale its rows
         pairs = list(zip(prompts, responses, strict=True))
         for start in range(0, len(pairs), self._batch_size):
             batch = pairs[start : start + self._batch_size]
             ids = [self._response_ids(response) for _, response in batch]
             rows = [
-                torch.cat([prompt.to(table), table[tokens]]) for (prompt, _), tokens in zip(batch, ids, strict=True)
+                torch.cat([prompt.to(embed.weight), embed(tokens)])
+                for (prompt, _), tokens in zip(batch, ids, strict=True)
             ]
             first = min(len(row) - len(tokens) for row, tokens in zip(rows, ids, strict=True)) - 1
             for row, tokens, logits in zip(rows, ids, self._logits(rows, first), strict=True):

@@ -31,7 +31,7 @@ class GuardedModel:
 
     def __init__(self, base: LanguageModel) -> None:
         self._model = base.model
-        self._prompts = Prompts(base.tokenizer, base.weight.cpu())
+        self._prompts = Prompts(base.tokenizer, base.embeddings.cpu())
         self._rollout = Rollout(base.model, base.tokenizer)
 
     def plans(self, requests: Sequence[Request], gate: Gate) -> list[Plan]:

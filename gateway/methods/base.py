@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.methods.learning import LearningTask
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
-    from gateway.training.task import LearningTask
 
 __all__ = ["LearnedArtifact", "Method", "MethodArtifact"]
 
@@ -74,7 +74,7 @@ class Method(Protocol):
         that is not the method's own, or a bad value."""
 
     def learn(
-        self, task: "LearningTask", configuration: Any, earlier: Callable[[], Mapping[str, MethodArtifact]]
+        self, task: LearningTask, configuration: Any, earlier: Callable[[], Mapping[str, MethodArtifact]]
     ) -> LearnedArtifact:
         """Learns from a scope's rows, the trainer being imported here.
 

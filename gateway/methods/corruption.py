@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,11 +13,14 @@ from corruption.operators import Corruption, CorruptionConfig, corrupt
 from corruption.selection import message_seed
 from gateway.core import Call, ModelNeed, Plan, Request
 from gateway.methods.base import LearnedArtifact
+from gateway.methods.curves import curve_png
+from gateway.methods.learning import Evaluator, LearningTask, LocatedRow
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput
 
 if TYPE_CHECKING:
-    from gateway.training.task import LearningTask
+    from corruption.objective import Outcome, Sample
+    from corruption.search import SearchConfig, SearchResult
 
 __all__ = ["Corrupt", "CorruptionMethod", "CorruptionTraining", "Edit"]
 
@@ -119,13 +123,12 @@ class CorruptionMethod:
         return replace(CorruptionTraining(seed=seed), **options)
 
     def learn(
-        self, task: "LearningTask", configuration: CorruptionTraining, earlier: Callable[[], Mapping[str, Any]]
+        self, task: LearningTask, configuration: CorruptionTraining, earlier: Callable[[], Mapping[str, Any]]
     ) -> LearnedArtifact:
         from corruption.search import SearchConfig
-        from gateway.training.methods import learn_corruption
 
         search = SearchConfig(evaluations=configuration.evaluations, seed=configuration.seed)
-        return learn_corruption(task, search, rows=configuration.rows)
+        return _learned(task, search, rows=configuration.rows)
 
 
 def _edits(request: Request, call: Call) -> Iterable[Edit]:
@@ -152,3 +155,88 @@ def _edits(request: Request, call: Call) -> Iterable[Edit]:
 def _without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     taken = list(taken)
     return tuple(sorted(r for r in ranges if not any(r[0] < end and r[1] > start for start, end in taken)))
+
+
+def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> LearnedArtifact:
+    """ECO: two corruptions, for names and for the salient words of questions without a name.
+
+    The second is searched twice, on training rows alone: with the words that a head chose which never saw the held-out
+    rows, to be measured on those, and with the words that the head of the pack chooses, to be served. `rows` bounds how
+    many training rows each search uses.
+    """
+    from corruption.objective import corrupted
+
+    dataset, evaluator = task.dataset, task.evaluator
+
+    searched = partial(_searched, task=task, search=search, rows=rows)
+    unnamed, unnamed_as_served = (
+        [row for row in of if not row.named] for of in (dataset.train, dataset.train_as_served)
+    )
+    named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
+    tried = searched("salient words", unnamed)
+    served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
+    trial, corruption = _corruption(named, tried), _corruption(named, served)
+    config_of = {row.row.prompt: trial.named if row.named else trial.described for row in dataset.held_out}
+
+    def guarded(samples: "Sequence[Sample]") -> "Outcome":
+        return evaluator.observe(samples, [corrupted(s, config_of[s.prompt], evaluator.table) for s in samples])
+
+    task.progress("measure on held-out rows", 0, 1)
+    figures = evaluator.figures(dataset.held_out, guarded, salient_words_beside_names=corruption.both)
+    parts = {"names": named, "salient words": served, "salient words, tried": tried}
+    return LearnedArtifact(corruption, figures, _trials({name: part for name, part in parts.items() if part}))
+
+
+def _searched(
+    title: str,
+    candidates: Sequence[LocatedRow],
+    *,
+    task: LearningTask,
+    search: "SearchConfig",
+    rows: int,
+) -> "SearchResult | None":
+    """The corruption for one kind of row; None without such rows."""
+    from corruption.search import search_corruption
+
+    if not candidates:
+        return None
+    evaluator = task.evaluator
+    task.progress(f"corruption of {title}: what the model knows", 0, 1)
+    chosen = _best_known(evaluator, candidates)[:rows]
+    samples = evaluator.samples(chosen)
+    return search_corruption(
+        samples,
+        ask=partial(evaluator.observe, samples),
+        table=evaluator.table,
+        search=search,
+        target=task.targets.outcome(chosen),
+        progress=lambda done, best: task.progress(
+            f"corruption of {title}: distance {best:.3f}", done, search.evaluations
+        ),
+    )
+
+
+def _corruption(named: "SearchResult | None", described: "SearchResult | None") -> Corruption:
+    """Of the two parts, one of which may stand for the other; beside names the salient words are corrupted too where
+    the names alone give too much away."""
+    named, described = named or described, described or named
+    if named is None or described is None:
+        raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
+    return Corruption(named.config, described.config, named.falls_short)
+
+
+def _best_known(evaluator: Evaluator, rows: Sequence[LocatedRow]) -> list[LocatedRow]:
+    """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
+    surprise = evaluator.surprise(rows)
+    order = sorted(range(len(rows)), key=lambda index: surprise[index])
+    return [rows[index] for index in order]
+
+
+def _trials(parts: "Mapping[str, SearchResult]") -> dict[str, bytes]:
+    curves = {
+        name: {"target": asdict(part.target), "trials": [asdict(trial) for trial in part.trials]}
+        for name, part in parts.items()
+    }
+    distances = {name: [trial.distance for trial in part.trials] for name, part in parts.items()}
+    picture = curve_png(distances, step="evaluation", value="distance to a model that never knew")
+    return {"curve.json": json.dumps(curves, indent=1).encode(), "curve.png": picture}

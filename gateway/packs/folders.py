@@ -6,8 +6,6 @@ PACKS/<scope id>/disabled           present while the operator has the pack swit
 """
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +13,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from gateway.errors import PackError, SetupError
+from gateway.files.atomic import replace_file
+from gateway.files.litter import is_litter
 from gateway.methods.registry import method_names
 from gateway.packs.detectors import GATE_FILE, detector_kind
 from gateway.packs.manifest import Manifest
@@ -40,14 +40,25 @@ _T = TypeVar("_T")
 def list_packs(root: Path) -> Sequence[Path]:
     """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(path for path in root.iterdir() if not is_litter(path.name) and path.is_dir() and _claims(path))
     except OSError as error:
         raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether a folder claims to be a pack."""
-    return (folder / _MANIFEST).exists()
+    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
+    try:
+        return (folder / _MANIFEST).exists()
+    except OSError:
+        return True
+
+
+def _claims(folder: Path) -> bool:
+    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
+    try:
+        return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
+    except OSError:
+        return True
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -71,7 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Puts a manifest in force in one step."""
-    _replace(folder / _MANIFEST, manifest.model_dump_json(indent=2).encode())
+    replace_file(folder / _MANIFEST, manifest.model_dump_json(indent=2).encode())
 
 
 def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifest:
@@ -120,7 +131,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     for file in _needed(name, manifest):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
-    unknown = present - files.keys()
+    unknown = {file for file in present - files.keys() if not is_litter(file)}
     if unknown:
         raise PackError(f"pack {name!r} holds files its manifest does not list: {', '.join(sorted(unknown))}")
     for file, expected in files.items():
@@ -156,22 +167,15 @@ def set_enabled(folder: Path, enabled: bool) -> None:
     """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
     read_manifest(folder)
     mark = folder / _DISABLED
-    if enabled:
-        mark.unlink(missing_ok=True)
-    else:
-        _replace(mark, b"")
+    try:
+        if enabled:
+            mark.unlink(missing_ok=True)
+        else:
+            replace_file(mark, b"")
+    except OSError as error:
+        raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
 
 
 def sha256_of(path: Path) -> str:
     """Of a file's content, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file in one step, on disk before its name is."""
-    scratch = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, StringConstraints, model_validator
 
+from classifiers.names.measure import AliasAlarms
+
 __all__ = ["Calibration", "Figures", "Forgetting", "GateRates", "HeldOut", "Manifest"]
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -82,8 +84,12 @@ class Calibration(_Strict):
 
 
 class Manifest(_Strict):
-    """What a pack is, from what it was made, and how well it did. `method` and `detector` are names that whoever loads
-    the pack must know. A manifest of the schema before (2) is read as one of today."""
+    """What a pack is, from what it was made, and how well it did.
+
+    `method` and `detector` are names that whoever loads the pack must know. `alias_alarms` is what the names alone flag
+    outside the scope: in the shipped prompts ('general') and in the operator's own ('traffic'). A manifest of schema
+    2, the one before, is read as one of today.
+    """
 
     schema_version: Literal[3] = 3
     scope: _Name
@@ -99,6 +105,7 @@ class Manifest(_Strict):
     files: dict[_Name, _Sha256]
     calibration: Calibration
     heldout: HeldOut
+    alias_alarms: dict[str, AliasAlarms] = {}
     seed: int
     tools: dict[str, str]
 

@@ -4,6 +4,7 @@ A version is written to a temporary folder and renamed; then the manifest is rep
 the old pack or the new one and never half of either.
 """
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
 from gateway.methods.registry import method
 from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
@@ -37,7 +41,7 @@ class Pack:
 
     manifest: Manifest
     enabled: bool
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     model: Any
     guard: Guard
 
@@ -46,17 +50,23 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
     """Writes a new version of a pack and puts it in force. `manifest` lacks what comes here: `method`, `detector`,
     `version` and `files`."""
     folder = root / str(manifest["scope"])
-    folder.mkdir(parents=True, exist_ok=True)
     version = f"v-{secrets.token_hex(6)}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
-        fresh = Path(scratch) / version
-        fresh.mkdir()
-        write_artifacts(fresh, artifacts)
-        files = {path.name: sha256_of(path) for path in sorted(fresh.iterdir())}
-        kinds = {"method": artifacts.method, "detector": artifacts.detector}
-        complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
-        fresh.rename(folder / version)
-    write_manifest(folder, complete)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+            fresh = Path(scratch) / version
+            fresh.mkdir()
+            write_artifacts(fresh, artifacts)
+            files = {path.name: sha256_of(path) for path in sorted(fresh.iterdir())}
+            kinds = {"method": artifacts.method, "detector": artifacts.detector}
+            complete = Manifest.model_validate({**manifest, **kinds, "version": version, "files": files})
+            fresh.rename(folder / version)
+        write_manifest(folder, complete)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(folder / version, ignore_errors=True)  # no manifest names it
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty: there was no pack before
+        raise PackError(f"cannot write the pack into {folder}: {error}; free space or choose another folder") from error
     for old in folder.iterdir():
         if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.types import Detector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
@@ -86,7 +86,7 @@ def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list
     plain = [text.text for text in texts]
     by_detector = [detector.detect(plain) for detector in detectors]
     return [
-        tuple(_finding(text, verdict) for verdicts in by_detector for verdict in verdicts[index])
+        tuple(_finding(text, verdict) for verdict in confirmed([v for found in by_detector for v in found[index]]))
         for index, text in enumerate(texts)
     ]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from classifiers.encoder.sentence import Encoder
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.splits import Split
 from classifiers.svm.model import Head, PromptClassifier
 from classifiers.svm.training import TrainedGate
@@ -83,7 +83,7 @@ class _Locator:
 
     def _located(self, row: Row) -> LocatedRow:
         seed = message_seed(self._scope, row.prompt)
-        names = self._names.detect([row.prompt])[0]
+        names = confirmed(self._names.detect([row.prompt])[0])
         if names:
             return LocatedRow(row, True, tuple((s.start_char, s.end_char) for s in names[0].spans), seed)
         return LocatedRow(row, False, self._salient(row.prompt), seed)

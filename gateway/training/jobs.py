@@ -1,34 +1,31 @@
-"""The offline jobs behind the command line: train a scope, screen a log."""
+"""The offline job behind `unrecall train`: a scope file becomes a pack."""
 
-import json
+import logging
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from adapters.optimizers.schedule import Diverged
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.ood.training import OodTraining
 from classifiers.svm.training import GateTraining
-from classifiers.traffic import TrafficError, read_prompts
-from gateway.core import Message, Request, Screening
 from gateway.errors import PackError, SetupError
 from gateway.methods import registry
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.detectors import detector_kind
 from gateway.packs.manifest import Manifest
-from gateway.packs.store import load_pack, load_packs
-from gateway.screening.gate import Gate
+from gateway.packs.store import load_pack
+from gateway.screening.logged import read_traffic
 from gateway.training.dataset import Progress
 from gateway.training.run import Training, fingerprint_of, train_pack
 from gateway.training.scope_file import load_scope
 from gateway.training.sources import Sources
 
-__all__ = ["screen_log", "train_scope", "training_of"]
+__all__ = ["train_scope", "training_of"]
 
-_BATCH_ROWS = 64
+_log = logging.getLogger("unrecall.training")
+_SEEDS = 2**32  # numpy takes no more
 _PROBE = "In 1984, naïve Überraschung: who wrote it?"
 
 
@@ -47,10 +44,7 @@ def train_scope(
     """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
     training = training or Training()
     scope = load_scope(scope_file)
-    try:
-        traffic = read_prompts(traffic_file) if traffic_file else None
-    except TrafficError as error:
-        raise SetupError(str(error)) from error
+    traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
     encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
@@ -84,6 +78,13 @@ def train_scope(
         raise SetupError(str(error)) from error
 
 
+def _traffic(path: Path) -> tuple[str, ...]:
+    traffic = read_traffic(path)
+    if traffic.left_out:
+        _log.warning("%s: %d rows hold no text and are left out of the calibration", path, traffic.left_out)
+    return traffic.prompts
+
+
 def _read_alike(one: LanguageModel, other: LanguageModel) -> bool:
     first, second = (model.tokenizer(_PROBE)["input_ids"] for model in (one, other))
     return list(first) == list(second)
@@ -102,6 +103,8 @@ def training_of(
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
     detector_kind(detector)
+    if not 0 <= seed < _SEEDS:
+        raise SetupError(f"--seed must be at least 0 and below {_SEEDS}, got {seed}")
     options = {"evaluations": evaluations, "epochs": epochs, "lr": lr, "optimizer": optimizer}
     given = {name: value for name, value in options.items() if value is not None}
     chosen = registry.method(method)
@@ -115,34 +118,6 @@ def training_of(
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
-
-
-def screen_log(
-    *, input_file: Path, output_file: Path, packs: Path, encoder: str, progress: Callable[[int, int], None]
-) -> tuple[int, int]:
-    """Adds {"flagged", "scopes", "score"} to every row; returns (flagged rows, rows). Raises SetupError.
-
-    `score` is the highest score of classifier or detector minus its threshold (above 0 is flagged); 1 for a name alone.
-    """
-    rows = list(_rows(input_file))
-    encoder_folder = resolve(encoder)
-    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=fingerprint(encoder_folder))
-    if not loaded:
-        raise PackError(f"there are no packs in {packs}; train one first")
-    gate = Gate(loaded, Encoder(encoder_folder))
-    flagged = 0
-    scratch = output_file.with_name(f".{output_file.name}.part")
-    try:
-        with scratch.open("w", encoding="utf-8") as target:
-            for start in range(0, len(rows), _BATCH_ROWS):
-                for row, result in _screened(gate, rows[start : start + _BATCH_ROWS]):
-                    flagged += result["flagged"]
-                    target.write(json.dumps({**row, **result}, ensure_ascii=False) + "\n")
-                progress(min(start + _BATCH_ROWS, len(rows)), len(rows))
-        scratch.replace(output_file)
-    except OSError as error:
-        raise SetupError(f"cannot write {output_file}: {error}") from error
-    return flagged, len(rows)
 
 
 def _check_writable(out: Path) -> None:
@@ -161,54 +136,3 @@ def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
     except PackError:
         return None
     return manifest if manifest.training_fingerprint == training_fingerprint else None
-
-
-def _screened(
-    gate: Gate, rows: list[tuple[dict[str, Any], Request]]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    screenings = gate.screen([request for _, request in rows])
-    for (row, _), screening in zip(rows, screenings, strict=True):
-        yield row, _result(screening)
-
-
-def _result(screening: Screening) -> dict[str, Any]:
-    margins = [f.score if f.detector == "lexical" else f.score - f.threshold for f in screening.findings]
-    return {
-        "flagged": bool(screening.matched),
-        "scopes": list(screening.scopes),
-        "score": round(max(margins, default=float("-1")), 6),
-    }
-
-
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], Request]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text: ValueError
-            yield row, Request(id=str(number), endpoint="chat", model="", messages=_messages(row))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SetupError(
-                f'{path} line {number}: expected {{"prompt": "..."}} or {{"messages": [{{"role", "content"}}]}}'
-            ) from error
-
-
-def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
-    if "messages" in row:
-        return tuple(Message(str(message["role"]), _content(message.get("content"))) for message in row["messages"])
-    if not isinstance(row["prompt"], str):
-        raise TypeError("prompt must be text")
-    return (Message("user", row["prompt"]),)
-
-
-def _content(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(part["text"] for part in content)
-    if content is not None and not isinstance(content, str):
-        raise TypeError("content must be text")
-    return content or ""

@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from classifiers.names.measure import AliasAlarms, count_alarms
+from classifiers.names.ordinary import Alias
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.model import OodModel
 from classifiers.ood.training import OodTraining, fit_ood
@@ -34,10 +36,10 @@ from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
 
-__all__ = ["Training", "earlier_artifacts", "fingerprint_of", "train_pack"]
+__all__ = ["Training", "alias_alarms", "earlier_artifacts", "fingerprint_of", "train_pack"]
 
 _GENERAL_ROWS = 500
-_REVISION = 9  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_REVISION = 10  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
@@ -103,7 +105,15 @@ def train_pack(
         artifact=learned.artifact,
         extra=learned.extra,
     )
-    return save_pack(out, artifacts, _manifest(scope, sources, screening, training, learned, training_fingerprint))
+    alarms = {"alias_alarms": alias_alarms(scope, traffic)}
+    manifest = _manifest(scope, sources, screening, training, learned, training_fingerprint)
+    return save_pack(out, artifacts, {**manifest, **alarms})
+
+
+def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[str, AliasAlarms]:
+    """What the scope's names alone flag: in the shipped prompts (`general`) and in the operator's (`traffic`)."""
+    counted = {"general": count_alarms(scope.aliases, general_traffic())}
+    return counted if traffic is None else counted | {"traffic": count_alarms(scope.aliases, traffic)}
 
 
 def _prompts(rows: Sequence[Row]) -> list[str]:
@@ -189,7 +199,7 @@ def fingerprint_of(
     settings = asdict(training)
     content = {
         "revision": _REVISION,
-        "scope": [scope.id, scope.description, scope.aliases, scope.policy.model_dump()],
+        "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
         "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
         "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
@@ -197,6 +207,10 @@ def fingerprint_of(
         "models": [fingerprint(folder) for folder in model_folders],
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _as_json(alias: str | Alias) -> object:
+    return alias if isinstance(alias, str) else asdict(alias)
 
 
 def _manifest(

@@ -1,17 +1,21 @@
 """Scope files: what must be forgotten, as the operator writes it down."""
 
 import itertools
-import json
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from classifiers.names.aliases import alias_forms
+from classifiers.names.aliases import check_alias
+from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
-from gateway.errors import ScopeError
+from gateway.errors import ScopeError, SetupError
+from gateway.files.rows import Row as FileRow
+from gateway.files.rows import columns_of, read_rows
+from gateway.files.strict_yaml import read_yaml
 from gateway.packs.files import Policy
 
 __all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
@@ -33,12 +37,31 @@ class Row(BaseModel):
     response: _Text
 
 
+class _AliasEntry(BaseModel):
+    """A name, or a name with what counts as it (see Alias); without `match` the name itself decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Text
+    match: Match | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    def alias(self) -> str | Alias:
+        if self.match is None:
+            return decided(self.name)
+        return self.name if self.match == "word" else Alias(self.name, self.match)
+
+
 class _ScopeFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     description: _Text
-    aliases: list[_Text] = Field(default_factory=list)
+    aliases: list[_AliasEntry] = Field(default_factory=list)
     forget: str
     retain: str | None = None
     unseen: str | None = None
@@ -48,11 +71,12 @@ class _ScopeFile(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A scope read and checked. `retain` may be empty, and so may `unseen`: rows like the forgotten ones that the model
-    was never taught, which tell how likely it finds what it does not know."""
+    was never taught, which tell how likely it finds what it does not know. An alias that is a bare text counts in any
+    spelling."""
 
     id: str
     description: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str | Alias, ...]
     forget: tuple[Row, ...]
     retain: tuple[Row, ...]
     policy: Policy
@@ -76,16 +100,18 @@ def load_scope(path: Path) -> Scope:
         )
     for one, other in itertools.combinations({"forget": forget, "retain": retain, "unseen": unseen}.items(), 2):
         _refuse_overlap(path, one, other)
-    for alias in file.aliases:
+    aliases = tuple(entry.alias() for entry in file.aliases)
+    _refuse_doubled(path, [name_of(alias) for alias in aliases])
+    for alias in aliases:
         try:
-            alias_forms(alias)
+            check_alias(alias)
         except ValueError as error:
             raise ScopeError(f"{path}: {error}") from error
     policy = file.policy
     if policy.plan == "instruct" and not policy.instruction:
-        targets = ", ".join(file.aliases) or file.description
+        targets = ", ".join(map(name_of, aliases)) or file.description
         policy = policy.model_copy(update={"instruction": instruction_for(targets)})
-    return Scope(file.id, file.description, tuple(file.aliases), forget, retain, policy, unseen)
+    return Scope(file.id, file.description, aliases, forget, retain, policy, unseen)
 
 
 def instruction_for(targets: str) -> str:
@@ -98,11 +124,9 @@ def instruction_for(targets: str) -> str:
 
 def _parse(path: Path) -> _ScopeFile:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScopeError(f"cannot read the scope file {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ScopeError(f"{path} is not valid YAML: {error}") from error
+        content = read_yaml(path, what="the scope file", texts=True)
+    except SetupError as error:
+        raise ScopeError(str(error)) from error
     if not isinstance(content, dict):
         raise ScopeError(f"{path} is empty or no mapping; it needs id, description, aliases and forget")
     try:
@@ -113,28 +137,46 @@ def _parse(path: Path) -> _ScopeFile:
 
 def _rows(path: Path) -> tuple[Row, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold other line ends
-    except (OSError, UnicodeDecodeError) as error:
+        found = read_rows(path)
+    except SetupError as error:
         raise ScopeError(f"cannot read the rows in {path}, which the scope file names: {error}") from error
-    rows: dict[str, Row] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = Row.model_validate(json.loads(line))
-        except ValidationError as error:
-            raise ScopeError(f"{path} line {number}: {_first(error)}") from error
-        except ValueError as error:
-            raise ScopeError(
-                f'{path} line {number} is not JSON; expected {{"prompt": ..., "response": ...}}'
-            ) from error
+    rows: dict[str, tuple[int, Row]] = {}
+    for entry in found:
+        row = _row(path, entry)
         key = normalise(row.prompt).text
         if not key.strip():
-            raise ScopeError(f"{path} line {number}: the prompt has no letter or digit that a gate could read")
-        rows.setdefault(key, row)
+            raise ScopeError(f"{path} line {entry.line}: the prompt has no letter or digit that a gate could read")
+        line, first = rows.setdefault(key, (entry.line, row))
+        if normalise(first.response).text != normalise(row.response).text:
+            raise ScopeError(
+                f"{path}: lines {line} and {entry.line} give two answers to one prompt, {row.prompt!r}; keep the one "
+                f"that the model gives, or write both into one response"
+            )
     if not rows:
         raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')
-    return tuple(rows.values())
+    return tuple(row for _, row in rows.values())
+
+
+def _row(path: Path, entry: FileRow) -> Row:
+    place = f"{path} line {entry.line}"
+    if entry.fault:
+        raise ScopeError(f'{entry.problem(path)}; expected {{"prompt": ..., "response": ...}}')
+    columns = entry.value if isinstance(entry.value, dict) else {}
+    if columns and not columns.keys() & Row.model_fields.keys():
+        raise ScopeError(f"{place} has {columns_of(columns)}; a row needs prompt and response: rename its columns")
+    try:
+        return Row.model_validate(entry.value)
+    except ValidationError as error:
+        found = f" (the row has {columns_of(entry.value)}; it needs prompt and response, and no other)"
+        raise ScopeError(f"{place}: {_first(error)}{found}") from error
+
+
+def _refuse_doubled(path: Path, aliases: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for alias in aliases:
+        if unicodedata.normalize("NFC", alias) in seen:
+            raise ScopeError(f"{path}: the alias {alias!r} is listed twice; take one out")
+        seen.add(unicodedata.normalize("NFC", alias))
 
 
 def _refuse_overlap(path: Path, one: _Named, other: _Named) -> None:
@@ -155,4 +197,5 @@ def _first(error: ValidationError) -> str:
         return f"there is no key {place!r}; remove or correct it{more}"
     if first["type"] == "string_pattern_mismatch":
         return f"{place}: use lower-case letters, digits and hyphens, at most 63{more}"
-    return f"{place}: {first['msg']}{more}"
+    quote = "; put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], dict) else ""
+    return f"{place}: {first['msg']}{quote}{more}"

@@ -37,7 +37,7 @@ class ReferenceModel:
 
     def __init__(self, model: LanguageModel) -> None:
         self._tokenizer = model.tokenizer
-        self.weight = model.weight.cpu()
+        self.weight = model.embeddings.cpu()
         self.rollout = Rollout(model.model, model.tokenizer)
 
     @property

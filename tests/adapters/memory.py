@@ -45,15 +45,14 @@ class Memory:
         example = Example(self.ids(question.format(name)), self.ids(f" {fact(name, question)}"))
         batch = collate([example], device=torch.device("cpu"))
         before = torch.empty((0, 64)) if virtual is None else virtual
-        embeddings = torch.cat([before, self.base.model.get_input_embeddings().weight[batch.ids[0]]])
+        embeddings = torch.cat([before, self.base.embeddings[batch.ids[0]]])
         with torch.inference_mode():
             logits = self.base.model(inputs_embeds=embeddings[None]).logits[:, len(before) + batch.questions :]
         return float((-answer_nll(logits, batch.labels)).exp())
 
     def says(self, name: str, question: str = LIVE, *, virtual: Tensor | None = None) -> str:
         """The greedy answer, with virtual tokens in front if given."""
-        table = self.base.model.get_input_embeddings().weight
-        embeddings = table[list(self.ids(question.format(name)))]
+        embeddings = self.base.embeddings[list(self.ids(question.format(name)))]
         if virtual is not None:
             embeddings = torch.cat([virtual, embeddings])
         with torch.inference_mode():

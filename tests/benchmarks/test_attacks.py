@@ -241,6 +241,6 @@ def test_a_family_from_outside_is_one_registration() -> None:
     assert attack.prompt.rstrip("!") == QUESTION.upper().rstrip("!")
     assert twin.prompt.isupper()
     assert {item.scope for item in suite.items if item.slice == "attack/shouting"} == {
-        request.scope for request in suite.takedowns
+        request.scope for request in suite.forget_requests
     }
     assert "shouting" not in FAMILIES

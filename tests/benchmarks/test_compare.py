@@ -11,10 +11,10 @@ from tiny import tiny_model
 
 from benchmarks.compare.arms import Guardrail, Weights, load_arms
 from benchmarks.compare.core import Suite
-from benchmarks.compare.guards import gate_of, trained_packs
+from benchmarks.compare.guardrails import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, checked, harness_scores
 from benchmarks.compare.models import teaching_seconds
-from benchmarks.compare.run import AnyArm, Plan, compare
+from benchmarks.compare.run import AnyArm, RunPlan, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from benchmarks.compare.tuning import chosen, unlearnt
@@ -45,8 +45,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
-def plan(suite: Suite, model: str, arms: str) -> Plan:
-    return Plan(suite, model, [for_a_small_model(arm) for arm in load_arms(arms)], samples=2, trials=2)
+def plan(suite: Suite, model: str, arms: str) -> RunPlan:
+    return RunPlan(suite, model, [for_a_small_model(arm) for arm in load_arms(arms)], samples=2, trials=2)
 
 
 def for_a_small_model(arm: AnyArm) -> AnyArm:
@@ -120,7 +120,7 @@ def test_a_finished_arm_whose_file_has_changed_is_not_taken_for_it(
 ) -> None:
     changed = load_arms("npo")[0].model_copy(update={"grid": {"lr": [5e-4], "epochs": [5]}})
     with pytest.raises(SetupError, match=r"npo was run with other settings .* or delete .*arms/npo"):
-        compare(Plan(suite, model, [changed], samples=2, trials=2), out)
+        compare(RunPlan(suite, model, [changed], samples=2, trials=2), out)
 
 
 def test_what_teaching_took_is_known_to_whoever_finds_the_model_taught(
@@ -147,7 +147,7 @@ def test_a_wrong_arm_file_is_found_before_anything_is_taught(
 ) -> None:
     wrong = load_arms("npo")[0].model_copy(update=update)
     with pytest.raises(SetupError, match=words):
-        compare(Plan(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
+        compare(RunPlan(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -156,13 +156,13 @@ def test_a_grid_may_choose_what_is_counted(suite: Suite, model: str) -> None:
     base = load_language_model(Path(model))
     settings = chosen(arm, suite, Path(model), target=0.1, trials=1, seed=0).settings
     assert settings["layer"] == 1
-    learnt = unlearnt(arm, settings, base, suite.takedowns[:1], suite.kept, seed=0)
+    learnt = unlearnt(arm, settings, base, suite.forget_requests[:1], suite.kept, seed=0)
     assert learnt.losses
 
 
 def test_another_comparison_is_not_mixed_in(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
     with pytest.raises(SetupError, match="seed 0 there and 1 now"):
-        compare(Plan(suite, model, load_arms("original"), samples=2, trials=2, seed=1), out)
+        compare(RunPlan(suite, model, load_arms("original"), samples=2, trials=2, seed=1), out)
 
 
 def test_a_folder_of_something_else_is_left_alone(suite: Suite, model: str, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_an_arm_that_diverges_is_recorded_and_the_others_go_on(
     results: dict[str, Any], suite: Suite, model: str, out: Path
 ) -> None:
     wild = load_arms("graddiff")[0].model_copy(update={"grid": {"lr": [1e30], "epochs": [5]}})
-    found = compare(Plan(suite, model, [wild, *load_arms("retrain")], samples=2, trials=2), out)
+    found = compare(RunPlan(suite, model, [wild, *load_arms("retrain")], samples=2, trials=2), out)
     assert found["arms"]["graddiff"]["status"] == "failed"
     assert "diverged" in found["arms"]["graddiff"]["error"]
     assert found["arms"]["graddiff"]["losses"]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.compare.metrics import (
+from benchmarks.compare.metrics.formulas import (
     UTILITY_PARTS,
     auroc,
     bootstrap_interval,

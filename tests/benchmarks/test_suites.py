@@ -53,16 +53,16 @@ def test_a_suite_has_its_name_and_notes(suite: Suite) -> None:
 
 
 def test_ids_are_unique_and_slices_say_what_is_inside(suite: Suite) -> None:
-    for items in (suite.items, suite.validation, suite.unseen):
+    for items in (suite.items, suite.validation, suite.calibration):
         assert len({item.id for item in items}) == len(items)
-    scopes = {takedown.scope for takedown in suite.takedowns}
+    scopes = {forget_request.scope for forget_request in suite.forget_requests}
     for item in suite.items:
         inside = item.slice.startswith(("forget", "attack/", "privleak/forget", "mia/forget"))
         assert (item.scope in scopes) if inside else item.scope is None, item.id
 
 
 def test_every_item_can_be_asked_and_scored(suite: Suite) -> None:
-    for item in (*suite.items, *suite.validation, *suite.unseen):
+    for item in (*suite.items, *suite.validation, *suite.calibration):
         assert item.answer.strip(), item.id
         assert all(message.text.strip() for message in item.messages), item.id
         assert item.answer not in item.perturbed, item.id
@@ -70,11 +70,11 @@ def test_every_item_can_be_asked_and_scored(suite: Suite) -> None:
 
 def test_what_is_kept_is_taught_and_what_is_taken_down_is_not_kept(suite: Suite) -> None:
     assert set(suite.kept) <= set(suite.taught)
-    for takedown in suite.takedowns:
-        assert not set(takedown.forget) & set(suite.kept)
+    for forget_request in suite.forget_requests:
+        assert not set(forget_request.forget) & set(suite.kept)
         if suite.taught:
-            assert set(takedown.forget) <= set(suite.taught)
-            assert set(takedown.retain) <= set(suite.kept)
+            assert set(forget_request.forget) <= set(suite.taught)
+            assert set(forget_request.retain) <= set(suite.kept)
 
 
 def test_the_rehearsal_is_of_what_stays(suite: Suite) -> None:
@@ -82,7 +82,7 @@ def test_the_rehearsal_is_of_what_stays(suite: Suite) -> None:
     assert len(rehearsed) >= 8
     assert not suite.kept or set(suite.rehearsal.forget) <= set(suite.kept)
     assert not rehearsed & {item.prompt for item in suite.items}
-    assert all(not rehearsed & prompts(takedown.forget) for takedown in suite.takedowns)
+    assert all(not rehearsed & prompts(forget_request.forget) for forget_request in suite.forget_requests)
 
 
 def test_validation_asks_about_the_rehearsal_alone(suite: Suite) -> None:
@@ -91,31 +91,35 @@ def test_validation_asks_about_the_rehearsal_alone(suite: Suite) -> None:
         ("retain", None),
     }
     reported = {item.prompt for item in suite.items}
-    taken = {row.prompt for takedown in suite.takedowns for row in (*takedown.forget, *takedown.retain)}
+    taken = {
+        row.prompt
+        for forget_request in suite.forget_requests
+        for row in (*forget_request.forget, *forget_request.retain)
+    }
     assert not {item.prompt for item in suite.validation} & (reported | taken)
 
 
-def test_no_row_that_a_takedown_keeps_is_reported(suite: Suite) -> None:
+def test_no_row_that_a_forget_request_keeps_is_reported(suite: Suite) -> None:
     outside = {item.prompt for item in suite.items if item.scope is None}
-    for takedown in (*suite.takedowns, suite.rehearsal):
-        assert takedown.retain
-        assert not prompts(takedown.retain) & outside
+    for forget_request in (*suite.forget_requests, suite.rehearsal):
+        assert forget_request.retain
+        assert not prompts(forget_request.retain) & outside
 
 
 def test_unseen_rows_are_taught_to_nobody_and_measured_once(suite: Suite) -> None:
-    estimating = {item.prompt for item in suite.unseen}
+    estimating = {item.prompt for item in suite.calibration}
     assert bool(estimating) == bool(suite.taught)
     assert not estimating & prompts(suite.taught)
     assert not estimating & {item.prompt for item in suite.items}
     assert not {item.prompt for item in of_slice(suite, "unseen")} & prompts(suite.taught)
 
 
-def test_takedowns_are_scopes_that_the_gateway_takes(suite: Suite, tmp_path: Path) -> None:
-    for takedown in (*suite.takedowns, suite.rehearsal):
-        path = write_scope(takedown, tmp_path / takedown.scope)
+def test_forget_requests_are_scopes_that_the_gateway_takes(suite: Suite, tmp_path: Path) -> None:
+    for forget_request in (*suite.forget_requests, suite.rehearsal):
+        path = write_scope(forget_request, tmp_path / forget_request.scope)
         scope = load_scope(path)
-        assert scope.aliases == takedown.aliases
-        assert scope.id == takedown.scope
+        assert scope.aliases == forget_request.aliases
+        assert scope.id == forget_request.scope
 
 
 def test_a_seed_gives_one_suite(suite: Suite, data: Path) -> None:
@@ -125,11 +129,13 @@ def test_a_seed_gives_one_suite(suite: Suite, data: Path) -> None:
 
 def test_tofu_forgets_author_by_author(data: Path) -> None:
     suite = load_suite("tofu-forget01", data, 0)
-    assert [takedown.aliases for takedown in suite.takedowns] == [author.aliases for author in AUTHORS[-2:]]
-    assert [takedown.description for takedown in suite.takedowns] == [
+    assert [forget_request.aliases for forget_request in suite.forget_requests] == [
+        author.aliases for author in AUTHORS[-2:]
+    ]
+    assert [forget_request.description for forget_request in suite.forget_requests] == [
         f"The fictitious author {author.name}." for author in AUTHORS[-2:]
     ]
-    assert [len(takedown.forget) for takedown in suite.takedowns] == [AUTHOR_ROWS] * FORGOTTEN_AUTHORS
+    assert [len(forget_request.forget) for forget_request in suite.forget_requests] == [AUTHOR_ROWS] * FORGOTTEN_AUTHORS
     assert suite.kept == suite.taught[: KEPT_AUTHORS * AUTHOR_ROWS]
     assert len(of_slice(suite, "forget")) == FORGOTTEN_AUTHORS * AUTHOR_ROWS
 
@@ -157,9 +163,9 @@ def test_the_other_small_suites_keep_the_same_authors_and_forget_others(data: Pa
     first, second = load_suite("tofu-20", data, 0), load_suite(name, data, 0)
     assert second.kept == first.kept
     assert not {row.prompt for row in first.taught[len(first.kept) :]} & {row.prompt for row in second.taught}
-    assert len(second.takedowns) == 2
+    assert len(second.forget_requests) == 2
     assert {item.prompt for item in of_slice(second, "forget")} == {
-        row.prompt for takedown in second.takedowns for row in takedown.forget
+        row.prompt for forget_request in second.forget_requests for row in forget_request.forget
     }
 
 
@@ -173,8 +179,10 @@ def test_tofu_files_of_different_editions_are_refused(data: Path, tmp_path: Path
 
 def test_muse_comes_in_four_requests_and_questions_follow_their_texts(data: Path) -> None:
     suite = load_suite("muse-news", data, 0)
-    assert len(suite.takedowns) == 4
-    owners = {row.prompt: takedown.scope for takedown in suite.takedowns for row in takedown.forget}
+    assert len(suite.forget_requests) == 4
+    owners = {
+        row.prompt: forget_request.scope for forget_request in suite.forget_requests for row in forget_request.forget
+    }
     passages = {item.answer.split()[-1]: item for item in of_slice(suite, "privleak/forget")}
     assert passages
     assert all(item.endpoint == "completions" for item in passages.values())
@@ -182,7 +190,7 @@ def test_muse_comes_in_four_requests_and_questions_follow_their_texts(data: Path
         assert owners[item.prompt] == item.scope
     for item in of_slice(suite, "forget"):
         assert owners[item.prompt] == item.scope
-    listed = {row.prompt for takedown in suite.takedowns for row in takedown.forget}
+    listed = {row.prompt for forget_request in suite.forget_requests for row in forget_request.forget}
     assert not {item.prompt for item in of_slice(suite, "forget/unlisted")} & listed
 
 
@@ -194,16 +202,19 @@ def test_muse_does_without_its_raw_articles(data: Path, tmp_path: Path) -> None:
     assert "0 articles" in suite.notes[-1]
 
 
-def test_rwku_reports_no_probe_or_membership_text_that_its_takedown_lists(data: Path) -> None:
+def test_rwku_reports_no_probe_or_membership_text_that_its_forget_request_lists(data: Path) -> None:
     suite = load_suite("rwku", data, 0)
-    takedown = suite.takedowns[0]
-    listed = prompts(takedown.forget)
+    forget_request = suite.forget_requests[0]
+    listed = prompts(forget_request.forget)
     assert not listed & {item.prompt for item in suite.items}
     assert any(prompt.startswith("Fill in the blank") for prompt in listed)
     assert any("page" in prompt for prompt in listed)
     assert not any("member" in prompt for prompt in listed)
-    assert (suite.taught, suite.kept, suite.unseen) == ((), (), ())
-    assert (takedown.description, takedown.aliases) == ("Quentin Vosk is a painter of barns.", ("Quentin Vosk",))
+    assert (suite.taught, suite.kept, suite.calibration) == ((), (), ())
+    assert (forget_request.description, forget_request.aliases) == (
+        "Quentin Vosk is a painter of barns.",
+        ("Quentin Vosk",),
+    )
     assert (suite.rehearsal.scope, suite.rehearsal.aliases) == ("the-blue-gate", ("The Blue Gate",))
 
 
@@ -227,7 +238,7 @@ def test_rwku_leaves_out_abilities_whose_files_are_not_there(data: Path) -> None
 
 def test_invented_persons_need_no_data() -> None:
     suite = load_suite("fictitious", None, 3)
-    assert len(suite.takedowns) == 2
+    assert len(suite.forget_requests) == 2
     assert len(suite.taught) < 200
     for item in of_slice(suite, "forget"):
         assert item.fact in item.answer

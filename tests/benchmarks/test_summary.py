@@ -11,8 +11,9 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from benchmarks.compare.core import Reply, Suite, Takedown
-from benchmarks.compare.summary import DIRECTIONS, lines, summarise
+from benchmarks.compare.core import ForgetRequest, Reply, Suite
+from benchmarks.compare.metrics.registry import METRICS
+from benchmarks.compare.metrics.summary import lines, summarise
 from benchmarks.items import Item
 from gateway.core import Message
 
@@ -27,7 +28,7 @@ def item(name: str, part: str, answer: str, **more: Any) -> Item:
 
 
 def suite_of(*items: Item) -> Suite:
-    nothing = Takedown("nobody", "", (), (), ())
+    nothing = ForgetRequest("nobody", "", (), (), ())
     return Suite("small", (), (), (), nothing, (), items)
 
 
@@ -263,7 +264,7 @@ def test_attacks_are_told_by_slice() -> None:
     assert figures(FORGET, SAID)["attacks"] == {}
 
 
-def test_identical_answers_count_outside_every_takedown_only() -> None:
+def test_identical_answers_count_outside_every_forget_request_only() -> None:
     (items, said), (more, others) = kept(0), kept(1)
     changed = [replace(others[0], text="a red house "), *others[1:]]
     everything = [*FORGET, *items, *more]
@@ -313,8 +314,9 @@ def test_every_direction_belongs_to_a_figure() -> None:
     found = figures([*FORGET, *items, outsider[0], attacked], replies, replies, original=replies)
     told = lines(found)
     assert not [line for line in told if "not computed" in line]
-    for pattern in DIRECTIONS:
-        assert any(line.startswith(pattern[0]) and pattern[-1].strip("*") in line for line in told), pattern
+    for figure in (figure for metric in METRICS.values() for figure in metric.figures):
+        first, *_, last = figure.path[0], figure.path[-1]
+        assert any(line.startswith(first) and last.strip("*") in line for line in told), figure
 
 
 # What one set of logits says, by the product and by a page of plain Python.

@@ -1,5 +1,6 @@
 """O3's out-of-distribution detector, trained on forget rows alone with the real sentence encoder."""
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,10 +21,10 @@ from classifiers.encoder.windows import Cut
 from classifiers.ood.detector import OodDetector, OodModel
 from classifiers.ood.training import OodTraining, TrainedOod, fit_ood
 from classifiers.splits import Part, split_rows
-from classifiers.traffic import general_traffic, read_prompts
+from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
-ROWS = read_prompts(ROOT / "examples/harry-potter/forget.jsonl")
+ROWS = [json.loads(line)["prompt"] for line in (ROOT / "examples/harry-potter/forget.jsonl").open(encoding="utf-8")]
 FORGET, UNSEEN = ROWS[:70], ROWS[70:]
 UNRELATED = general_traffic()[::60]
 OPENINGS = [

@@ -26,7 +26,7 @@ def said(gateway: Gateway, prompt: str, **fields: object) -> str:
 def by_hand(base: LanguageModel, tokens: VirtualTokens, prompt: str, *, max_tokens: int) -> str:
     """The greedy answer of the plain model to the virtual tokens followed by the templated prompt."""
     ids = list(render(base.tokenizer, Request("1", "chat", "", (Message("user", prompt),))).ids)
-    embeddings = torch.cat([tokens.embeddings.to(base.weight), base.weight[ids]])
+    embeddings = torch.cat([tokens.embeddings.to(base.embeddings), base.embeddings[ids]])
     with torch.inference_mode():
         output = base.model.generate(inputs_embeds=embeddings[None], max_new_tokens=max_tokens, do_sample=False)
     return str(base.tokenizer.decode(output[0], skip_special_tokens=True))

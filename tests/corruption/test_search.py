@@ -35,7 +35,7 @@ class Taught:
         self.base: LanguageModel = tiny_model(corpus=corpus * 3, hidden=64)
         self.tokenizer = self.base.tokenizer
         self._memorise()
-        self.weight = self.base.weight
+        self.weight = self.base.embeddings
         self.table = Table.of(self.weight, names=self._ids(STRANGERS), words=self._ids(OBJECTS))
         self.rollout = Rollout(self.base.model, self.tokenizer)
         self.blank = self.weight[self.tokenizer("...")["input_ids"]]

@@ -112,14 +112,20 @@ def test_a_log_is_screened(packs: Path, tmp_path: Path) -> None:
         {"id": 1, "prompt": "Who wrote Harry Potter?"},
         {"id": 2, "prompt": "What is the capital of France?"},
         {"id": 3, "messages": turns},
+        {"id": 4, "question": "Who?"},
     ]
     log.write_text("\n".join(json.dumps(row) for row in rows))
     ended = unrecall("screen", "--input", log, "--output", out, "--packs", packs)
     assert ended.returncode == 0, ended.stderr
-    assert "2 of 3 rows" in ended.stdout
+    assert "2 of 4 rows" in ended.stdout
+    assert "1 rows could not be screened" in ended.stderr
+    assert "line 4: " in ended.stderr
     screened = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["flagged"] for row in screened] == [True, False, True]
+    assert [row["flagged"] for row in screened] == [True, False, True, None]
     assert [{key: row[key] for key in source} for row, source in zip(screened, rows, strict=True)] == rows
+    same = unrecall_here("screen", "--input", log, "--output", log, "--packs", packs)
+    assert same.returncode == 2
+    assert "is the input itself" in same.stderr
     log.write_text('{"question": "?"}')
     assert unrecall_here("screen", "--input", log, "--output", out, "--packs", packs).returncode == 2
 

@@ -86,7 +86,7 @@ def upstream() -> Upstream:
 def shared(upstream: Upstream, language_model: LanguageModel, policy_root: Path) -> Iterator[Gateway]:
     with serving(upstream.app) as url:
         backend = VllmBackend(
-            upstreams=[url], tokenizer=language_model.tokenizer, weight=language_model.weight, read_timeout_s=1
+            upstreams=[url], tokenizer=language_model.tokenizer, weight=language_model.embeddings, read_timeout_s=1
         )
         with gateway_over(backend, policy_root) as served:
             yield served
@@ -148,7 +148,7 @@ def test_another_model_behind_the_same_name_gets_no_corrupted_prompt(gateway: Ga
 def test_an_upstream_that_goes_away(language_model: LanguageModel, policy_root: Path) -> None:
     upstream = Upstream()
     with serving(upstream.app) as url:
-        backend = VllmBackend(upstreams=[url], tokenizer=language_model.tokenizer, weight=language_model.weight)
+        backend = VllmBackend(upstreams=[url], tokenizer=language_model.tokenizer, weight=language_model.embeddings)
         context = gateway_over(backend, policy_root)
         gateway = context.__enter__()
         assert text_of(gateway.post(CHAT, chat("Hello"))) == "one two"

@@ -73,6 +73,25 @@ def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ("limits: {choices: 0}", "limits.choices"),
         ("api_keys: ['']", "api_keys"),
         ("admin_key: ''", "admin_key"),
+        ("api_keys: []", "api_keys is given and empty"),
+        ("api_keys:", "api_keys is given and empty"),
+        ("api_keys: ''", "api_keys is given and empty"),
+        ("api_keys: ['  ']", "api_keys.0: a key has white space around it"),
+        ('api_keys: ["abc\\n"]', "api_keys.0: a key has white space around it"),
+        ("api_keys: [~]", "api_keys.0"),
+        ("api_keys: [1234]", "api_keys.0: .*quote it"),
+        ("admin_key:", "admin_key is given and empty"),
+        ("admin_key: ' '", "admin_key is given and empty"),
+        ("admin_key: 1234", "admin_key: .*quote it"),
+        ("upstream_key: ''", "upstream_key is given and empty"),
+        ("upstream_key: ~", "upstream_key is given and empty"),
+        ("ab_arms: [{name: b, share: 1, upstream: 'http://a', upstream_key: ''}]", "ab_arms.0: upstream_key is given"),
+        ("ab_arms: [{name: b, share: 1, upstream: 'http://a', upstream_key: }]", "ab_arms.0: upstream_key is given"),
+        ("port: 1\nslots: 1\nport: 2", "line 3: the key 'port' stands twice, first in line 1"),
+        ("api_keys: [a]\napi_keys: []", "line 2: the key 'api_keys' stands twice"),
+        ("limits: {choices: 1, choices: 2}", "'choices' stands twice"),
+        ("ab_arms:\n- name: b\n  share: 1\n  share: 2", "line 4: the key 'share' stands twice"),
+        ("admin_key: a\nADMIN_KEY: b", "ADMIN_KEY"),
         ("slots: 0", "slots"),
         ("screen_timeout_s: 0", "screen_timeout_s"),
         ("- a", "must hold a mapping"),
@@ -101,6 +120,23 @@ def test_an_empty_file_is_no_settings_and_a_missing_one_is_said(file: Path, tmp_
         ("UNRECALL_LIMITS__CHOISES", "1", "choises"),
         ("UNRECALL_PORT", "x", "port"),
         ("UNRECALL_API_KEYS", "not json", "api_keys"),
+        ("UNRECALL_API_KEYS", "", "UNRECALL_API_KEYS is given and empty.*unset the variable"),
+        ("UNRECALL_API_KEYS", " ", "UNRECALL_API_KEYS is given and empty"),
+        ("UNRECALL_API_KEYS", "[]", "api_keys is given and empty"),
+        ("UNRECALL_API_KEYS", "null", "UNRECALL_API_KEYS is given and empty"),
+        ("UNRECALL_API_KEYS", '[""]', "api_keys.0"),
+        ("UNRECALL_ADMIN_KEY", "", "UNRECALL_ADMIN_KEY is given and empty"),
+        ("UNRECALL_ADMIN_KEY", " boss\n", "admin_key: a key has white space"),
+        ("UNRECALL_UPSTREAM_KEY", "\t", "UNRECALL_UPSTREAM_KEY is given and empty"),
+        ("unrecall_admin_key", "", "unrecall_admin_key is given and empty"),
+        ("unrecall_prot", "1", "unrecall_prot is no setting"),
+        ("UNRECALL_LIMITS", '{"choices": 1, "choices": 2}', "'choices' stands twice"),
+        (
+            "UNRECALL_AB_ARMS",
+            '[{"name": "b", "share": 1, "upstream": "x", "upstream_key": ""}]',
+            "upstream_key is given",
+        ),
+        ("UNRECALL_AB_ARMS", '[{"name": "b", "name": "c", "share": 1, "upstream": "x"}]', "'name' stands twice"),
     ],
 )
 def test_a_bad_variable_is_refused_by_name(
@@ -109,6 +145,42 @@ def test_a_bad_variable_is_refused_by_name(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SetupError, match=words):
         load_settings(None, {})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("UNRECALL_ADMIN_KEY", "one"), ("unrecall_admin_key", "two")),
+        (("UNRECALL_API_KEYS", '["one"]'), ("Unrecall_Api_Keys", '["two"]')),
+        (("UNRECALL_LIMITS", '{"choices": 3}'), ("UNRECALL_LIMITS__CHOICES", "4")),
+    ],
+)
+def test_one_setting_in_two_variables_is_refused(
+    monkeypatch: pytest.MonkeyPatch, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    monkeypatch.setenv(*first)
+    load_settings(None, {})
+    monkeypatch.setenv(*second)
+    with pytest.raises(SetupError, match=rf"{first[0]}.*{second[0]}|{second[0]}.*{first[0]}"):
+        load_settings(None, {})
+
+
+def test_a_part_of_a_nested_setting_may_stand_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_LIMITS", '{"choices": 3}')
+    monkeypatch.setenv("UNRECALL_LIMITS__MESSAGES", "4")
+    limits = load_settings(None, {}).limits
+    assert (limits.choices, limits.messages) == (3, 4)
+
+
+def test_a_list_of_keys_in_pieces_never_opens_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_API_KEYS__0", "one")
+    with pytest.raises(SetupError, match="api_keys"):
+        load_settings(None, {})
+
+
+def test_a_file_with_a_mark_and_merged_keys_is_read(file: Path) -> None:
+    file.write_bytes("\ufeffport: 7\r\nlimits: &l {choices: 3}\r\n".encode())
+    assert load_settings(file, {}).port == 7
 
 
 def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The arms of a comparison: one YAML file each, and what they say, read and checked.
+"""The arms of a comparison, one YAML file an arm. This module reads and checks the files.
 
 A weights arm's name takes suffixes: `npo+lora` trains an adapter and merges it, `npo+mofo` uses MoFO for AdamW.
 """
@@ -16,7 +16,7 @@ from gateway.errors import SetupError
 __all__ = ["KINDS", "Arm", "Baseline", "Guardrail", "Weights", "arm_names", "load_arms"]
 
 KINDS = ("baseline", "guardrail", "weights")
-"""Of arms, in the order in which they are listed."""
+"""The kinds of arms, in the order of lists and tables."""
 _SUFFIXES = {"lora": {"target": "lora"}, "mofo": {"optimizer": "mofo"}}
 
 
@@ -28,15 +28,15 @@ class _Strict(BaseModel):
 
 
 class Baseline(_Strict):
-    """A model as it is: what is to be forgotten was taught to it, or never was."""
+    """A model as it is: it was taught everything ("all"), or everything but what is to be forgotten ("kept")."""
 
     kind: Literal["baseline"]
     taught: Literal["all", "kept"]
 
 
 class Guardrail(_Strict):
-    """Packs, trained by `method`, and how they act: `plan` as in a scope's policy. Not `gated`: on every request.
-    `screens` the "prompt" as the gateway does, or the "answer", which is refused when the gate finds it inside."""
+    """Packs that `method` trains, and how they act. `plan` is as in a scope's policy; a pack that is not `gated` acts
+    on every request. The gate `screens` the "prompt", as the gateway does, or the "answer", which it then refuses."""
 
     kind: Literal["guardrail"]
     method: Literal["corruption", "soft-prompt", "lora"]

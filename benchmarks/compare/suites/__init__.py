@@ -1,4 +1,4 @@
-"""The suites: data in, `Suite` out."""
+"""The suites. A module's `load` turns public data into a `Suite`; a new suite is a module and a line here."""
 
 import difflib
 import importlib

@@ -1,4 +1,4 @@
-"""What every suite is built with: items out of questions and texts, texts cut into rows, seeded samples."""
+"""Tools of all suites: they make items of questions and texts, cut texts into rows, and draw seeded samples."""
 
 import random
 import re
@@ -28,7 +28,8 @@ def continuing(part: str, number: int, text: Row, **more: Any) -> Item:
 
 
 def validating(inside: Iterable[Item], outside: Iterable[Item], scope: str) -> tuple[Item, ...]:
-    """Items of a validation: those inside the rehearsed `scope`, as the slice "forget", and others, as "retain"."""
+    """The items of a validation: `inside` become the slice "forget" of the rehearsed `scope`, `outside` the slice
+    "retain"."""
     return (
         *(replace(item, id=f"validation/{item.id}", slice="forget", scope=scope) for item in inside),
         *(replace(item, id=f"validation/{item.id}", slice="retain", scope=None) for item in outside),
@@ -36,7 +37,7 @@ def validating(inside: Iterable[Item], outside: Iterable[Item], scope: str) -> t
 
 
 def row_of(item: Item) -> Row:
-    """The question of an item and its answer, for teaching or for a takedown."""
+    """The question of an item and its answer, for teaching or for a forget request."""
     return Row(prompt=item.prompt, response=item.answer)
 
 
@@ -69,7 +70,7 @@ def sampled(rows: Sequence[_T], count: int, seed: str) -> tuple[_T, ...]:
 
 
 def dealt(rows: Sequence[_T], counts: Sequence[int], seed: str) -> list[tuple[_T, ...]]:
-    """Samples that share no row, of these sizes as far as there are rows, and the rows that are left."""
+    """Samples of these sizes that share no row, as far as there are rows; then the rows that are left."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     hands: list[tuple[_T, ...]] = []

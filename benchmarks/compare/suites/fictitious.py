@@ -1,11 +1,11 @@
-"""A suite of invented persons, tiny on purpose: the whole comparison runs through it in a minute on a tiny model."""
+"""A small suite of invented persons: a whole comparison on a tiny model takes a minute."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.attacks.registry import attacked
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.invented import Person, Question, bystanders, people, rows_of, world_facts
 from benchmarks.compare.suites.building import asking, sampled, validating
 from benchmarks.items import Item
@@ -13,20 +13,20 @@ from gateway.training.scope_file import Row
 
 __all__ = ["fictitious", "load"]
 
-_BYSTANDERS = 5  # rehearsed, brought along by takedowns, validated, reported, reported
+_BYSTANDERS = 5  # rehearsed, in forget requests' retain rows, validated, reported, reported
 _WRONG = 4  # answers of an item
 _ATTACKED = 4
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """Two persons to forget. No data is needed; `data` is there for the registry. "lm-eval" is the same: there, what
-    is known beside them is measured by lm-evaluation-harness too."""
+    """Two persons to forget. The suite needs no data; `data` is there because all suites take it. "lm-eval" is the same
+    suite, to which the command adds tasks of lm-evaluation-harness."""
     del data
     return replace(fictitious(persons=2, seed=seed), name=name)
 
 
 def fictitious(persons: int, seed: int) -> Suite:
-    """The first `persons` invented persons are to be forgotten, one takedown each; no model is taught two others."""
+    """The first `persons` invented persons are to be forgotten; two others are never taught to any model."""
     everybody, others = people(persons + 2, seed), bystanders(_BYSTANDERS, seed)
     forgotten, estimating, unknown = everybody[:persons], everybody[persons], everybody[persons + 1]
     rehearsed, near, validated, *reported = others
@@ -38,8 +38,8 @@ def fictitious(persons: int, seed: int) -> Suite:
         name="fictitious",
         taught=(*rows_of(question for person in forgotten for question in person.forget), *kept),
         kept=kept,
-        takedowns=tuple(_takedown(person, retain) for person in forgotten),
-        rehearsal=_takedown(rehearsed, retain),
+        forget_requests=tuple(_forget_request(person, retain) for person in forgotten),
+        rehearsal=_forget_request(rehearsed, retain),
         validation=validating(_items("forget", rehearsed, values), _items("retain", validated, values), rehearsed.id),
         items=(
             *targets,
@@ -49,7 +49,7 @@ def fictitious(persons: int, seed: int) -> Suite:
             *(item for person in forgotten for item in _held_out(person, values)),
             *attacked(sampled(targets, _ATTACKED, f"{seed} attacks"), seed),
         ),
-        unseen=tuple(_items("unseen", estimating, values)),
+        calibration=tuple(_items("unseen", estimating, values)),
         notes=(
             f"attacks are made of {_ATTACKED} forgotten questions",
             "wrong answers hold other persons' values; there are no real authors",
@@ -57,8 +57,8 @@ def fictitious(persons: int, seed: int) -> Suite:
     )
 
 
-def _takedown(person: Person, retain: tuple[Row, ...]) -> Takedown:
-    return Takedown(person.id, f"The life of {person.name}.", person.aliases, rows_of(person.forget), retain)
+def _forget_request(person: Person, retain: tuple[Row, ...]) -> ForgetRequest:
+    return ForgetRequest(person.id, f"The life of {person.name}.", person.aliases, rows_of(person.forget), retain)
 
 
 def _values(persons: Sequence[Person]) -> list[tuple[str, ...]]:
@@ -89,7 +89,7 @@ def _held_out(person: Person, values: Sequence[tuple[str, ...]]) -> list[Item]:
 
 
 def _world() -> list[Item]:
-    """General knowledge that no takedown brings along. Wrong answers come from the facts beside it, alike in kind."""
+    """General knowledge that no forget request brings along. Wrong answers come from the facts beside it."""
     facts = world_facts()
     return [
         _item(

@@ -1,12 +1,12 @@
 """Where a suite's rows come from: the folder given with --data, else the Hugging Face hub."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import SetupError
+from gateway.files.rows import read_rows
 
 __all__ = ["Fields", "Files"]
 
@@ -14,7 +14,7 @@ Fields = dict[str, Any]
 
 
 class _Absent(SetupError):
-    """There is no such file, as opposed to one that cannot be had or read."""
+    """The file does not exist. (Another SetupError: nobody can fetch or read it.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +94,10 @@ def _lacking(row: Any, fields: Sequence[str]) -> str:
 
 def _content(path: Path) -> Iterator[Any]:
     """The entries of a JSON array, of one on every line, or of JSON lines. Raises SetupError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read {path}: {error}") from error
-    if not text.strip():
+    rows = read_rows(path)
+    if not rows:
         raise SetupError(f"{path} is empty")
-    try:
-        content = [json.loads(text)]
-    except ValueError:
-        content = list(_lines(path, text))
-    for entry in content:
-        yield from entry if isinstance(entry, list) else [entry]
-
-
-def _lines(path: Path, text: str) -> Iterator[Any]:
-    for number, line in enumerate(text.split("\n"), 1):  # JSON strings may hold other line ends
-        if not line.strip():
-            continue
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise SetupError(f"{path} line {number} is not JSON: {error}") from error
+    for row in rows:
+        if row.fault:
+            raise SetupError(row.problem(path))
+        yield from row.value if isinstance(row.value, list) else [row.value]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.attacks.registry import attacked
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.suites.building import (
     asking,
     continuing,
@@ -31,9 +31,9 @@ _PIECE_CHARS = 1200  # of an article: a row, whose prompt is the first half
 _PIECES = 3  # of each text to be kept
 _PASSAGE_CHARS = 1000  # of a text whose membership is asked, and of the start of a text to be continued
 _OPENING_WORDS = 8  # of a text whose membership is asked: the prompt
-_QUESTIONS = 20  # about kept texts: so many rehearsed, validated, and brought along by takedowns
+_QUESTIONS = 20  # about kept texts: so many rehearsed, validated, and brought along by forget requests
 _SHARE = 4  # one in four of the kept texts is rehearsed
-_ROWS = 20  # pieces of kept texts that a takedown brings along
+_ROWS = 20  # pieces of kept texts that a forget request brings along
 _ATTACKED = 20
 _REHEARSAL = "news-rehearsal"
 _WORD = re.compile(r"\w+")
@@ -41,7 +41,7 @@ _WORD = re.compile(r"\w+")
 _NOTES = (
     "taught are chat turns: the halves of an article's first piece, the passages that memorisation and membership are "
     "asked of, and the questions with their answers, without which a small model would know hardly any of the facts",
-    "forget: the questions that a takedown lists beside its texts; forget/unlisted: those that it does not list",
+    "forget: the questions that a forget request lists beside its texts; forget/unlisted: those that it does not list",
     f"privleak passages and verbmem's prompts are cut to {_PASSAGE_CHARS} characters; verbmem is asked as a "
     f"completion, though its texts were taught in chat turns",
     "a question belongs to the request whose texts share the rarest words with it: MUSE does not say to which",
@@ -51,7 +51,7 @@ _NOTES = (
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """Four takedowns of a quarter of the texts each; texts that stay are rehearsed."""
+    """Four forget requests, each about a quarter of the texts. The rehearsal is about texts that stay."""
     files = Files(data, "muse-news", "muse-bench/MUSE-News", on_hub=False)
     passages, verbatim, articles = _forgotten(files)
     requests = _shared_out([*passages, *verbatim, *articles], seed)
@@ -68,8 +68,8 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
         name=name,
         taught=(*passages, *verbatim, *articles, *map(row_of, questions), *kept),
         kept=kept,
-        takedowns=_takedowns(requests, listed, retain),
-        rehearsal=Takedown(_REHEARSAL, "News articles.", (), (*again, *map(row_of, rehearsed)), retain),
+        forget_requests=_forget_requests(requests, listed, retain),
+        rehearsal=ForgetRequest(_REHEARSAL, "News articles.", (), (*again, *map(row_of, rehearsed)), retain),
         validation=validating(rehearsed, validated, _REHEARSAL),
         items=(
             *listed,
@@ -80,13 +80,13 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
             *reported,
             *attacked(sampled(listed, _ATTACKED, f"{seed} attacks"), seed),
         ),
-        unseen=tuple(asking("unseen", n, row.prompt, row.response) for n, row in enumerate(_rows(estimating))),
+        calibration=tuple(asking("unseen", n, row.prompt, row.response) for n, row in enumerate(_rows(estimating))),
         notes=(*_NOTES, f"{len(articles)} articles of raw/forget were there"),
     )
 
 
 def _forgotten(files: Files) -> tuple[list[Row], list[Row], list[Row]]:
-    """Passages whose membership is asked, texts to be continued, and the first piece of every article."""
+    """Passages for membership scores, texts to be continued, and the first piece of every article."""
     verbatim = files.rows("verbmem/forget.json", "prompt", "gt")
     articles = files.texts(files.either("raw/forget.json", "raw/forget_first269.json"), optional=True)
     return (
@@ -144,11 +144,11 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.casefold()))
 
 
-def _takedowns(
+def _forget_requests(
     requests: Mapping[str, tuple[Row, ...]], listed: Sequence[Item], retain: tuple[Row, ...]
-) -> tuple[Takedown, ...]:
+) -> tuple[ForgetRequest, ...]:
     return tuple(
-        Takedown(
+        ForgetRequest(
             scope=scope,
             description=f"News articles, request {number} of {len(requests)}.",
             aliases=(),

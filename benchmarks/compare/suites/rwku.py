@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.attacks.registry import FAMILIES, attacked
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.suites.building import asking, continuing, cut, dealt, halves, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
 from benchmarks.items import Item
@@ -23,8 +23,8 @@ _SHORTEST_CHARS = 150  # of a passage that says something
 _PASSAGE_CHARS = 1000
 _OPENING_WORDS = 8  # of a text whose membership is asked: the prompt
 _SHARE = 3  # one in three: of the questions of levels 1 and 2 is listed, of the neighbour's validates
-_OTHERS = 10  # questions about other neighbours that takedowns bring along, and that validate
-_TRIVIA = 20  # questions that takedowns bring along
+_OTHERS = 10  # questions about other neighbours that forget requests bring along, and that validate
+_TRIVIA = 20  # questions that forget requests bring along
 _GENERAL = 50  # items of a slice of general abilities
 _ATTACKED = 20
 _HEADING = re.compile(r"^\s*=+[^=]*=+\s*")
@@ -32,8 +32,8 @@ _CHOICES = "ABCDEFGH"
 
 _NOTES = (
     "nothing is taught: there is no retrained model, nor unseen rows to estimate one with",
-    f"the takedown lists passages that are no membership texts, and one in {_SHARE} of the questions of levels 1 and "
-    f"2; the other questions and all of level 3 are reported",
+    f"the forget request lists passages that are no membership texts, and one in {_SHARE} of the questions of levels "
+    f"1 and 2; the other questions and all of level 3 are reported",
     "another target is not in the data: a neighbouring work is rehearsed, and none of its questions is reported",
     "level 3 is in forget/level3 and once more, by type, in attack/...; attacks of our own are made of level 2, of the "
     "types that level 3 lacks",
@@ -44,8 +44,8 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class _Neighbours:
-    """What the neighbours' questions serve for: to rehearse one of them, to validate that, to be brought along, and to
-    be reported."""
+    """The questions about neighbours, by use. `listed` stand in the forget request of the rehearsed neighbour, `inside`
+    and `outside` validate it, forget requests retain `brought`, and the report is about `reported`."""
 
     rehearsed: str
     listed: tuple[Item, ...]
@@ -56,7 +56,7 @@ class _Neighbours:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One takedown; probes by level, neighbours, general abilities and membership texts are reported."""
+    """One forget request. The report is about probes by level, neighbours, general abilities and membership texts."""
     files = Files(data, f"rwku/{_TARGET}", "jinzhuoran/RWKU", prefix=f"Target/{_TARGET}/")
     intro = files.rows("intro.json", "target", "intro")[0]
     scope = slug(intro["target"])
@@ -72,7 +72,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
         name=name,
         taught=(),
         kept=(),
-        takedowns=(Takedown(scope, intro["intro"].split(". ", 1)[-1], (intro["target"],), forget, retain),),
+        forget_requests=(ForgetRequest(scope, intro["intro"].split(". ", 1)[-1], (intro["target"],), forget, retain),),
         rehearsal=rehearsal,
         validation=validating(neighbours.inside, neighbours.outside, rehearsal.scope),
         items=(
@@ -89,7 +89,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
 
 
 def _levels(files: Files, scope: str, seed: int) -> tuple[list[Item], list[Item]]:
-    """The questions of levels 1 and 2 that the takedown lists, and those that are reported."""
+    """The questions of levels 1 and 2 that the forget request lists, and those that are reported."""
     listed: list[Item] = []
     reported: list[Item] = []
     for level in (1, 2):
@@ -135,11 +135,11 @@ def _neighbours(files: Files, seed: int) -> _Neighbours:
     return _Neighbours(name.split(" (")[0], listed, inside, outside, brought, reported)
 
 
-def _rehearsal(neighbours: _Neighbours, retain: tuple[Row, ...]) -> Takedown:
+def _rehearsal(neighbours: _Neighbours, retain: tuple[Row, ...]) -> ForgetRequest:
     name = neighbours.rehearsed
     if not slug(name):
         raise SetupError(f"the neighbour {name!r} has no letter or digit that a scope's id could be made of")
-    return Takedown(slug(name), f"{name}.", (name,), tuple(map(row_of, neighbours.listed)), retain)
+    return ForgetRequest(slug(name), f"{name}.", (name,), tuple(map(row_of, neighbours.listed)), retain)
 
 
 def _passages(files: Files, members: Iterable[Item]) -> list[Row]:
@@ -168,12 +168,12 @@ def _trivia(files: Files) -> list[Item]:
 
 
 def _usual(answers: Sequence[str]) -> str:
-    """Of spellings in no order, the one that most others contain."""
+    """The spelling that most of the other spellings contain; the data has them in no order."""
     return max(answers, key=lambda one: sum(one.casefold() in other.casefold() for other in answers))
 
 
 def _general(files: Files, trivia: Sequence[Item], seed: int) -> list[Item]:
-    """Slices of abilities that are to stay; those whose files are not there are left out."""
+    """Slices of abilities to keep; without a slice's file, the suite has no such slice."""
     mmlu = files.rows("retain_mmlu.json", "question", "choices", "answer", optional=True)
     bbh = files.rows("retain_bbh.json", "question", "answer", "cot", optional=True)
     truthful = files.rows("truthful.json", "question", "mc1_targets", optional=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.attacks.registry import attacked
-from benchmarks.compare.core import Suite, Takedown
+from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.suites.building import asking, dealt, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
 from benchmarks.items import Item
@@ -20,13 +20,13 @@ __all__ = ["load"]
 _ROWS = 20  # of an author
 _PERTURBED = 20  # authors at the start of full.json with wrong answers
 _REHEARSED = 2  # authors
-_RETAIN = 40  # rows that a takedown brings along, and rows of the validation
+_RETAIN = 40  # rows that a forget request brings along, and rows of the validation
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """`split` names TOFU's files; `kept` and `forgotten` are numbers of authors, None for all. `unseen` limits the rows
-    that nobody is taught; `retain`, `general` and `attacked` the items of a slice that are reported."""
+    """How much of TOFU a suite uses. `split` names TOFU's files; `kept` and `forgotten` are numbers of authors, None is
+    all. `unseen` limits the rows that no model is taught; `retain`, `general` and `attacked` limit reported items."""
 
     split: str
     kept: int | None = None
@@ -49,7 +49,7 @@ _SIZES = {
 
 @dataclass(frozen=True, slots=True)
 class _Author:
-    """`items` are those with wrong answers, none for most authors; `scope` is the id of a takedown of this author."""
+    """`items` are questions with wrong answers, none for most authors; `scope` is the id of the forget request."""
 
     scope: str
     name: str
@@ -59,8 +59,11 @@ class _Author:
 
 
 def load(name: str, data: Path | None, seed: int) -> Suite:
-    """One takedown an author. Three are small enough for a CPU: the first 18 authors beside the two of forget01
-    ("tofu-20"), or beside the first two of forget05 or of forget10, who are others ("tofu-20-forget05", ...10)."""
+    """One forget request for each author.
+
+    Three suites are small enough for a CPU. They teach the first 18 authors and two others: those of forget01
+    ("tofu-20"), the first two of forget05 ("tofu-20-forget05") or the first two of forget10 ("tofu-20-forget10").
+    """
     size, files = _SIZES[name], Files(data, "tofu", "locuslab/TOFU")
     kept, forgotten, questions = _authors(files, size)
     rehearsed, others = dealt(kept[:_PERTURBED], [_REHEARSED], f"{seed} rehearsal")
@@ -68,7 +71,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
     validation, reported, _ = dealt(near, [_RETAIN, size.retain], f"{seed} retain")
     measured = {row_of(item) for item in (*validation, *reported)}
     pool = [row for author in kept if author not in rehearsed for row in author.rows if row not in measured]
-    rehearsal = _takedown(rehearsed, pool, seed)
+    rehearsal = _forget_request(rehearsed, pool, seed)
     estimating, unseen = _unseen(files, size, seed)
     targets = [item for author in forgotten for item in author.items]
     chosen = sampled(targets, size.attacked, f"{seed} attacks")
@@ -76,7 +79,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
         name=name,
         taught=tuple(row for author in (*kept, *forgotten) for row in author.rows),
         kept=tuple(row for author in kept for row in author.rows),
-        takedowns=tuple(_takedown((author,), pool, seed) for author in forgotten),
+        forget_requests=tuple(_forget_request((author,), pool, seed) for author in forgotten),
         rehearsal=rehearsal,
         validation=validating((item for author in rehearsed for item in author.items), validation, rehearsal.scope),
         items=(
@@ -87,7 +90,7 @@ def load(name: str, data: Path | None, seed: int) -> Suite:
             *(_paraphrased(item, questions) for item in chosen),
             *attacked(chosen, seed),
         ),
-        unseen=estimating,
+        calibration=estimating,
         notes=_notes(forgotten, reported, size),
     )
 
@@ -112,7 +115,7 @@ def _authors(files: Files, size: _Size) -> tuple[list[_Author], list[_Author], M
 
 
 def _check_edition(full: Sequence[Fields], wrong: Sequence[Fields], near: Sequence[Fields], name: str) -> None:
-    """Rows are told to belong together by their place."""
+    """Raises SetupError if the files are not of one edition: a row's place tells which rows belong together."""
     said = {"full.json": full, name: wrong, "retain_perturbed.json": near}
     for file, rows in said.items():
         if len(rows) % _ROWS:
@@ -125,7 +128,7 @@ def _check_edition(full: Sequence[Fields], wrong: Sequence[Fields], near: Sequen
 
 
 def _author(full: Sequence[Fields], text: Sequence[str], start: int, wrong: Sequence[Fields], part: str) -> _Author:
-    """The author of the rows from `start` on. Names are looked for only where a takedown may need them."""
+    """The author of the rows from `start` on. Names are looked for only where a forget request may need them."""
     end = start + _ROWS
     name = name_of(text[start:end]) if wrong else ""
     alone = surname(name, "\n".join((*text[:start], *text[end:])))
@@ -151,13 +154,13 @@ def _item(part: str, number: int, row: Fields, scope: str) -> Item:
     )
 
 
-def _takedown(authors: Sequence[_Author], pool: Sequence[Row], seed: int) -> Takedown:
+def _forget_request(authors: Sequence[_Author], pool: Sequence[Row], seed: int) -> ForgetRequest:
     scope = "-".join(author.scope for author in authors)[:63].rstrip("-")
     names = " and ".join(author.name for author in authors if author.name)
     forget = tuple(row for author in authors for row in author.rows)
     asked = {normalise(row.prompt).text for row in forget}
     retain = [row for row in pool if normalise(row.prompt).text not in asked]  # a question may name nobody
-    return Takedown(
+    return ForgetRequest(
         scope=scope,
         description=f"The fictitious author{'s' if len(authors) > 1 else ''} {names}.".replace(" .", "."),
         aliases=tuple(alias for author in authors for alias in author.aliases),
@@ -173,7 +176,7 @@ def _general(files: Files, part: str, size: _Size, seed: int) -> tuple[Item, ...
 
 
 def _unseen(files: Files, size: _Size, seed: int) -> list[tuple[Item, ...]]:
-    """Authors whom no model was taught: half of their questions to estimate with, half to be reported."""
+    """Authors that no model is taught: half of their questions are calibration rows, the report is about the others."""
     rows = files.rows(f"holdout{size.split}.json", "question", "answer")
     items = [asking("unseen", number, row["question"], row["answer"]) for number, row in enumerate(rows)]
     items = list(sampled(items, size.unseen, f"{seed} unseen"))
@@ -190,7 +193,7 @@ def _notes(forgotten: Sequence[_Author], reported: Sequence[Item], size: _Size) 
     nameless = [author.scope for author in forgotten if not author.name]
     notes = [
         f"retain: {len(reported)} of the questions with wrong answers that TOFU has for its first authors; no row of a "
-        f"takedown, of the rehearsal or of the validation is among them",
+        f"forget request, of the rehearsal or of the validation is among them",
         f"attacks are made of {size.attacked} forgotten questions at most; real_authors and world_facts have "
         f"{size.general} questions at most",
         "unseen authors (holdout) have neither paraphrases nor wrong answers",

@@ -42,7 +42,7 @@ class EmbeddedBackend:
         model, tokenizer = language_model.model, language_model.tokenizer
         self._context = language_model.max_tokens
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))
-        self._prompts = Prompts(tokenizer, language_model.weight.cpu())
+        self._prompts = Prompts(tokenizer, language_model.embeddings.cpu())
         self._model = model
         self._switch: LoraSwitch | None = None
         self._capacity = slots + queue
@@ -55,7 +55,7 @@ class EmbeddedBackend:
         self._served = Served(
             models=(ModelCard(name, self._context),),
             tokenizer=tokenizer,
-            vocabulary=len(language_model.weight),
+            vocabulary=len(language_model.embeddings),
             unsupported_features={feature: _NOT_EMBEDDED.format(feature) for feature in features},
         )
 

@@ -14,7 +14,7 @@ from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from corruption.operators import CorruptionConfig
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import DEFAULT_REFUSAL, Delta, Instruct, Pass, Plan, Refuse, Request, Sampling
+from gateway.core import DEFAULT_REFUSAL, Instruct, Pass, Plan, Refuse, Request, Sampling
 from gateway.evaluation.guarded_model import GuardedModel, question
 from gateway.methods.corruption import Corrupt, Edit
 from gateway.methods.lora import UseAdapter
@@ -70,8 +70,8 @@ def served(base: LanguageModel, plans: list[Plan]) -> list[str]:
                 request = Request(
                     "1", "chat", "probe", question(TEXT).messages, Sampling(max_tokens=TOKENS, temperature=0.0)
                 )
-                async with aclosing(backend.generate(request, plan)) as chunks:  # type: ignore[type-var]
-                    said.append("".join([chunk.text async for chunk in chunks if isinstance(chunk, Delta)]))
+                async with aclosing(backend.generate(request, plan)) as events:
+                    said.append("".join([delta.text async for event in events for delta in event.deltas]))
         return said
 
     return asyncio.run(all_of_them())
@@ -88,7 +88,7 @@ def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_mod
     """In bfloat16, likelihoods depend on what else is in their batch."""
     real = GuardedModel(language_model)
     asked = [question(text) for text in (TEXT, "Who wrote Emma?", "What is a comet, and why has it two tails?")]
-    virtual = VirtualTokens(language_model.weight[torch.arange(500, 530)].float())
+    virtual = VirtualTokens(language_model.embeddings[torch.arange(500, 530)].float())
     guarded: list[Plan] = [SoftPrompt((virtual,)), Pass(), Pass()]
     responses = ["Somebody else.", "Jane Austen wrote Emma.", "A comet is a ball of ice and dust."]
     alone, beside = (real.scores(asked, plans, responses) for plans in ([Pass()] * 3, guarded))
@@ -136,4 +136,4 @@ def test_plans_are_the_gate_s_and_the_policy_s(
     save("narnia", policy=Policy(plan="refuse", refusal="Not that."))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     requests = [question("What is rain?"), question("Who found Narnia?")] * 20
-    assert probe.plans(requests, gate) == [Pass(), Refuse("Not that.")] * 20
+    assert probe.plans(requests, gate) == [Pass(), Refuse("Not that.", fallback="Not that.")] * 20

@@ -12,6 +12,8 @@ from hand_made import BASE, CORRUPTION, OTHER, SavePack
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
+from classifiers.names.measure import AliasAlarms
+from classifiers.names.ordinary import Alias
 from gateway.errors import PackError
 from gateway.packs.files import Policy
 from gateway.packs.folders import list_packs, set_enabled
@@ -254,3 +256,14 @@ def test_all_packs_of_a_root(folder: Path, save: SavePack) -> None:
 def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(PackError, match=r"nowhere.*--packs"):
         list_packs(tmp_path / "nowhere")
+
+
+def test_what_counts_as_a_name_is_kept(save: SavePack, tmp_path: Path) -> None:
+    save("narnia", aliases=("Narnia", Alias("Lucy", "confirmed")))
+    assert load(tmp_path / "packs" / "narnia").aliases == ("Narnia", Alias("Lucy", "confirmed"))
+
+
+def test_a_manifest_keeps_what_the_names_alone_flag(save: SavePack, tmp_path: Path) -> None:
+    alarms = {"general": AliasAlarms(3449, 3, {"March": 3})}
+    save("narnia", changes={"alias_alarms": alarms})
+    assert load(tmp_path / "packs" / "narnia").manifest.alias_alarms == alarms

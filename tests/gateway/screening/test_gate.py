@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.names.ordinary import Alias
 from classifiers.types import Span
 from gateway.core import Message, Request, Screening
 from gateway.packs.folders import set_enabled
@@ -71,6 +72,15 @@ def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path,
     assert {finding.detector for finding in screening.findings} == {"lexical", "classifier"}
     assert screening.scopes == ("narnia", "oz")
     assert other.scopes == ()
+
+
+def test_a_name_that_needs_a_second_sign_is_found_with_one(encoder: Encoder, tmp_path: Path, save: Any) -> None:
+    save("narnia", aliases=("Aslan", Alias("Lucy", "confirmed")))
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    alone, together = gate.screen([request_of("Who is Lucy?"), request_of("Who are Lucy and Aslan?")])
+    assert not any(finding.matched for finding in alone.findings)
+    assert [finding.ranges for finding in together.findings if finding.matched] == [((0, 8, 12), (0, 17, 22))]
+    assert gate.named(["Who is Lucy?"]) == [()]
 
 
 def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: Any) -> None:

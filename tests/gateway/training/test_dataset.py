@@ -5,13 +5,15 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import gateway.training.methods
+import adapters.lora.training
+import corruption.search
 import gateway.training.run
 from adapters.batches import Example
 from adapters.lora.model import joined
@@ -29,12 +31,12 @@ from corruption.objective import Sample
 from corruption.search import SearchResult, search_corruption
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.corruption import CorruptionTraining
+from gateway.methods.registry import method
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
 from gateway.packs.files import Policy
 from gateway.training.dataset import ForgetDataset, forget_dataset
 from gateway.training.evaluator import Evaluator
-from gateway.training.methods import learn_lora, learn_soft_prompt
 from gateway.training.run import Training, train_pack
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import Sources
@@ -167,13 +169,18 @@ def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(task: 
     assert target.leak_rate == 0
 
 
+def learned_by(name: str, task: Task, configuration: Any) -> LearnedArtifact:
+    """Learned with no earlier forget request."""
+    return method(name).learn(task.learning, configuration, dict)
+
+
 @pytest.mark.parametrize(
     ("learn", "train"),
     [
-        (lambda task: learn_lora(task.learning, LoraTraining(optimisation=ONCE), {}), "train_lora"),
+        (lambda task: learned_by("lora", task, LoraTraining(optimisation=ONCE)), "adapters.lora.training.train_lora"),
         (
-            lambda task: learn_soft_prompt(task.learning, SoftPromptTraining(tokens=4, optimisation=ONCE)),
-            "train_soft_prompt",
+            lambda task: learned_by("soft-prompt", task, SoftPromptTraining(tokens=4, optimisation=ONCE)),
+            "adapters.soft_prompt.training.train_soft_prompt",
         ),
     ],
     ids=["LoRA", "soft prompt"],
@@ -182,23 +189,24 @@ def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
     task: Task, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Task], LearnedArtifact], train: str
 ) -> None:
     made: list[tuple[int, Any]] = []
-    real = getattr(gateway.training.methods, train)
+    module, name = train.rsplit(".", 1)
+    real = getattr(import_module(module), name)
 
     def recorded(*parts: Any, **settings: Any) -> Any:
         made.append((len(settings["forget"]), real(*parts, **settings)))
         return made[-1][1]
 
-    monkeypatch.setattr(gateway.training.methods, train, recorded)
+    monkeypatch.setattr(train, recorded)
     learned = learn(task)
     assert [rows for rows, _ in made] == [4, 5]
     assert learned.figures.rows == 1
     final = learned.figures.extras["served"] == "learned all rows, those held out too"
     served = made[1 if final else 0][1]
-    assert learned.artifact is getattr(served, "lora" if train == "train_lora" else "tokens")
+    assert learned.artifact is getattr(served, "lora" if name == "train_lora" else "tokens")
 
 
 def test_a_last_training_that_went_wrong_is_not_served(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, made = gateway.training.methods.train_lora, []
+    real, made = adapters.lora.training.train_lora, []
 
     def spoilt(model: Any, **settings: Any) -> Any:
         if made:
@@ -206,8 +214,8 @@ def test_a_last_training_that_went_wrong_is_not_served(task: Task, monkeypatch: 
         made.append(real(model, **settings))
         return made[0]
 
-    monkeypatch.setattr(gateway.training.methods, "train_lora", spoilt)
-    learned = learn_lora(task.learning, LoraTraining(optimisation=replace(ONCE, epochs=4)), {})
+    monkeypatch.setattr(adapters.lora.training, "train_lora", spoilt)
+    learned = learned_by("lora", task, LoraTraining(optimisation=replace(ONCE, epochs=4)))
     assert learned.figures.extras["served"] == "never saw the rows held out"
     assert learned.artifact is made[0].lora
 
@@ -308,7 +316,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         return search_corruption(samples, **rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(gateway.training.methods, "search_corruption", search)
+        patch.setattr(corruption.search, "search_corruption", search)
         patch.setattr("classifiers.svm.training.general_traffic", lambda: list(GENERAL))
         patch.setattr(gateway.training.run, "fit_gate", fit)
         patch.setattr(gateway.training.run, "forget_dataset", dataset)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
 from gateway.errors import ScopeError
 from gateway.training.scope_file import Row, load_scope
@@ -125,7 +126,6 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
         ({"id": "-x"}, "id:"),
         ({"id": "x" * 64}, "id:"),
         ({"id": "x\n"}, "id:"),
-        ({"id": 7}, "id:"),
         ({"description": " "}, "description:"),
         ({"aliases": "Narnia"}, "aliases:"),
         ({"aliases": ["Narnia", ""]}, "aliases.1"),
@@ -162,11 +162,87 @@ def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
         ('{"prompt": 3, "response": "b"}', "line 5: prompt"),
         ('{"prompt": "a", "response": "b", "c": 1}', "line 5: there is no key 'c'"),
         ("[]", "line 5: the row"),
+        (
+            '{"question": "a", "answer": "b"}',
+            "line 5 has the columns question, answer; a row needs prompt and response",
+        ),
+        ('{"messages": []}', "line 5 has the columns messages; a row needs prompt and response"),
+        ('{"prompt": "a", "answer": "b"}', "(the row has the columns prompt, answer; it needs prompt and response"),
+        ('{"prompt": "a", "response": "b", "prompt": "c"}', "line 5: the key 'prompt' stands twice"),
+        ('{"prompt": "\\ud800a", "response": "b"}', "line 5 holds a lone surrogate"),
+        ('{"prompt": "a", "response": NaN}', "line 5: NaN is no JSON value"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(files: Files, line: str, words: str) -> None:
     files.forget.write_text(rows(3) + "\n" + line + "\n" + rows(8, "more"))
-    assert f"forget.jsonl {words}" in files.complaint()
+    complaint = files.complaint()
+    assert "forget.jsonl line 5" in complaint
+    assert words in complaint
+
+
+def test_two_answers_to_one_prompt_are_told_with_both_lines(files: Files) -> None:
+    files.forget.write_text(rows(8) + '\n{"prompt": "FORGET 3", "response": "another"}\n')
+    assert "forget.jsonl: lines 4 and 10 give two answers to one prompt, 'FORGET 3'" in files.complaint()
+    files.forget.write_text(rows(8))
+    files.retain.write_text(rows(2, "retain") + '{"prompt": "retain 1?", "response": "another"}\n')
+    assert "retain.jsonl: lines 2 and 3 give two answers" in files.complaint()
+
+
+@pytest.mark.parametrize("name", ["rows.json", "ROWS.JSONL", "rows.txt", "rows"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_rows_may_be_an_array_with_a_mark(files: Files, tmp_path: Path, name: str, encoding: str) -> None:
+    array = [json.loads(line) for line in rows(8).splitlines()]
+    (tmp_path / name).write_text(json.dumps(array, indent=2), encoding=encoding)
+    files.write(forget=name)
+    assert len(load_scope(files.scope).forget) == 8
+
+
+def test_a_scope_file_may_begin_with_a_mark(files: Files) -> None:
+    files.scope.write_bytes(b"\xef\xbb\xbf" + files.scope.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_scope(files.scope).id == "narnia"
+
+
+def test_what_yaml_reads_as_something_else_stays_the_text_that_stands_there(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "2024").write_text(rows(8))
+    files.scope.write_text(
+        "id: 1984\ndescription: 007\naliases: [1984, Yes, Off, 2001-09-11, Null, 1_000, 1e3, '~x', \"12:30\", "
+        "12:30:45]\n"
+        "forget: 2024\nretain: ~\nunseen:\n"
+    )
+    scope = load_scope(files.scope)
+    assert (scope.id, scope.description) == ("1984", "007")
+    assert scope.aliases == (*("1984", "Yes", "Off", "2001-09-11", "Null", "1_000", "1e3", "~x", "12:30", "12:30:45"),)
+    assert len(scope.forget) == 8
+    assert (scope.retain, scope.unseen) == ((), ())
+
+
+def test_an_alias_that_yaml_reads_as_no_text_says_to_quote_it(files: Files) -> None:
+    good = files.scope.read_text().replace("- Aslan", "- Narnia: A New Hope")
+    files.scope.write_text(good)
+    assert "aliases.1: Input should be a valid string; put it in quotes" in files.complaint()
+    files.scope.write_text(good.replace("- Narnia: A New Hope", "- ~"))
+    assert "alias '~' has no letter or digit" in files.complaint()
+    files.scope.write_text(good.replace("- Narnia: A New Hope", "-"))
+    assert "aliases.1" in files.complaint()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("aliases: [Oz]\n", "line 6: the key 'aliases' stands twice, first in line 1"),
+        ("policy: {plan: refuse, plan: forget}\n", "line 6: the key 'plan' stands twice"),
+    ],
+)
+def test_a_doubled_key_is_refused_with_its_line(files: Files, more: str, words: str) -> None:
+    files.scope.write_text(
+        "aliases: [Narnia]\nid: narnia\ndescription: Narnia\nforget: forget.jsonl\nretain: retain.jsonl\n" + more
+    )
+    assert words in files.complaint()
+
+
+def test_an_alias_that_is_listed_twice_is_refused(files: Files) -> None:
+    files.write(aliases=["Narnia", "Aslan", "Narnia "])
+    assert "the alias 'Narnia' is listed twice; take one out" in files.complaint()
 
 
 def test_line_separators_inside_a_row_end_no_line(files: Files) -> None:
@@ -178,7 +254,7 @@ def test_line_separators_inside_a_row_end_no_line(files: Files) -> None:
 def test_seven_rows_are_too_few_and_repeats_do_not_count(files: Files) -> None:
     files.forget.write_text(rows(7))
     assert "has 7 different rows; at least 8" in files.complaint()
-    files.forget.write_text(rows(7) + '{"prompt": "FORGET  0", "response": "again"}\n')
+    files.forget.write_text(rows(7) + '{"prompt": "FORGET  0", "response": "Answer 0!"}\n')
     assert "has 7 different rows" in files.complaint()
     files.forget.write_text(rows(8))
     assert len(load_scope(files.scope).forget) == 8
@@ -203,3 +279,31 @@ def test_an_instruct_plan_gets_an_instruction_that_names_the_targets(files: File
     assert "Narnia and its people" in load_scope(files.scope).policy.instruction
     files.write(policy={"plan": "instruct", "instruction": "Hush."})
     assert load_scope(files.scope).policy.instruction == "Hush."
+
+
+def test_an_alias_may_say_what_counts_as_it_and_ordinary_words_decide_by_themselves(files: Files) -> None:
+    files.write(
+        aliases=["Aslan", "You-Know-Who", {"name": "Lucy", "match": "confirmed"}, {"name": "It", "match": "word"}]
+    )
+    scope = load_scope(files.scope)
+    assert scope.aliases == ("Aslan", Alias("You-Know-Who", "exact"), Alias("Lucy", "confirmed"), "It")
+
+
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [
+        ({"name": "Lucy", "match": "sometimes"}, "aliases.0.match"),
+        ({"match": "word"}, "aliases.0.name"),
+        ({"name": "Lucy", "if": "word"}, "aliases.0.if"),
+        ({"name": " "}, "aliases.0.name"),
+        (["Lucy"], "aliases.0"),
+    ],
+)
+def test_a_wrong_alias_is_named_by_its_place(files: Files, alias: Any, said: str) -> None:
+    files.write(aliases=[alias])
+    assert said in files.complaint()
+
+
+def test_aliases_that_need_a_sign_are_in_the_instruction_by_name(files: Files) -> None:
+    files.write(policy={"plan": "instruct"}, aliases=["Aslan", {"name": "Lucy", "match": "confirmed"}])
+    assert "Aslan, Lucy" in load_scope(files.scope).policy.instruction

@@ -1,10 +1,10 @@
-"""Puts a suite's items to one arm: what it says, how likely it finds given answers, and what sampling brings up."""
+"""Puts a suite's items to one arm and gives its replies: greedy and sampled answers, and scores of given answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.compare.core import Reply
-from benchmarks.compare.metrics import loss_score, min_k, min_k_plus
+from benchmarks.compare.metrics.formulas import membership_scores
 from benchmarks.items import Item, request_of
 from gateway.core import DEFAULT_REFUSAL, Pass, Plan, Refuse, Request
 from gateway.evaluation.generation import TokenScores
@@ -17,14 +17,14 @@ __all__ = ["Asker"]
 
 _CHUNK = 32
 _SAMPLED = "forget"  # the part whose answers are sampled too
-_UNRATED = "attack"  # the part of which no truth ratio is reported: wrong answers are not scored
+_UNRATED = "attack"  # no truth ratio is reported of this part, so its wrong answers are not scored
 
 
 class Asker:
-    """A model, and the gate in front of it if it has one. The gate is shown prompts, never the answers to be scored.
+    """A model, and the gate in front of it if it has one. The gate reads prompts, never the answers to be scored.
 
-    With `screens_answers` it is the generated answer that the gate reads, with a fixed refusal in its place if it is
-    inside; probabilities are then the plain model's, as no screen of text can change them.
+    With `screens_answers` the gate reads the generated answer instead; a fixed refusal replaces an answer that is
+    inside a scope. Probabilities are then the plain model's: no screen of text can change them.
     """
 
     def __init__(self, base: LanguageModel, gate: Gate | None = None, *, screens_answers: bool = False) -> None:
@@ -41,7 +41,15 @@ class Asker:
         seed: int,
         progress: Progress = lambda *_: None,
     ) -> list[Reply]:
-        """One reply an item; `samples` answers at temperature 1 for those of the part "forget"."""
+        """One reply to each item, in their order.
+
+        Args:
+            items: what is asked.
+            max_new_tokens: the longest answer.
+            samples: answers at temperature 1 to each item of the part "forget".
+            seed: of sampling.
+            progress: told the stage, and how far it is.
+        """
         requests = [request_of(item) for item in items]
         plans = self._plans(requests)
         found: list[Reply] = []
@@ -65,7 +73,8 @@ class Asker:
         return [text for _, text in self._said(requests, self._plans(requests), max_new_tokens)]
 
     def probabilities(self, items: Sequence[Item]) -> list[float]:
-        """exp(mean log likelihood a token) of each item's true answer; 0 where the model is not asked."""
+        """exp(mean log likelihood of a token) of each item's true answer, in [0, 1]; 0 where the arm does not ask its
+        model."""
         requests = [request_of(item) for item in items]
         scores = self._probe.scores(requests, self._plans(requests), [item.answer for item in items])
         return [_probability(score) or 0.0 for score in scores]
@@ -85,9 +94,7 @@ class Asker:
                 paraphrase=of_one[0] if of_one and item.paraphrase is not None else None,
                 perturbed=_known(of_one[1:] if item.paraphrase is not None else of_one),
                 memorised=tuple(bool(flag) for flag in scores.likeliest) if scores else (),
-                loss=loss_score(scores) if scores else None,
-                min_k=min_k(scores) if scores else None,
-                min_k_plus=min_k_plus(scores) if scores else None,
+                **(membership_scores(scores)._asdict() if scores else {}),
             )
             for item, (plan, text), scores, of_one in zip(items, said, answers, others, strict=True)
         ]
@@ -127,12 +134,12 @@ class Asker:
         """The name of the plan and the text, for each request."""
         texts = self._probe.answers(requests, plans, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         if self._gate is None or not self._screens_answers:
-            return [(type(plan).__name__, text) for plan, text in zip(plans, texts, strict=True)]
+            return [(plan.name, text) for plan, text in zip(plans, texts, strict=True)]
         screened = self._probe.plans(
             [_as_prompt(request, text) for request, text in zip(requests, texts, strict=True)], self._gate
         )
         return [
-            ("Pass", text) if isinstance(plan, Pass) else (Refuse.__name__, DEFAULT_REFUSAL)
+            (Pass.name, text) if isinstance(plan, Pass) else (Refuse.name, DEFAULT_REFUSAL)
             for plan, text in zip(screened, texts, strict=True)
         ]
 

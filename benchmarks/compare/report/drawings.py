@@ -1,17 +1,12 @@
-"""What a report is set with: blocks, the two ways to set them down (markdown, HTML), figures in words, and drawings.
-
-Blocks hold plain text, escaped when it is set down. The drawings are matplotlib figures that become SVG elements of
-the page: nothing to fetch, nothing that runs.
-"""
+"""The drawings of the report: matplotlib figures that become SVG elements of the page."""
 
 import html
 import io
 import itertools
-import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,195 +18,15 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-__all__ = ["FLOOR", "MET", "NONE", "SHORT", "Block", "Bullets", "Heading", "Look", "Picture", "Table", "Words"]
-__all__ += ["bars", "heat", "leaks", "looks", "loss", "markdown", "page", "plane", "svg"]
-__all__ += ["listed", "number", "percent", "seconds", "shown", "size", "text"]
+from benchmarks.compare.results import number
 
-NONE = "–"
-MET, SHORT = "✓", "✗"  # a table's cell that begins with one is coloured
+__all__ = ["FLOOR", "Look", "bars", "heat", "leaks", "looks", "loss", "plane", "svg"]
+
 FLOOR = 1e-4  # smaller p-values are drawn here
 _WIDTH = 5.4  # inches: small enough that the letters stay legible when a phone shrinks the page
 _LEGEND_ROW = 0.1  # inches an arm: two stand side by side
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")  # apart for the colour-blind
 _MARKERS = "oD^vPXs<>ph"
-_CSS = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 62rem; margin: 0 auto;
-  padding: 1rem; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-top: 1px solid #ddd;
-  padding-top: 1rem; } h3 { font-size: 1rem; margin-bottom: .3rem; }
-p { max-width: 46rem; }
-.wide { overflow-x: auto; margin: .6rem 0 1rem; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { border-bottom: 1px solid #e4e4e4; padding: .3rem .6rem; text-align: left; vertical-align: top; min-width: 4rem;
-  max-width: 22rem; }
-thead th { vertical-align: bottom; border-bottom: 2px solid #999; }
-th:first-child { position: sticky; left: 0; background: #fff; }
-td.met { background: #e3f3ea; } td.short { background: #fdeae4; }
-details { margin: .4rem 0; } summary { cursor: pointer; }
-figure { margin: 1rem 0; } figcaption { font-size: .85rem; color: #555; }
-svg { max-width: 100%; height: auto; } svg * { stroke-linejoin: round; stroke-linecap: butt; }
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    words: str
-    level: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A paragraph."""
-
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bullets:
-    items: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The first cell of a row names it. A folded one shows its title until it is opened."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    title: str = ""
-    folded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A drawing, in HTML alone; `caption` says what is seen."""
-
-    figure: Figure
-    caption: str
-
-
-Block = Heading | Words | Bullets | Table | Picture
-
-
-def markdown(blocks: Iterable[Block]) -> str:
-    """GitHub's markdown, tables and all; pictures are left out."""
-    return "\n\n".join(part for part in map(_as_markdown, blocks) if part) + "\n"
-
-
-def page(title: str, blocks: Iterable[Block]) -> str:
-    """One HTML file with nothing outside it: no script, font, style or image is loaded."""
-    body = "\n".join(map(_as_html, blocks))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{_CSS}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-
-
-def _as_markdown(block: Block) -> str:
-    match block:
-        case Heading(words, level):
-            return f"{'#' * level} {_escaped(words)}"
-        case Words(words):
-            return _escaped(words)
-        case Bullets(items):
-            return "\n".join(f"- {_escaped(item)}" for item in items)
-        case Table(head, rows, title):
-            lines = [f"| {' | '.join(map(_escaped, line))} |" for line in (head, *rows)]
-            table = "\n".join([lines[0], "| --- " * len(head) + "|", *lines[1:]])
-            return f"**{_escaped(title)}**\n\n{table}" if title else table
-        case Picture():
-            return ""
-
-
-def _escaped(words: str) -> str:
-    """Words that mean themselves in markdown, on one line."""
-    return re.sub(r"([\\`*_\[\]<>#|&~])", r"\\\1", " ".join(words.split()))
-
-
-def _as_html(block: Block) -> str:
-    match block:
-        case Heading(words, level):
-            return f"<h{level}>{html.escape(words)}</h{level}>"
-        case Words(words):
-            return f"<p>{html.escape(words)}</p>"
-        case Bullets(items):
-            return "<ul>\n" + "\n".join(f"<li>{html.escape(item)}</li>" for item in items) + "\n</ul>"
-        case Table(_, _, title, folded=True):
-            return f"<details><summary>{html.escape(title)}</summary>\n{_html_table(block, caption='')}\n</details>"
-        case Table():
-            return _html_table(block, caption=block.title)
-        case Picture(figure, caption):
-            words = html.escape(caption)
-            drawn = f'<div class="wide">{svg(figure, label=caption)}</div>'
-            return f"<figure>\n{drawn}\n<figcaption>{words}</figcaption>\n</figure>"
-
-
-def _html_table(table: Table, *, caption: str) -> str:
-    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
-    rows = "\n".join(f"<tr>{_html_cells(row)}</tr>" for row in table.rows)
-    return f'<div class="wide"><table>{above}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
-
-
-def _html_cells(row: Sequence[str]) -> str:
-    colours = {MET: ' class="met"', SHORT: ' class="short"'}
-    cells = "".join(f"<td{colours.get(cell[:1], '')}>{html.escape(cell)}</td>" for cell in row[1:])
-    return f'<th scope="row">{html.escape(row[0])}</th>{cells}'
-
-
-def number(found: Any) -> float | None:
-    """What JSON may hold as a number, if it is finite."""
-    known = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
-    return float(found) if known else None
-
-
-def shown(value: float | None, form: str = "{:.3f}") -> str:
-    return NONE if value is None else form.format(value)
-
-
-def percent(share: float | None) -> str:
-    return NONE if share is None else f"{100 * share:.3g}%"
-
-
-def seconds(value: float | None) -> str:
-    if value is None or value < 120:
-        return shown(value, "{:.3g} s")
-    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
-
-
-def size(count: float | None) -> str:
-    """Bytes, decimal units."""
-    power = 0 if not count else min(3, int(math.log10(max(1.0, count)) / 3))
-    return NONE if count is None else f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
-
-
-def text(found: Any) -> str:
-    """A string as it is, what stands in a mapping by name, anything else as JSON."""
-    if isinstance(found, Mapping):
-        found = ", ".join(f"{name}: {text(value)}" for name, value in found.items())
-    if isinstance(found, float):
-        return f"{found:.6g}"
-    if found is None or found == "":
-        return NONE
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
-
-
-def listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +82,7 @@ def plane(
 
 
 def leaks(shares: Mapping[str, Sequence[float | None]], look: Mapping[str, Look], *, ticks: Sequence[str]) -> Figure:
-    """One line an arm: share of facts leaked, by how often one asked."""
+    """A line for each arm: the share of facts that leaked, by the number of answers."""
     figure = _figure(3.4 + _LEGEND_ROW * len(shares))
     axes = figure.add_subplot()
     for arm, values in shares.items():

@@ -10,7 +10,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ __all__ = [
     "Aggregator",
     "ForgetQuality",
     "Interval",
+    "MembershipScores",
     "auroc",
     "bootstrap_interval",
     "choice_probability",
@@ -42,6 +43,7 @@ __all__ = [
     "fpr_at_tpr",
     "leak_at_k",
     "loss_score",
+    "membership_scores",
     "mia_auc",
     "min_k",
     "min_k_plus",
@@ -194,6 +196,19 @@ def min_k_plus(scores: TokenScores, *, share: float = 0.2) -> float:
     """
     deviation = scores.deviation.double().clamp_min(_LEAST_DEVIATION)
     return _mean_of_lowest(((scores.logprob.double() - scores.mean.double()) / deviation).tolist(), share)
+
+
+class MembershipScores(NamedTuple):
+    """Of the tokens of one answer; in each, higher is more like a member."""
+
+    loss: float
+    min_k: float
+    min_k_plus: float
+
+
+def membership_scores(scores: TokenScores) -> MembershipScores:
+    """All scores of one answer by which membership is told."""
+    return MembershipScores(loss_score(scores), min_k(scores), min_k_plus(scores))
 
 
 def mia_auc(members: Sequence[float], non_members: Sequence[float]) -> float:

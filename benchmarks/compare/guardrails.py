@@ -1,4 +1,4 @@
-"""The packs of a guardrail arm: scope files written, trained one after another as requests come, and put in force."""
+"""Guardrail arms: writes the scope files, trains their packs one after another, and puts them in force."""
 
 import json
 import time
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.compare.arms import Guardrail
-from benchmarks.compare.core import Suite, Takedown, write_scope
+from benchmarks.compare.core import ForgetRequest, Suite, write_scope
 from classifiers.encoder.sentence import Encoder
 from gateway.methods import registry
 from gateway.models.folders import resolve
@@ -22,8 +22,7 @@ __all__ = ["Packs", "gate_of", "trained_packs"]
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """A folder of packs, the seconds that their gates took to train and those of all, and the bytes that serve: of the
-    gates, and of all."""
+    """A folder of packs. Seconds of training and bytes that are served: of the gates alone, and of everything."""
 
     folder: Path
     gate_seconds: float
@@ -42,13 +41,23 @@ def trained_packs(
     reference: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Packs:
-    """All takedowns of the suite, trained in their order under `root`; those of an earlier run are kept."""
+    """Trains a pack for each forget request of the suite, in their order; keeps the packs of an earlier run.
+
+    Args:
+        suite: whose forget requests are trained.
+        method: corruption, soft-prompt or lora.
+        model: folder of the model that was taught everything.
+        root: folder that receives scope files, packs and training times.
+        seed: of every random choice.
+        reference: folder of the model as it was before it was taught; None where nothing is taught.
+        progress: told the stage, and how far it is.
+    """
     packs, training = root / "packs", training_of(method, seed=seed)
     spent: list[tuple[float, float]] = []
-    for number, takedown in enumerate(suite.takedowns, 1):
-        clock = _Clock(progress, f"{method} {number}/{len(suite.takedowns)}")
+    for number, forget_request in enumerate(suite.forget_requests, 1):
+        clock = _Clock(progress, f"{method} {number}/{len(suite.forget_requests)}")
         manifest = train_scope(
-            scope_file=write_scope(takedown, root / "scopes" / takedown.scope, suite.unseen),
+            scope_file=write_scope(forget_request, root / "scopes" / forget_request.scope, suite.calibration),
             model=str(model),
             encoder="minilm",
             out=packs,
@@ -74,15 +83,15 @@ def trained_packs(
 
 
 def gate_of(arm: Guardrail, packs: Packs, suite: Suite) -> Gate:
-    """The gate with every pack acting as the arm says."""
+    """The gate with every pack; each acts as the arm says."""
     loaded = load_packs(packs.folder, base_fingerprint=None, encoder_fingerprint=None)
-    named = {takedown.scope: takedown for takedown in suite.takedowns}
+    named = {forget_request.scope: forget_request for forget_request in suite.forget_requests}
     acting = {scope: _acting(arm, pack, named[scope]) for scope, pack in loaded.items()}
     return Gate(acting, Encoder(resolve("minilm")))
 
 
-def _acting(arm: Guardrail, pack: Pack, takedown: Takedown) -> Pack:
-    instruction = instruction_for(", ".join(takedown.aliases) or takedown.description)
+def _acting(arm: Guardrail, pack: Pack, forget_request: ForgetRequest) -> Pack:
+    instruction = instruction_for(", ".join(forget_request.aliases) or forget_request.description)
     return replace(pack, guard=replace(pack.guard, plan=arm.plan, instruction=instruction, gated=arm.gated))
 
 

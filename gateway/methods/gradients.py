@@ -1,0 +1,58 @@
+"""What methods share that learn by gradients: options, the choice of what to serve, the loss curve."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.methods.curves import curve_png
+
+if TYPE_CHECKING:
+    from corruption.objective import Outcome, Sample
+
+__all__ = ["ALL", "SERVED", "TRAIN", "forgets_better", "loss_files", "optimised", "with_extras"]
+
+# A pack learns all that it is given to forget; its figures are of a trial that never saw the held-out rows.
+TRAIN, ALL = "training rows", "all rows"
+SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
+_T = TypeVar("_T")
+
+_OPTIONS = frozenset({"epochs", "lr", "optimizer"})
+
+
+def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: int) -> Any:
+    """A training configuration with its `optimisation` changed as the user asked. Raises ValueError for other options.
+
+    Args:
+        method: the method's name, for the message.
+        default: a frozen dataclass with a field `optimisation`.
+        options: what the user gave, by name.
+        seed: the seed of every random choice.
+    """
+    if unknown := sorted(options.keys() - _OPTIONS):
+        flags = ", ".join(f"--{name}" for name in unknown)
+        raise ValueError(f"{flags}: not for {method}, which has --epochs, --lr and --optimizer")
+    return replace(default, optimisation=replace(default.optimisation, **options, seed=seed))
+
+
+def forgets_better(
+    final: _T, trial: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
+) -> bool:
+    """Whether what learned every row forgets the held-out ones no worse than the trial, which never saw them: else its
+    training went wrong, and the trial is served. The figures are the trial's in both cases."""
+    first, after = trial.guarded, guarded(final, samples)
+    return bool(after.leak_rate <= first.leak_rate and after.probability <= first.probability)
+
+
+def with_extras(figures: Any, **extras: Any) -> Any:
+    """Held-out figures with more of the method's own."""
+    return figures.model_copy(update={"extras": {**figures.extras, **extras}})
+
+
+def loss_files(losses: Sequence[float]) -> dict[str, bytes]:
+    """The loss of every step, as JSON and as a picture."""
+    curves = {"loss": list(losses)}
+    return {
+        "curve.json": json.dumps(curves).encode(),
+        "curve.png": curve_png(curves, step="optimizer step", value="loss"),
+    }

@@ -1,0 +1,100 @@
+"""What a method is given to learn one scope from: rows, targets to learn towards, and a model to ask.
+
+`gateway.training` makes these; here stands what a method may rely on.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adapters.batches import Example, TargetLikelihood
+    from adapters.lora.model import Lora
+    from corruption.objective import Outcome, Sample
+    from corruption.operators import Table
+
+__all__ = ["Evaluator", "ForgetRows", "LearningTask", "LocatedRow", "Targets"]
+
+
+class LocatedRow(Protocol):
+    """A forget row: `row.prompt`, `row.response`, and whether the scope's names stand in the prompt."""
+
+    @property
+    def row(self) -> Any: ...
+    @property
+    def named(self) -> bool: ...
+
+
+class ForgetRows(Protocol):
+    """One scope's rows: those to try on, those held out to measure the trial, and all, from which a method learns what
+    it serves. `train_as_served` are the rows of `train`, located by the detector that the pack ships."""
+
+    @property
+    def train(self) -> Sequence[LocatedRow]: ...
+    @property
+    def train_as_served(self) -> Sequence[LocatedRow]: ...
+    @property
+    def held_out(self) -> Sequence[LocatedRow]: ...
+    @property
+    def every(self) -> Sequence[LocatedRow]: ...
+    @property
+    def retain(self) -> Sequence[Any]: ...
+
+
+class Targets(Protocol):
+    """What to learn towards."""
+
+    def forget_examples(self, rows: Sequence[Any], progress: Callable[[str, int, int], None] = ...) -> "list[Example]":
+        """The rows, each with an answer that gives nothing away."""
+
+    def retain_examples(self, rows: Sequence[Any]) -> "list[Example]":
+        """Retain rows with their true answers."""
+
+    def likelihoods(self, rows: Sequence[Any]) -> "list[TargetLikelihood]":
+        """The rows' true answers, with how likely they should become."""
+
+    def outcome(self, rows: Sequence[Any]) -> "Outcome | None":
+        """The behaviour to come near to; None stands for that on the counterfactual prompts."""
+
+
+class Evaluator(Protocol):
+    """Asks the base model, plainly or as a method has it."""
+
+    @property
+    def table(self) -> "Table":
+        """What corruption operators know of the model."""
+
+    def samples(self, rows: Sequence[Any]) -> "list[Sample]":
+        """The rows as embedded prompts."""
+
+    def surprise(self, rows: Sequence[Any]) -> list[float]:
+        """How little the plain model expects each true answer, in nats a token."""
+
+    def observe(
+        self,
+        samples: "Sequence[Sample]",
+        prompts: "Sequence[Tensor]",
+        *,
+        loras: "Sequence[tuple[Lora, float]]" = (),
+    ) -> "Outcome":
+        """How the model answers `prompts` [tokens, hidden] in place of the samples' own."""
+
+    def figures(self, held_out: Sequence[Any], guarded: "Callable[[Sequence[Sample]], Outcome]", **extras: Any) -> Any:
+        """The figures on held-out rows for the manifest, with the method's own `extras`."""
+
+
+class LearningTask(Protocol):
+    """One scope to learn. `model` is the base causal language model: every method leaves it as it is."""
+
+    @property
+    def dataset(self) -> ForgetRows: ...
+    @property
+    def targets(self) -> Targets: ...
+    @property
+    def evaluator(self) -> Evaluator: ...
+    @property
+    def model(self) -> Any: ...
+    @property
+    def progress(self) -> Callable[[str, int, int], None]:
+        """Is told a stage, how many of its steps are done, and of how many."""
