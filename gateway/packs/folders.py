@@ -149,8 +149,8 @@ def _needed(name: str, manifest: Manifest) -> tuple[str, ...]:
     """Raises PackError for a method or a detector that is not known."""
     if manifest.method not in method_names():
         raise PackError(
-            f"pack {name!r} needs the method {manifest.method!r}, and there are {', '.join(method_names())}; install "
-            f"what brings it, or train the scope again"
+            f"pack {name!r}: unknown method {manifest.method!r}; there are {', '.join(method_names())}; install what "
+            f"brings it, or train the scope again"
         )
     try:
         return (GATE_FILE, detector_kind(manifest.detector).file)

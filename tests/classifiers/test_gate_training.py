@@ -137,7 +137,7 @@ def test_no_held_out_row_has_a_part_in_the_head_that_is_measured(encoder: Encode
     assert np.array_equal(one.trial.vectors, other.trial.vectors)
     assert np.array_equal(one.trial.weights, other.trial.weights)
     assert not np.array_equal(one.head.weights, other.head.weights)
-    assert other.excluded_traffic_rows == 1
+    assert other.excluded_traffic_rows >= 1
 
 
 def test_blamed_words_are_content_words_inside_the_text(trained: TrainedGate, encoder: Encoder) -> None:

@@ -118,14 +118,14 @@ def test_no_held_out_row_tunes_or_fits_the_detector_that_is_measured(
     real = classifiers.ood.training.tune_adapter
 
     def recorded(backbone: Backbone, cuts: Sequence[Cut], *rest: Any, **more: Any) -> Any:
-        tuned.append({cut.ids for cut in cuts})
+        tuned.append({tuple(cut.ids) for cut in cuts})
         return real(backbone, cuts, *rest, **more)
 
     monkeypatch.setattr(classifiers.ood.training, "tune_adapter", recorded)
     forget = part(CHESS)
     fit_ood(forget=forget, encoder_folder=encoder_folder, training=OodTraining(epochs=1))
     cutter = Backbone(encoder_folder).cutter
-    held = {cut.ids for row in forget.held_out for cut in cutter.cuts(row)}
+    held = {tuple(cut.ids) for row in forget.held_out for cut in cutter.cuts(row)}
     first, last = tuned
     assert not first & held
     assert held <= last
