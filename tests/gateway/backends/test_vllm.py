@@ -35,7 +35,7 @@ from stub_vllm import (
 
 from gateway.backends.vllm.client import complaint
 from gateway.core import DEFAULT_REFUSAL, Endpoint, Instruct, Message, Pass, Plan, Request, Sampling, Usage
-from gateway.errors import AnswerError, InvalidRequest, UpstreamError, UpstreamRefused, UpstreamTimeout
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from gateway.prompts.rendering import count_tokens
 
 
@@ -277,7 +277,7 @@ class TestCorrupt:
 
     def test_too_long_a_prompt_is_refused_before_it_is_sent(self) -> None:
         stub = StubVllm()
-        with pytest.raises(InvalidRequest, match="maximum context length is 64 tokens") as raised:
+        with pytest.raises(UpstreamRefused, match="maximum context length is 64 tokens") as raised:
             generated(stub, request_of("Ada " * 100), corrupt((0, 3)))
         assert raised.value.param == "input_tokens"
         assert stub.requests == []
