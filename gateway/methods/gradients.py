@@ -1,21 +1,20 @@
 """What methods share that learn by gradients: options, the choice of what to serve, the loss curve."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gateway.methods.curves import curve_png
 
 if TYPE_CHECKING:
-    from corruption.objective import Outcome, Sample
+    from corruption.objective import Outcome
 
-__all__ = ["ALL", "SERVED", "TRAIN", "forgets_better", "loss_files", "optimised", "with_extras"]
+__all__ = ["ALL", "SERVED", "TRAIN", "forgets_no_worse", "loss_files", "optimised", "with_extras"]
 
 # A pack learns all that it is given to forget; its figures are of a trial that never saw the held-out rows.
 TRAIN, ALL = "training rows", "all rows"
 SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
-_T = TypeVar("_T")
 
 _OPTIONS = frozenset({"epochs", "lr", "optimizer"})
 
@@ -35,13 +34,11 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
     return replace(default, optimisation=replace(default.optimisation, **options, seed=seed))
 
 
-def forgets_better(
-    final: _T, trial: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
-) -> bool:
-    """Whether what learned every row forgets the held-out ones no worse than the trial, which never saw them: else its
-    training went wrong, and the trial is served. The figures are the trial's in both cases."""
-    first, after = trial.guarded, guarded(final, samples)
-    return bool(after.leak_rate <= first.leak_rate and after.probability <= first.probability)
+def forgets_no_worse(final: "Outcome", trial: Any) -> bool:
+    """Whether what learned every row forgets the held-out rows no worse than the trial, whose figures these are and
+    which never saw them. If it does worse, its training went wrong, and the trial is served."""
+    first = trial.guarded
+    return bool(final.leak_rate <= first.leak_rate and final.probability <= first.probability)
 
 
 def with_extras(figures: Any, **extras: Any) -> Any:
