@@ -52,9 +52,7 @@ class _AliasEntry(BaseModel):
         if isinstance(value, str):
             return {"name": value}
         if not isinstance(value, dict) or "name" not in value:
-            raise PydanticCustomError(
-                "no_name", "a name must be text; put it in quotes, or write {{name: ..., match: ...}}"
-            )
+            raise PydanticCustomError("no_name", "a name must be text: put it in quotes, or give it as name and match")
         return value
 
     def alias(self) -> str | Alias:

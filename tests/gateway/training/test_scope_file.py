@@ -221,7 +221,7 @@ def test_what_yaml_reads_as_something_else_stays_the_text_that_stands_there(file
 def test_an_alias_that_yaml_reads_as_no_text_says_to_quote_it(files: Files) -> None:
     good = files.scope.read_text().replace("- Aslan", "- Narnia: A New Hope")
     files.scope.write_text(good)
-    assert "aliases.1: a name must be text; put it in quotes, or write {name: ..., match: ...}" in files.complaint()
+    assert "aliases.1: a name must be text: put it in quotes, or give it as name and match" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "- ~"))
     assert "alias '~' has no letter or digit" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "-"))
@@ -295,7 +295,7 @@ def test_an_alias_may_say_what_counts_as_it_and_ordinary_words_decide_by_themsel
     ("alias", "said"),
     [
         ({"name": "Lucy", "match": "sometimes"}, "aliases.0.match"),
-        ({"match": "word"}, "aliases.0.name"),
+        ({"match": "word"}, "aliases.0"),
         ({"name": "Lucy", "if": "word"}, "aliases.0.if"),
         ({"name": " "}, "aliases.0.name"),
         (["Lucy"], "aliases.0"),
