@@ -14,8 +14,8 @@ from gateway.methods import registry
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.detectors import detector_kind
+from gateway.packs.folders import verify_pack
 from gateway.packs.manifest import Manifest
-from gateway.packs.store import load_pack
 from gateway.screening.logged import read_traffic
 from gateway.training.dataset import Progress
 from gateway.training.run import Training, fingerprint_of, train_pack
@@ -132,7 +132,7 @@ def _check_writable(out: Path) -> None:
 
 def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
     try:
-        manifest = load_pack(folder).manifest
+        manifest = verify_pack(folder)
     except PackError:
         return None
     return manifest if manifest.training_fingerprint == training_fingerprint else None
