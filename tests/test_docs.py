@@ -1,17 +1,25 @@
-"""README and docs/ name what there is: files, links, names in code, and examples that run."""
+"""README and docs/ name what there is: files, links, names in code, commands, and examples that run."""
 
+import json
 import re
 import runpy
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
 from harness import ROOT
+from typer.core import TyperGroup
 
 from benchmarks.attacks import registry as attacks
 from benchmarks.compare.metrics import registry as metrics
+from gateway.cli.main import app
 from gateway.methods import registry as methods
+from gateway.settings import load_settings
+from gateway.training.scope_file import load_scope
 
 PAGES = ("README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")))
 FOLDERS = "adapters|benchmarks|classifiers|corruption|docs|examples|gateway|scripts|tests"
@@ -119,3 +127,36 @@ def test_the_examples_of_extending_run(number: int, tmp_path: Path) -> None:
     file = tmp_path / f"example_{number}.py"
     file.write_text(example, encoding="utf-8")
     runpy.run_path(str(file))
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every line of a page's code blocks that calls `unrecall`."""
+    found = [(page, block) for page in PAGES for block in re.findall(r"^```\w*\n(.*?)^```", read(page), re.M | re.S)]
+    joined = [(page, line) for page, block in found for line in block.replace("\\\n", " ").splitlines()]
+    return [(page, line.split(" # ")[0].strip()) for page, line in joined if line.startswith("unrecall ")]
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_the_command_line_takes_the_commands_that_a_page_shows(page: str, line: str) -> None:
+    """The arguments are parsed; nothing is run."""
+    command: Any = typer.main.get_command(app)
+    _, *words = shlex.split(line)
+    name = "unrecall"
+    while isinstance(command, click.Group | TyperGroup):
+        name, command, words = command.resolve_command(click.Context(command), words)
+    command.make_context(name, words, resilient_parsing=False)
+
+
+def test_the_readmes_scope_file_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "scope.yaml").write_text(blocks("README.md", "yaml")[0], encoding="utf-8")
+    for kind in ("forget", "retain", "unseen"):
+        rows = [{"prompt": f"{kind} {number}?", "response": "yes"} for number in range(8)]
+        (tmp_path / f"{kind}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    scope = load_scope(tmp_path / "scope.yaml")
+    assert (scope.id, scope.policy.plan, len(scope.unseen)) == ("harry-potter", "forget", 8)
+
+
+def test_the_settings_of_an_online_comparison_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "this.yaml").write_text(blocks("docs/online-ab.md", "yaml")[0], encoding="utf-8")
+    (arm,) = load_settings(tmp_path / "this.yaml", {}).ab_arms
+    assert (arm.name, arm.unlearned) == ("npo", True)
