@@ -65,7 +65,7 @@ def trained_packs(
             reference=str(reference) if reference else None,
             progress=clock,
         )
-        # of this very pack: the seconds of an earlier recipe's are not its own
+        # of this very pack: the seconds of an earlier configuration's are not its own
         timing = root / f"{manifest.scope}-{manifest.version}.json"
         if not timing.is_file():
             timing.write_text(json.dumps(clock.seconds()))

@@ -65,8 +65,8 @@ def forget_dataset(scope: Scope, split: Split, gate: TrainedGate, encoder: Encod
     """Locates the scope's rows. `split` must be the one that the gate was fitted with."""
     rows = {row.prompt: row for row in scope.forget}
     train, held_out = ([rows[prompt] for prompt in prompts] for prompts in (split.forget.train, split.forget.held_out))
-    trial, final = (_Locator(scope, head, encoder) for head in (gate.trial, gate.head))
-    return ForgetDataset(scope, trial.locate(train), trial.locate(held_out), final.locate([*train, *held_out]))
+    measured, final = (_Locator(scope, head, encoder) for head in (gate.measured_head, gate.head))
+    return ForgetDataset(scope, measured.locate(train), measured.locate(held_out), final.locate([*train, *held_out]))
 
 
 class _Locator:

@@ -200,7 +200,9 @@ def fingerprint_of(
     content = {
         "revision": _REVISION,
         "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
-        "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
+        "rows": [
+            [[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.calibration)
+        ],
         "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
         "traffic": [traffic, general_traffic()],

@@ -40,7 +40,7 @@ class Targets:
         self._reference = ReferenceModel(sources.reference) if sources.reference else None
         self._evaluator = evaluator
         self._seed = seed
-        calibration = list(scope.unseen)
+        calibration = list(scope.calibration)
         random.Random(seed).shuffle(calibration)
         self._calibration = calibration[:_CALIBRATION_ROWS]
 

@@ -1,4 +1,4 @@
-"""One takedown after another: each adds a pack, none touches those before it."""
+"""One forget request after another: each adds a pack, none touches those before it."""
 
 import hashlib
 from pathlib import Path
