@@ -24,7 +24,8 @@ from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
 from gateway.policy import decide
 from gateway.screening.gate import Gate
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 __all__ = ["measure"]
 

@@ -35,7 +35,7 @@ def demo(
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
     from gateway.server.app import check_port
-    from gateway.training.jobs import train_scope
+    from gateway.training.run import train_scope
 
     if not once:
         check_port("127.0.0.1", port)

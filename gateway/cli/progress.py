@@ -14,7 +14,7 @@ _FIGURE = re.compile(r": (?:distance|loss) ")  # what changes with every step is
 
 
 class Report(Protocol):
-    """Told of a stage and how far it is; the same as `gateway.training.run.Progress`."""
+    """Told of a stage and how far it is; the same as `gateway.training.dataset.Progress`."""
 
     def __call__(self, stage: str, done: int, total: int, /) -> None: ...
 

@@ -70,7 +70,8 @@ def train(
 
     Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
     """
-    from gateway.training.jobs import train_scope, training_of
+    from gateway.training.config import training_of
+    from gateway.training.run import train_scope
 
     training = training_of(
         method,

@@ -48,7 +48,7 @@ class _AliasEntry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: object) -> object:
-        if isinstance(value, dict) and "name" not in value:  # 'Narnia: A New Hope' is one
+        if isinstance(value, dict) and not value.keys() & cls.model_fields.keys():  # 'Narnia: A New Hope' is one
             raise ValueError("an alias is a text, or a mapping of name and match; put a text with a colon in quotes")
         return {"name": value} if isinstance(value, str) else value
 

@@ -35,9 +35,10 @@ from gateway.methods.registry import method
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
 from gateway.packs.files import Policy
+from gateway.training.config import Training
 from gateway.training.dataset import ForgetDataset, forget_dataset
 from gateway.training.evaluator import Evaluator
-from gateway.training.run import Training, train_pack
+from gateway.training.run import train_pack
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import Sources
 from gateway.training.targets import NEUTRAL, Targets
