@@ -61,9 +61,15 @@ def train_lora(
 ) -> TrainedLora:
     """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
 
-    `likelihoods` are the forget rows' true answers, in their order, or none. The model itself is as before when this
-    returns or raises. `progress` is told the steps done, their number, and the loss. Raises ValueError without forget
-    rows, and Diverged.
+    The model itself is as before when this returns or raises. Raises ValueError without forget rows, and Diverged.
+
+    Args:
+        model: a causal language model.
+        forget: rows with neutral answers.
+        earlier: the adapters of earlier forget requests, which the new one must not disturb.
+        training: rank, learning rate and weights of the losses.
+        likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
+        progress: is told the steps done, their number, and the loss.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation

@@ -58,10 +58,15 @@ def train_soft_prompt(
     likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedSoftPrompt:
-    """Learns a prompt for a frozen causal model: `forget` with neutral answers, `retain` with true ones (may be empty).
+    """Learns a prompt for a frozen causal model. Raises ValueError without forget rows, and Diverged.
 
-    `likelihoods` are the forget rows' true answers, in their order, or none. `progress` is told the steps done, of how
-    many, and the loss. Raises ValueError without forget rows, and Diverged.
+    Args:
+        model: a causal language model, which stays as it is.
+        forget: rows with neutral answers.
+        retain: rows with true answers; may be empty.
+        training: length, learning rate and weights of the losses.
+        likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
+        progress: is told the steps done, their number, and the loss.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation

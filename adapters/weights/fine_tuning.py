@@ -23,9 +23,14 @@ def fine_tune(
 ) -> tuple[float, ...]:
     """Teaches a causal model the rows' answers, in place, and returns the loss of every step.
 
-    A bfloat16 model is trained in mixed precision, as small steps would be lost in its own. The model is frozen and of
-    its old dtype when this returns. `progress` is told the steps done, their number, and the loss. Raises ValueError
-    without rows, and Diverged.
+    A bfloat16 model is trained in mixed precision, because bfloat16 loses small steps. The model is frozen and of its
+    old dtype when this returns. Raises ValueError without rows, and Diverged.
+
+    Args:
+        model: a causal language model.
+        rows: questions with the answers to learn.
+        plan: learning rate, epochs and batch.
+        progress: is told the steps done, their number, and the loss.
     """
     if not rows:
         raise ValueError("there are no rows to learn")

@@ -83,9 +83,13 @@ def _put_back(parameters: Sequence[nn.Parameter], kept: Sequence[Tensor] | None)
 
 @contextmanager
 def with_lora(model: Any, *, rank: int, alpha: int, merge: bool) -> Iterator[TrainableModel]:
-    """Lets a LoRA on all linear layers learn, and merges it into the model's weights at the end, or drops it.
+    """Lets a LoRA on all linear layers learn. On an error it is dropped. The model ends frozen and without any of it.
 
-    On an error it is dropped. The model ends frozen and without a trace of it.
+    Args:
+        model: a causal language model.
+        rank: of the LoRA.
+        alpha: the LoRA is scaled by alpha / rank.
+        merge: whether the LoRA is merged into the model's weights at the end; if not, it is dropped.
     """
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0)
     mixed = model.dtype is torch.bfloat16

@@ -41,14 +41,20 @@ def unlearn(
     idk: Sequence[Example] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> LossCurves:
-    """Trains a causal model, in place, until it gives the forget rows' answers no more.
+    """Trains a causal model, in place, until it no longer gives the forget rows' answers.
 
-    `idk` holds, for idk-dpo and flat, a neutral answer to every forget row's question, in the same order. Rows of which
-    the method makes no use may be given all the same. A bfloat16 model is trained in mixed precision. The model is
-    frozen and of its old dtype when this returns or raises; after an error its weights are of no use. kl, undial and
-    rmu compare with the original model throughout: to that end they keep a copy of the weights that they train, or,
-    with a LoRA, switch it off. `progress` is told the steps done, their number, and the loss. Raises ValueError without
-    rows that the method needs, and Diverged, with the losses until then, once the loss or a weight is not finite.
+    A bfloat16 model is trained in mixed precision. The model is frozen and of its old dtype when this returns or
+    raises; after an error its weights are of no use. kl, undial and rmu compare with the original model throughout: for
+    that they keep a copy of the weights that they train, or, with a LoRA, switch it off. Raises ValueError without rows
+    that the method needs, and Diverged, with the losses until then, once the loss or a weight is not finite.
+
+    Args:
+        model: a causal language model.
+        forget: rows with the answers to forget.
+        retain: rows with answers to keep. A method may make no use of them.
+        plan: the method, what it trains, and its weights.
+        idk: for idk-dpo and flat, a neutral answer to every forget row's question, in the same order.
+        progress: is told the steps done, their number, and the loss.
     """
     _check_rows(plan.method, forget, idk)
     if plan.retain_weight and not retain:

@@ -38,8 +38,16 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
 def forgets_better(
     final: _T, measured: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
 ) -> bool:
-    """Whether the artifact of every row (`final`) forgets the held-out rows no worse than the one that never saw them
-    (`measured`). If not, its training went wrong, and `measured` is served. The figures are of `measured` both ways."""
+    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them.
+
+    If not, its training went wrong, and the other one is served. The figures are of `measured` in both cases.
+
+    Args:
+        final: the artifact of all forget rows.
+        measured: figures of the artifact of the training rows.
+        guarded: how the model answers with an artifact.
+        samples: the held-out rows.
+    """
     first, after = measured.guarded, guarded(final, samples)
     return bool(after.leak_rate <= first.leak_rate and after.probability <= first.probability)
 

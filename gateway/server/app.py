@@ -40,7 +40,14 @@ def build_app(settings: Settings) -> FastAPI:
 def create_app(
     settings: Settings, backend: Backend, packs: PackReloader, arms: Mapping[str, Backend] | None = None
 ) -> FastAPI:
-    """The application over given parts; they are started and stopped with it."""
+    """The application over given parts; they are started and stopped with it.
+
+    Args:
+        settings: of the server.
+        backend: answers requests; in a comparison it is the guarded arm's.
+        packs: has the gate in force.
+        arms: the other arms' backends by name. None: no comparison.
+    """
     metrics = Metrics()
     audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)

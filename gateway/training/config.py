@@ -55,7 +55,18 @@ def training_of(
     optimizer: str | None = None,
     seed: int = 0,
 ) -> Training:
-    """The training that the command line's options ask for. Raises SetupError that says what is wrong."""
+    """The training that the command line's options ask for. Raises SetupError, which says what is wrong.
+
+    Args:
+        method: the name of the method.
+        detector: 'classifier' or 'ood'.
+        fpr: the false-positive rate that the classifier guarantees.
+        evaluations: corruption: how many trials the search makes for each configuration. None: the method's default.
+        epochs: soft-prompt, lora: passes over the forget rows. None: the method's default.
+        lr: soft-prompt, lora: the learning rate. None: the method's default.
+        optimizer: soft-prompt, lora: 'adamw' or 'mofo'. None: the method's default.
+        seed: of every random choice in the run.
+    """
     detector_kind(detector)
     if not 0 <= seed < _SEEDS:
         raise SetupError(f"--seed must be at least 0 and below {_SEEDS}, got {seed}")
@@ -79,7 +90,13 @@ def fingerprint_of(
 ) -> str:
     """A hash of all that a pack depends on: the same hash means that training again would change nothing.
 
-    Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained anew.
+    Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained again.
+
+    Args:
+        scope: the scope, with its rows and its policy.
+        training: the method, the detector, and their configurations.
+        traffic: the operator's own prompts to calibrate on, in place of those that the gateway ships, if any.
+        model_folders: of the base model, the encoder and, if there is one, the reference model.
     """
     settings = asdict(training)
     content = {

@@ -47,7 +47,15 @@ def of_classifier(gate: TrainedGate) -> FittedDetector:
 def fit_ood_detector(
     scope: Scope, split: Split, sources: Sources, training: Training, progress: Progress
 ) -> FittedDetector:
-    """Fits O3's detector. Rows outside the scope teach it nothing: the detector is counted on them afterwards."""
+    """Fits O3's detector. Rows outside the scope teach it nothing: the detector is counted on them afterwards.
+
+    Args:
+        scope: the scope with its rows.
+        split: the rows to fit on, and those held out.
+        sources: the encoder and its folder.
+        training: the detector's configuration.
+        progress: is told the stage.
+    """
     fitted = fit_ood(
         forget=split.forget,
         encoder_folder=sources.encoder_folder,

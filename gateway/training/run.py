@@ -56,7 +56,20 @@ def train_scope(
     reference: str | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Trains a scope file into a pack, or returns the pack there is if nothing changed. Raises SetupError."""
+    """Trains a scope file into a pack, or returns the manifest of the pack that is there if nothing changed. Raises
+    SetupError.
+
+    Args:
+        scope_file: the scope file.
+        model: the base model: a packaged name, a folder or a hub id.
+        encoder: the sentence encoder, likewise.
+        out: the folder of packs.
+        training: the method, the detector, and their configurations. None: the defaults.
+        traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
+        fresh: whether to train although nothing changed.
+        reference: a model that never saw the forget set, if there is one.
+        progress: is told the stage, the steps done and their number.
+    """
     training = training or Training()
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
@@ -103,9 +116,18 @@ def train_pack(
     traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Trains one scope and writes its pack under `out`, marked with `training_fingerprint` (see `fingerprint_of`).
+    """Trains one scope and writes its pack.
 
     Raises TooFewRows or Diverged; nothing is written then. Other packs under `out` are read at most.
+
+    Args:
+        scope: the scope with its rows.
+        sources: the models.
+        training: the method, the detector, and their configurations.
+        training_fingerprint: marks the pack (see `fingerprint_of`).
+        out: the folder of packs.
+        traffic: the operator's own prompts to calibrate on, if any.
+        progress: is told the stage, the steps done and their number.
     """
     split = split_rows([row.prompt for row in scope.forget], [row.prompt for row in scope.retain], seed=training.seed)
     gate = fit_gate(
@@ -148,9 +170,15 @@ def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKin
 
 
 def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Path) -> dict[str, Any]:
-    """What a method learned of other scopes in a folder of packs, for the same base model, by scope.
+    """The artifacts of a method for other scopes, by scope, of the packs in a folder that have the same base model.
 
-    Raises PackError if one of them cannot be read: what is learned without regard to it could undo it.
+    Raises PackError if a pack cannot be read: an artifact that is learned without regard to it could undo it.
+
+    Args:
+        packs: the folder of packs.
+        method_name: the method.
+        scope: the scope to leave out.
+        base_folder: the folder of the base model.
     """
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
     base = fingerprint(base_folder)

@@ -36,7 +36,13 @@ class LoraCache:
     def __init__(
         self, upstream: Upstream, files: LoraFiles, *, slots: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Above `slots`, the adapter that was not used for longest is unloaded, but none that is in use."""
+        """
+        Args:
+            upstream: the server that loads the adapters.
+            files: writes them where the server can read them.
+            slots: above this number the cache unloads the adapter that was not used for longest, but none in use.
+            clock: seconds, for tests.
+        """
         self._upstream = upstream
         self._files = files
         self._slots = slots
