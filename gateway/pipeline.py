@@ -28,7 +28,15 @@ class Comparison(Protocol):
     """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
 
     def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
-        """The arm that answers, by its own plan. May have other arms answer beside it, unseen."""
+        """The arm that answers, by its own plan. Other arms may answer too; no client sees their answers.
+
+        Args:
+            request: what the client asks.
+            screening: what the gate found.
+            gate: the gate that found it.
+            record: of this request, for the arm's name.
+            decide: the policy, for the guards that act on the arm.
+        """
 
     async def follow(self, gate: Gate) -> None:
         """Makes the arms ready for the adapters of a new gate."""

@@ -2,10 +2,16 @@
 
 Example: a backend that repeats the first message.
 
-    >>> class Echo:                                                             # doctest: +SKIP
+    >>> import asyncio
+    >>> from gateway.core import Delta, Message, Pass, Usage
+    >>> class Echo:
     ...     async def generate(self, request, plan):
     ...         yield Event.of(Delta(0, request.messages[0].text, finish_reason="stop"))
     ...         yield Event.of(Usage(1, 1))
+    >>> async def answer(request):
+    ...     return [delta.text async for event in Echo().generate(request, Pass()) for delta in event.deltas]
+    >>> asyncio.run(answer(Request("1", "chat", "echo", (Message("user", "Hello"),))))
+    ['Hello']
 """
 
 from collections.abc import AsyncGenerator, Mapping

@@ -33,7 +33,14 @@ class Rollout:
     def answers(
         self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> list[str]:
-        """One answer a prompt; greedy at temperature 0, else sampled with the seed (which sets torch's global one)."""
+        """One answer a prompt.
+
+        Args:
+            prompts: embedded prompts, [tokens, hidden] each.
+            max_new_tokens: the longest answer.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the draws above temperature 0. It sets torch's global seed.
+        """
         found: list[str] = []
         for batch in self._batches(prompts):
             embeddings, mask = _left_padded(batch)

@@ -52,7 +52,15 @@ class GuardedModel:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[str]:
-        """What would be answered: greedily at temperature 0, else sampled with the seed."""
+        """The answers that the gateway would give to these requests under these plans.
+
+        Args:
+            requests: what clients ask.
+            plans: the decision on each request.
+            max_new_tokens: the longest answer.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the draws above temperature 0.
+        """
         said = [plan.text if isinstance(plan, Refuse) else plan.fallback for plan in plans]
         for prompts, own in self._alike(requests, plans):
             answers = self._rollout.answers(

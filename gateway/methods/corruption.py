@@ -30,11 +30,11 @@ _NAMES = "lexical"  # the detector whose ranges are names
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Corrupt these half-open character ranges of one message with one recipe."""
+    """Corrupt these half-open character ranges of one message with one configuration."""
 
     message: int
     ranges: tuple[tuple[int, int], ...]
-    recipe: CorruptionConfig
+    config: CorruptionConfig
     seed: int
 
 
@@ -53,7 +53,7 @@ class Corrupt(Plan):
         embeddings = original.float().clone()
         for edit in self.edits:
             tokens = prompt.tokens_of(edit.message, edit.ranges)
-            embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, prompts.table, edit.seed)
+            embeddings[tokens] = corrupt(embeddings[tokens], edit.config, prompts.table, edit.seed)
         return ModelInput(request.messages, prompt.ids, len(prompt.ids), embeddings.to(original.dtype))
 
 
@@ -70,7 +70,7 @@ class CorruptionTraining:
             raise ValueError("the corruption needs a budget of at least one evaluation on at least one row")
 
 
-class _RecipeFile(BaseModel):
+class _ConfigFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     operator: str
@@ -82,8 +82,8 @@ class _RecipeFile(BaseModel):
 class _CorruptionFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    named: _RecipeFile
-    described: _RecipeFile
+    named: _ConfigFile
+    described: _ConfigFile
     both: bool
 
 
@@ -102,7 +102,7 @@ class CorruptionMethod:
 
     def load(self, folder: Path) -> Corruption:
         file = _CorruptionFile.model_validate_json((folder / _FILE).read_bytes())
-        named, described = (CorruptionConfig(**recipe.model_dump()) for recipe in (file.named, file.described))
+        named, described = (CorruptionConfig(**part.model_dump()) for part in (file.named, file.described))
         return Corruption(named, described, file.both)
 
     def adapter(self, artifact: Corruption) -> None:
@@ -132,7 +132,7 @@ class CorruptionMethod:
 
 
 def _edits(request: Request, call: Call) -> Iterable[Edit]:
-    """Names with the one recipe, salient words with the other, message by message."""
+    """Names with the one configuration, salient words with the other, message by message."""
     corruption: Corruption = call.artifact
     names: dict[int, set[tuple[int, int]]] = {}
     words: dict[int, set[tuple[int, int]]] = {}
@@ -175,8 +175,8 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
     tried = searched("salient words", unnamed)
     served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
-    trial, corruption = _corruption(named, tried), _corruption(named, served)
-    config_of = {row.row.prompt: trial.named if row.named else trial.described for row in dataset.held_out}
+    measured, corruption = _corruption(named, tried), _corruption(named, served)
+    config_of = {row.row.prompt: measured.named if row.named else measured.described for row in dataset.held_out}
 
     def guarded(samples: "Sequence[Sample]") -> "Outcome":
         return evaluator.observe(samples, [corrupted(s, config_of[s.prompt], evaluator.table) for s in samples])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL", "SERVED", "TRAIN", "forgets_better", "loss_files", "optimised", "with_extras"]
 
-# A pack learns all that it is given to forget; its figures are of a trial that never saw the held-out rows.
+# A pack learns every forget row; its figures are of an artifact that never saw the held-out rows.
 TRAIN, ALL = "training rows", "all rows"
 SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
 _T = TypeVar("_T")
@@ -36,11 +36,19 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
 
 
 def forgets_better(
-    final: _T, trial: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
+    final: _T, measured: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
 ) -> bool:
-    """Whether what learned every row forgets the held-out ones no worse than the trial, which never saw them: else its
-    training went wrong, and the trial is served. The figures are the trial's in both cases."""
-    first, after = trial.guarded, guarded(final, samples)
+    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them.
+
+    If not, its training went wrong, and the other one is served. The figures are of `measured` in both cases.
+
+    Args:
+        final: the artifact of all forget rows.
+        measured: figures of the artifact of the training rows.
+        guarded: how the model answers with an artifact.
+        samples: the held-out rows.
+    """
+    first, after = measured.guarded, guarded(final, samples)
     return bool(after.leak_rate <= first.leak_rate and after.probability <= first.probability)
 
 

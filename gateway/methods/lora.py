@@ -106,11 +106,11 @@ def _learned(task: LearningTask, training: "LoraTraining", earlier: Mapping[str,
     def guarded(by: "TrainedLora", samples: "Sequence[Sample]") -> "Outcome":
         return evaluator.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
 
-    trial = trained(dataset.train, TRAIN)
+    measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    figures = evaluator.figures(dataset.held_out, partial(guarded, trial), orthogonal_to=sorted(earlier))
+    figures = evaluator.figures(dataset.held_out, partial(guarded, measured), orthogonal_to=sorted(earlier))
     final = trained(dataset.every, ALL)
     better = forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
-    served = final if better else trial
+    served = final if better else measured
     figures = with_extras(figures, served=SERVED[better], overlap=served.overlap)
     return LearnedArtifact(served.lora, figures, loss_files(served.losses))

@@ -100,10 +100,11 @@ def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtif
         virtual = by.tokens.embeddings
         return evaluator.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
 
-    trial = trained(dataset.train, TRAIN)
+    measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    figures = evaluator.figures(dataset.held_out, partial(guarded, trial), virtual_tokens=len(trial.tokens.embeddings))
+    length = len(measured.tokens.embeddings)
+    figures = evaluator.figures(dataset.held_out, partial(guarded, measured), virtual_tokens=length)
     final = trained(dataset.every, ALL)
     better = forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
-    served = final if better else trial
+    served = final if better else measured
     return LearnedArtifact(served.tokens, with_extras(figures, served=SERVED[better]), loss_files(served.losses))

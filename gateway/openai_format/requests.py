@@ -130,10 +130,14 @@ _Body = TypeVar("_Body", _Chat, _Completion)
 
 
 def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: UnknownFields = "refuse") -> Request:
-    """A chat request. Raises InvalidRequest naming the field, or TooLarge naming the limit.
+    """A chat request. Raises InvalidRequest, which names the field, or TooLarge, which names the limit.
 
-    `unknown` says what becomes of a field that the gateway does not know. Where a field was dropped, the request's
-    `raw` is the body without it, so that the gate and an upstream read the same.
+    Args:
+        body: JSON as the client sent it.
+        request_id: the id for audit lines and the answer.
+        limits: what a request may ask for.
+        unknown: what becomes of a field that the gateway does not know. If a field is dropped, the request's `raw` is
+            the body without it, so that the gate and an upstream read the same.
     """
     chat, raw = _read(_Chat, body, "chat", unknown)
     if len(chat.messages) > limits.messages:

@@ -36,6 +36,15 @@ class PackReloader:
         poll_s: float = 1.0,
         soft_prompts_gated: bool = True,
     ) -> None:
+        """
+        Args:
+            root: the folder of packs.
+            encoder: embeds texts for the packs' detectors.
+            base_fingerprint: of the base model that is served. A pack of another one is refused.
+            encoder_fingerprint: of the encoder, likewise.
+            poll_s: how often the folder is looked at, in seconds.
+            soft_prompts_gated: whether soft prompts act on flagged requests alone.
+        """
         self._root = root
         self._encoder = encoder
         self._base = base_fingerprint

@@ -122,7 +122,7 @@ class BackendFactory:
             adapters_folder=settings.adapters_folder.absolute() / adapters if adapters is not None else None,
             upstream_adapters_folder=seen_as / adapters if adapters is not None and seen_as else None,
             adapter_slots=settings.adapter_slots,
-            adapter_weights=settings.lora_strengths,
+            adapter_weights=settings.adapter_weights,
         )
 
     def _embedded(self, folder: Path) -> Backend:

@@ -62,11 +62,18 @@ class ForgetDataset:
 
 
 def forget_dataset(scope: Scope, split: Split, gate: TrainedGate, encoder: Encoder) -> ForgetDataset:
-    """Locates the scope's rows. `split` must be the one that the gate was fitted with."""
+    """Locates the scope's rows.
+
+    Args:
+        scope: the scope with its rows.
+        split: the split that the gate was fitted with.
+        gate: its heads choose the salient words.
+        encoder: embeds the rows for the heads.
+    """
     rows = {row.prompt: row for row in scope.forget}
     train, held_out = ([rows[prompt] for prompt in prompts] for prompts in (split.forget.train, split.forget.held_out))
-    trial, final = (_Locator(scope, head, encoder) for head in (gate.trial, gate.head))
-    return ForgetDataset(scope, trial.locate(train), trial.locate(held_out), final.locate([*train, *held_out]))
+    measured, final = (_Locator(scope, head, encoder) for head in (gate.measured_head, gate.head))
+    return ForgetDataset(scope, measured.locate(train), measured.locate(held_out), final.locate([*train, *held_out]))
 
 
 class _Locator:

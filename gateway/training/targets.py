@@ -36,11 +36,18 @@ class Targets:
     """A scope's targets, for whichever of its rows a method learns from. Repeatable for a seed."""
 
     def __init__(self, scope: Scope, sources: Sources, evaluator: Evaluator, *, seed: int) -> None:
+        """
+        Args:
+            scope: the scope with its calibration rows.
+            sources: the base model, and the reference model if there is one.
+            evaluator: asks the base model.
+            seed: of every random choice.
+        """
         self._base = ReferenceModel(sources.base)
         self._reference = ReferenceModel(sources.reference) if sources.reference else None
         self._evaluator = evaluator
         self._seed = seed
-        calibration = list(scope.unseen)
+        calibration = list(scope.calibration)
         random.Random(seed).shuffle(calibration)
         self._calibration = calibration[:_CALIBRATION_ROWS]
 

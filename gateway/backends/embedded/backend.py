@@ -39,7 +39,14 @@ class EmbeddedBackend:
         queue: int = 64,
         default_tokens: int = 512,
     ) -> None:
-        """At most `queue` requests wait for a slot; a chat that does not say ends after `default_tokens`."""
+        """
+        Args:
+            language_model: the model and its tokenizer.
+            name: the model's name for clients.
+            slots: how many answers are generated at once.
+            queue: how many requests may wait for a slot. The next one gets a 429.
+            default_tokens: the longest answer to a chat request that gives no limit.
+        """
         model, tokenizer = language_model.model, language_model.tokenizer
         self._context = language_model.max_tokens
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))

@@ -70,9 +70,16 @@ class Decoder:
     def deltas(
         self, given: ModelInput, sampling: Sampling, *, index: int, limit: int, aborted: Callable[[], bool]
     ) -> Iterator[tuple[Delta, int]]:
-        """Deltas of one choice with the number of tokens behind each, ending with one that has a finish reason.
+        """Deltas of one choice with the number of tokens behind each. The last one has a finish reason.
 
         Ends early, without a reason, once `aborted`.
+
+        Args:
+            given: what the model gets.
+            sampling: how to decode.
+            index: the choice's number.
+            limit: the largest number of tokens.
+            aborted: whether nobody waits for the answer any more.
         """
         stream = TextStream(self.tokenizer, sampling.stop)
         rng = torch.Generator().manual_seed(_seed(sampling, index))
