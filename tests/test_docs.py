@@ -83,7 +83,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in ("docs/glossary.md", "docs/settings.md")])
 def test_pages_speak_the_glossarys_language(page: str) -> None:
-    prose = re.sub(r"`[^`\n]*`|benign twins?", "", read(page))
+    prose = re.sub(r"`[^`\n]*`", "", read(page))
     assert OLD_NAMES.findall(prose) == [], "see docs/glossary.md for the terms"
 
 
@@ -149,11 +149,11 @@ def test_the_command_line_takes_the_commands_that_a_page_shows(page: str, line: 
 
 def test_the_readmes_scope_file_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "scope.yaml").write_text(blocks("README.md", "yaml")[0], encoding="utf-8")
-    for kind in ("forget", "retain", "unseen"):
+    for kind in ("forget", "retain", "invented"):
         rows = [{"prompt": f"{kind} {number}?", "response": "yes"} for number in range(8)]
         (tmp_path / f"{kind}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     scope = load_scope(tmp_path / "scope.yaml")
-    assert (scope.id, scope.policy.plan, len(scope.unseen)) == ("harry-potter", "forget", 8)
+    assert (scope.id, scope.policy.plan, len(scope.calibration)) == ("harry-potter", "forget", 8)
 
 
 def test_the_settings_of_an_online_comparison_can_be_read(tmp_path: Path) -> None:
