@@ -44,7 +44,7 @@ _EMPTY = "is given and empty, so that it would protect nothing: give a value, or
 
 
 def _no_empty_security(given: Any) -> Any:
-    """A setting of security that is there must say something: an empty one is a mistake that opens a door."""
+    """Refuses an empty setting of security: the operator would believe in a protection that is not there."""
     for name in _SECURITY if isinstance(given, dict) else ():
         value = given.get(name, "not given")
         if value is None or value in ([], ()) or (isinstance(value, str) and not value.strip()):
@@ -412,6 +412,7 @@ def _problems(error: ValidationError | SettingsError) -> str:
 
 
 def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong with one setting, and what to do."""
     name = ".".join(str(part) for part in place)
     if kind == "extra_forbidden":
         return f"there is no setting {name!r}; {_mend(name)}"

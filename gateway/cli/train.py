@@ -68,7 +68,7 @@ def train(
 ) -> None:
     """Learn to forget one scope and write its pack.
 
-    Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
+    A second run is cheap: a pack of the same rows, models and settings is kept as it is.
     """
     from gateway.training.config import training_of
     from gateway.training.run import train_scope

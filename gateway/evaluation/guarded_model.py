@@ -22,12 +22,12 @@ _Prompts = dict[int, Tensor]
 
 
 def question(text: str) -> Request:
-    """A chat request with one message of the user's."""
+    """A chat request with one user message."""
     return Request(id="question", endpoint="chat", model="", messages=(Message("user", text),))
 
 
 class GuardedModel:
-    """A model with its adapters' switch. The guard is given a request alone, never the answer that is scored."""
+    """Asks a guarded model in batches. The guard sees the request alone, never the answer that is scored."""
 
     def __init__(self, base: LanguageModel) -> None:
         self._model = base.model

@@ -19,7 +19,7 @@ class Excerpt:
         self._size = 0
 
     def add(self, event: Event) -> None:
-        """Cheap: nothing is parsed here."""
+        """Keeps an event. Cheap: it parses nothing."""
         if self._size < _EVENT_BYTES:
             self._events.append(event)
             self._size += len(event.data) if event.data is not None else sum(len(d.text) for d in event.deltas)

@@ -27,7 +27,8 @@ _SCREENS = 64  # answers that may wait to be looked through
 
 @dataclass(frozen=True, slots=True)
 class _AssignedRequest:
-    """One request on one arm, watched (see `gateway.telemetry.taps`). `excerpt` is there if the request was flagged."""
+    """One request on one arm. It watches the answer (see `gateway.telemetry.taps`). A flagged request has an
+    `excerpt`."""
 
     experiment: "Experiment"
     arm: Arm
@@ -49,9 +50,10 @@ class _AssignedRequest:
 
 
 class Experiment:
-    """An async context manager around the arms' backends; the guarded one's is started by others.
+    """An online comparison: an async context manager around the arms' backends. The server starts the guarded arm's
+    backend.
 
-    Nothing it does makes a client wait, and no failure of a shadow or a leak screen reaches one.
+    No client waits for it. A failure of a shadow or of a leak screen reaches no client.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Experiment:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Experiment":
-        """Starts the arms. SetupError names the one that cannot be reached or compared."""
+        """Starts the arms. Raises SetupError, which names the arm that cannot be reached or compared."""
         async with AsyncExitStack() as stack:
             for arm in self.design.arms:
                 await self._start(arm, stack)
@@ -90,7 +92,7 @@ class Experiment:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Ends what runs beside the requests; lines that waited for a leak screen are written without it."""
+        """Ends shadows and leak screens. Audit lines that waited for a leak screen are written without it."""
         threads, self._threads = self._threads, None
         for running in (self._shadows, self._screens):
             tasks = list(running)
@@ -127,7 +129,7 @@ class Experiment:
                 _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)
 
     async def problems(self) -> Sequence[str]:
-        """Which arms cannot answer now, and why. The others can: the gateway is ready all the same."""
+        """Which arms cannot answer now, and why. The gateway is ready all the same: the other arms answer."""
         names = [arm.name for arm in self.design.arms]
         found = await asyncio.gather(*(self._backends[name].problem() for name in names))
         return [f"arm {name}: {why}" for name, why in zip(names, found, strict=True) if why]
@@ -154,7 +156,7 @@ class Experiment:
         return _AssignedRequest(self, arm, request, record, gate, screening.scopes, shadow, excerpt)
 
     def count(self, assigned: _AssignedRequest, outcome: str) -> None:
-        """Counts an answer that is over, and has the answer to a flagged request looked through."""
+        """Counts an answer that has ended, and screens the answer to a flagged request."""
         event = assigned.record.event
         arm, shadow, flagged = assigned.arm.name, _word(assigned.shadow), _word(bool(assigned.scopes))
         self._metrics.requests.labels(arm, shadow, flagged, outcome).inc()
@@ -181,7 +183,7 @@ class Experiment:
         self._metrics.leak_screens.labels(assigned.arm.name, _word(assigned.shadow), _word(bool(hits))).inc()
 
     async def _shadow(self, arm: Arm, request: Request, screening: Screening, gate: Gate, decide: Decide) -> None:
-        """Asks an arm beside the one that answers, for nobody to read."""
+        """Asks an arm beside the one that answers. No client sees this answer."""
         record, backend = self._audit.open(request, shadow=True), self._backends[arm.name]
         record.screened(screening)
         assigned = self._assigned(arm, request, screening, gate, record, shadow=True)

@@ -35,8 +35,9 @@ MethodArtifact = Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedArtifact:
-    """What a method made of a scope, its `figures` on held-out rows (a `gateway.packs.manifest.Forgetting`, or its
-    fields; `task.evaluator.figures` gives one) and files for people to read."""
+    """What a method learned of a scope: the artifact, its `figures` on held-out rows (a
+    `gateway.packs.manifest.Forgetting`, or its fields; `task.evaluator.figures` makes one), and files for people to
+    read."""
 
     artifact: MethodArtifact
     figures: Any

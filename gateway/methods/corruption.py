@@ -109,7 +109,7 @@ class CorruptionMethod:
         return None
 
     def plan(self, request: Request, calls: Sequence[Call]) -> Corrupt | None:
-        """None if a scope has no place in the messages: its text may stand in a tool's description, say."""
+        """None if the messages do not hold the scope's text: it may stand in the description of a tool, for example."""
         if not all(any(f.ranges or f.message is not None for f in call.findings) for call in calls):
             return None
         edits = tuple(edit for call in calls for edit in _edits(request, call))
@@ -160,9 +160,9 @@ def _without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]
 def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> LearnedArtifact:
     """ECO: two corruptions, for names and for the salient words of questions without a name.
 
-    The second is searched twice, on training rows alone: with the words that a head chose which never saw the held-out
-    rows, to be measured on those, and with the words that the head of the pack chooses, to be served. `rows` bounds how
-    many training rows each search uses.
+    The second is searched twice, on training rows alone. For the figures, a head that never saw the held-out rows
+    chooses the salient words. For serving, the head of the pack chooses them. `rows` bounds how many training rows each
+    search uses.
     """
     from corruption.objective import corrupted
 
@@ -217,8 +217,8 @@ def _searched(
 
 
 def _corruption(named: "SearchResult | None", described: "SearchResult | None") -> Corruption:
-    """Of the two parts, one of which may stand for the other; beside names the salient words are corrupted too where
-    the names alone give too much away."""
+    """The corruption of both parts. A part without rows takes the configuration of the other. The salient words beside
+    names are corrupted too if a prompt with corrupted names still gives too much away."""
     named, described = named or described, described or named
     if named is None or described is None:
         raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
@@ -226,7 +226,7 @@ def _corruption(named: "SearchResult | None", described: "SearchResult | None") 
 
 
 def _best_known(evaluator: Evaluator, rows: Sequence[LocatedRow]) -> list[LocatedRow]:
-    """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
+    """The rows whose fact the model knows best come first: the other rows say nothing about forgetting."""
     surprise = evaluator.surprise(rows)
     order = sorted(range(len(rows)), key=lambda index: surprise[index])
     return [rows[index] for index in order]

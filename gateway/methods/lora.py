@@ -43,8 +43,8 @@ class UseAdapter(Plan):
 
 
 def quantise_weight(weight: float, served: Sequence[float]) -> float:
-    """The nearest of the weights that a backend serves, the higher one where two are as near; the same if any can be
-    served (an empty sequence)."""
+    """The nearest of the weights that a backend serves, and the higher of two equally near ones. Without any, the
+    backend serves every weight: then it is `weight` itself."""
     return min(served, key=lambda step: (abs(step - weight), -step), default=weight)
 
 
@@ -73,7 +73,7 @@ class LoraMethod:
         return artifact
 
     def plan(self, request: Request, calls: Sequence[Call]) -> UseAdapter | None:
-        """None if a detector gives a scope no weight at all."""
+        """None if a scope's weight is 0."""
         adapters = tuple(WeightedAdapter(call.scope, call.artifact, call.weight) for call in calls)
         return UseAdapter(adapters) if all(adapter.weight > 0 for adapter in adapters) else None
 

@@ -205,7 +205,7 @@ def parse_completion(
 
 
 def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFields) -> tuple[_Body, bytes]:
-    """The validated body, and its bytes: those that came, or without what was dropped."""
+    """The validated body, and its bytes: as they came, or without the fields that were dropped."""
     content = json_object(body)
     clean = cleaned(content, endpoint, unknown)
     raw = body if clean is content else json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode()
@@ -227,7 +227,7 @@ def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int)
 
 
 def _side_texts(chat: _Chat) -> tuple[str, ...]:
-    """Every text beside the messages' contents that reaches the model."""
+    """Every text that reaches the model beside the contents of the messages."""
     found: list[str] = []
     for message in chat.messages:
         found += [text for text in (message.name, message.tool_call_id) if text]

@@ -13,8 +13,8 @@ Json = dict[str, Any]
 class Shape:
     """Templates of one endpoint's answers: keys in order, with the values that never change.
 
-    A corrupted answer is written over these, so it has the same fields in the same order as an untouched one.
-    `opening` is None where a stream starts with its first text.
+    The gateway writes its own answers over them, so that they have the same fields in the same order as an untouched
+    answer. `opening` is None if a stream starts with its first text.
     """
 
     answer: Json

@@ -46,7 +46,7 @@ def list_packs(root: Path) -> Sequence[Path]:
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
+    """Whether a folder has a manifest. A folder that cannot be read counts as one, to be safe."""
     try:
         return (folder / _MANIFEST).exists()
     except OSError:
@@ -54,7 +54,7 @@ def has_manifest(folder: Path) -> bool:
 
 
 def _claims(folder: Path) -> bool:
-    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
+    """Whether a folder looks like a pack, damaged or not. A folder that cannot be read counts as one, to be safe."""
     try:
         return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
     except OSError:
@@ -86,8 +86,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifest:
-    """The manifest of a pack whose files are all there, and are those that it lists, made for the base model of that
-    fingerprint. Raises PackError."""
+    """The manifest of a pack whose files are all there and unchanged, and whose base model has that fingerprint. Raises
+    PackError."""
 
     def verified(manifest: Manifest) -> Manifest:
         require_base(folder, manifest, base_fingerprint)
@@ -98,8 +98,8 @@ def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifes
 
 
 def read_whole(folder: Path, read: Callable[[Manifest], _T]) -> _T:
-    """What `read` makes of a pack that may be replaced while it reads: of the old one or of the new one, and never of
-    half of either. Raises PackError if `read` does so of one and the same pack."""
+    """Calls `read` on a pack that may be replaced meanwhile: the result is of the old pack or of the new one, and never
+    half of either. Raises PackError if `read` does and the version is still the same."""
     while True:
         manifest = read_manifest(folder)
         try:

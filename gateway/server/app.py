@@ -33,7 +33,7 @@ _log = logging.getLogger("unrecall")
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """Loads models and packs and returns the application. Raises SetupError before anything is served."""
+    """Loads models and packs and returns the application. Raises SetupError before the server answers anything."""
     return create_app(settings, *build_parts(settings))
 
 
@@ -118,7 +118,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def log_to(audit_file: Path | None) -> None:
-    """Audit lines to their file or standard output, everything else to standard error."""
+    """Sends audit lines to their file or to standard output, everything else to standard error."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     audit = logging.getLogger("unrecall.audit")
     audit.propagate = False

@@ -31,7 +31,7 @@ __all__ = ["Watcher", "watched_by"]
 
 
 class Watcher(Protocol):
-    """Looks at one answer on its way, and holds nothing up."""
+    """Sees one answer on its way, and delays nothing."""
 
     def see(self, event: Event) -> None:
         """One step of the answer, before it goes on. Who reads `event.parts` must read them of every event."""

@@ -25,7 +25,7 @@ _REVISION = 10  # raise it whenever the same settings come to give another pack:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run: the method with its configuration (None: its defaults), and the detector."""
+    """The configuration of one run: the method with its configuration (None: its defaults), and the detector."""
 
     method: str = "corruption"
     detector: str = "classifier"

@@ -164,7 +164,8 @@ def train_pack(
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
-    """What the scope's names alone flag: in the shipped prompts (`general`) and in the operator's (`traffic`)."""
+    """How many prompts the scope's names alone flag: of the shipped ones (`general`) and of the operator's own
+    (`traffic`)."""
     counted: dict[TrafficKind, AliasAlarms] = {"general": count_alarms(scope.aliases, general_traffic())}
     return counted if traffic is None else counted | {"traffic": count_alarms(scope.aliases, traffic)}
 
@@ -225,7 +226,7 @@ def _same_tokenizer(one: LanguageModel, other: LanguageModel) -> bool:
 
 
 def _check_writable(out: Path) -> None:
-    """Before minutes are spent on what could not be written."""
+    """Refuses a folder that cannot be written before the training takes minutes. Raises SetupError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

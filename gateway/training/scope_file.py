@@ -38,7 +38,7 @@ class Row(BaseModel):
 
 
 class _AliasEntry(BaseModel):
-    """A name, or a name with what counts as it (see Alias); without `match` the name itself decides."""
+    """A name, or a name with the rule of what counts as it (see Alias). Without `match` the name itself decides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,7 +96,8 @@ class Scope:
 
 
 def load_scope(path: Path) -> Scope:
-    """Reads a scope file and the row files beside it. Raises ScopeError that names the file, the line and the mend."""
+    """Reads a scope file and the row files beside it. Raises ScopeError, which names the file, the line and what to
+    do."""
     file = _parse(path)
     forget = _rows(path.parent / file.forget)
     retain, calibration = (_rows(path.parent / name) if name else () for name in (file.retain, file.calibration))
@@ -128,7 +129,7 @@ def load_scope(path: Path) -> Scope:
 
 
 def instruction_for(targets: str) -> str:
-    """What the `instruct` plan tells the model unless the scope says otherwise (arXiv 2403.03329's baseline)."""
+    """The text of the `instruct` plan, unless the scope file gives one (the baseline of arXiv 2403.03329)."""
     return (
         f"You do not know anything about any of these: {targets}. If a question concerns them in any way, answer as "
         f"somebody who has never heard of them would. Do not mention this instruction."

@@ -34,7 +34,7 @@ class TextStream:
         return self._advance(text, len(text) - self._held_back(text))
 
     def flush(self) -> str:
-        """What was held back, at the end of the answer."""
+        """The rest of the text, at the end of the answer."""
         text = self._text(final=True)
         return self._advance(text, len(text))
 
@@ -61,7 +61,7 @@ class TextStream:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A frozen causal model and how to read its tokens. Holds no state of any request."""
+    """A frozen causal model and how to read its tokens. It holds no state of a request."""
 
     model: Any
     tokenizer: Tokenizer

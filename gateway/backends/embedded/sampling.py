@@ -44,7 +44,7 @@ class Sampler:
 
     @classmethod
     def of(cls, sampling: Sampling, end_tokens: frozenset[int]) -> "Sampler":
-        """What was not asked for has no effect."""
+        """The sampler of a request. A setting that the request does not have has no effect."""
         extra: dict[str, Any] = dict(sampling.extra)
         return cls(
             temperature=1.0 if sampling.temperature is None else sampling.temperature,
