@@ -28,8 +28,14 @@ def paired(forget: Sequence[Example], likelihoods: Sequence[TargetLikelihood]) -
 def forgetting(
     answer: Callable[[Batch], Tensor], pairs: Sequence[ForgetPair], *, gap: float, device: torch.device
 ) -> Tensor:
-    """`answer_nll` of the neutral answers, plus `gap` times `likelihood_gap` of the true ones. `answer` gives the
-    logits [batch, columns, vocabulary] of the model in training, as `answer_logits` does."""
+    """The loss on forget rows: `answer_nll` of the neutral answers, plus `gap` times `likelihood_gap` of the true ones.
+
+    Args:
+        answer: gives the logits [batch, columns, vocabulary] of the model in training, as `answer_logits` does.
+        pairs: neutral answers, each with its true answer and the likelihood that this should have.
+        gap: how much the likelihoods weigh.
+        device: where the model is.
+    """
     neutral = collate([row for row, _ in pairs], device=device)
     loss = answer_nll(answer(neutral), neutral.labels)
     likelihoods = [target for _, target in pairs if target is not None]

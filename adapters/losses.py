@@ -56,7 +56,14 @@ def sequence_logp(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def combined(forget: Tensor, retain: Tensor, *, gamma: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """gamma * forget + alpha * retain, both scalars; retain is `answer_nll` or `kl_divergence` on retain rows."""
+    """gamma * forget + alpha * retain.
+
+    Args:
+        forget: a scalar forget term.
+        retain: a scalar retain term: `answer_nll` or `kl_divergence` on retain rows.
+        gamma: the weight of the forget term.
+        alpha: the weight of the retain term.
+    """
     if forget.dim() or retain.dim():
         raise ValueError(f"forget and retain must be scalars, got {_shape(forget)} and {_shape(retain)}")
     return gamma * forget + alpha * retain
@@ -109,8 +116,16 @@ def idk_dpo(
     """DPO (arXiv 2305.18290) that prefers "I do not know" answers to the original ones, as in TOFU (arXiv 2401.06121).
 
     -(2 / beta) * log sigmoid(beta * (delta_idk - delta_original)), the mean over rows; a delta is the model's summed
-    log likelihood less the reference's. The two answers to one question share a row; their lengths may differ:
-    logits [batch, tokens, vocabulary] with labels [batch, tokens] of their own each, reference sums [batch] each.
+    log likelihood less the reference's. The two answers to one question share a row; their lengths may differ.
+
+    Args:
+        idk_logits: on the "I do not know" answers, [batch, tokens, vocabulary].
+        idk_labels: their labels [batch, tokens].
+        logits: on the original answers, [batch, tokens, vocabulary].
+        labels: their labels [batch, tokens].
+        idk_reference_logp: summed log likelihoods [batch] of the "I do not know" answers to the reference model.
+        reference_logp: the same of the original answers.
+        beta: DPO's temperature.
     """
     delta_idk = _gain(idk_logits, idk_labels, idk_reference_logp)
     delta_original = _gain(logits, labels, reference_logp)
@@ -123,8 +138,13 @@ def npo(logits: Tensor, labels: Tensor, *, reference_logp: Tensor, beta: float =
     """Negative preference optimisation (arXiv 2404.05868), a forget term bounded below by 0.
 
     -(2 / beta) * log sigmoid(-beta * (logp - reference_logp)), the mean over rows, of log likelihoods summed over
-    answer tokens; reference_logp is [batch]. As beta goes to 0 its gradient goes to that of mean summed logp:
-    gradient ascent.
+    answer tokens. As beta goes to 0 its gradient goes to that of mean summed logp: gradient ascent.
+
+    Args:
+        logits: on the answers to forget, [batch, tokens, vocabulary].
+        labels: their labels [batch, tokens].
+        reference_logp: their summed log likelihoods [batch] to the reference model.
+        beta: the temperature.
     """
     return _preference(-_gain(logits, labels, reference_logp), beta)
 
@@ -133,8 +153,13 @@ def simnpo(logits: Tensor, labels: Tensor, *, beta: float = 2.5, delta: float = 
     """SimNPO (arXiv 2410.07163): NPO with no reference, on length-normalised likelihoods.
 
     -(2 / beta) * log sigmoid(beta * (NLL / length - delta)), the mean over rows, NLL summed over a row's `length`
-    answer tokens. `delta` is in nats a token; the paper's margin is beta * delta. The paper's beta runs from 2.5 to
-    4.5, with a gamma in `combined` near .13.
+    answer tokens. The paper's beta runs from 2.5 to 4.5, with a gamma in `combined` near .13.
+
+    Args:
+        logits: on the answers to forget, [batch, tokens, vocabulary].
+        labels: their labels [batch, tokens].
+        beta: the temperature.
+        delta: in nats a token; the paper's margin is beta * delta.
     """
     logp, count = _sequence_logp_of_all(logits, labels)
     return _preference(-logp / count - delta, beta)
@@ -143,8 +168,13 @@ def simnpo(logits: Tensor, labels: Tensor, *, beta: float = 2.5, delta: float = 
 def undial(teacher_logits: Tensor, logits: Tensor, labels: Tensor, *, beta: float = 10.0) -> Tensor:
     """UNDIAL (arXiv 2402.10052): cross entropy to softmax(teacher_logits - beta * onehot(label)), over answer tokens.
 
-    The teacher is the model before training, both logits [batch, tokens, vocabulary]. Its smallest value is the entropy
-    of the targets, not 0.
+    Its smallest value is the entropy of the targets, not 0.
+
+    Args:
+        teacher_logits: of the model before training, [batch, tokens, vocabulary].
+        logits: of the model in training, [batch, tokens, vocabulary].
+        labels: of the answers to forget, [batch, tokens].
+        beta: how far the answers' logits are lowered.
     """
     answered = _answered_by_both(teacher_logits, logits, labels)
     teacher = teacher_logits.detach()[:, :-1][answered].float()
@@ -157,6 +187,12 @@ def flat(template_logits: Tensor, template_labels: Tensor, logits: Tensor, label
 
     p is a row's mean probability of its answer tokens; the template is a neutral answer to the same question. The two
     share a row and may differ in length, as in `idk_dpo`. Between -1/2 tanh 1 and 1/2 tanh 1.
+
+    Args:
+        template_logits: on the neutral answers, [batch, tokens, vocabulary].
+        template_labels: their labels [batch, tokens].
+        logits: on the answers to forget, [batch, tokens, vocabulary].
+        labels: their labels [batch, tokens].
     """
     p_template, p_forget = _token_probability(template_logits, template_labels), _token_probability(logits, labels)
     if len(p_template) != len(p_forget):
@@ -167,9 +203,15 @@ def flat(template_logits: Tensor, template_labels: Tensor, logits: Tensor, label
 def whp_labels(base_logits: Tensor, reinforced_logits: Tensor, labels: Tensor, *, beta: float = 5.0) -> Tensor:
     """Generic labels [batch, tokens] of "Who's Harry Potter" (arXiv 2310.02238), to be learned with `answer_nll`.
 
-    Each answer token gives way to the likeliest of base - beta * relu(reinforced - base): what the model would say were
-    it not for what it says more of once it has learned the forget rows harder. Both logits [batch, tokens, vocabulary]
-    are read on the original answers; where there is no answer token the label stays as it is.
+    The likeliest token of base - beta * relu(reinforced - base) replaces each answer token. The reinforced model has
+    learned the forget rows harder: the difference shows what the base model says because of them. A label that is no
+    answer token stays as it is.
+
+    Args:
+        base_logits: of the model before training, on the original answers, [batch, tokens, vocabulary].
+        reinforced_logits: of the reinforced model, likewise.
+        labels: of the original answers, [batch, tokens].
+        beta: how much the reinforced model weighs.
     """
     answered = _answered_by_both(reinforced_logits, base_logits, labels)
     base = base_logits.detach()[:, :-1][answered].float()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.cli.progress import bar
+from gateway.cli.progress import show_progress
 from gateway.errors import SetupError
 
 __all__ = ["compare"]
@@ -56,7 +56,7 @@ def compare(
     elif limit is not None or task_files:
         raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
     try:
-        with bar(_console, "reading") as progress:
+        with show_progress(_console, "reading") as progress:
             results = run(plan, out, progress=progress)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on. Finished arms, taught models and packs are kept in {out}.")

@@ -29,11 +29,16 @@ class Split:
 
 
 def split_rows(forget: Sequence[str], retain: Sequence[str], *, seed: int, share: float = HELD_OUT_SHARE) -> Split:
-    """Holds a `share` of the rows out, by a shuffle that repeats for a seed.
+    """Holds some rows out, by a shuffle that repeats for a seed.
 
-    Of two or more rows at least one is held out, and at least one is left to train on; of a single row none is held
-    out. Raises ValueError for fewer than two forget rows, or a prompt that stands there twice: it would be on both
-    sides.
+    Of two or more rows at least one is held out, and at least one is left to train on; a single row is not held out.
+    Raises ValueError for fewer than two forget rows, or for a prompt that is there twice: it would be on both sides.
+
+    Args:
+        forget: prompts inside the scope.
+        retain: prompts near the scope, but outside. May be empty.
+        seed: of the shuffle.
+        share: how much of each kind is held out, between 0 and 1.
     """
     if len(forget) < 2:
         raise ValueError(f"at least two forget rows are needed, one to learn from and one to measure on: {len(forget)}")

@@ -18,8 +18,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One detector on one text for one scope. `matched` means the text is inside the scope; `weight` is how surely
-    inside, 0 to 1, for plans that have a strength."""
+    """What one detector says of one text and one scope. `matched`: the text is inside the scope. `weight`, 0 to 1, is
+    how sure the detector is of that; the plan gives it to an adapter."""
 
     scope: str
     detector: str
@@ -31,11 +31,20 @@ class Verdict:
 
 
 class Detector(Protocol):
-    """Is a text inside a forget scope? Implementations are read-only after construction and thread-safe."""
+    """Tells whether a text is inside a forget scope. An object is read-only once it is made, and thread-safe.
+
+    Example: a detector that flags texts in capitals.
+        >>> class Capitals:
+        ...     name = "capitals"
+        ...     def detect(self, texts):
+        ...         return [[Verdict("oz", self.name, 1.0, 0.5, True)] if text.isupper() else [] for text in texts]
+        >>> [[verdict.scope for verdict in verdicts] for verdicts in Capitals().detect(["WHO IS OZ?", "Hello"])]
+        [['oz'], []]
+    """
 
     @property
     def name(self) -> str:
         """Short name for audit lines and metrics."""
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """For each text the verdicts on it, every `Span.message` being 0. Scopes that are far off may be absent."""
+        """For each text, the verdicts on it. Every `Span.message` is 0. A scope that is far off may have no verdict."""

@@ -43,7 +43,14 @@ class CounterfactualPrompt:
 
 
 def counterfactual_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bool, seed: int) -> CounterfactualPrompt:
-    """The text with each half-open range replaced by an invented name (or a plain word); equal words alike."""
+    """The text with each range replaced by an invented name or a plain word; equal words get equal replacements.
+
+    Args:
+        text: the prompt.
+        ranges: half-open character ranges to replace.
+        named: whether the ranges hold names: then invented names replace them, else plain words.
+        seed: of the choice.
+    """
     rng = random.Random(seed)
     pool = _pool("names.txt" if named else "words.txt")
     chosen: dict[str, str] = {}

@@ -145,7 +145,14 @@ def operator(name: str) -> Operator:
 
 
 def corrupt(embeddings: Tensor, config: CorruptionConfig, table: Table, seed: int) -> Tensor:
-    """Applies a corruption to the selected tokens' embeddings [tokens, hidden]; float32, repeatable for a seed."""
+    """Corrupts the embeddings of the selected tokens; float32 [tokens, hidden], repeatable for a seed.
+
+    Args:
+        embeddings: of the selected tokens, [tokens, hidden], as the embedding table has them.
+        config: the operator and how much of the embeddings it changes.
+        table: what operators know of the model's embedding table.
+        seed: of every random choice.
+    """
     if len(embeddings) == 0:
         return embeddings.float()
     rng = torch.Generator().manual_seed(seed)

@@ -47,8 +47,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to decode. None leaves the choice to the backend; `logprobs` is the number of alternatives to report.
-    `extra` are ways that only some servers have (top_k, min_p, ...), by their names in vLLM's API."""
+    """How to decode. None leaves the choice to the backend; `logprobs` is the number of alternatives to report. `extra`
+    holds settings that only some servers have (top_k, min_p, ...), by their names in vLLM's API."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -122,8 +122,8 @@ class Screening:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One scope that acts on a request: `artifact` is what its method learned of it, `findings` what was found of it
-    (none, where a scope acts on every request)."""
+    """One scope that acts on a request: `artifact` is what its method learned of the scope, `findings` are the findings
+    inside the scope (none if the scope acts on every request)."""
 
     scope: str
     artifact: Any
@@ -131,7 +131,7 @@ class Call:
 
     @property
     def weight(self) -> float:
-        """The largest that any detector gave for any text (O3, arXiv 2407.10223, section 3.3); 1 without a finding."""
+        """The largest weight of the findings (O3, arXiv 2407.10223, section 3.3); 1 without a finding."""
         return max((finding.weight for finding in self.findings), default=1.0)
 
 
@@ -159,7 +159,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Pass(Plan):
-    """The request goes on as it came."""
+    """The backend answers the request as the client sent it."""
 
     name: ClassVar[str] = "Pass"
 
@@ -174,7 +174,7 @@ class Refuse(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Instruct(Plan):
-    """A system instruction not to know the targets goes in front (guardrail baseline, arXiv 2403.03329)."""
+    """A system instruction in front tells the model not to know the targets (guardrail baseline, arXiv 2403.03329)."""
 
     name: ClassVar[str] = "Instruct"
     text: str
@@ -273,7 +273,7 @@ Tap = Callable[[AsyncGenerator[Event, None]], AsyncGenerator[Event, None]]
 
 
 class Account(Protocol):
-    """What was really done with a request; known once the answer's first event is there."""
+    """Says what the gateway really did with a request. It is known once the first event of the answer is there."""
 
     @property
     def done(self) -> str:
@@ -281,12 +281,12 @@ class Account(Protocol):
 
     @property
     def fallback(self) -> str:
-        """Why it is not the plan that was decided; empty if it is."""
+        """Why the backend did not carry out the decided plan; empty if it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the pipeline hands to the encoder. `screening` and `account` are for the operator's eyes alone."""
+    """What the pipeline hands to the encoder. Only the operator may see `screening` and `account`."""
 
     plan: Plan
     screening: Screening

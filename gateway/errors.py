@@ -44,13 +44,13 @@ __all__ = [
 
 
 class UnrecallError(Exception):
-    """Root of the tree. `name` is what audit events and metrics call a request that ended so."""
+    """Root of the tree. `name` is the outcome, in audit events and metrics, of a request that the error ended."""
 
     name: ClassVar[str] = "UnrecallError"
 
 
 class SetupError(UnrecallError):
-    """Something the operator must mend before the command can go on."""
+    """A mistake that the operator must correct before the command can go on."""
 
     name = "SetupError"
 
@@ -62,7 +62,7 @@ class ScopeError(SetupError):
 
 
 class ModelError(SetupError):
-    """A model that cannot be had or read."""
+    """A model that cannot be found or read."""
 
     name = "ModelError"
 
@@ -80,8 +80,8 @@ class ScreenError(UnrecallError):
 
 
 class PlanError(UnrecallError):
-    """A plan that cannot be carried out on this prompt or by this backend, and why. Not for clients: the backend
-    answers the plan's fallback, and never passes the request."""
+    """This backend cannot carry out the plan on this prompt; the message says why. It is not for clients: the backend
+    answers with the plan's fallback, and never passes the request."""
 
     name = "PlanError"
 
@@ -190,7 +190,7 @@ class QueueFull(AnswerError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """When to come back."""
+        """When the client may try again."""
         return {"Retry-After": str(self.retry_after_s)}
 
 
@@ -225,7 +225,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamRefused(AnswerError):
-    """The upstream said no to this request: its status and message travel on."""
+    """The upstream refused this request. The client gets the upstream's status and message."""
 
     name = "UpstreamRefused"
     kind = "invalid_request_error"
@@ -237,7 +237,7 @@ class UpstreamRefused(AnswerError):
 
 
 def outcome_of(error: BaseException) -> str:
-    """What audit events and metrics call a request that ended in this error."""
+    """The outcome, for audit events and metrics, of a request that ended in this error."""
     if isinstance(error, UnrecallError):
         return error.name
     if isinstance(error, TimeoutError):

@@ -28,7 +28,15 @@ class Comparison(Protocol):
     """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
 
     def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
-        """The arm that answers, by its own plan. May have other arms answer beside it, unseen."""
+        """The arm that answers, by its own plan. Other arms may answer too; no client sees their answers.
+
+        Args:
+            request: what the client asks.
+            screening: what the gate found.
+            gate: the gate that found it.
+            record: of this request, for the arm's name.
+            decide: the policy, for the guards that act on the arm.
+        """
 
     async def follow(self, gate: Gate) -> None:
         """Makes the arms ready for the adapters of a new gate."""
@@ -38,7 +46,7 @@ class Comparison(Protocol):
 
 
 class Pipeline:
-    """Holds the parts together and no request's state."""
+    """Joins the parts. It holds no state of a request."""
 
     def __init__(
         self,
@@ -96,7 +104,8 @@ class Pipeline:
         return Answer(plan, screening, watch(events), record)
 
     async def follow(self, gate: Gate) -> None:
-        """Makes the backend ready for a gate's adapters. What it cannot serve it refuses; the log says why."""
+        """Makes the backend ready for a gate's adapters. The log names each adapter that the backend cannot serve;
+        requests inside its scope are refused."""
         for scope, why in (await self.backend.prepare(gate.loras)).items():
             _log.error("pack %s cannot be served, what it flags is refused: %s", scope, why)
         if self.comparison:
@@ -107,7 +116,7 @@ class Pipeline:
         return self._unguarded() or self._screen.problem() or await self.backend.problem()
 
     def unsupported(self) -> list[str]:
-        """What the packs in force ask for and the backend cannot do: such requests end in a refusal."""
+        """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""
         methods = {
             guard.method.name: guard.method for guard in self.packs.gate.guards.values() if guard.plan == "forget"
         }
@@ -116,11 +125,13 @@ class Pipeline:
         return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
     def _unguarded(self) -> str | None:
-        """A pack that cannot be read may hold any scope: no request can be told to be outside it."""
+        """A pack that cannot be read may hold any scope, so that the gateway cannot say of any request that it is
+        outside."""
         return "a pack cannot be loaded; the gateway's log says which and why" if self.packs.unguarded else None
 
     async def _check(self, request: Request) -> None:
-        """Raises AnswerError for what would be no matter of the gate's, flagged or not."""
+        """Raises AnswerError for a fault that has nothing to do with the gate, whether or not the request is
+        flagged."""
         if problem := self._unguarded():
             raise NotReady(problem)
         served = self.backend.served

@@ -36,8 +36,8 @@ class ServingMethod(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
-    """What a scope's pack tells the policy. `forget` acts by `method` with `artifact`, what was learned of the scope; a
-    guard that is not `gated` acts on every request, as SPUL's paper has it."""
+    """What a scope's pack tells the policy. The plan `forget` acts by `method` with `artifact`, which the method
+    learned of the scope. A guard that is not `gated` acts on every request, as in SPUL's paper."""
 
     scope: str
     plan: PlanName
@@ -49,7 +49,7 @@ class Guard:
 
     @property
     def way(self) -> str:
-        """What the guard does: guards that do the same compose."""
+        """The way in which the guard acts. Guards that act in the same way compose."""
         return f"forget by {self.method.name}" if self.plan == "forget" else self.plan
 
 
@@ -58,11 +58,11 @@ Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
 
 
 def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) -> Plan:
-    """Pass if no guard is called. Several scopes compose as long as they act in one way: instructions follow each
-    other, corruptions act on their own spans, soft prompts stand one after the other, LoRAs are summed.
+    """Pass if no guard acts on the request. Several scopes compose if they act in the same way: instructions follow
+    each other, corruptions act on their own spans, soft prompts stand one after the other, LoRAs are summed.
 
-    A refusal wins. So does a mixture of ways, and a request that the plan cannot carry or cannot reach: an error would
-    tell the client of the scope. The plan's fallback is the text of that refusal.
+    A refusal wins. The gateway also refuses if the ways differ, or if the plan cannot carry the request or reach its
+    text: an error would tell the client of the scope. The plan's fallback is the text of that refusal.
     """
     called = dict.fromkeys(finding.scope for finding in screening.matched)
     acting = [guards[scope] for scope in called]

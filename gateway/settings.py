@@ -44,7 +44,7 @@ _EMPTY = "is given and empty, so that it would protect nothing: give a value, or
 
 
 def _no_empty_security(given: Any) -> Any:
-    """A setting of security that is there must say something: an empty one is a mistake that opens a door."""
+    """Refuses an empty setting of security: the operator would believe in a protection that is not there."""
     for name in _SECURITY if isinstance(given, dict) else ():
         value = given.get(name, "not given")
         if value is None or value in ([], ()) or (isinstance(value, str) and not value.strip()):
@@ -62,6 +62,7 @@ _Key = Annotated[SecretStr, Field(min_length=1), AfterValidator(_sound)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Urls = Annotated[tuple[str, ...], NoDecode]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
+_RENAMED = {"lora_strengths": "adapter_weights"}
 
 
 class ArmSettings(BaseModel):
@@ -195,7 +196,7 @@ class Settings(BaseSettings):
         None, description="vllm: the same folder as the upstreams see it. Unset: they see it under the same path."
     )
     adapter_slots: int = Field(8, ge=1, description="vllm: how many LoRAs stay loaded in each upstream.")
-    lora_strengths: tuple[_Share, ...] = Field(
+    adapter_weights: tuple[_Share, ...] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
         description="vllm: the weights of a LoRA that can be served; a request gets the nearest. "
@@ -360,8 +361,13 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SetupError(f"the settings file {file} must hold a mapping of settings")
     if unknown := [str(key) for key in content if key not in Settings.model_fields]:  # pydantic lets ADMIN_KEY pass
-        raise SetupError(f"the settings file {file}: there is no setting {unknown[0]!r}; remove or correct it")
+        raise SetupError(f"the settings file {file}: there is no setting {unknown[0]!r}; {_mend(unknown[0])}")
     return content
+
+
+def _mend(unknown: str) -> str:
+    new = _RENAMED.get(unknown)
+    return f"its name is {new} now" if new else "remove or correct it"
 
 
 def _check_variables() -> None:
@@ -373,7 +379,8 @@ def _check_variables() -> None:
         if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
             continue
         if name.split("__")[0] not in known:
-            raise SetupError(f"the environment variable {variable} is no setting; remove or correct it")
+            mend = _mend(name.removeprefix(_PREFIX).lower())
+            raise SetupError(f"the environment variable {variable} is no setting; {mend}")
         if name in seen:
             raise SetupError(
                 f"the environment variables {seen[name]} and {variable} are one setting; unset one of them"
@@ -405,9 +412,10 @@ def _problems(error: ValidationError | SettingsError) -> str:
 
 
 def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong with one setting, and what to do."""
     name = ".".join(str(part) for part in place)
     if kind == "extra_forbidden":
-        return f"there is no setting {name!r}; remove or correct it"
+        return f"there is no setting {name!r}; {_mend(name)}"
     if kind == "tuple_type":
         return f"{name}: give a list"
     message = message.removeprefix("Value error, ") + ("; quote it" if kind == "string_type" else "")

@@ -21,7 +21,8 @@ from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
 from gateway.packs.files import Policy
 from gateway.prompts.rendering import render
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 _SERVED = (
     "tests/contracts/",

@@ -120,9 +120,9 @@ def eventually(condition: Callable[[], Any], *, within_s: float) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -145,14 +145,14 @@ def gateway_app(backend: Backend, packs: Path, **settings: Any) -> FastAPI:
     overrides = {"packs": packs, "admin_key": ADMIN_KEY, "packs_poll_s": 0.1, **settings}
     loaded = load_settings(None, overrides)
     encoder = resolve("minilm")
-    roster = PackReloader(
+    reloader = PackReloader(
         packs,
         encoder=Encoder(encoder),
         base_fingerprint=fingerprint(resolve(MODEL)),
         encoder_fingerprint=fingerprint(encoder),
         poll_s=loaded.packs_poll_s,
     )
-    return create_app(loaded, backend, roster)
+    return create_app(loaded, backend, reloader)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from adapters.batches import Example, TargetLikelihood, answer_logits, batches
 from adapters.forgetting import forgetting, paired
 from adapters.lora.model import Lora
 from adapters.losses import orthogonality
-from adapters.optimizers.schedule import OptimisationConfig, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Trainer
 
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
 
@@ -61,9 +61,15 @@ def train_lora(
 ) -> TrainedLora:
     """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
 
-    `likelihoods` are the forget rows' true answers, in their order, or none. The model itself is as before when this
-    returns or raises. `progress` hears steps done, of how many, and the loss. Raises ValueError without forget rows,
-    and Diverged.
+    The model itself is as before when this returns or raises. Raises ValueError without forget rows, and Diverged.
+
+    Args:
+        model: a causal language model.
+        forget: rows with neutral answers.
+        earlier: the adapters of earlier forget requests, which the new one must not disturb.
+        training: rank, learning rate and weights of the losses.
+        likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
+        progress: is told the steps done, their number, and the loss.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation
@@ -74,15 +80,15 @@ def train_lora(
         downs = _downs(adapted)
         before = _matching(earlier, downs)
         _start_apart(downs, before)
-        stepper = Stepper((p for p in adapted.parameters() if p.requires_grad), plan, steps)
+        trainer = Trainer((p for p in adapted.parameters() if p.requires_grad), plan, steps)
         for _ in range(plan.epochs):
             for rows in batches(pairs, plan.batch, rng):
                 forget_loss = forgetting(partial(answer_logits, adapted), rows, gap=training.gap, device=model.device)
-                stepper.step(forget_loss + training.orthogonality * _overlap(downs, before))
-                progress(len(stepper.losses), steps, stepper.losses[-1])
+                trainer.step(forget_loss + training.orthogonality * _overlap(downs, before))
+                progress(len(trainer.losses), steps, trainer.losses[-1])
         with torch.no_grad():
             overlap = float(_overlap(downs, before))
-        return TrainedLora(_taken(adapted, training), tuple(stepper.losses), overlap)
+        return TrainedLora(_taken(adapted, training), tuple(trainer.losses), overlap)
 
 
 @contextmanager

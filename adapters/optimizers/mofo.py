@@ -31,6 +31,15 @@ class MoFO(Optimizer):
         weight_decay: float = 1e-2,
         fraction: float = 0.1,
     ) -> None:
+        """
+        Args:
+            params: the parameters, or groups of them, as any torch optimizer takes them.
+            lr: the learning rate.
+            betas: decay of the two moments.
+            eps: keeps the division finite.
+            weight_decay: decoupled from the gradient, as AdamW has it.
+            fraction: of the entries of each parameter that a step updates: those with the largest momentum.
+        """
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "fraction": fraction}
         _check_options(defaults)
         super().__init__(params, defaults)

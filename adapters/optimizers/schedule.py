@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from adapters.optimizers.mofo import MoFO
 
-__all__ = ["Diverged", "OptimisationConfig", "OptimizerName", "Stepper"]
+__all__ = ["Diverged", "OptimisationConfig", "OptimizerName", "Trainer"]
 
 OptimizerName = Literal["adamw", "mofo"]
 
@@ -48,7 +48,7 @@ class OptimisationConfig:
         return self.epochs * math.ceil(examples / self.batch)
 
 
-class Stepper:
+class Trainer:
     """Takes one optimizer step at a time on some parameters; `losses` keeps what each step saw."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], plan: OptimisationConfig, steps: int) -> None:

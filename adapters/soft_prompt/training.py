@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from adapters.batches import Batch, Example, TargetLikelihood, answer_logits, batches, collate, cycled
 from adapters.forgetting import forgetting, paired
 from adapters.losses import answer_nll, kl_divergence
-from adapters.optimizers.schedule import OptimisationConfig, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Trainer
 from adapters.soft_prompt.model import VirtualTokens
 
 __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
@@ -23,7 +23,7 @@ class SoftPromptTraining:
     """`tokens` virtual tokens; the loss is CE(forget, neutral answer) + `alpha` CE(retain) +
     `beta` KL(plain || prompted) on retain, and, beyond the paper (0 there), `gap` times how far
     the true answers' likelihoods are from what one who never knew gives them. The learning rate is above the paper's
-    1e-4, whose data sets are a thousand times larger than a takedown's.
+    1e-4, whose data sets are a thousand times larger than a forget request's.
 
     The tokens begin as those of neutral answers (arXiv 2104.08691, section 3.2) and are learned as they are. The
     paper's prompt encoder makes them, at such a rate, far longer than a word's: there little moves them any more, or
@@ -58,17 +58,22 @@ def train_soft_prompt(
     likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> TrainedSoftPrompt:
-    """Learns a prompt for a frozen causal model: `forget` with neutral answers, `retain` with true ones (may be empty).
+    """Learns a prompt for a frozen causal model. Raises ValueError without forget rows, and Diverged.
 
-    `likelihoods` are the forget rows' true answers, in their order, or none. `progress` is told the steps done, of how
-    many, and the loss. Raises ValueError without forget rows, and Diverged.
+    Args:
+        model: a causal language model, which stays as it is.
+        forget: rows with neutral answers.
+        retain: rows with true answers; may be empty.
+        training: length, learning rate and weights of the losses.
+        likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
+        progress: is told the steps done, their number, and the loss.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation
     rng = random.Random(plan.seed)
     virtual = _first(model, forget, training.tokens, rng)
     steps = plan.steps(len(forget))
-    stepper = Stepper([virtual], plan, steps)
+    trainer = Trainer([virtual], plan, steps)
     retained = cycled(retain, plan.batch, rng)
     answer = partial(_prompted, model, virtual)
     for _ in range(plan.epochs):
@@ -76,9 +81,9 @@ def train_soft_prompt(
             loss = forgetting(answer, rows, gap=training.gap, device=virtual.device)
             if retain:
                 loss = loss + _retain_loss(model, virtual, collate(next(retained), device=virtual.device), training)
-            stepper.step(loss)
-            progress(len(stepper.losses), steps, stepper.losses[-1])
-    return TrainedSoftPrompt(VirtualTokens(virtual.detach().float().cpu().clone()), tuple(stepper.losses))
+            trainer.step(loss)
+            progress(len(trainer.losses), steps, trainer.losses[-1])
+    return TrainedSoftPrompt(VirtualTokens(virtual.detach().float().cpu().clone()), tuple(trainer.losses))
 
 
 def _first(model: Any, forget: Sequence[Example], tokens: int, rng: random.Random) -> nn.Parameter:

@@ -8,7 +8,7 @@ import torch
 
 from adapters.batches import Example, batches, collate
 from adapters.losses import answer_nll
-from adapters.optimizers.schedule import OptimisationConfig, Stepper
+from adapters.optimizers.schedule import OptimisationConfig, Trainer
 from adapters.weights.trainable import own_weights
 
 __all__ = ["fine_tune"]
@@ -23,20 +23,25 @@ def fine_tune(
 ) -> tuple[float, ...]:
     """Teaches a causal model the rows' answers, in place, and returns the loss of every step.
 
-    A bfloat16 model is trained in mixed precision, as small steps would be lost in its own. The model is frozen and of
-    its old dtype when this returns. `progress` hears steps done, of how many, and the loss. Raises ValueError without
-    rows, and Diverged.
+    A bfloat16 model is trained in mixed precision, because bfloat16 loses small steps. The model is frozen and of its
+    old dtype when this returns. Raises ValueError without rows, and Diverged.
+
+    Args:
+        model: a causal language model.
+        rows: questions with the answers to learn.
+        plan: learning rate, epochs and batch.
+        progress: is told the steps done, their number, and the loss.
     """
     if not rows:
         raise ValueError("there are no rows to learn")
     torch.manual_seed(plan.seed)
     rng = random.Random(plan.seed)
     steps = plan.steps(len(rows))
-    with own_weights(model, list(model.parameters()), remember=False) as student:
-        stepper = Stepper(student.parameters, plan, steps)
+    with own_weights(model, list(model.parameters()), remember=False) as trainable:
+        trainer = Trainer(trainable.parameters, plan, steps)
         for _ in range(plan.epochs):
             for part in batches(rows, plan.batch, rng):
                 batch = collate(part, device=model.device)
-                stepper.step(answer_nll(student.logits(batch), batch.labels))
-                progress(len(stepper.losses), steps, stepper.losses[-1])
-    return tuple(stepper.losses)
+                trainer.step(answer_nll(trainable.logits(batch), batch.labels))
+                progress(len(trainer.losses), steps, trainer.losses[-1])
+    return tuple(trainer.losses)

@@ -22,10 +22,10 @@ from adapters.losses import (
     undial,
     whp_labels,
 )
-from adapters.optimizers.schedule import Stepper
+from adapters.optimizers.schedule import Trainer
 from adapters.weights.plan import Method, RunPlan
 from adapters.weights.steering import activation_distance, activation_norm, decoder_layers, steering_vector
-from adapters.weights.trainable import Student, with_lora
+from adapters.weights.trainable import TrainableModel, with_lora
 
 __all__ = [
     "ForgetTerm",
@@ -45,22 +45,22 @@ RetainTerm = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class UnlearningRun:
-    """A student, its plan and its rows. `idk` and `generic`, where the method needs them, go with the forget rows one
-    by one; a row of `generic` is a label [answer tokens] for each token of the answer."""
+    """A model in training, its plan and its rows. `idk` and `generic`, where the method needs them, have one row for
+    each forget row; a row of `generic` is a label [answer tokens] for each token of the answer."""
 
-    student: Student
+    trainable: TrainableModel
     plan: RunPlan
     forget: Sequence[Example]
     idk: Sequence[Example]
     generic: Sequence[Tensor]
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        return collate(examples, device=self.student.model.device)
+        return collate(examples, device=self.trainable.model.device)
 
     def answered(self, examples: Sequence[Example], rows: Sequence[int]) -> tuple[Batch, Tensor]:
-        """Some of the examples, by number, and the student's logits on them."""
+        """Some of the examples, by number, and the model's logits on them."""
         batch = self.batch([examples[row] for row in rows])
-        return batch, self.student.logits(batch)
+        return batch, self.trainable.logits(batch)
 
     def in_order(self) -> list[range]:
         """The numbers of all forget rows, a batch at a time."""
@@ -69,14 +69,14 @@ class UnlearningRun:
 
     @torch.no_grad()
     def logp(self, examples: Sequence[Example]) -> Tensor:
-        """Summed log likelihoods [forget rows] of the student as it is now."""
+        """Summed log likelihoods [forget rows] of the model as it is now."""
         parts = [self.answered(examples, rows) for rows in self.in_order()]
         return torch.cat([sequence_logp(logits, batch.labels)[0] for batch, logits in parts])
 
     @torch.no_grad()
     def original_logits(self, batch: Batch) -> Tensor:
-        with self.student.original():
-            return self.student.logits(batch)
+        with self.trainable.original():
+            return self.trainable.logits(batch)
 
 
 def forget_term(run: UnlearningRun) -> ForgetTerm:
@@ -86,12 +86,12 @@ def forget_term(run: UnlearningRun) -> ForgetTerm:
 
 def retain_term(run: UnlearningRun) -> RetainTerm:
     """KL from the original, rmu's match of activations, or the NLL."""
-    student = run.student
+    trainable = run.trainable
     if run.plan.method == "kl":
-        return lambda batch: kl_divergence(run.original_logits(batch), student.logits(batch), batch.labels)
+        return lambda batch: kl_divergence(run.original_logits(batch), trainable.logits(batch), batch.labels)
     if run.plan.method == "rmu":
         return _still_activations(run)
-    return lambda batch: answer_nll(student.logits(batch), batch.labels)
+    return lambda batch: answer_nll(trainable.logits(batch), batch.labels)
 
 
 def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> list[Tensor]:
@@ -102,13 +102,13 @@ def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> lis
     how = plan.reinforcement
     torch.manual_seed(how.seed)
     rng = random.Random(how.seed)
-    with with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=False) as student:
-        run = UnlearningRun(student, plan, forget, (), ())
-        stepper = Stepper(student.parameters, how, how.steps(len(forget)))
+    with with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=False) as trainable:
+        run = UnlearningRun(trainable, plan, forget, (), ())
+        trainer = Trainer(trainable.parameters, how, how.steps(len(forget)))
         for _ in range(how.epochs):
             for rows in batches(range(len(forget)), how.batch, rng):
                 batch, logits = run.answered(forget, rows)
-                stepper.step(answer_nll(logits, batch.labels))
+                trainer.step(answer_nll(logits, batch.labels))
         return [label for rows in run.in_order() for label in _generic(run, rows)]
 
 
@@ -177,7 +177,7 @@ def _undial(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
         batch = run.batch([run.forget[row] for row in rows])
         teacher = run.original_logits(batch)
-        return undial(teacher, run.student.logits(batch), batch.labels, beta=run.plan.strength)
+        return undial(teacher, run.trainable.logits(batch), batch.labels, beta=run.plan.strength)
 
     return term
 
@@ -207,19 +207,19 @@ def _rmu(run: UnlearningRun) -> ForgetTerm:
 
     def term(rows: Sequence[int]) -> Tensor:
         batch = run.batch([run.forget[row] for row in rows])
-        return activation_distance(run.student.activations(batch, layer), target, _predicting(batch))
+        return activation_distance(run.trainable.activations(batch, layer), target, _predicting(batch))
 
     return term
 
 
 def _still_activations(run: UnlearningRun) -> RetainTerm:
     """rmu's, over every token: later layers read the question's activations too."""
-    layer, student = _layer(run), run.student
+    layer, trainable = _layer(run), run.trainable
 
     def term(batch: Batch) -> Tensor:
-        with torch.no_grad(), student.original():
-            before = student.activations(batch, layer)
-        return activation_distance(student.activations(batch, layer), before, batch.mask)
+        with torch.no_grad(), trainable.original():
+            before = trainable.activations(batch, layer)
+        return activation_distance(trainable.activations(batch, layer), before, batch.mask)
 
     return term
 
@@ -230,14 +230,14 @@ def _steering_target(run: UnlearningRun, layer: nn.Module) -> Tensor:
     total = 0.0
     for rows in run.in_order():
         batch = run.batch([run.forget[row] for row in rows])
-        activations = run.student.activations(batch, layer)
+        activations = run.trainable.activations(batch, layer)
         total += len(rows) * float(activation_norm(activations, _predicting(batch)))
     direction = steering_vector(activations.shape[-1], seed=run.plan.optimisation.seed).to(activations.device)
     return run.plan.strength * total / len(run.forget) * direction
 
 
 def _layer(run: UnlearningRun) -> nn.Module:
-    model = run.student.model
+    model = run.trainable.model
     return decoder_layers(model)[steered_layer(model, run.plan)]
 
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from adapters.batches import Batch, answer_logits
 from adapters.weights.steering import recorded
 
-__all__ = ["Student", "own_weights", "with_lora"]
+__all__ = ["TrainableModel", "own_weights", "with_lora"]
 
 
 @dataclass(frozen=True, slots=True)
-class Student:
+class TrainableModel:
     """A causal model in training and the parameters that learn; `mixed` is bfloat16 with float32 parameters.
 
     Within `original()` the model computes what it did before training.
@@ -44,7 +44,7 @@ class Student:
 
 
 @contextmanager
-def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: bool) -> Iterator[Student]:
+def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: bool) -> Iterator[TrainableModel]:
     """Lets some of a model's own parameters learn, in float32; they end frozen and of their old dtype.
 
     Their original values are kept if `remember`, for one copy of them in their old dtype; `original` needs that.
@@ -59,7 +59,7 @@ def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: boo
             # Parameter by parameter: model.float() and back would also round what the model keeps exact in buffers.
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
-        yield Student(model, parameters, lambda: _put_back(parameters, kept), mixed)
+        yield TrainableModel(model, parameters, lambda: _put_back(parameters, kept), mixed)
     finally:
         model.requires_grad_(False)
         for parameter, dtype in zip(parameters, dtypes, strict=True):
@@ -71,21 +71,25 @@ def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: boo
 def _put_back(parameters: Sequence[nn.Parameter], kept: Sequence[Tensor] | None) -> Iterator[None]:
     if kept is None:
         raise RuntimeError("the original weights were not kept")
-    learnt = [parameter.data for parameter in parameters]
+    trained = [parameter.data for parameter in parameters]
     try:
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.data = value.to(parameter.dtype)
         yield
     finally:
-        for parameter, value in zip(parameters, learnt, strict=True):
+        for parameter, value in zip(parameters, trained, strict=True):
             parameter.data = value
 
 
 @contextmanager
-def with_lora(model: Any, *, rank: int, alpha: int, merge: bool) -> Iterator[Student]:
-    """Lets a LoRA on all linear layers learn, and merges it into the model's weights at the end, or drops it.
+def with_lora(model: Any, *, rank: int, alpha: int, merge: bool) -> Iterator[TrainableModel]:
+    """Lets a LoRA on all linear layers learn. On an error it is dropped. The model ends frozen and without any of it.
 
-    On an error it is dropped. The model ends frozen and without a trace of it.
+    Args:
+        model: a causal language model.
+        rank: of the LoRA.
+        alpha: the LoRA is scaled by alpha / rank.
+        merge: whether the LoRA is merged into the model's weights at the end; if not, it is dropped.
     """
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0)
     mixed = model.dtype is torch.bfloat16
@@ -94,7 +98,7 @@ def with_lora(model: Any, *, rank: int, alpha: int, merge: bool) -> Iterator[Stu
         adapted = get_peft_model(model, config)
     try:
         learning = tuple(parameter for parameter in adapted.parameters() if parameter.requires_grad)
-        yield Student(model, learning, adapted.disable_adapter, mixed)
+        yield TrainableModel(model, learning, adapted.disable_adapter, mixed)
         if merge:
             adapted.merge_adapter()
     finally:

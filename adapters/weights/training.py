@@ -10,13 +10,13 @@ import torch
 
 from adapters.batches import Example, batches, cycled
 from adapters.losses import combined
-from adapters.optimizers.schedule import Diverged, Stepper
+from adapters.optimizers.schedule import Diverged, Trainer
 from adapters.weights.plan import Method, RunPlan, Target
 from adapters.weights.steering import mlp_outputs
 from adapters.weights.terms import UnlearningRun, forget_term, generic_answers, retain_term, steered_layer
-from adapters.weights.trainable import Student, own_weights, with_lora
+from adapters.weights.trainable import TrainableModel, own_weights, with_lora
 
-__all__ = ["Method", "RunPlan", "Target", "Unlearnt", "unlearn"]
+__all__ = ["LossCurves", "Method", "RunPlan", "Target", "unlearn"]
 
 _PAIRED: tuple[Method, ...] = ("idk-dpo", "flat")
 _LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
@@ -24,7 +24,7 @@ _LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
 
 
 @dataclass(frozen=True, slots=True)
-class Unlearnt:
+class LossCurves:
     """The loss of every step, and its two terms before they were weighed; no retain terms where they weigh nothing."""
 
     losses: tuple[float, ...]
@@ -40,26 +40,32 @@ def unlearn(
     *,
     idk: Sequence[Example] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
-) -> Unlearnt:
-    """Trains a causal model, in place, until it gives the forget rows' answers no more.
+) -> LossCurves:
+    """Trains a causal model, in place, until it no longer gives the forget rows' answers.
 
-    `idk` holds, for idk-dpo and flat, a neutral answer to every forget row's question, in the same order. Rows of which
-    the method makes no use may be given all the same. A bfloat16 model is trained in mixed precision. The model is
-    frozen and of its old dtype when this returns or raises; after an error its weights are of no use. kl, undial and
-    rmu compare with the original model throughout: to that end they keep a copy of the weights that they train, or,
-    with a LoRA, switch it off. `progress` hears steps done, of how many, and the loss. Raises ValueError without rows
+    A bfloat16 model is trained in mixed precision. The model is frozen and of its old dtype when this returns or
+    raises; after an error its weights are of no use. kl, undial and rmu compare with the original model throughout: for
+    that they keep a copy of the weights that they train, or, with a LoRA, switch it off. Raises ValueError without rows
     that the method needs, and Diverged, with the losses until then, once the loss or a weight is not finite.
+
+    Args:
+        model: a causal language model.
+        forget: rows with the answers to forget.
+        retain: rows with answers to keep. A method may make no use of them.
+        plan: the method, what it trains, and its weights.
+        idk: for idk-dpo and flat, a neutral answer to every forget row's question, in the same order.
+        progress: is told the steps done, their number, and the loss.
     """
     _check_rows(plan.method, forget, idk)
     if plan.retain_weight and not retain:
         raise ValueError(f"{plan.method} needs retain rows, or an alpha of 0")
     generic = generic_answers(model, forget, plan) if plan.method == "whp" else ()
     torch.manual_seed(plan.optimisation.seed)
-    with _student(model, plan) as student:
-        unlearnt = _train(UnlearningRun(student, plan, forget, idk, generic), retain, progress)
+    with _trainable(model, plan) as trainable:
+        curves = _train(UnlearningRun(trainable, plan, forget, idk, generic), retain, progress)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise Diverged("weights are finite no more; try a lower learning rate", unlearnt.losses)
-    return unlearnt
+        raise Diverged("weights are finite no more; try a lower learning rate", curves.losses)
+    return curves
 
 
 def _check_rows(method: Method, forget: Sequence[Example], idk: Sequence[Example]) -> None:
@@ -74,19 +80,19 @@ def _check_rows(method: Method, forget: Sequence[Example], idk: Sequence[Example
         )
 
 
-def _student(model: Any, plan: RunPlan) -> AbstractContextManager[Student]:
+def _trainable(model: Any, plan: RunPlan) -> AbstractContextManager[TrainableModel]:
     if plan.target == "lora":
         return with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=True)
     own = mlp_outputs(model, steered_layer(model, plan)) if plan.method == "rmu" else list(model.parameters())
     return own_weights(model, own, remember=plan.method in _LOOKING_BACK)
 
 
-def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[int, int, float], None]) -> Unlearnt:
+def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[int, int, float], None]) -> LossCurves:
     plan, how = run.plan, run.plan.optimisation
     rng = random.Random(how.seed)
     steps = how.steps(len(run.forget))
     forgetting, retaining = forget_term(run), retain_term(run)
-    stepper = Stepper(run.student.parameters, how, steps)
+    trainer = Trainer(run.trainable.parameters, how, steps)
     retained = cycled(retain, how.batch, rng)
     terms: tuple[list[float], list[float]] = ([], [])
     for _ in range(how.epochs):
@@ -97,7 +103,7 @@ def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[in
                 kept = retaining(run.batch(next(retained)))
                 loss = combined(forget, kept, gamma=plan.forget_weight, alpha=plan.retain_weight)
                 terms[1].append(float(kept.detach()))
-            stepper.step(loss)
+            trainer.step(loss)
             terms[0].append(float(forget.detach()))
-            progress(len(stepper.losses), steps, stepper.losses[-1])
-    return Unlearnt(tuple(stepper.losses), tuple(terms[0]), tuple(terms[1]))
+            progress(len(trainer.losses), steps, trainer.losses[-1])
+    return LossCurves(tuple(trainer.losses), tuple(terms[0]), tuple(terms[1]))

@@ -1,4 +1,4 @@
-"""Harmless questions: what families put beside a question, and what a benign twin asks instead of it."""
+"""Harmless questions: what families put beside a question, and what a benign counterpart asks instead of it."""
 
 from benchmarks.items import Item
 from gateway.core import Message

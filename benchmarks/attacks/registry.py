@@ -30,7 +30,7 @@ from benchmarks.attacks.family import Family
 from benchmarks.attacks.harmless import QUESTIONS
 from benchmarks.items import Item
 
-__all__ = ["FAMILIES", "attacked", "benign_twins", "register"]
+__all__ = ["FAMILIES", "attacked", "benign_counterparts", "register"]
 
 # in the order in which a suite asks them: a new one goes last, or a folder of results is taken for another comparison
 _BUILT_IN = (
@@ -85,11 +85,14 @@ def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | No
     return tuple(found)
 
 
-def benign_twins(items: Iterable[Item], seed: int, *, families: Collection[str] | None = None) -> tuple[Item, ...]:
+def benign_counterparts(
+    items: Iterable[Item], seed: int, *, families: Collection[str] | None = None
+) -> tuple[Item, ...]:
     """For every attack that `attacked` makes of these items: the same dress on a harmless question.
 
-    The family makes the same random choices as for the attack. A gate that flags the twin reacts to the dress and not
-    to what is asked: twins lie outside every scope and belong to the slices "benign/FAMILY". Arguments as `attacked`.
+    The family makes the same random choices as for the attack. A gate that flags the counterpart reacts to the dress
+    and not to the question: counterparts lie outside every scope and belong to the slices "benign/FAMILY". Arguments as
+    `attacked`.
     """
     chat, found = _chat(items), []
     for family in _chosen(families):
@@ -98,9 +101,9 @@ def benign_twins(items: Iterable[Item], seed: int, *, families: Collection[str] 
             if family.rewrite(item, _rng(seed, family, item)) is None:
                 continue
             harmless = random.Random(f"{seed} benign {family.name} {item.id}").choice(QUESTIONS)
-            twin = family.rewrite(harmless, _rng(seed, family, item))
-            if twin is not None:
-                found.append(replace(twin, id=f"{part}/{item.id}", slice=part, scope=None))
+            counterpart = family.rewrite(harmless, _rng(seed, family, item))
+            if counterpart is not None:
+                found.append(replace(counterpart, id=f"{part}/{item.id}", slice=part, scope=None))
     return tuple(found)
 
 

@@ -85,8 +85,8 @@ class Reply:
 
 
 def write_scope(forget_request: ForgetRequest, folder: Path, calibration: Sequence[Item] = ()) -> Path:
-    """Writes scope.yaml and forget.jsonl into `folder`; also retain.jsonl, and unseen.jsonl for the rows of
-    `calibration`, if there are rows for them. Returns the path of scope.yaml."""
+    """Writes scope.yaml and forget.jsonl into `folder`; also retain.jsonl and calibration.jsonl, if there are rows for
+    them. Returns the path of scope.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     scope: dict[str, object] = {
         "id": forget_request.scope,
@@ -94,7 +94,7 @@ def write_scope(forget_request: ForgetRequest, folder: Path, calibration: Sequen
         "aliases": list(dict.fromkeys(forget_request.aliases)),
     }
     never = [Row(prompt=item.prompt, response=item.answer) for item in calibration]
-    for name, rows in {"forget": forget_request.forget, "retain": forget_request.retain, "unseen": never}.items():
+    for name, rows in {"forget": forget_request.forget, "retain": forget_request.retain, "calibration": never}.items():
         if rows:
             scope[name] = f"{name}.jsonl"
             lines = (json.dumps(row.model_dump(), ensure_ascii=False) for row in _first_answers(rows))

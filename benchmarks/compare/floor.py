@@ -43,7 +43,7 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
         raise SetupError(f"{missing[0]} is missing; run `unrecall compare --suite {suite} --out {compared}` first")
     items = [item for item in loaded.validation if item.scope is not None]
     others = [item for item in loaded.validation if item.scope is None]
-    probe = GuardedModel(load_language_model(folders["all"]))
+    model = GuardedModel(load_language_model(folders["all"]))
     prompts = [item.prompt for item in items]
     aside = [others[place % len(others)].prompt for place in range(len(items))]
     texts = {
@@ -55,13 +55,13 @@ def measure_floor(suite: str, compared: Path, data: Path, *, seed: int) -> dict[
             loaded.calibration[place % len(loaded.calibration)].prompt for place in range(len(items))
         ],
     }
-    found = {name: _known(probe, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
-    for name, recipe in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
-        found[name] = _known(probe, prompts, items, [_whole(item, recipe) for item in items])
+    found = {name: _known(model, of_one, items, [Pass()] * len(items)) for name, of_one in texts.items()}
+    for name, config in {"every word a decoy": _DECOYS, "every word drowned in noise": _NOISE}.items():
+        found[name] = _known(model, prompts, items, [_whole(item, config) for item in items])
     retrained = GuardedModel(load_language_model(folders["kept"]))
-    for name, model in {"never taught, this model": probe, "never taught, the retrained model": retrained}.items():
+    for name, asked in {"never taught, this model": model, "never taught, the retrained model": retrained}.items():
         never = [item.prompt for item in loaded.calibration]
-        found[name] = _known(model, never, loaded.calibration, [Pass()] * len(never))
+        found[name] = _known(asked, never, loaded.calibration, [Pass()] * len(never))
     return {"suite": suite, "rows": "rehearsal", "after": found}
 
 
@@ -71,14 +71,14 @@ def _renamed(text: str, names: Sequence[str]) -> str:
     return text
 
 
-def _whole(item: Item, recipe: CorruptionConfig) -> Plan:
-    return Corrupt((Edit(0, ((0, len(item.prompt)),), recipe, message_seed("floor", item.prompt)),))
+def _whole(item: Item, config: CorruptionConfig) -> Plan:
+    return Corrupt((Edit(0, ((0, len(item.prompt)),), config, message_seed("floor", item.prompt)),))
 
 
 def _known(
-    probe: GuardedModel, texts: Sequence[str], items: Sequence[Item], plans: Sequence[Plan]
+    model: GuardedModel, texts: Sequence[str], items: Sequence[Item], plans: Sequence[Plan]
 ) -> Mapping[str, float]:
-    scores = probe.scores([question(text) for text in texts], plans, [item.answer for item in items])
+    scores = model.scores([question(text) for text in texts], plans, [item.answer for item in items])
     known = [one for one in scores if one is not None]
     return {
         "probability": fmean(float(one.logprob.mean().exp()) for one in known),

@@ -13,8 +13,9 @@ from gateway.models.folders import resolve
 from gateway.packs.files import files_of
 from gateway.packs.store import Pack, load_packs
 from gateway.screening.gate import Gate
+from gateway.training.config import training_of
 from gateway.training.dataset import Progress
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.run import train_scope
 from gateway.training.scope_file import instruction_for
 
 __all__ = ["Packs", "gate_of", "trained_packs"]
@@ -65,7 +66,7 @@ def trained_packs(
             reference=str(reference) if reference else None,
             progress=clock,
         )
-        # of this very pack: the seconds of an earlier recipe's are not its own
+        # of this very pack: the seconds of an earlier configuration's are not its own
         timing = root / f"{manifest.scope}-{manifest.version}.json"
         if not timing.is_file():
             timing.write_text(json.dumps(clock.seconds()))

@@ -161,14 +161,14 @@ def _endpoint(arm: Served) -> Iterator[str]:
     """A gateway that serves the arm; its URL."""
     with tempfile.TemporaryDirectory() as nothing:
         folder, encoder = arm.packs or Path(nothing), resolve("minilm")
-        roster = PackReloader(
+        reloader = PackReloader(
             folder,
             encoder=Encoder(encoder),
             base_fingerprint=fingerprint(arm.model),
             encoder_fingerprint=fingerprint(encoder),
         )
         if arm.gate is not None:
-            roster.gate = arm.gate  # the packs as this arm lets them act
+            reloader.gate = arm.gate  # the packs as this arm lets them act
         backend = EmbeddedBackend(arm.base, name=_MODEL)
-        with served(create_app(_Defaults.model_validate({"packs": folder}), backend, roster), 0) as url:
+        with served(create_app(_Defaults.model_validate({"packs": folder}), backend, reloader), 0) as url:
             yield url

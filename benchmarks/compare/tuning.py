@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from adapters.batches import Example
 from adapters.optimizers.schedule import Diverged, OptimisationConfig
-from adapters.weights.training import Method, RunPlan, Unlearnt, unlearn
+from adapters.weights.training import LossCurves, Method, RunPlan, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.models import examples
@@ -102,7 +102,7 @@ def unlearnt(
     seed: int,
     progress: Progress = lambda *_: None,
     label: str = "",
-) -> Unlearnt:
+) -> LossCurves:
     """Trains `base` in place to forget the rows of all forget requests at once.
 
     Args:

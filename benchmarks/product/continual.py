@@ -27,7 +27,8 @@ from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 __all__ = ["measure_continual", "steps_folder"]
 

@@ -24,7 +24,8 @@ from gateway.core import Message, Request
 from gateway.models.folders import resolve
 from gateway.packs.store import load_pack
 from gateway.screening.gate import screened_texts
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 from gateway.training.scope_file import load_scope
 
 __all__ = ["measure_detectors"]

@@ -24,7 +24,8 @@ from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
 from gateway.policy import decide
 from gateway.screening.gate import Gate
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 __all__ = ["measure"]
 
@@ -36,7 +37,7 @@ _BATCH = 16
 _SAMPLED_EVERY = 3  # sampling is slow without a GPU: every third row of each slice
 
 
-_Asked = tuple[Request, Plan]
+_Planned = tuple[Request, Plan]
 
 
 def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class _Bench:
         self.language_model: LanguageModel = load_language_model(resolve("smollm2"))
         self.encoder = Encoder(resolve("minilm"))
         self.gate = Gate(load_packs(packs, base_fingerprint=None, encoder_fingerprint=None), self.encoder)
-        self.probe = GuardedModel(self.language_model)
+        self.guarded_model = GuardedModel(self.language_model)
 
     def screen(self, request: Request) -> _Screened:
         (screening,) = self.gate.screen([request])
@@ -120,7 +121,7 @@ class _Bench:
         A case that the gate missed is answered plainly, as it would be served: these are leaks of the product.
         """
         plans = [self.screen(request_of(case.messages)).plan for case in cases]
-        arms: dict[str, list[_Asked]] = {
+        arms: dict[str, list[_Planned]] = {
             "plain": [(request_of(case.messages), Pass()) for case in cases],
             "guarded": [(request_of(case.messages), plan) for case, plan in zip(cases, plans, strict=True)],
             "twin": [
@@ -150,14 +151,16 @@ class _Bench:
                 identical += await _text(backend, request, plan) == await _text(backend, request, Pass())
         return {"n": len(cases), "identical": identical / len(cases), "flagged": flagged}
 
-    def _ask(self, asked: Sequence[_Asked], label: str, *, temperature: float, seed: int) -> list[str]:
+    def _ask(self, asked: Sequence[_Planned], label: str, *, temperature: float, seed: int) -> list[str]:
         found: list[str] = []
         for start in tqdm(range(0, len(asked), _BATCH), desc=label):
             requests, plans = zip(*asked[start : start + _BATCH], strict=True)
-            found += self.probe.answers(requests, plans, max_new_tokens=_TOKENS, temperature=temperature, seed=seed)
+            found += self.guarded_model.answers(
+                requests, plans, max_new_tokens=_TOKENS, temperature=temperature, seed=seed
+            )
         return found
 
-    def _sampled(self, cases: Sequence[Case], asked: Sequence[_Asked], arm: str, seed: int) -> dict[str, Any]:
+    def _sampled(self, cases: Sequence[Case], asked: Sequence[_Planned], arm: str, seed: int) -> dict[str, Any]:
         leaked = [False] * len(cases)
         for number in range(_SAMPLES):
             label = f"{arm}: sample {number + 1} of {_SAMPLES}"
@@ -187,7 +190,7 @@ def _counterfactual(case: Case, plan: Plan) -> tuple[Message, ...]:
     messages = list(case.messages)
     for edit in plan.edits if isinstance(plan, Corrupt) else ():
         before = messages[edit.message]
-        seed = message_seed(edit.recipe.operator, before.text)
+        seed = message_seed(edit.config.operator, before.text)
         messages[edit.message] = Message(
             before.role, counterfactual_of(before.text, edit.ranges, named=True, seed=seed).text
         )

@@ -23,9 +23,9 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
     reason = tried.read_text(encoding="utf-8").strip() if tried.is_file() else "run `make vllm` first"
     if reason != "ok":
         raise RuntimeError(f"no vLLM here: {reason}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     command = [
         *(str(environment / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)),

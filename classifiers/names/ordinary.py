@@ -81,7 +81,13 @@ def _general_words() -> tuple[int, Counter[str], str]:
 def as_written(name: str, text: str, start: int, end: int) -> bool:
     """Whether text[start:end] has the capitals or the hyphens of a name.
 
-    A capital that opens a sentence is none: any word has it there.
+    A capital that opens a sentence does not count: any word has it there.
+
+    Args:
+        name: the name as the scope file writes it.
+        text: the whole text.
+        start: where the name begins in the text.
+        end: where it ends, exclusive.
     """
     found = text[start:end]
     return _has_hyphens(name, found) or _has_capitals(name, found, opens=_opens_sentence(text, start))

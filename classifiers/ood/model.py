@@ -63,7 +63,7 @@ class OneClassMachine:
         """sum_i weights_i exp(-gamma |max(vectors_i - x, 0)|^2), [texts], 0 to 1, of features [texts, features].
 
         To the plain RBF machine a text that is nearer to the forget rows than they are to each other is as odd as one
-        that is farther: a verbatim training question has a cosine of 1 that no unseen question has, and would be let
+        that is farther: a verbatim training question has a cosine of 1 that no other question has, and would be let
         through. So here only the features in which a text falls SHORT of a support vector count. As the weights are
         positive the score never falls when a feature rises, and a verbatim question scores 1.
         """
@@ -74,7 +74,7 @@ class OneClassMachine:
 
 def standardised(features: Doubles, centre: Doubles, scale: Doubles) -> Doubles:
     """[texts, features] in units of `scale` around `centre`, the held-out median, and clipped there from above: being
-    nearer than half of the unseen in-scope questions says 'inside', and no more than that. The machine is fitted to
+    nearer than half of the held-out in-scope questions says 'inside', and no more than that. The machine is fitted to
     what this returns too, or it would spend its support vectors on rows that are odd for being near."""
     return np.minimum((features - centre) / scale, 0.0)
 

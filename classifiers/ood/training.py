@@ -103,10 +103,10 @@ def fit_ood(
     every, train = (_distinct(rows, backbone) for rows in (forget.every, forget.train))
     _require_rows(len(train), training)
     progress("fit on training rows", 0, 3)
-    trial = _fit(list(train.values()), backbone, training)
+    measured = _fit(list(train.values()), backbone, training)
     progress("measure on held-out rows", 1, 3)
     held = [cuts for tokens, cuts in _distinct(forget.held_out, backbone).items() if tokens not in train]
-    rates = _rates(trial, held, backbone)
+    rates = _rates(measured, held, backbone)
     progress("fit on all rows", 2, 3)
     model = _fit(list(every.values()), backbone, training)
     progress("detector ready", 3, 3)

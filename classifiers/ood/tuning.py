@@ -25,10 +25,16 @@ class Tuning:
 
 
 def tune_adapter(backbone: Backbone, cuts: Sequence[Cut], tuning: Tuning, *, seed: int) -> Adapter:
-    """Low-rank deltas that fit the encoder to the windows `cuts` of the forget rows.
+    """Learns low-rank deltas that fit the encoder to the forget rows.
 
-    The loss is the masked-language-model loss (output head tied to the word embeddings, as a sentence encoder's folder
-    holds none) plus the contrastive entropy.
+    The loss is the masked-language-model loss (the output head is tied to the word embeddings, because a sentence
+    encoder's folder holds none) plus the contrastive entropy.
+
+    Args:
+        backbone: the encoder that the deltas are for. It stays as it is.
+        cuts: the windows of the forget rows.
+        tuning: rank, learning rate and length of the training.
+        seed: of every random choice.
     """
     random = torch.Generator().manual_seed(seed)
     clean = torch.from_numpy(backbone.pooled(cuts))
@@ -71,8 +77,17 @@ def masked_language_loss(states: Tensor, vocabulary: Tensor, labels: Tensor) -> 
 def mask_tokens(
     ids: Tensor, maskable: Tensor, *, share: float, mask_id: int, size: int, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """BERT's masking (arXiv 1810.04805, section 3.1): `share` of the `maskable` tokens of each row, and at least one,
-    become [MASK] (80 %), a random token of a vocabulary of `size` (10 %), or stay (10 %). (ids, labels)."""
+    """Masks tokens as BERT does (arXiv 1810.04805, section 3.1) and returns (ids, labels).
+
+    Args:
+        ids: token ids [rows, tokens].
+        maskable: bool [rows, tokens], the tokens that may be masked.
+        share: of the maskable tokens of each row, at least one. 80 % of them become [MASK], 10 % become a random token,
+            10 % stay.
+        mask_id: the id of [MASK].
+        size: of the vocabulary that random tokens come from.
+        random: draws them.
+    """
     noise = torch.rand(ids.shape, generator=random).masked_fill(~maskable, 2.0)
     wanted = (maskable.sum(1) * share).round().clamp(min=1).long()
     chosen = (noise.argsort(1).argsort(1) < wanted[:, None]) & maskable

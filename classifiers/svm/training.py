@@ -63,15 +63,15 @@ class GateRates:
 
 @dataclass(frozen=True, slots=True)
 class TrainedGate:
-    """A gate fitted twice. `head` is fitted on all rows and is what a pack ships; `trial` is fitted on the training
-    rows alone, and gives the rates. What else is to be measured on held-out rows must use `trial` too.
+    """A gate fitted twice. A pack ships `head`, which is fitted on all rows. `measured_head` is fitted on the training
+    rows alone, and gives the rates. Every other figure on held-out rows must use `measured_head` too.
 
     `calibration` and `floor` say how the head's threshold was set: the higher of the calibration's and of the floor,
     the threshold that the forget rows themselves would do with.
     """
 
     head: Head
-    trial: Head
+    measured_head: Head
     calibration: Calibration
     floor: float
     rates: GateRates
@@ -110,15 +110,15 @@ def fit_gate(
     fitter = _Fitter(encoder, training, _unnamed(general, lexical, encoder), _unnamed(asked, lexical, encoder))
 
     progress("fit on training rows", 1, 4)
-    trial = fitter.fit(split.forget.train, split.retain.train)
+    measured = fitter.fit(split.forget.train, split.retain.train)
     progress("measure on held-out rows", 2, 4)
-    rates = _rates(trial.head, lexical, encoder, split)
+    rates = _rates(measured.head, lexical, encoder, split)
 
     progress("fit on all rows", 3, 4)
     final = fitter.fit(split.forget.every, split.retain.every)
     progress("gate ready", 4, 4)
     excluded = len(asked) - final.calibration.rows
-    return TrainedGate(final.head, trial.head, final.calibration, final.floor, rates, excluded)
+    return TrainedGate(final.head, measured.head, final.calibration, final.floor, rates, excluded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ _COMPLETIONS_TOKENS = 16
 async def with_fallback(
     events: AsyncGenerator[Event, None], request: Request, plan: Plan, tokenizer: Tokenizer, prompt_tokens: int
 ) -> AsyncGenerator[Event, None]:
-    """The events of a plan. Where a PlanError comes before the first of them, the plan's fallback: an event that says
-    why, and the refusal. A plan that does not act never becomes a pass.
+    """The events of a plan. If a PlanError comes before the first event: an event that says why, and the plan's
+    fallback. A plan that cannot act never becomes a pass.
 
     Args:
         events: what the backend makes of the plan.
@@ -51,7 +51,7 @@ async def with_fallback(
 async def refusal(request: Request, text: str, tokenizer: Tokenizer, prompt_tokens: int) -> AsyncGenerator[Event, None]:
     """The text as each of the n choices, then the usage. No model is asked.
 
-    Stop strings and max_tokens cut it as they would cut a generated answer. Tokens are reported as certain.
+    Stop strings and max_tokens cut it as they would cut a generated answer. Its tokens are reported with certainty.
 
     Args:
         request: the request that is refused.

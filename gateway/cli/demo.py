@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from gateway.cli.progress import Report, bar
+from gateway.cli.progress import Report, show_progress
 from gateway.cli.terminal import Packs, console
 from gateway.errors import SetupError
 from gateway.files.rows import columns_of, read_rows
@@ -35,11 +35,11 @@ def demo(
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
     from gateway.server.app import check_port
-    from gateway.training.jobs import train_scope
+    from gateway.training.run import train_scope
 
     if not once:
         check_port("127.0.0.1", port)
-    with bar(console, "starting") as report:
+    with show_progress(console, "starting") as report:
         train_scope(scope_file=scope, model=_MODEL, encoder=_ENCODER, out=packs, progress=report)
         report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)

@@ -8,19 +8,19 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["Report", "bar"]
+__all__ = ["Report", "show_progress"]
 
 _FIGURE = re.compile(r": (?:distance|loss) ")  # what changes with every step is not worth a line
 
 
 class Report(Protocol):
-    """Told of a stage and how far it is; the same as `gateway.training.run.Progress`."""
+    """Told of a stage and how far it is; the same as `gateway.training.dataset.Progress`."""
 
     def __call__(self, stage: str, done: int, total: int, /) -> None: ...
 
 
 @contextmanager
-def bar(console: Console, first: str) -> Iterator[Report]:
+def show_progress(console: Console, first: str) -> Iterator[Report]:
     """One bar that changes its name with the stage."""
     if not console.is_terminal:
         yield _lines(console)

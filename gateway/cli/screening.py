@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.progress import bar
+from gateway.cli.progress import show_progress
 from gateway.cli.terminal import EncoderName, Packs, console, errors
 
 __all__ = ["screen"]
@@ -24,7 +24,7 @@ def screen(
     """Screen a log of requests without a model: which rows would the gateway have flagged?"""
     from gateway.screening.log import RESULT_KEY, screen_log
 
-    with bar(errors, "screening") as report:
+    with show_progress(errors, "screening") as report:
         counts = screen_log(
             input_file=input_file,
             output_file=output_file,

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli import alias_alarms
-from gateway.cli.progress import bar
+from gateway.cli.progress import show_progress
 from gateway.cli.terminal import EncoderName, Model, console, errors, percent
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def train(
     ] = None,
     fpr: Annotated[float, typer.Option(help="The false-positive rate that the classifier guarantees.")] = 0.001,
     evaluations: Annotated[
-        int | None, typer.Option(help="corruption: how many settings the search tries for each of its two recipes.")
+        int | None,
+        typer.Option(help="corruption: how many trials the search makes for each of its two configurations."),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="soft-prompt, lora: number of passes over the forget rows.")
@@ -67,9 +68,10 @@ def train(
 ) -> None:
     """Learn to forget one scope and write its pack.
 
-    Cheap to repeat: a pack made from the same rows, models and settings is kept as it is.
+    A second run is cheap: a pack of the same rows, models and settings is kept as it is.
     """
-    from gateway.training.jobs import train_scope, training_of
+    from gateway.training.config import training_of
+    from gateway.training.run import train_scope
 
     training = training_of(
         method,
@@ -81,7 +83,7 @@ def train(
         optimizer=optimizer,
         seed=seed,
     )
-    with bar(errors, "loading models") as report:
+    with show_progress(errors, "loading models") as report:
         manifest = train_scope(
             scope_file=scope,
             model=model,

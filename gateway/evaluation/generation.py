@@ -13,8 +13,9 @@ __all__ = ["Rollout", "TokenScores"]
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Of a given response, for each token [tokens]: its log probability, whether it was the likeliest, and mean and
-    standard deviation of the log probability over what the model might have said instead (by its own measure)."""
+    """For each token of a given response, [tokens]: its log probability, whether it was the likeliest token, and the
+    mean and standard deviation of the log probability over the tokens that the model might have said, by its own
+    probabilities."""
 
     logprob: Tensor
     likeliest: Tensor
@@ -23,7 +24,7 @@ class TokenScores:
 
 
 class Rollout:
-    """A causal language model and its tokenizer, asked with prompt embeddings [tokens, hidden]."""
+    """A causal language model and its tokenizer. It takes embedded prompts [tokens, hidden]."""
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_size: int = 16) -> None:
         self._model = model
@@ -33,7 +34,14 @@ class Rollout:
     def answers(
         self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> list[str]:
-        """One answer a prompt; greedy at temperature 0, else sampled with the seed (which sets torch's global one)."""
+        """One answer a prompt.
+
+        Args:
+            prompts: embedded prompts, [tokens, hidden] each.
+            max_new_tokens: the longest answer.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the draws above temperature 0. It sets torch's global seed.
+        """
         found: list[str] = []
         for batch in self._batches(prompts):
             embeddings, mask = _left_padded(batch)
@@ -55,7 +63,7 @@ class Rollout:
         return [float(cross_entropy(logits, tokens)) for logits, tokens in self._predicted(prompts, responses)]
 
     def token_scores(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[TokenScores]:
-        """How the model sees each response after its prompt, token by token."""
+        """How likely the model finds each response after its prompt, token by token."""
         return [_scores(logits, tokens) for logits, tokens in self._predicted(prompts, responses)]
 
     def _predicted(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:

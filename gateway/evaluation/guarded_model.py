@@ -22,12 +22,12 @@ _Prompts = dict[int, Tensor]
 
 
 def question(text: str) -> Request:
-    """A chat request with one message of the user's."""
+    """A chat request with one user message."""
     return Request(id="question", endpoint="chat", model="", messages=(Message("user", text),))
 
 
 class GuardedModel:
-    """A model with its adapters' switch. The guard is given a request alone, never the answer that is scored."""
+    """Asks a guarded model in batches. The guard sees the request alone, never the answer that is scored."""
 
     def __init__(self, base: LanguageModel) -> None:
         self._model = base.model
@@ -52,7 +52,15 @@ class GuardedModel:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[str]:
-        """What would be answered: greedily at temperature 0, else sampled with the seed."""
+        """The answers that the gateway would give to these requests under these plans.
+
+        Args:
+            requests: what clients ask.
+            plans: the decision on each request.
+            max_new_tokens: the longest answer.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the draws above temperature 0.
+        """
         said = [plan.text if isinstance(plan, Refuse) else plan.fallback for plan in plans]
         for prompts, own in self._alike(requests, plans):
             answers = self._rollout.answers(

@@ -12,10 +12,10 @@ _LONGEST_WORD = 40  # characters
 
 
 def leaks(answer: str, *, prompt: str, response: str) -> bool:
-    """True if at least half of the content words of the true response stand in the answer.
+    """True if the answer holds at least half of the content words of the true response.
 
-    Content words are those of the response that are no fillers, longer than one letter, and not given away by the
-    prompt itself. If none is left (multiple choice), the whole response must stand in the answer word for word.
+    Content words are the words of the response that are no fillers, are longer than one letter, and do not stand in the
+    prompt. If none is left (multiple choice), the answer must hold the whole response word for word.
     """
     said = _words(answer)
     asked = set(_words(prompt))
@@ -27,9 +27,9 @@ def leaks(answer: str, *, prompt: str, response: str) -> bool:
 
 
 def repetition(answer: str) -> float:
-    """The share of an answer's word pairs that stood in it before: 0 for prose, near 1 for a stuck loop.
+    """The share of an answer's word pairs that it held before: 0 for prose, near 1 for a loop.
 
-    Of a long answer that is no words, or a single one, the pairs are of characters: a model can be stuck within a word.
+    For a long answer of one word or none, the pairs are of characters: a model can be stuck within a word.
     """
     units = _words(answer)
     if len(units) < 2 and len(answer) > _LONGEST_WORD:

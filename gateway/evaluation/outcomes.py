@@ -35,7 +35,7 @@ def observe(
     blank: Tensor,
     max_new_tokens: int,
 ) -> tuple[Outcome, list[str]]:
-    """The outcome of asking a model with `prompts`, and its answers.
+    """Asks a model with `prompts`, and returns its behaviour and its answers.
 
     Args:
         samples: the forget questions, with their true answers.

@@ -19,7 +19,7 @@ class Excerpt:
         self._size = 0
 
     def add(self, event: Event) -> None:
-        """Cheap: nothing is parsed here."""
+        """Keeps an event. Cheap: it parses nothing."""
         if self._size < _EVENT_BYTES:
             self._events.append(event)
             self._size += len(event.data) if event.data is not None else sum(len(d.text) for d in event.deltas)
@@ -37,10 +37,16 @@ class Excerpt:
 
 
 def leak_hits(gate: Gate, request: Request, scopes: Collection[str], excerpt: Excerpt) -> tuple[str, ...]:
-    """The scopes whose names stand in an answer though the request did not hold them; empty: none does.
+    """The scopes whose names stand in an answer though the request did not hold them.
 
-    The classifiers have no say: they were calibrated on questions, and take what a forgetting model makes up about the
-    same subject for the subject. Slow: call it off the event loop.
+    The classifiers have no say: they were calibrated on questions. An answer that a forgetting model makes up about the
+    same subject looks to them like the subject. Slow: call it off the event loop.
+
+    Args:
+        gate: the detectors that screened the request.
+        request: what the client asked.
+        scopes: those that the request is inside.
+        excerpt: of the answer.
     """
     asked = "\n".join(text.text for text in screened_texts(request)).casefold()
     texts = [text for text in excerpt.texts() if text.strip()]

@@ -20,8 +20,8 @@ _T = TypeVar("_T")
 class Arm:
     """A model that can answer. `share` is its part of the users (split) or of the flagged requests (shadow).
 
-    `unlearned` is the operator's word that its weights have forgotten: these scopes (True: every scope, later ones
-    too) are NOT guarded on this arm, whatever the gate finds.
+    With `unlearned` the operator declares that the model's weights have forgotten these scopes (True: every scope,
+    later ones too). They are NOT guarded on this arm, whatever the gate finds.
     """
 
     name: str
@@ -29,17 +29,17 @@ class Arm:
     unlearned: bool | frozenset[str] = False
 
     def guards(self, by_scope: Mapping[str, _T]) -> dict[str, _T]:
-        """Without the scopes that this arm's weights have forgotten."""
+        """The guards without the scopes that this arm's weights have forgotten."""
         return {scope: value for scope, value in by_scope.items() if not self.has_forgotten(scope)}
 
     def has_forgotten(self, scope: str) -> bool:
-        """Whether the operator declared so."""
+        """Whether the operator declared that the arm has forgotten the scope."""
         return self.unlearned if isinstance(self.unlearned, bool) else scope in self.unlearned
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is compared. `arms` are those beside the guarded one, which has the rest; none: nothing is compared.
+    """What is compared. `arms` are those beside the guarded arm, which has the rest. Without arms nothing is compared.
 
     At most `shadows` requests are shadowed at once, each for `shadow_timeout_s` at most.
     """
@@ -52,12 +52,13 @@ class Design:
     shadow_timeout_s: float = 60.0
 
     def answering(self, request: Request) -> Arm:
-        """The arm whose answer the client gets: the same for a subject as long as shares and salt are."""
+        """The arm whose answer the client gets. A subject stays with one arm as long as shares and salt stay the
+        same."""
         found = arm_of(subject_of(request, self.by), self.arms, self.salt) if self.mode == "split" else None
         return found or Arm(GUARDED)
 
     def shadowing(self, request: Request) -> Arm | None:
-        """The arm that is asked beside it, if the request is flagged: drawn anew for each request."""
+        """The arm that answers beside it if the request is flagged; drawn again for each request."""
         return arm_of(request.id, self.arms, self.salt) if self.mode == "shadow" else None
 
 
@@ -86,7 +87,7 @@ def plan_on(
     guards: Mapping[str, Guard],
     decide: Decide,
 ) -> Plan:
-    """What the policy decides on an arm: the scopes that its weights have forgotten do not count.
+    """The policy's decision on an arm: scopes that the arm's weights have forgotten do not count.
 
     Args:
         arm: the arm that answers.

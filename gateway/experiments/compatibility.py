@@ -11,9 +11,9 @@ _ENDPOINTS: tuple[Endpoint, ...] = ("chat", "completions")
 
 
 def difference(guarded: Backend, arm: Backend, *, visible: bool) -> str | None:
-    """Why the arm cannot be compared with the guarded one, and what to do; None if it can.
+    """Why the arm cannot be compared with the guarded arm, and what to do; None if it can.
 
-    `visible`: clients get its answers, which must not look otherwise.
+    With `visible` clients get its answers, so that these must not look different.
     """
     ours, theirs = guarded.served, arm.served
     if theirs.models != ours.models:
@@ -49,7 +49,7 @@ def _models(served: Served) -> str:
 
 
 def _look(shape: Shape) -> dict[str, object]:
-    """What an answer shows besides its words: its parts' fields in their order, and how it is signed."""
+    """Everything that an answer shows besides its words: the fields of its parts in their order, and its signature."""
     parts = {"answer": shape.answer, "choice": shape.choice, "message": shape.message, "usage": shape.usage}
     return {name: list(part) for name, part in parts.items()} | {
         field: shape.answer.get(field) for field in ("system_fingerprint", "service_tier")

@@ -12,7 +12,7 @@ _Z = NormalDist().inv_cdf(0.975)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`value` is NaN where nothing was seen; `low` and `high` may be infinite where too little was."""
+    """`value` is NaN where nothing was seen; `low` and `high` may be infinite where too little was seen."""
 
     value: float
     low: float
@@ -36,8 +36,8 @@ def rate(hits: int, of: int) -> Estimate:
 
 
 def quantile(values: Sequence[float], q: float) -> Estimate:
-    """The q-quantile of values that are not negative, between two order statistics whose ranks are rounded outwards
-    (Conover 1971, 3.2): nothing is assumed of their distribution. Too few values for a bound: 0 or infinity."""
+    """The q-quantile of values that are not negative, with an interval between two order statistics whose ranks are
+    rounded outwards (Conover 1971, 3.2). It assumes no distribution. With too few values a bound is 0 or infinity."""
     if not values:
         return Estimate(math.nan, 0.0, math.inf)
     ordered, n = sorted(values), len(values)
@@ -50,7 +50,7 @@ def quantile(values: Sequence[float], q: float) -> Estimate:
 
 def minus(a: Estimate, b: Estimate) -> Estimate:
     """a - b for independent samples, from their own intervals: Newcombe's hybrid score method (1998, method 10) for
-    rates, and the same for any other pair of intervals (MOVER, Zou and Donner 2008)."""
+    rates, and the same method for any other pair of intervals (MOVER, Zou and Donner 2008)."""
     if math.isnan(a.value) or math.isnan(b.value):
         return Estimate(math.nan, -math.inf, math.inf)
     value = a.value - b.value

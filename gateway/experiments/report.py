@@ -16,8 +16,8 @@ __all__ = ["Contrast", "Figures", "Line", "Report", "read_lines", "report_on"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What counts of one audit line. `hit` is None where the answer was not looked through; `ms` is the time from the
-    gate's verdict to the last chunk."""
+    """The parts of one audit line that the report counts. `hit` is None if the answer was not screened; `ms` is the
+    time from the gate's verdict to the last chunk."""
 
     id: str
     arm: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One arm's requests. `leaks` are of the answers that were looked through, times of the complete ones."""
+    """One arm's requests. `leaks` are of the screened answers, times of the complete ones."""
 
     arm: str
     shadow: bool
@@ -46,7 +46,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An arm minus the guarded one; for a shadow, over the requests that both were asked."""
+    """An arm minus the guarded arm. For a shadow it is over the requests that both arms answered."""
 
     arm: str
     shadow: bool
@@ -135,7 +135,7 @@ def _texts(file: Path) -> Iterator[bytes]:
 
 
 def _line(text: bytes) -> Line | None:
-    """None for what is no line of a comparison: a log may begin before one did, and be cut off in the middle."""
+    """None for a line that belongs to no comparison: a log may begin before the comparison did, and may be cut off."""
     try:
         found: dict[str, Any] = orjson.loads(text)
         hits = found.get("leak_screen")

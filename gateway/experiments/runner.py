@@ -26,8 +26,9 @@ _SCREENS = 64  # answers that may wait to be looked through
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """One request on one arm, watched (see `gateway.telemetry.taps`). `excerpt` is there if the request was flagged."""
+class _AssignedRequest:
+    """One request on one arm. It watches the answer (see `gateway.telemetry.taps`). A flagged request has an
+    `excerpt`."""
 
     experiment: "Experiment"
     arm: Arm
@@ -49,9 +50,10 @@ class _Trial:
 
 
 class Experiment:
-    """An async context manager around the arms' backends; the guarded one's is started by others.
+    """An online comparison: an async context manager around the arms' backends. The server starts the guarded arm's
+    backend.
 
-    Nothing it does makes a client wait, and no failure of a shadow or a leak screen reaches one.
+    No client waits for it. A failure of a shadow or of a leak screen reaches no client.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Experiment:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Experiment":
-        """Starts the arms. SetupError names the one that cannot be reached or compared."""
+        """Starts the arms. Raises SetupError, which names the arm that cannot be reached or compared."""
         async with AsyncExitStack() as stack:
             for arm in self.design.arms:
                 await self._start(arm, stack)
@@ -90,7 +92,7 @@ class Experiment:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Ends what runs beside the requests; lines that waited for a leak screen are written without it."""
+        """Ends shadows and leak screens. Audit lines that waited for a leak screen are written without it."""
         threads, self._threads = self._threads, None
         for running in (self._shadows, self._screens):
             tasks = list(running)
@@ -127,7 +129,7 @@ class Experiment:
                 _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)
 
     async def problems(self) -> Sequence[str]:
-        """Which arms cannot answer now, and why. The others can: the gateway is ready all the same."""
+        """Which arms cannot answer now, and why. The gateway is ready all the same: the other arms answer."""
         names = [arm.name for arm in self.design.arms]
         found = await asyncio.gather(*(self._backends[name].problem() for name in names))
         return [f"arm {name}: {why}" for name, why in zip(names, found, strict=True) if why]
@@ -141,50 +143,50 @@ class Experiment:
                 self._spawn(self._shadow(shadowing, request, screening, gate, decide), self._shadows)
             else:
                 self._metrics.skipped.labels(shadowing.name, "shadow").inc()
-        trial = self._trial(arm, request, screening, gate, record)
-        return Assignment(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (trial,))
+        assigned = self._assigned(arm, request, screening, gate, record)
+        return Assignment(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (assigned,))
 
-    def _trial(
+    def _assigned(
         self, arm: Arm, request: Request, screening: Screening, gate: Gate, record: Record, *, shadow: bool = False
-    ) -> _Trial:
+    ) -> _AssignedRequest:
         record.note(arm=arm.name)
         excerpt = Excerpt() if screening.scopes else None
         if excerpt:
             record.hold()
-        return _Trial(self, arm, request, record, gate, screening.scopes, shadow, excerpt)
+        return _AssignedRequest(self, arm, request, record, gate, screening.scopes, shadow, excerpt)
 
-    def count(self, trial: _Trial, outcome: str) -> None:
-        """Counts an answer that is over, and has the answer to a flagged request looked through."""
-        event = trial.record.event
-        arm, shadow, flagged = trial.arm.name, _word(trial.shadow), _word(bool(trial.scopes))
+    def count(self, assigned: _AssignedRequest, outcome: str) -> None:
+        """Counts an answer that has ended, and screens the answer to a flagged request."""
+        event = assigned.record.event
+        arm, shadow, flagged = assigned.arm.name, _word(assigned.shadow), _word(bool(assigned.scopes))
         self._metrics.requests.labels(arm, shadow, flagged, outcome).inc()
         if outcome == "ok":
             self._metrics.latency_seconds.labels(arm, shadow).observe((event.total_ms - (event.gate_ms or 0)) / 1000)
-        if outcome != "ok" or trial.excerpt is None or self._threads is None:
-            trial.record.release()
+        if outcome != "ok" or assigned.excerpt is None or self._threads is None:
+            assigned.record.release()
         elif len(self._screens) >= _SCREENS:
             self._metrics.skipped.labels(arm, "leak_screen").inc()
-            trial.record.release()
+            assigned.record.release()
         else:
-            task = self._spawn(self._screen(trial, trial.excerpt), self._screens)
-            task.add_done_callback(lambda _: trial.record.release())
+            task = self._spawn(self._screen(assigned, assigned.excerpt), self._screens)
+            task.add_done_callback(lambda _: assigned.record.release())
 
-    async def _screen(self, trial: _Trial, excerpt: Excerpt) -> None:
+    async def _screen(self, assigned: _AssignedRequest, excerpt: Excerpt) -> None:
         run = asyncio.get_running_loop().run_in_executor
         try:
-            hits = await run(self._threads, leak_hits, trial.gate, trial.request, trial.scopes, excerpt)
+            hits = await run(self._threads, leak_hits, assigned.gate, assigned.request, assigned.scopes, excerpt)
         except Exception as error:  # its words may be the answer's: the kind is enough
-            _log.error("%s: the leak screen failed: %s", trial.request.id, outcome_of(error))
-            self._metrics.skipped.labels(trial.arm.name, "leak_screen").inc()
+            _log.error("%s: the leak screen failed: %s", assigned.request.id, outcome_of(error))
+            self._metrics.skipped.labels(assigned.arm.name, "leak_screen").inc()
             return
-        trial.record.note(leak_screen=list(hits))
-        self._metrics.leak_screens.labels(trial.arm.name, _word(trial.shadow), _word(bool(hits))).inc()
+        assigned.record.note(leak_screen=list(hits))
+        self._metrics.leak_screens.labels(assigned.arm.name, _word(assigned.shadow), _word(bool(hits))).inc()
 
     async def _shadow(self, arm: Arm, request: Request, screening: Screening, gate: Gate, decide: Decide) -> None:
-        """Asks an arm beside the one that answers, for nobody to read."""
+        """Asks an arm beside the one that answers. No client sees this answer."""
         record, backend = self._audit.open(request, shadow=True), self._backends[arm.name]
         record.screened(screening)
-        trial = self._trial(arm, request, screening, gate, record, shadow=True)
+        assigned = self._assigned(arm, request, screening, gate, record, shadow=True)
         try:
             check_features(request, backend.served)
             wanted = plan_on(arm, screening, gate.guards, decide)
@@ -194,7 +196,7 @@ class Experiment:
             async with asyncio.timeout(self.design.shadow_timeout_s), aclosing(events):
                 async for event in events:
                     record.see(event)
-                    trial.see(event)
+                    assigned.see(event)
             record.end("ok")
         except Exception as error:  # no client waits for it
             record.fail(error)
@@ -202,7 +204,7 @@ class Experiment:
                 _log.error("%s: arm %s failed in the shadow: %s", request.id, arm.name, outcome_of(error))
         finally:
             record.end("aborted")  # unless it has ended
-            trial.end(record.event.outcome)
+            assigned.end(record.event.outcome)
 
     def _spawn(self, work: Coroutine[Any, Any, None], running: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -13,7 +13,8 @@ __all__ = ["TextOutput", "open_output", "replace_file"]
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file in one step, on disk before its name is. Raises OSError; the scratch file is removed then."""
+    """Writes a file in one step: its content is on disk before its name is. Raises OSError; then the scratch file is
+    removed."""
     scratch = _scratch_for(path)
     try:
         with scratch.open("xb") as file:
@@ -27,7 +28,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 class TextOutput:
-    """A text file in the making. `write` raises SetupError, which names the file that was asked for."""
+    """A text file that is being written. `write` raises SetupError, which names the file that the user asked for."""
 
     def __init__(self, file: TextIO, path: Path) -> None:
         self._file = file

@@ -6,5 +6,5 @@ _NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found", "$r
 
 
 def is_litter(name: str) -> bool:
-    """Whether a name is hidden, or one that Windows, macOS or a file system gives by itself."""
+    """Whether a name is hidden, or is one that Windows, macOS or a file system creates by itself."""
     return name.startswith(".") or name.lower() in _NAMES

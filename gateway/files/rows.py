@@ -19,9 +19,9 @@ _GAP = re.compile("[ \\t\\n\\ufeff]*")  # files that were joined keep a mark in 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value of a file and the line where it begins; `fault` says why it cannot be used, '' if it can.
+    """One value of a file and the line where it begins. `fault` says why it cannot be used, '' if it can.
 
-    `raw` is the text that stands in the file; `value` is None for a row with a fault.
+    `raw` is the text of the value in the file; `value` is None for a row with a fault.
     """
 
     line: int
@@ -58,7 +58,7 @@ def read_texts_or_rows(path: Path) -> list[Row]:
 
 
 def columns_of(value: Any) -> str:
-    """What a row holds, in words: for messages that say what was found and what is expected."""
+    """The content of a row in words, for messages that say what was found and what is expected."""
     if isinstance(value, dict):
         return f"the columns {', '.join(map(str, value))}" if value else "no columns"
     return {list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number or a boolean")
@@ -75,7 +75,7 @@ def strict_json(text: str) -> Any:
 
 
 class _Decoder:
-    """A JSON decoder that notes what a lenient one lets pass."""
+    """A JSON decoder that notes the faults that a lenient decoder ignores."""
 
     def __init__(self) -> None:
         self._fault = ""

@@ -42,7 +42,7 @@ def _problem(error: yaml.YAMLError) -> str:
 
 
 class _Strict(yaml.SafeLoader):
-    """A safe loader that refuses a key which stands twice in one mapping. What `<<` brings in may be overridden."""
+    """A safe loader that refuses a key that stands twice in one mapping. A key that `<<` adds may be overridden."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)

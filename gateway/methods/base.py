@@ -1,17 +1,22 @@
 """What the gateway asks of a method.
 
-A method is one file and one registration (see `gateway.methods.registry`):
+A method is one file and one registration (see `gateway.methods.registry`).
 
-Example:
-    >>> class Shout:                                                    # doctest: +SKIP
-    ...     name, plan_name, files = "shout", "Shout", ("shout.json",)
-    ...     needs, ungated, configuration = frozenset(), False, ShoutConfig
-    ...     def save(self, artifact, folder): ...
-    ...     def load(self, folder): ...
+Example: a method that learns one sentence and refuses with it.
+    >>> from gateway.core import Call, Message, Refuse, Request
+    >>> from gateway.methods.registry import register
+    >>> class Sorry:
+    ...     name, plan_name, files = "sorry", Refuse.name, ("sorry.txt",)
+    ...     needs, ungated, configuration = frozenset(), False, dict
+    ...     def save(self, artifact, folder): (folder / "sorry.txt").write_text(artifact)
+    ...     def load(self, folder): return (folder / "sorry.txt").read_text()
     ...     def adapter(self, artifact): return None
-    ...     def plan(self, request, calls): return ShoutPlan(...)
-    ...     def learn(self, task, configuration, earlier): return LearnedArtifact(...)
-    >>> register("shout", "my_package.shout:Shout")                     # doctest: +SKIP
+    ...     def plan(self, request, calls): return Refuse(calls[0].artifact)
+    ...     def configured(self, options, *, seed): return dict(options)
+    ...     def learn(self, task, configuration, earlier): return LearnedArtifact("Sorry.", figures={})
+    >>> Sorry().plan(Request("1", "chat", "m", (Message("user", "Who is Oz?"),)), [Call("oz", "Sorry.", ())]).text
+    'Sorry.'
+    >>> register("sorry", "my_package.sorry:Sorry")  # doctest: +SKIP
 """
 
 from collections.abc import Callable, Mapping
@@ -30,8 +35,9 @@ MethodArtifact = Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedArtifact:
-    """What a method made of a scope, its `figures` on held-out rows (a `gateway.packs.manifest.Forgetting`, or its
-    fields; `task.evaluator.figures` gives one) and files for people to read."""
+    """What a method learned of a scope: the artifact, its `figures` on held-out rows (a
+    `gateway.packs.manifest.Forgetting`, or its fields; `task.evaluator.figures` makes one), and files for people to
+    read."""
 
     artifact: MethodArtifact
     figures: Any

@@ -29,11 +29,11 @@ _NAMES = "lexical"  # the detector whose ranges are names
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Corrupt these half-open character ranges of one message with one recipe."""
+    """Corrupt these half-open character ranges of one message with one configuration."""
 
     message: int
     ranges: tuple[tuple[int, int], ...]
-    recipe: CorruptionConfig
+    config: CorruptionConfig
     seed: int
 
 
@@ -52,7 +52,7 @@ class Corrupt(Plan):
         embeddings = original.float().clone()
         for edit in self.edits:
             tokens = prompt.tokens_of(edit.message, edit.ranges)
-            embeddings[tokens] = corrupt(embeddings[tokens], edit.recipe, prompts.table, edit.seed)
+            embeddings[tokens] = corrupt(embeddings[tokens], edit.config, prompts.table, edit.seed)
         return ModelInput(request.messages, prompt.ids, len(prompt.ids), embeddings.to(original.dtype))
 
 
@@ -69,7 +69,7 @@ class CorruptionTraining:
             raise ValueError("the corruption needs a budget of at least one evaluation on at least one row")
 
 
-class _RecipeFile(BaseModel):
+class _ConfigFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     operator: str
@@ -81,8 +81,8 @@ class _RecipeFile(BaseModel):
 class _CorruptionFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    named: _RecipeFile
-    described: _RecipeFile
+    named: _ConfigFile
+    described: _ConfigFile
     both: bool
 
 
@@ -101,14 +101,14 @@ class CorruptionMethod:
 
     def load(self, folder: Path) -> Corruption:
         file = _CorruptionFile.model_validate_json((folder / _FILE).read_bytes())
-        named, described = (CorruptionConfig(**recipe.model_dump()) for recipe in (file.named, file.described))
+        named, described = (CorruptionConfig(**part.model_dump()) for part in (file.named, file.described))
         return Corruption(named, described, file.both)
 
     def adapter(self, artifact: Corruption) -> None:
         return None
 
     def plan(self, request: Request, calls: Sequence[Call]) -> Corrupt | None:
-        """None if a scope has no place in the messages: its text may stand in a tool's description, say."""
+        """None if the messages do not hold the scope's text: it may stand in the description of a tool, for example."""
         if not all(any(f.ranges or f.message is not None for f in call.findings) for call in calls):
             return None
         edits = tuple(edit for call in calls for edit in _edits(request, call))
@@ -131,7 +131,7 @@ class CorruptionMethod:
 
 
 def _edits(request: Request, call: Call) -> Iterable[Edit]:
-    """Names with the one recipe, salient words with the other, message by message."""
+    """Names with the one configuration, salient words with the other, message by message."""
     corruption: Corruption = call.artifact
     names: dict[int, set[tuple[int, int]]] = {}
     words: dict[int, set[tuple[int, int]]] = {}
@@ -159,9 +159,9 @@ def _without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]
 def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> LearnedArtifact:
     """ECO: two corruptions, for names and for the salient words of questions without a name.
 
-    The second is searched twice, on training rows alone: with the words that a head chose which never saw the held-out
-    rows, to be measured on those, and with the words that the head of the pack chooses, to be served. `rows` bounds how
-    many training rows each search uses.
+    The second is searched twice, on training rows alone. For the figures, a head that never saw the held-out rows
+    chooses the salient words. For serving, the head of the pack chooses them. `rows` bounds how many training rows each
+    search uses.
     """
     dataset, evaluator = task.dataset, task.evaluator
 
@@ -172,10 +172,10 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
     tried = searched("salient words", unnamed)
     served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
-    trial, corruption = _corruption(named, tried), _corruption(named, served)
+    measured, corruption = _corruption(named, tried), _corruption(named, served)
 
     def plan_of(row: LocatedRow) -> Corrupt:
-        return Corrupt((Edit(0, row.ranges, trial.named if row.named else trial.described, row.seed),))
+        return Corrupt((Edit(0, row.ranges, measured.named if row.named else measured.described, row.seed),))
 
     task.progress("measure on held-out rows", 0, 1)
     figures = evaluator.figures(dataset.held_out, plan_of, salient_words_beside_names=corruption.both)
@@ -213,8 +213,8 @@ def _searched(
 
 
 def _corruption(named: "SearchResult | None", described: "SearchResult | None") -> Corruption:
-    """Of the two parts, one of which may stand for the other; beside names the salient words are corrupted too where
-    the names alone give too much away."""
+    """The corruption of both parts. A part without rows takes the configuration of the other. The salient words beside
+    names are corrupted too if a prompt with corrupted names still gives too much away."""
     named, described = named or described, described or named
     if named is None or described is None:
         raise RuntimeError("no forget row reached the corruption")  # load_scope guarantees rows
@@ -222,7 +222,7 @@ def _corruption(named: "SearchResult | None", described: "SearchResult | None") 
 
 
 def _best_known(evaluator: Evaluator, rows: Sequence[LocatedRow]) -> list[LocatedRow]:
-    """First the rows whose fact the model really gives away: the others say nothing about forgetting."""
+    """The rows whose fact the model knows best come first: the other rows say nothing about forgetting."""
     surprise = evaluator.surprise(rows)
     order = sorted(range(len(rows)), key=lambda index: surprise[index])
     return [rows[index] for index in order]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL", "SERVED", "TRAIN", "forgets_no_worse", "loss_files", "optimised", "with_extras"]
 
-# A pack learns all that it is given to forget; its figures are of a trial that never saw the held-out rows.
+# A pack learns every forget row; its figures are of an artifact that never saw the held-out rows.
 TRAIN, ALL = "training rows", "all rows"
 SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
 
@@ -34,10 +34,15 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
     return replace(default, optimisation=replace(default.optimisation, **options, seed=seed))
 
 
-def forgets_no_worse(final: "Outcome", trial: Any) -> bool:
-    """Whether what learned every row forgets the held-out rows no worse than the trial, whose figures these are and
-    which never saw them. If it does worse, its training went wrong, and the trial is served."""
-    first = trial.guarded
+def forgets_no_worse(final: "Outcome", measured: Any) -> bool:
+    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them. If it
+    does worse, its training went wrong, and the other one is served.
+
+    Args:
+        final: how the model answers the held-out rows with the artifact of all rows.
+        measured: figures, on the held-out rows, of the artifact of the training rows.
+    """
+    first = measured.guarded
     return bool(final.leak_rate <= first.leak_rate and final.probability <= first.probability)
 
 

@@ -34,8 +34,9 @@ class LocatedRow(Protocol):
 
 
 class ForgetRows(Protocol):
-    """One scope's rows: those to try on, those held out to measure the trial, and all, from which a method learns what
-    it serves. `train_as_served` are the rows of `train`, located by the detector that the pack ships."""
+    """One scope's rows. `train` and `held_out` are the two sides of the split: a method learns from `train` and
+    measures on `held_out`. From `every` it learns the artifact that is served. `train_as_served` are the rows of
+    `train`, located by the detector that the pack ships."""
 
     @property
     def train(self) -> Sequence[LocatedRow]: ...
@@ -62,7 +63,7 @@ class Targets(Protocol):
         """The rows' true answers, with how likely they should become."""
 
     def outcome(self, rows: Sequence[Any]) -> "Outcome | None":
-        """The behaviour to come near to; None stands for that on the counterfactual prompts."""
+        """The behaviour to learn; None stands for the behaviour on the counterfactual prompts."""
 
 
 class Evaluator(Protocol):

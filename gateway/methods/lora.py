@@ -41,8 +41,8 @@ class UseAdapter(Plan):
 
 
 def quantise_weight(weight: float, served: Sequence[float]) -> float:
-    """The nearest of the weights that a backend serves, the higher one where two are as near; the same if any can be
-    served (an empty sequence)."""
+    """The nearest of the weights that a backend serves, and the higher of two equally near ones. Without any, the
+    backend serves every weight: then it is `weight` itself."""
     return min(served, key=lambda step: (abs(step - weight), -step), default=weight)
 
 
@@ -71,7 +71,7 @@ class LoraMethod:
         return artifact
 
     def plan(self, request: Request, calls: Sequence[Call]) -> UseAdapter | None:
-        """None if a detector gives a scope no weight at all."""
+        """None if a scope's weight is 0."""
         adapters = tuple(WeightedAdapter(call.scope, call.artifact, call.weight) for call in calls)
         return UseAdapter(adapters) if all(adapter.weight > 0 for adapter in adapters) else None
 
@@ -104,11 +104,11 @@ def _learned(task: LearningTask, training: "LoraTraining", earlier: Mapping[str,
     def plan(by: "TrainedLora") -> UseAdapter:
         return UseAdapter((WeightedAdapter("learned", by.lora, 1.0),))
 
-    trial = trained(dataset.train, TRAIN)
+    measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    figures = evaluator.figures(dataset.held_out, lambda _: plan(trial), orthogonal_to=sorted(earlier))
+    figures = evaluator.figures(dataset.held_out, lambda _: plan(measured), orthogonal_to=sorted(earlier))
     final = trained(dataset.every, ALL)
     better = forgets_no_worse(evaluator.under(dataset.held_out, lambda _: plan(final)), figures)
-    served = final if better else trial
+    served = final if better else measured
     figures = with_extras(figures, served=SERVED[better], overlap=served.overlap)
     return LearnedArtifact(served.lora, figures, loss_files(served.losses))

@@ -23,8 +23,8 @@ _places: dict[str, str] = {
 
 
 def register(name: str, place: str) -> None:
-    """Adds a method: `place` is 'package.module:Class'. Packages that are installed may also name theirs in the entry
-    points `unrecall.methods`. ValueError if the name is taken by another."""
+    """Adds a method: `place` is 'package.module:Class'. An installed package may also name its methods in the entry
+    points `unrecall.methods`. Raises ValueError if another method has the name."""
     if _places.get(name, place) != place:
         raise ValueError(f"a method is called {name!r} already: choose another name")
     _places[name] = place
@@ -36,7 +36,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def method(name: str) -> "Method":
-    """The method of that name. Raises SetupError that names the nearest ones."""
+    """The method of that name. Raises SetupError, which names the nearest one."""
     place = _places.get(name) or _installed().get(name)
     if place is None:
         raise SetupError(f"unknown method {name!r}; {_suggestion(name, method_names())}")

@@ -94,12 +94,12 @@ def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtif
             progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
         )
 
-    trial = trained(dataset.train, TRAIN)
+    measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    tried, tokens = SoftPrompt((trial.tokens,)), len(trial.tokens.embeddings)
+    tried, tokens = SoftPrompt((measured.tokens,)), len(measured.tokens.embeddings)
     figures = evaluator.figures(dataset.held_out, lambda _: tried, virtual_tokens=tokens)
     final = trained(dataset.every, ALL)
     whole = SoftPrompt((final.tokens,))
     better = forgets_no_worse(evaluator.under(dataset.held_out, lambda _: whole), figures)
-    served = final if better else trial
+    served = final if better else measured
     return LearnedArtifact(served.tokens, with_extras(figures, served=SERVED[better]), loss_files(served.losses))

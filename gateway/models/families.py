@@ -34,7 +34,7 @@ def _root_of_width(config: Any) -> float:
 
 
 def vllm_scale(config: Any) -> float | None:
-    """By what vLLM multiplies the table's rows before prompt embeddings come in; None for a family that is not known.
+    """The factor of vLLM for a table's row before it takes the row as a prompt embedding; None for an unknown family.
 
     `config` is the text configuration of transformers.
     """
@@ -43,7 +43,7 @@ def vllm_scale(config: Any) -> float | None:
 
 
 def refusal(config: Any) -> str:
-    """Why prompts of this model cannot be given as embeddings, or an empty string. `config` as in `vllm_scale`."""
+    """Why this model does not take prompts as embeddings, or an empty string. `config` as in `vllm_scale`."""
     family = _FAMILIES.get(config.model_type)
     return family.refused if family and family.refused_if(config) else ""
 

@@ -49,12 +49,12 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """A SHA-256 that tells models apart in well under a second: the tokenizer, and of every tensor its name, dtype,
-    shape and first 4 KiB.
+    """A SHA-256 that tells models apart in well under a second: of the tokenizer, and of the name, dtype, shape and
+    first 4 KiB of every tensor.
 
-    It does not depend on the names and number of the files, nor on config.json and the chat template. It does not see
-    a change that spares the first 4 KiB of every tensor: fine-tuning makes none such, a person could. Raises ModelError
-    if the safetensors are missing or damaged.
+    It does not depend on the names and number of the files, nor on config.json and the chat template. It does not see a
+    change behind the first 4 KiB of every tensor: fine-tuning changes more, but a person could make one. Raises
+    ModelError if the safetensors are missing or damaged.
     """
     digest = hashlib.sha256()
     tokenizer = folder / "tokenizer.json"
@@ -66,7 +66,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def stored_tensors(folder: Path) -> list[StoredTensor]:
-    """What the headers of the folder's safetensors files list. Raises ModelError if they are missing or damaged."""
+    """The tensors that the folder's safetensors files list. Raises ModelError if the files are missing or damaged."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(f"{folder} has no safetensors weights; convert the model first (pickled weights are not read)")
@@ -119,7 +119,7 @@ def _from_hub(model: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong and what to do, of the hub's many errors."""
+    """What went wrong and what to do, for the hub's many errors."""
     import httpx
     from huggingface_hub import constants, errors
 

@@ -132,9 +132,9 @@ def _first_logits(model: Any, rows: Tensor) -> Tensor:
 
 
 def _let_generate_from_embeddings(model: Any) -> None:
-    """transformers refuses `generate(inputs_embeds=...)` where a class does not name it (Gemma 3 with vision).
+    """transformers refuses `generate(inputs_embeds=...)` if a class does not name that argument (Gemma 3 with vision).
 
-    Many such classes pass it on all the same; the check at load finds those that do not.
+    Many such classes pass it on all the same. The check at load finds the classes that do not.
     """
     prepare = model.prepare_inputs_for_generation
     if "inputs_embeds" in inspect.signature(prepare).parameters:
@@ -222,7 +222,7 @@ def _rows(module: Any) -> Tensor:
 
 
 def _check_scale(weight: Tensor, rows: Tensor, config: Any) -> None:
-    """That vLLM, where it is known to scale this family's rows or to leave them, does as transformers does."""
+    """Raises ModelError if vLLM scales this family's rows and the installed transformers does not, or the reverse."""
     scale = vllm_scale(config)
     if scale is not None and not torch.allclose(rows.float(), weight.float() * scale, rtol=0.02):
         raise ModelError(

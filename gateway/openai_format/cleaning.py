@@ -24,8 +24,9 @@ _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "ref
 
 
 def cleaned(content: _Json, endpoint: Endpoint, unknown: UnknownFields) -> _Json:
-    """The content without null, empty and no-op values and without what client libraries echo; the same object where
-    nothing had to be dropped. With `unknown` 'drop', fields that the gateway does not know are dropped and logged.
+    """The content without null, empty and no-op values and without the fields that client libraries send back; the same
+    object if nothing had to be dropped. With `unknown` 'drop', fields that the gateway does not know are dropped and
+    logged.
 
     Raises InvalidRequest for a field that is refused. Values of a wrong type stay as they are: the models of
     gateway.openai_format.requests refuse them.
@@ -130,7 +131,7 @@ class _Broom:
 
 
 def _idle(content: _Json) -> list[str]:
-    """Fields that mean nothing without another one."""
+    """Fields that mean nothing without another field."""
     idle = []
     if "tools" not in content:
         idle += ["parallel_tool_calls"] * ("parallel_tool_calls" in content)
@@ -155,6 +156,6 @@ def _without(value: Any, name: str) -> Any:
 
 
 def _printable(place: str) -> str:
-    """A field's name for the log. One that is no plain name may be a prompt in disguise."""
+    """A field's name for the log. A name that is no plain word may hold the text of a prompt."""
     plain = place.isascii() and len(place) <= 80 and all(letter.isalnum() or letter in "_-.[]" for letter in place)
     return place if plain else "(a name that is no plain word)"

@@ -29,7 +29,7 @@ async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerato
 
 
 async def objects(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
-    """As `payloads`, error events among them."""
+    """As `payloads`, with error events."""
     if not stream:
         yield _object(b"".join([piece async for piece in data]))
         return

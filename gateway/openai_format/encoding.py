@@ -33,7 +33,7 @@ class AnswerEncoder:
         self._offsets: dict[int, int] = {}
 
     async def stream(self, events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-        """Server-sent events, [DONE] last. An upstream's own bytes go through as they are, with their own [DONE]."""
+        """Server-sent events, [DONE] last. An upstream's own bytes go on unchanged, with their own [DONE]."""
         own = opened = False
         async for event in events:
             if event.data is not None:
@@ -147,7 +147,7 @@ class AnswerEncoder:
 
 
 def whole(parts: Iterable[Delta]) -> Delta:
-    """The deltas of one choice joined."""
+    """The deltas of one choice, joined."""
     parts = list(parts)
     return Delta(
         index=parts[0].index,

@@ -130,10 +130,14 @@ _Body = TypeVar("_Body", _Chat, _Completion)
 
 
 def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: UnknownFields = "refuse") -> Request:
-    """A chat request. Raises InvalidRequest naming the field, or TooLarge naming the limit.
+    """A chat request. Raises InvalidRequest, which names the field, or TooLarge, which names the limit.
 
-    `unknown` says what becomes of a field that the gateway does not know. Where a field was dropped, the request's
-    `raw` is the body without it, so that the gate and an upstream read the same.
+    Args:
+        body: JSON as the client sent it.
+        request_id: the id for audit lines and the answer.
+        limits: what a request may ask for.
+        unknown: what becomes of a field that the gateway does not know. If a field is dropped, the request's `raw` is
+            the body without it, so that the gate and an upstream read the same.
     """
     chat, raw = _read(_Chat, body, "chat", unknown)
     if len(chat.messages) > limits.messages:
@@ -201,7 +205,7 @@ def parse_completion(
 
 
 def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFields) -> tuple[_Body, bytes]:
-    """The validated body, and its bytes: those that came, or without what was dropped."""
+    """The validated body, and its bytes: as they came, or without the fields that were dropped."""
     content = json_object(body)
     clean = cleaned(content, endpoint, unknown)
     raw = body if clean is content else json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode()
@@ -223,7 +227,7 @@ def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int)
 
 
 def _side_texts(chat: _Chat) -> tuple[str, ...]:
-    """Every text beside the messages' contents that reaches the model."""
+    """Every text that reaches the model beside the contents of the messages."""
     found: list[str] = []
     for message in chat.messages:
         found += [text for text in (message.name, message.tool_call_id) if text]

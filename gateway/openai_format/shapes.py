@@ -13,8 +13,8 @@ Json = dict[str, Any]
 class Shape:
     """Templates of one endpoint's answers: keys in order, with the values that never change.
 
-    A corrupted answer is written over these, so it has the same fields in the same order as an untouched one.
-    `opening` is None where a stream starts with its first text.
+    The gateway writes its own answers over them, so that they have the same fields in the same order as an untouched
+    answer. `opening` is None if a stream starts with its first text.
     """
 
     answer: Json
@@ -85,5 +85,5 @@ def shape_of(whole: Json, counted: Sequence[Json], plain: Sequence[Json]) -> Sha
 
 
 def _blank(message: Json) -> Json:
-    """A message's fields without what the probe's answer said in them (its reasoning, say)."""
+    """A message's fields without what the check's answer said in them (its reasoning, say)."""
     return {key: value if key == "role" or not value else None for key, value in message.items()}

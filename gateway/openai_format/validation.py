@@ -30,8 +30,8 @@ _BRANCHES = ("str", "list", "int", "float", "dict")  # pydantic names the branch
 
 
 def json_object(body: bytes) -> _Json:
-    """Strict JSON: what the gate reads must be what the upstream reads, so no doubled keys and no lone surrogates.
-    Raises InvalidRequest."""
+    """Strict JSON: the gate must read what the upstream reads, so doubled keys and lone surrogates are refused. Raises
+    InvalidRequest."""
     try:
         content = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
         json.dumps(content, ensure_ascii=False).encode("utf-8")
@@ -58,7 +58,7 @@ def _no_constant(name: str) -> None:
 
 
 def validated(kind: type[_Model], content: _Json) -> _Model:
-    """The content as a model. Raises InvalidRequest, which names the first field at fault and what it must be."""
+    """The content as a model. Raises InvalidRequest, which names the first wrong field and what it must be."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -110,7 +110,7 @@ def _said(problems: Sequence[ErrorDetails]) -> str:
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, without saying what it holds."""
+    """The type of a JSON value, without its content."""
     if value is None:
         return "null"
     if isinstance(value, bool):

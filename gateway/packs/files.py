@@ -19,8 +19,8 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Policy(BaseModel):
-    """What happens to a flagged request: `forget` by the method that the scope was trained with, or `refuse`, or
-    `instruct` the model not to know."""
+    """What the gateway does with a flagged request: `forget` by the method that the scope was trained with, `refuse`,
+    or `instruct` the model not to know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,8 +38,8 @@ class _GateFile(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifacts:
-    """The gate of a scope and what acts on a text inside: `model` is what the `detector` learned, `artifact` what the
-    `method` did. `extra` are further files, for people to read."""
+    """What training made of a scope: `model` is what the `detector` learned, `artifact` what the `method` learned.
+    `extra` are further files, for people to read."""
 
     aliases: tuple[str | Alias, ...]
     policy: Policy

@@ -42,7 +42,7 @@ def list_packs(root: Path) -> Sequence[Path]:
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether a folder claims to be a pack; one that cannot be looked into does, to be safe."""
+    """Whether a folder has a manifest. A folder that cannot be read counts as one, to be safe."""
     try:
         return (folder / _MANIFEST).exists()
     except OSError:
@@ -50,7 +50,7 @@ def has_manifest(folder: Path) -> bool:
 
 
 def _claims(folder: Path) -> bool:
-    """Whether a folder looks like a pack, a damaged one too; what cannot be looked into does, to be safe."""
+    """Whether a folder looks like a pack, damaged or not. A folder that cannot be read counts as one, to be safe."""
     try:
         return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
     except OSError:

@@ -23,11 +23,11 @@ class _Strict(BaseModel):
 
 
 class GateRates(_Strict):
-    """Error rates of the gate, each beside its number of held-out rows. None stands for what was not measured.
+    """Error rates of the gate, each beside its number of held-out rows. None: it was not measured.
 
     `fnr` is the share of forget rows that the gate misses; `near_fpr` the share of retain rows that it flags. The
-    classifier has `classifier_fnr`, its misses without the aliases; the out-of-distribution detector has
-    `general_fpr`, the share of shipped general prompts that it flags.
+    classifier has `classifier_fnr`, its misses without the aliases; the out-of-distribution detector has `general_fpr`,
+    the share of shipped general prompts that it flags.
     """
 
     fnr: _Rate | None
@@ -51,8 +51,8 @@ class Figures(_Strict):
 
 
 class Forgetting(_Strict):
-    """The model on the held-out forget rows: `plain`, `guarded` by what was learned from the other rows, and asked
-    about somebody that it cannot know (`counterfactual`). `extras` are the method's own."""
+    """The model on the held-out forget rows: `plain`; `guarded` by an artifact of the other rows; and on the
+    counterfactual prompts (`counterfactual`). `extras` are the method's own."""
 
     rows: _Some
     plain: Figures
@@ -70,8 +70,8 @@ class HeldOut(_Strict):
 
 class Calibration(_Strict):
     """How the detector's threshold was set, on how many rows. The classifier has `alpha`, the false-positive rate that
-    was asked for, and what follows it; the out-of-distribution detector has `missed`, the share of in-scope texts that
-    it may miss."""
+    the operator asked for; the out-of-distribution detector has `missed`, the share of in-scope texts that it may
+    miss."""
 
     method: str
     rows: _Count
@@ -84,11 +84,11 @@ class Calibration(_Strict):
 
 
 class Manifest(_Strict):
-    """What a pack is, from what it was made, and how well it did.
+    """What a pack is, from what it was made, and its figures.
 
-    `method` and `detector` are names that whoever loads the pack must know. `alias_alarms` is what the names alone flag
-    outside the scope: in the shipped prompts ('general') and in the operator's own ('traffic'). A manifest of schema
-    2, the one before, is read as one of today.
+    The loader must know the names in `method` and `detector`. `alias_alarms` counts the prompts outside the scope that
+    the names alone flag: of the shipped ones ('general') and of the operator's own ('traffic'). A manifest of schema 2,
+    the one before, is read as one of today.
     """
 
     schema_version: Literal[3] = 3
@@ -127,14 +127,14 @@ def _same(content: Any) -> Any:
 
 
 def _gate_of_schema_2(content: Any) -> Any:
-    """There, a rate of no rows was 0."""
+    """In schema 2 a rate of no rows was 0."""
     if not isinstance(content, dict) or content.get("retain_rows") != 0:
         return content
     return content | {"near_fpr": None}
 
 
 def _forgetting_of_schema_2(content: Any) -> Any:
-    """There, the method's own figures stood beside the others, and some names were other ones."""
+    """In schema 2 the method's own figures stood beside the others, and some names were different."""
     if not isinstance(content, dict):
         return content
     names = {"twin": "counterfactual", "telling_words_beside_names": "salient_words_beside_names"}

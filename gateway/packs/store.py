@@ -35,8 +35,8 @@ __all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory: `model` is what its detector learned. Equal only to itself, for its arrays cannot be
-    compared."""
+    """A verified pack in memory: `model` is what its detector learned. A pack is equal only to itself, because arrays
+    cannot be compared."""
 
     manifest: Manifest
     enabled: bool
@@ -46,8 +46,8 @@ class Pack:
 
 
 def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> Manifest:
-    """Writes a new version of a pack and puts it in force. `manifest` lacks what comes here: `method`, `detector`,
-    `version` and `files`."""
+    """Writes a new version of a pack and puts it in force. `manifest` has every field but `method`, `detector`,
+    `version` and `files`, which this function adds."""
     folder = root / str(manifest["scope"])
     version = f"v-{secrets.token_hex(6)}"
     try:

@@ -33,12 +33,12 @@ class WeightedAdapter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInput:
-    """What the model is given.
+    """What the model gets.
 
-    `messages` are the conversation that was rendered and `ids` [tokens] its tokens. `embeddings` [tokens, hidden] stand
-    in place of the ids where a plan changes them. The model runs with the sum of the `adapters`, each times its weight,
-    and decodes from what `logits_transform` makes of its logits. `prompt_tokens` counts the request as the client sent
-    it: the usage tells that.
+    `messages` are the conversation that was rendered and `ids` [tokens] its tokens. `embeddings` [tokens, hidden]
+    replace the ids where a plan changes them. The model runs with the sum of the `adapters`, each times its weight, and
+    decodes from the logits that `logits_transform` returns. `prompt_tokens` counts the request as the client sent it;
+    the usage has this number.
     """
 
     messages: tuple[Message, ...]
@@ -54,17 +54,17 @@ class ModelInput:
 
 
 class ModelPlan(Protocol):
-    """A plan that a method makes: it knows how to give itself to the model (see gateway.methods)."""
+    """A plan of a method. It makes the model's input itself (see gateway.methods)."""
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
         """Raises PlanError if this prompt cannot carry the plan."""
 
 
 def model_input(request: Request, plan: Plan, prompts: Prompts) -> ModelInput:
-    """What the model is given for a request under any plan but a refusal. Slow: not for the event loop.
+    """The model's input for a request under any plan but a refusal. Slow: call it off the event loop.
 
-    Raises PlanError if the plan cannot be carried out on this prompt (the backend then answers the plan's fallback),
-    and InvalidRequest if the model's chat template refuses the conversation.
+    Raises PlanError if this prompt cannot carry the plan (the backend then answers with the plan's fallback), and
+    InvalidRequest if the model's chat template refuses the conversation.
     """
     match plan:
         case Pass():

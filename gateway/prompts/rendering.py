@@ -36,7 +36,7 @@ class Prompt:
     places: tuple[tuple[int, int], ...]
 
     def tokens_of(self, message: int, ranges: Iterable[tuple[int, int]]) -> list[int]:
-        """The tokens that half-open character ranges of a message meet. Raises PlanError if there is none."""
+        """The tokens that overlap half-open character ranges of a message. Raises PlanError if there is none."""
         start, end = self.places[message]
         tokens = tokens_in(self.offsets, [(start + a, min(start + b, end)) for a, b in ranges])
         if not tokens:
@@ -63,8 +63,9 @@ def render(tokenizer: Tokenizer, request: Request, *, locate: bool = False) -> P
 
 
 def instructed(tokenizer: Tokenizer, request: Request, instruction: str) -> tuple[Message, ...]:
-    """A request's messages with an instruction in front: as the system message, or before the text of the one that is
-    there. Where the model's template knows no system role, before the text of the first message."""
+    """A request's messages with an instruction in front: as the system message, or before the text of the system
+    message that is there. If the model's template knows no system role, the instruction stands before the text of the
+    first message."""
     messages = request.messages
     if request.endpoint == "completions":
         return (Message("prompt", f"{instruction}\n\n{_plain(messages)}"),)

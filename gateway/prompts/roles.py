@@ -8,8 +8,8 @@ __all__ = ["known_roles"]
 
 
 def known_roles(messages: Sequence[Message], template: str) -> tuple[Message, ...]:
-    """The messages for a template that may not know the developer role. Such a template gets system messages instead,
-    all of them as one, in front."""
+    """The messages for a template that may not know the developer role. Such a template gets one system message with
+    the text of all system and developer messages, in front."""
     if "'developer'" in template or '"developer"' in template or all(m.role != "developer" for m in messages):
         return tuple(messages)
     renamed = [Message("system", m.text) if m.role == "developer" else m for m in messages]

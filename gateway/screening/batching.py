@@ -30,7 +30,7 @@ class _Job:
 
 
 class BatchedScreen:
-    """Runs a gate over requests. An async context manager; `timeout_s` bounds the wait of one request."""
+    """Runs a gate over requests. An async context manager; `timeout_s` is the longest wait of one request."""
 
     def __init__(self, *, timeout_s: float = 10.0) -> None:
         self._timeout_s = timeout_s
@@ -54,7 +54,7 @@ class BatchedScreen:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def screened(self, request: Request, gate: Gate) -> Screening:
-        """What the gate says of a request. Its `error` says that a detector failed or took too long."""
+        """What the gate says of a request. `error` says that a detector failed or took too long."""
         try:
             return await self._screened(request, gate)
         except ScreenError as error:
@@ -79,7 +79,7 @@ class BatchedScreen:
             raise ScreenError(f"a detector failed: {type(error).__name__}") from error
 
     def problem(self) -> str | None:
-        """Why nothing can be screened now; None if all is well."""
+        """Why the gate cannot screen now; None if it can."""
         dead = not self._workers or any(worker.done() for worker in self._workers)
         return "the gate does not run; restart the gateway, its log says why" if dead else None
 

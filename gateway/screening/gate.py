@@ -19,7 +19,7 @@ __all__ = ["Gate", "ScreenedText", "screened_texts"]
 
 
 class ScreenedText:
-    """A text to screen and where it came from: `places` are (message, start in this text, length)."""
+    """A text to screen and its origin: `places` are (message, start in this text, length)."""
 
     __slots__ = ("message", "places", "text")
 
@@ -64,13 +64,13 @@ class Gate:
         return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
-        """What the names' detector alone says of each text."""
+        """What the detector of names alone says of each text."""
         return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
 
 
 def screened_texts(request: Request) -> list[ScreenedText]:
-    """Everything in a request that reaches the model: each message, all of them joined (a name in turn 1 gives turn 3
-    its meaning), and the texts beside them."""
+    """Every text of a request that reaches the model: each message, all messages joined (a name in turn 1 gives turn 3
+    its meaning), and the side texts."""
     messages = [(index, message.text) for index, message in enumerate(request.messages) if message.text.strip()]
     texts = [ScreenedText(text, index, ((index, 0, len(text)),)) for index, text in messages]
     if len(messages) > 1:

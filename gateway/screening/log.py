@@ -25,9 +25,9 @@ _RESULT = ("flagged", "scopes", "score", "problem")
 
 @dataclass(frozen=True, slots=True)
 class ScreenedLog:
-    """Counts of a screened log. `odd` rows could not be screened, the first for the reason in `first_problem`.
+    """Counts of a screened log. The gate could not screen the `odd` rows; `first_problem` is the reason of the first.
 
-    `under_key` tells that the results stand under RESULT_KEY, because a row had a field of such a name already.
+    With `under_key` the results stand under RESULT_KEY, because a row had a field with the name of a result.
     """
 
     rows: int

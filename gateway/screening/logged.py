@@ -24,7 +24,7 @@ _NO_LIMITS = Limits.model_construct(messages=sys.maxsize, prompt_chars=sys.maxsi
 
 @dataclass(frozen=True, slots=True)
 class LoggedRow:
-    """A row of a log: the `fields` that stand in the file, and the `request` that the server would make of it.
+    """A row of a log: the `fields` of the file, and the `request` that the server would make of them.
 
     Without a request, `problem` says why; `media` is True if the reason is an image, audio or a file in a message.
     """
@@ -38,7 +38,7 @@ class LoggedRow:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Prompts to calibrate on. `left_out` rows hold no text that the gate could read: empty ones, and images."""
+    """Prompts to calibrate on. `left_out` rows hold no text that the gate could read: they are empty, or images."""
 
     prompts: tuple[str, ...]
     left_out: int = 0
@@ -72,7 +72,7 @@ def read_traffic(path: Path) -> Traffic:
 
 
 def _conversation(request: Request) -> str:
-    """The turns with text in one, as the gate reads them together."""
+    """The turns with text, as one text, as the gate reads them."""
     return "\n".join(message.text for message in request.messages if message.text.strip())
 
 
@@ -99,7 +99,7 @@ def _fields(row: Row) -> dict[str, Any]:
 
 
 def _request(fields: Mapping[str, Any], request_id: str) -> Request:
-    """One request of all that stands in a row. Raises AnswerError as the server does, or ValueError."""
+    """The request in a row. Raises AnswerError as the server does, or ValueError."""
     found = [request for body in _bodies(fields) for request in _requests(body, request_id)]
     if not found:
         raise ValueError(_unknown(fields))

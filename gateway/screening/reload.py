@@ -19,11 +19,11 @@ Listener = Callable[[Gate], Awaitable[None]]
 
 
 class PackReloader:
-    """Loads packs at start (a bad one stops the start) and again whenever they change on disk.
+    """Loads packs at start (a bad pack stops the start) and again whenever they change on disk.
 
-    A pack that turns bad is not taken while its last good version keeps serving; `problems` says so. One that has no
-    good version leaves its scope without a guard, so `unguarded` names it and nothing may be answered until it is
-    mended. Requests hold on to the gate they began with.
+    If a pack becomes bad, its last good version keeps serving, and `problems` says so. If it has no good version, its
+    scope has no guard: `unguarded` names it, and the gateway answers nothing until the operator mends or removes it. A
+    request keeps the gate that it began with.
     """
 
     def __init__(
@@ -36,6 +36,15 @@ class PackReloader:
         poll_s: float = 1.0,
         soft_prompts_gated: bool = True,
     ) -> None:
+        """
+        Args:
+            root: the folder of packs.
+            encoder: embeds texts for the packs' detectors.
+            base_fingerprint: of the base model that is served. A pack of another one is refused.
+            encoder_fingerprint: of the encoder, likewise.
+            poll_s: how often the folder is looked at, in seconds.
+            soft_prompts_gated: whether soft prompts act on flagged requests alone.
+        """
         self._root = root
         self._encoder = encoder
         self._base = base_fingerprint
@@ -55,7 +64,7 @@ class PackReloader:
         return Gate(self._packs, self._encoder, soft_prompts_gated=self._gated)
 
     def listen(self, listener: Listener) -> None:
-        """`listener` is awaited with every new gate, once requests are screened by it."""
+        """Awaits `listener` with every new gate, once the gate screens requests."""
         self._listener = listener
 
     @property

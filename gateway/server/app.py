@@ -33,14 +33,21 @@ _log = logging.getLogger("unrecall")
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """Loads models and packs and returns the application. Raises SetupError before anything is served."""
+    """Loads models and packs and returns the application. Raises SetupError before the server answers anything."""
     return create_app(settings, *build_parts(settings))
 
 
 def create_app(
     settings: Settings, backend: Backend, packs: PackReloader, arms: Mapping[str, Backend] | None = None
 ) -> FastAPI:
-    """The application over given parts; they are started and stopped with it."""
+    """The application over given parts; they are started and stopped with it.
+
+    Args:
+        settings: of the server.
+        backend: answers requests; in a comparison it is the guarded arm's.
+        packs: has the gate in force.
+        arms: the other arms' backends by name. None: no comparison.
+    """
     metrics = Metrics()
     audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
@@ -102,16 +109,16 @@ def check_port(host: str, port: int) -> None:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
     except (OSError, UnicodeError) as error:  # a name that is none breaks the codec of host names
         why = getattr(error, "strerror", None) or "this is no host name"
         raise SetupError(f"cannot listen on {shown} ({why}); choose another --port or --host") from error
 
 
 def log_to(audit_file: Path | None) -> None:
-    """Audit lines to their file or standard output, everything else to standard error."""
+    """Sends audit lines to their file or to standard output, everything else to standard error."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     audit = logging.getLogger("unrecall.audit")
     audit.propagate = False

@@ -48,15 +48,7 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
 def build_experiment(
     settings: Settings, backend: Backend, arms: Mapping[str, Backend], audit: Audit, metrics: Metrics
 ) -> "Experiment | None":
-    """The online comparison that the settings ask for; None, and nothing of it is loaded, if they ask for none.
-
-    Args:
-        settings: name the arms and who meets which.
-        backend: the guarded arm's.
-        arms: the other arms' backends by name.
-        audit: accounts for shadows.
-        metrics: of the gateway.
-    """
+    """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded."""
     if not settings.ab_arms:
         return None
     from gateway.experiments.assignment import Arm, Design
@@ -88,7 +80,7 @@ class BackendFactory:
         return self._embedded(self._folder)
 
     def arm(self, arm: ArmSettings) -> Backend:
-        """An arm's. One that has forgotten every scope needs no unlearning adapters. Raises SetupError."""
+        """An arm's backend. An arm that has forgotten every scope needs no unlearning adapters. Raises SetupError."""
         if arm.model:
             try:
                 return self._embedded(resolve(arm.model))
@@ -122,7 +114,7 @@ class BackendFactory:
             adapters_folder=settings.adapters_folder.absolute() / adapters if adapters is not None else None,
             upstream_adapters_folder=seen_as / adapters if adapters is not None and seen_as else None,
             adapter_slots=settings.adapter_slots,
-            adapter_weights=settings.lora_strengths,
+            adapter_weights=settings.adapter_weights,
         )
 
     def _embedded(self, folder: Path) -> Backend:

@@ -14,7 +14,7 @@ ADMIN_HEADER = "x-unrecall-admin-key"
 
 
 class Access:
-    """No API keys means that anyone who reaches the port may ask."""
+    """The keys. Without API keys anybody who reaches the port may ask."""
 
     def __init__(self, *, api_keys: Sequence[SecretStr] = (), admin_key: SecretStr | None = None) -> None:
         self._keys = [key.get_secret_value().encode() for key in api_keys]
@@ -31,7 +31,7 @@ class Access:
             raise Unauthorized("a valid API key is needed: send 'Authorization: Bearer KEY'")
 
     def caller(self, headers: Mapping[str, str], address: str) -> str:
-        """Who asks, of an admitted client: its key if keys are asked for, as a hash, else its address."""
+        """Who asks: the hash of the client's key if keys are asked for, else the client's address."""
         return hashlib.sha256(_offered(headers)[1]).hexdigest() if self._keys else address
 
     def is_admin(self, headers: Mapping[str, str]) -> bool:
@@ -40,7 +40,7 @@ class Access:
         return self._admin is not None and hmac.compare_digest(offered, self._admin)
 
     def may_see_inside(self, headers: Mapping[str, str]) -> bool:
-        """Metrics and problems name scopes: with an admin key configured only its holder sees them."""
+        """Metrics and problems name scopes: if there is an admin key, only its holder sees them."""
         return self._admin is None or self.is_admin(headers)
 
 

@@ -138,13 +138,13 @@ def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics
 
 
 def has_chat_template(tokenizer: Tokenizer) -> bool:
-    """False for a base model's tokenizer, say."""
+    """False for the tokenizer of a base model, for example."""
     return bool(getattr(tokenizer, "chat_template", True))
 
 
 def _check_media(headers: Mapping[str, str]) -> None:
-    """Raises WrongMedia unless the body is declared as plain JSON. A browser cannot declare that on a request to
-    another site without asking first, so that no web page reaches an open gateway."""
+    """Raises WrongMedia unless the body is declared as plain JSON. A browser must ask before it sends such a request to
+    another site, so that no web page reaches an open gateway."""
     encodings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
     if encodings - {"", "identity"}:
         raise WrongMedia("the body is compressed; send it plain, without content-encoding")
@@ -155,7 +155,8 @@ def _check_media(headers: Mapping[str, str]) -> None:
 
 
 async def _respond(http: HttpRequest, pipeline: Pipeline, access: Access, request: Request) -> Response:
-    """Errors before the first event still set the status; later ones end the stream with an error event."""
+    """Answers a request. An error before the first event sets the status; a later one ends the stream with an error
+    event."""
     answer, events = await _unless_disconnected(http, _begin(pipeline, request))
     headers = {"x-request-id": request.id}
     if access.is_admin(http.headers):
@@ -169,7 +170,7 @@ async def _respond(http: HttpRequest, pipeline: Pipeline, access: Access, reques
 
 
 async def _begin(pipeline: Pipeline, request: Request) -> tuple[Answer, AsyncGenerator[Event, None]]:
-    """The answer with its first event that says something already there: what was really done is known then."""
+    """The answer, once its first event that says something is there: then it is known what was really done."""
     answer = await pipeline.run(request)
     events = answer.events
     try:
@@ -203,7 +204,7 @@ async def _streamed(encoder: AnswerEncoder, events: AsyncGenerator[Event, None])
 
 
 async def _unless_disconnected(http: HttpRequest, work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs the work, cancelling it once the client is gone: nobody pays for an answer that nobody reads."""
+    """Runs the work, and cancels it once the client is gone: nobody would read the answer."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(http))
     try:

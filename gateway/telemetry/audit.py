@@ -24,8 +24,8 @@ _log = logging.getLogger("unrecall.audit")
 class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
-    `plan` is what was really done. Where that is not what was decided, `decided_plan` says what was, and `fallback` why
-    the backend could not do it. `outcome` is 'ok', 'aborted', or the name of the error.
+    `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
+    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error.
     """
 
     time: str
@@ -51,7 +51,7 @@ class AuditEvent:
     leak_screen: Sequence[str] | None = None
 
     def line(self) -> dict[str, Any]:
-        """What a log keeps of it."""
+        """The fields that a log keeps."""
         named = ((name, getattr(self, name)) for name in self.__slots__)  # asdict would copy every finding
         return {name: value for name, value in named if value is not None}
 
@@ -115,7 +115,7 @@ class Record:
         self._fields["screen_error"] = screening.error
 
     def decided(self, wanted: Plan, plan: Plan) -> None:
-        """What the policy wanted, and the plan that the backend is given: it may serve other weights."""
+        """Takes the plan that the policy decided, and the plan that the backend gets: it may have other weights."""
         self._plan = plan
         if wanted.weights:
             self._fields["weights"] = {scope: round(weight, 4) for scope, weight in wanted.weights.items()}
@@ -146,7 +146,7 @@ class Record:
         self.end(outcome_of(error))
 
     def hold(self) -> None:
-        """From now on `release` gives the event: something is still to be learned once the answer has ended."""
+        """From now on the event waits for `release`: something about the answer is known only after its end."""
         self._held = True
 
     def release(self) -> None:

@@ -11,7 +11,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """A registry of its own, so that two gateways in one process do not mix."""
+    """The gateway's metrics, in a registry of their own, so that two gateways in one process do not mix."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -46,7 +46,7 @@ class Metrics:
         self.running = Gauge("unrecall_num_requests_running", "Requests under way", registry=registry)
 
     def count(self, event: AuditEvent) -> None:
-        """A sink of audit events. A shadow's is not counted, and a request that was never decided on has no times."""
+        """A sink of audit events. It does not count shadows. A request without a decision has no times."""
         if event.shadow:
             return
         if event.gate_ms is not None:
@@ -93,7 +93,7 @@ class Running:
 
 
 class ArmMetrics:
-    """What each arm of an online comparison did; `shadow` requests are those whose answer no client sees."""
+    """What each arm of an online comparison did. No client sees the answer to a `shadow` request."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(

@@ -1,14 +1,23 @@
 """The seam between a backend and the encoder. A tap takes the events of an answer and gives those that go on; a watcher
 only looks.
 
-Example: a watcher that counts the characters of an answer as they pass.
+Example: a watcher that counts the characters of an answer.
 
+    >>> import asyncio
+    >>> from gateway.core import Delta
     >>> class Counter:
     ...     characters = 0
     ...     def see(self, event):
     ...         self.characters += sum(len(delta.text) for delta in event.deltas)
     ...     def end(self, outcome): ...
-    >>> tap = watched_by(Counter())
+    >>> async def events():
+    ...     yield Event.of(Delta(0, "Hello"))
+    >>> async def read(tap):
+    ...     return [event async for event in tap(events())]
+    >>> counter = Counter()
+    >>> _ = asyncio.run(read(watched_by(counter)))
+    >>> counter.characters
+    5
 """
 
 from collections.abc import AsyncGenerator
@@ -22,17 +31,17 @@ __all__ = ["Watcher", "watched_by"]
 
 
 class Watcher(Protocol):
-    """Looks at one answer on its way, and holds nothing up."""
+    """Sees one answer on its way, and delays nothing."""
 
     def see(self, event: Event) -> None:
-        """One step of the answer, before it goes on. One who reads `event.parts` reads those of every event."""
+        """One step of the answer, before it goes on. Who reads `event.parts` must read them of every event."""
 
     def end(self, outcome: str) -> None:
         """The answer is over, however it ended: 'ok', 'aborted', or the name of the error."""
 
 
 def watched_by(*watchers: Watcher) -> Tap:
-    """A tap that shows every event to the watchers and hands it on as it is. Each watcher hears the end once."""
+    """A tap that shows every event to the watchers and hands it on as it is. Each watcher is told of the end once."""
 
     async def tap(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         outcome = "aborted"  # unless the answer comes to its end

@@ -21,8 +21,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LocatedRow:
-    """A row with the half-open character `ranges` of its prompt that the gate points at: the scope's names if it is
-    `named`, else the salient words. `seed` is of the prompt, as in serving."""
+    """A row and the half-open character `ranges` of its prompt to which the gate points: the scope's names if it is
+    `named`, else the salient words. `seed` is that of the prompt, as in serving."""
 
     row: Row
     named: bool
@@ -31,7 +31,7 @@ class LocatedRow:
 
     @property
     def counterfactual(self) -> CounterfactualPrompt:
-        """The same question about somebody that the model cannot know."""
+        """The same question about an invented subject, which the model cannot know."""
         return counterfactual_of(self.row.prompt, self.ranges, named=self.named, seed=self.seed)
 
 
@@ -39,10 +39,10 @@ class LocatedRow:
 class ForgetDataset:
     """One scope's rows.
 
-    `train` and `held_out` are the forget rows on the two sides of the split. Both are located by a head that was fitted
-    on `train` alone: a held-out row whose salient words were chosen by a head that knows it would be measured too
-    well. `every` holds all forget rows, those of `train` first, located by the head that the pack ships: from them a
-    method learns what it serves. `retain` rows are all to be learned from: no figure of a method is measured on them.
+    `train` and `held_out` are the forget rows on the two sides of the split. A head that was fitted on `train` alone
+    locates both: with salient words from a head that knows a held-out row, the figures of that row would be too good.
+    `every` holds all forget rows, those of `train` first, located by the head that the pack ships; a method learns from
+    them the artifact that it serves. A method may learn from all `retain` rows: it has no figures on them.
     """
 
     scope: Scope
@@ -62,15 +62,22 @@ class ForgetDataset:
 
 
 def forget_dataset(scope: Scope, split: Split, gate: TrainedGate, encoder: Encoder) -> ForgetDataset:
-    """Locates the scope's rows. `split` must be the one that the gate was fitted with."""
+    """Locates the scope's rows.
+
+    Args:
+        scope: the scope with its rows.
+        split: the split that the gate was fitted with.
+        gate: its heads choose the salient words.
+        encoder: embeds the rows for the heads.
+    """
     rows = {row.prompt: row for row in scope.forget}
     train, held_out = ([rows[prompt] for prompt in prompts] for prompts in (split.forget.train, split.forget.held_out))
-    trial, final = (_Locator(scope, head, encoder) for head in (gate.trial, gate.head))
-    return ForgetDataset(scope, trial.locate(train), trial.locate(held_out), final.locate([*train, *held_out]))
+    measured, final = (_Locator(scope, head, encoder) for head in (gate.measured_head, gate.head))
+    return ForgetDataset(scope, measured.locate(train), measured.locate(held_out), final.locate([*train, *held_out]))
 
 
 class _Locator:
-    """Finds what the gate points at in a prompt of the scope."""
+    """Finds the ranges of a prompt to which the gate points."""
 
     def __init__(self, scope: Scope, head: Head, encoder: Encoder) -> None:
         self._scope = scope.id
@@ -89,6 +96,7 @@ class _Locator:
         return LocatedRow(row, False, self._salient(row.prompt), seed)
 
     def _salient(self, prompt: str) -> tuple[tuple[int, int], ...]:
-        """The words that the classifier would blame, whether or not it catches this row; all of it if none."""
+        """The words that the classifier finds most telling, whether or not it flags this row; the whole prompt if there
+        are none."""
         spans = [span for verdict in self._words.detect([prompt])[0] for span in verdict.spans]
         return tuple((s.start_char, s.end_char) for s in spans) or ((0, len(prompt)),)

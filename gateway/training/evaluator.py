@@ -22,7 +22,7 @@ _ANSWER_TOKENS = 24
 
 
 class Evaluator:
-    """Asks the base model, with prompts in place of the rows' own and with LoRAs, and says how it behaves."""
+    """Asks the base model, with other prompts in place of the rows' own or with LoRAs, and says how it behaves."""
 
     def __init__(self, sources: Sources) -> None:
         self._model = sources.base.model
@@ -37,7 +37,7 @@ class Evaluator:
         return self._prompts.table
 
     def samples(self, rows: Sequence[LocatedRow]) -> list[Sample]:
-        """Rows ready to be corrupted."""
+        """The rows with their embedded prompts."""
         return [self._sample(row) for row in rows]
 
     def surprise(self, rows: Sequence[LocatedRow]) -> list[float]:
@@ -52,7 +52,7 @@ class Evaluator:
         *,
         loras: Sequence[tuple[Lora, float]] = (),
     ) -> Outcome:
-        """How the model answers `prompts` in place of the samples' own, with `loras` times their weights. The plain
+        """How the model answers `prompts` in place of the samples' own, with `loras`, each times its weight. The plain
         model says how surprising the answers are."""
         with adapted(self._model, loras):
             outcome, answers = observe(
@@ -79,7 +79,7 @@ class Evaluator:
     def figures(
         self, held_out: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan], **extras: Any
     ) -> Forgetting:
-        """Plain, guarded and counterfactual behaviour on rows that chose nothing; `extras` are the method's own."""
+        """Plain, guarded and counterfactual behaviour on held-out rows; `extras` are the method's own."""
         samples = self.samples(held_out)
         plain = self.observe(samples, [sample.original for sample in samples])
         counterfactual = self.observe(samples, [sample.counterfactual for sample in samples])

@@ -12,8 +12,8 @@ Tokens = tuple[float, ...]
 
 
 def equated(rows: Sequence[Tokens], *, like: Sequence[Tokens], to: Sequence[Tokens]) -> list[Tokens]:
-    """Log likelihoods on the scale of `like`, put onto that of `to`: by mean and standard deviation over tokens (linear
-    equating, Kolen and Brennan 2014, chapter 2), and none above 0. The same if either is empty."""
+    """Moves log likelihoods from the scale of `like` to the scale of `to`, by mean and standard deviation over tokens
+    (linear equating, Kolen and Brennan 2014, chapter 2); none is above 0. Without `like` or `to` they stay the same."""
     first, second = ([value for row in each for value in known(row)] for each in (like, to))
     if not first or not second:
         return list(rows)
@@ -25,12 +25,13 @@ def equated(rows: Sequence[Tokens], *, like: Sequence[Tokens], to: Sequence[Toke
 
 
 def known(tokens: Tokens) -> list[float]:
-    """Those that can be told."""
+    """The values that are known."""
     return [value for value in tokens if not math.isnan(value)]
 
 
 def carried(values: Tokens, of: Sequence[int], to: Sequence[int]) -> Tokens:
-    """Values of tokens `of`, each where the same token stands in the sequence `to`; nan where there is another."""
+    """Values of the tokens `of`, moved to the places where the same tokens stand in the sequence `to`; nan for other
+    tokens."""
     found = [math.nan] * len(to)
     for there, here, size in difflib.SequenceMatcher(None, of, to, autojunk=False).get_matching_blocks():
         found[here : here + size] = values[there : there + size]

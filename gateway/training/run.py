@@ -1,67 +1,109 @@
-"""From a scope and models to a pack: split the rows once, fit the gate, learn to forget, measure on the rows held out,
-and save."""
+"""A training run: loads a scope and models, splits the rows once, fits the gate, learns to forget, measures on the rows
+held out, and saves the pack."""
 
 import datetime
-import hashlib
-import json
-import math
+import logging
 import platform
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from adapters.optimizers.schedule import Diverged
+from classifiers.calibration import TooFewRows
+from classifiers.encoder.sentence import Encoder
 from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
-from classifiers.names.ordinary import Alias
-from classifiers.ood.detector import OodDetector
-from classifiers.ood.model import OodModel
-from classifiers.ood.training import OodTraining, fit_ood
-from classifiers.splits import Split, split_rows
-from classifiers.svm.model import Head
-from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
+from classifiers.splits import split_rows
+from classifiers.svm.training import fit_gate
 from classifiers.traffic import general_traffic
+from gateway.errors import PackError, SetupError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
-from gateway.models.folders import fingerprint
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.files import Artifacts
-from gateway.packs.folders import list_packs
-from gateway.packs.manifest import Calibration, GateRates, HeldOut, Manifest
+from gateway.packs.folders import list_packs, verify_pack
+from gateway.packs.manifest import HeldOut, Manifest
 from gateway.packs.store import load_pack, save_pack
+from gateway.screening.logged import read_traffic
+from gateway.training.config import Training, fingerprint_of
 from gateway.training.dataset import Progress, forget_dataset
+from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
 from gateway.training.evaluator import Evaluator
-from gateway.training.scope_file import Row, Scope
+from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
 
-__all__ = ["Training", "alias_alarms", "earlier_artifacts", "fingerprint_of", "train_pack"]
+__all__ = ["alias_alarms", "earlier_artifacts", "train_pack", "train_scope"]
 
-_GENERAL_ROWS = 500
-_REVISION = 10  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_log = logging.getLogger("unrecall.training")
+_TOKENIZER_TEXT = "In 1984, naïve Überraschung: who wrote it?"
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One training run: the method with its configuration (None: its defaults), and the detector."""
+def train_scope(
+    *,
+    scope_file: Path,
+    model: str,
+    encoder: str,
+    out: Path,
+    training: Training | None = None,
+    traffic_file: Path | None = None,
+    fresh: bool = False,
+    reference: str | None = None,
+    progress: Progress = lambda *_: None,
+) -> Manifest:
+    """Trains a scope file into a pack, or returns the manifest of the pack that is there if nothing changed. Raises
+    SetupError.
 
-    method: str = "corruption"
-    detector: str = "classifier"
-    configuration: Any = None
-    gate: GateTraining = field(default_factory=GateTraining)
-    ood: OodTraining = field(default_factory=OodTraining)
-
-    @property
-    def seed(self) -> int:
-        """The seed of every random choice in the run."""
-        return self.gate.seed
-
-    @property
-    def settings(self) -> Any:
-        """The method's configuration."""
-        return self.configuration or method(self.method).configured({}, seed=self.seed)
+    Args:
+        scope_file: the scope file.
+        model: the base model: a packaged name, a folder or a hub id.
+        encoder: the sentence encoder, likewise.
+        out: the folder of packs.
+        training: the method, the detector, and their configurations. None: the defaults.
+        traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
+        fresh: whether to train although nothing changed.
+        reference: a model that never saw the forget set, if there is one.
+        progress: is told the stage, the steps done and their number.
+    """
+    training = training or Training()
+    scope = load_scope(scope_file)
+    traffic = _traffic(traffic_file) if traffic_file else None
+    base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
+    encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
+    reference_folder = resolve(reference) if reference else None
+    folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
+    training_fingerprint = fingerprint_of(scope, training, traffic, folders)
+    if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
+        return kept
+    _check_writable(out)
+    progress("loading models", 0, 1)
+    sources = Sources(
+        base=load_language_model(base_folder),
+        base_name=model,
+        base_folder=base_folder,
+        encoder=Encoder(encoder_folder),
+        encoder_folder=encoder_folder,
+        reference=load_language_model(reference_folder) if reference_folder else None,
+    )
+    if sources.reference and not _same_tokenizer(sources.base, sources.reference):
+        raise SetupError(f"{reference} has another tokenizer than {model}: likelihoods a token cannot be compared")
+    try:
+        return train_pack(
+            scope,
+            sources,
+            traffic=traffic,
+            training=training,
+            training_fingerprint=training_fingerprint,
+            out=out,
+            progress=progress,
+        )
+    except (TooFewRows, Diverged) as error:
+        raise SetupError(str(error)) from error
 
 
 def train_pack(
@@ -74,11 +116,20 @@ def train_pack(
     traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Trains one scope and writes its pack under `out`, marked with `training_fingerprint` (see `fingerprint_of`).
+    """Trains one scope and writes its pack.
 
     Raises TooFewRows or Diverged; nothing is written then. Other packs under `out` are read at most.
+
+    Args:
+        scope: the scope with its rows.
+        sources: the models.
+        training: the method, the detector, and their configurations.
+        training_fingerprint: marks the pack (see `fingerprint_of`).
+        out: the folder of packs.
+        traffic: the operator's own prompts to calibrate on, if any.
+        progress: is told the stage, the steps done and their number.
     """
-    split = split_rows(_prompts(scope.forget), _prompts(scope.retain), seed=training.seed)
+    split = split_rows([row.prompt for row in scope.forget], [row.prompt for row in scope.retain], seed=training.seed)
     gate = fit_gate(
         split=split,
         aliases=scope.aliases,
@@ -95,90 +146,40 @@ def train_pack(
         training.settings,
         partial(earlier_artifacts, out, training.method, scope.id, sources.base_folder),
     )
-    screening = _fit_ood(scope, split, sources, training, progress) if training.detector == "ood" else _screening(gate)
+    detector = of_classifier(gate)
+    if training.detector == "ood":
+        detector = fit_ood_detector(scope, split, sources, training, progress)
     artifacts = Artifacts(
         aliases=scope.aliases,
         policy=scope.policy,
         detector=training.detector,
-        model=screening.model,
+        model=detector.model,
         method=training.method,
         artifact=learned.artifact,
         extra=learned.extra,
     )
     alarms = {"alias_alarms": alias_alarms(scope, traffic)}
-    manifest = _manifest(scope, sources, screening, training, learned, training_fingerprint)
+    manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
     return save_pack(out, artifacts, {**manifest, **alarms})
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
-    """What the scope's names alone flag: in the shipped prompts (`general`) and in the operator's (`traffic`)."""
+    """How many prompts the scope's names alone flag: of the shipped ones (`general`) and of the operator's own
+    (`traffic`)."""
     counted: dict[TrafficKind, AliasAlarms] = {"general": count_alarms(scope.aliases, general_traffic())}
     return counted if traffic is None else counted | {"traffic": count_alarms(scope.aliases, traffic)}
 
 
-def _prompts(rows: Sequence[Row]) -> list[str]:
-    return [row.prompt for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class _Screening:
-    """What will tell whether a text is inside, how its threshold was set, and its rates on rows it never saw."""
-
-    model: Head | OodModel
-    calibration: Calibration
-    rates: GateRates
-
-
-def _screening(gate: TrainedGate) -> _Screening:
-    calibration = Calibration(
-        method="the higher of split conformal on out-of-scope rows and of what forget rows reach, fold by fold",
-        alpha=gate.calibration.alpha,
-        rows=gate.calibration.rows,
-        threshold=gate.head.threshold,
-        threshold_by_traffic_alone=gate.calibration.threshold,
-        threshold_by_forget_rows=gate.floor if math.isfinite(gate.floor) else None,
-        traffic_rows_left_out_as_in_scope=gate.excluded_traffic_rows,
-    )
-    return _Screening(gate.head, calibration, GateRates(**asdict(gate.rates)))
-
-
-def _fit_ood(scope: Scope, split: Split, sources: Sources, training: Training, progress: Progress) -> _Screening:
-    """O3's detector. Rows outside the scope are counted when it is done, and taught it nothing."""
-    fitted = fit_ood(
-        forget=split.forget,
-        encoder_folder=sources.encoder_folder,
-        training=training.ood,
-        progress=lambda stage, done, total: progress(f"detector: {stage}", done, total),
-    )
-    detector = OodDetector(sources.encoder.backbone, {scope.id: fitted.model})
-
-    def flagged(prompts: Sequence[str]) -> float | None:
-        hits = [any(verdict.matched for verdict in verdicts) for verdicts in detector.detect(prompts)]
-        return sum(hits) / len(hits) if hits else None
-
-    near = _prompts(scope.retain)
-    general = general_traffic()[:: max(1, len(general_traffic()) // _GENERAL_ROWS)]
-    rates = GateRates(
-        fnr=fitted.rates.fnr,
-        forget_rows=fitted.rates.forget_rows,
-        near_fpr=flagged(near),
-        retain_rows=len(near),
-        general_fpr=flagged(general),
-        general_rows=len(general),
-    )
-    calibration = Calibration(
-        method="split conformal on forget rows that the folds of the fit left out",
-        missed=fitted.missed,
-        rows=fitted.rows,
-        threshold=fitted.model.threshold,
-    )
-    return _Screening(fitted.model, calibration, rates)
-
-
 def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Path) -> dict[str, Any]:
-    """What a method learned of other scopes in a folder of packs, for the same base model, by scope.
+    """The artifacts of a method for other scopes, by scope, of the packs in a folder that have the same base model.
 
-    Raises PackError if one of them cannot be read: what is learned without regard to it could undo it.
+    Raises PackError if a pack cannot be read: an artifact that is learned without regard to it could undo it.
+
+    Args:
+        packs: the folder of packs.
+        method_name: the method.
+        scope: the scope to leave out.
+        base_folder: the folder of the base model.
     """
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
     base = fingerprint(base_folder)
@@ -189,34 +190,10 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     return found
 
 
-def fingerprint_of(
-    scope: Scope, training: Training, traffic: Sequence[str] | None, model_folders: Sequence[Path]
-) -> str:
-    """A hash of all that a pack depends on: the same hash means that training again would change nothing.
-
-    Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained anew.
-    """
-    settings = asdict(training)
-    content = {
-        "revision": _REVISION,
-        "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
-        "rows": [[[row.prompt, row.response] for row in rows] for rows in (scope.forget, scope.retain, scope.unseen)],
-        "method": [training.method, asdict(training.settings), settings["gate"]],
-        "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
-        "traffic": [traffic, general_traffic()],
-        "models": [fingerprint(folder) for folder in model_folders],
-    }
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _as_json(alias: str | Alias) -> object:
-    return alias if isinstance(alias, str) else asdict(alias)
-
-
 def _manifest(
     scope: Scope,
     sources: Sources,
-    screening: _Screening,
+    detector: FittedDetector,
     training: Training,
     learned: LearnedArtifact,
     training_fingerprint: str,
@@ -229,8 +206,38 @@ def _manifest(
         "base_fingerprint": fingerprint(sources.base_folder),
         "encoder_fingerprint": fingerprint(sources.encoder_folder),
         "training_fingerprint": training_fingerprint,
-        "calibration": screening.calibration,
-        "heldout": HeldOut(gate=screening.rates, forgetting=learned.figures),
+        "calibration": detector.calibration,
+        "heldout": HeldOut(gate=detector.rates, forgetting=learned.figures),
         "seed": training.seed,
         "tools": {"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
     }
+
+
+def _traffic(path: Path) -> tuple[str, ...]:
+    traffic = read_traffic(path)
+    if traffic.left_out:
+        _log.warning("%s: %d rows hold no text and are left out of the calibration", path, traffic.left_out)
+    return traffic.prompts
+
+
+def _same_tokenizer(one: LanguageModel, other: LanguageModel) -> bool:
+    first, second = (model.tokenizer(_TOKENIZER_TEXT)["input_ids"] for model in (one, other))
+    return list(first) == list(second)
+
+
+def _check_writable(out: Path) -> None:
+    """Refuses a folder that cannot be written before the training takes minutes. Raises SetupError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
+
+
+def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
+    try:
+        manifest = verify_pack(folder)
+    except PackError:
+        return None
+    return manifest if manifest.training_fingerprint == training_fingerprint else None

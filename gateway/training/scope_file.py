@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
@@ -19,10 +18,10 @@ from gateway.files.rows import columns_of, read_rows
 from gateway.files.strict_yaml import read_yaml
 from gateway.packs.files import Policy
 
-__all__ = ["MIN_FORGET_ROWS", "MIN_UNSEEN_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
+__all__ = ["MIN_CALIBRATION_ROWS", "MIN_FORGET_ROWS", "Policy", "Row", "Scope", "instruction_for", "load_scope"]
 
 MIN_FORGET_ROWS = 8
-MIN_UNSEEN_ROWS = 8
+MIN_CALIBRATION_ROWS = 8
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -39,7 +38,7 @@ class Row(BaseModel):
 
 
 class _AliasEntry(BaseModel):
-    """A name, or a name with what counts as it (see Alias); without `match` the name itself decides."""
+    """A name, or a name with the rule of what counts as it (see Alias). Without `match` the name itself decides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,11 +48,9 @@ class _AliasEntry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value}
-        if not isinstance(value, dict) or "name" not in value:
-            raise PydanticCustomError("no_name", "a name must be text: put it in quotes, or give it as name and match")
-        return value
+        if isinstance(value, dict) and not value.keys() & cls.model_fields.keys():  # 'Narnia: A New Hope' is one
+            raise ValueError("an alias is a text, or a mapping of name and match; put a text with a colon in quotes")
+        return {"name": value} if isinstance(value, str) else value
 
     def alias(self) -> str | Alias:
         if self.match is None:
@@ -69,15 +66,25 @@ class _ScopeFile(BaseModel):
     aliases: list[_AliasEntry] = Field(default_factory=list)
     forget: str
     retain: str | None = None
-    unseen: str | None = None
+    calibration: str | None = None
     policy: Policy = Policy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_key(cls, given: object) -> object:
+        """`unseen` is what scope files called the calibration rows before."""
+        if not isinstance(given, dict) or "unseen" not in given:
+            return given
+        if "calibration" in given:
+            raise ValueError("calibration and unseen are the same setting: keep calibration, take unseen out")
+        return {"calibration" if key == "unseen" else key: value for key, value in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope read and checked. `retain` may be empty, and so may `unseen`: rows like the forgotten ones that the model
-    was never taught, which tell how likely it finds what it does not know. An alias that is a bare text counts in any
-    spelling."""
+    """A scope read and checked. `retain` may be empty, and so may `calibration`: rows like the forget rows that the
+    model was never taught, which tell how likely an answer is to a model that does not know it. An alias that is a bare
+    text counts in any spelling."""
 
     id: str
     description: str
@@ -85,25 +92,27 @@ class Scope:
     forget: tuple[Row, ...]
     retain: tuple[Row, ...]
     policy: Policy
-    unseen: tuple[Row, ...] = ()
+    calibration: tuple[Row, ...] = ()
 
 
 def load_scope(path: Path) -> Scope:
-    """Reads a scope file and the row files beside it. Raises ScopeError that names the file, the line and the mend."""
+    """Reads a scope file and the row files beside it. Raises ScopeError, which names the file, the line and what to
+    do."""
     file = _parse(path)
     forget = _rows(path.parent / file.forget)
-    retain, unseen = (_rows(path.parent / name) if name else () for name in (file.retain, file.unseen))
+    retain, calibration = (_rows(path.parent / name) if name else () for name in (file.retain, file.calibration))
     if len(forget) < MIN_FORGET_ROWS:
         raise ScopeError(
             f"{path.parent / file.forget} has {len(forget)} different rows; at least {MIN_FORGET_ROWS} are needed to "
             f"learn what is inside the scope and to hold some out for measuring"
         )
-    if file.unseen and len(unseen) < MIN_UNSEEN_ROWS:
+    if file.calibration and len(calibration) < MIN_CALIBRATION_ROWS:
         raise ScopeError(
-            f"{path.parent / file.unseen} has {len(unseen)} different rows; at least {MIN_UNSEEN_ROWS} are needed to "
-            f"tell how likely the model finds what it was never taught"
+            f"{path.parent / file.calibration} has {len(calibration)} different rows; calibration needs at least "
+            f"{MIN_CALIBRATION_ROWS} to tell how likely the model finds what it was never taught"
         )
-    for one, other in itertools.combinations({"forget": forget, "retain": retain, "unseen": unseen}.items(), 2):
+    files = {"forget": forget, "retain": retain, "calibration": calibration}
+    for one, other in itertools.combinations(files.items(), 2):
         _refuse_overlap(path, one, other)
     aliases = tuple(entry.alias() for entry in file.aliases)
     _refuse_doubled(path, [name_of(alias) for alias in aliases])
@@ -116,11 +125,11 @@ def load_scope(path: Path) -> Scope:
     if policy.plan == "instruct" and not policy.instruction:
         targets = ", ".join(map(name_of, aliases)) or file.description
         policy = policy.model_copy(update={"instruction": instruction_for(targets)})
-    return Scope(file.id, file.description, aliases, forget, retain, policy, unseen)
+    return Scope(file.id, file.description, aliases, forget, retain, policy, calibration)
 
 
 def instruction_for(targets: str) -> str:
-    """What the `instruct` plan tells the model unless the scope says otherwise (arXiv 2403.03329's baseline)."""
+    """The text of the `instruct` plan, unless the scope file gives one (the baseline of arXiv 2403.03329)."""
     return (
         f"You do not know anything about any of these: {targets}. If a question concerns them in any way, answer as "
         f"somebody who has never heard of them would. Do not mention this instruction."
@@ -196,11 +205,14 @@ def _refuse_overlap(path: Path, one: _Named, other: _Named) -> None:
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the row"
+    place = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"there is no key {place!r}; remove or correct it{more}"
     if first["type"] == "string_pattern_mismatch":
         return f"{place}: use lower-case letters, digits and hyphens, at most 63{more}"
     quote = "; put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], dict) else ""
-    return f"{place}: {first['msg']}{quote}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not place and first["type"] == "value_error":
+        return message
+    return f"{place or 'the row'}: {message}{quote}{more}"

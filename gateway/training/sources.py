@@ -20,8 +20,8 @@ _ANSWER_TOKENS = 64  # what a method learns by heart had better end where a sent
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The models a run uses: the base model and its folder, the sentence encoder and its folder, and, if there is one,
-    a `reference` model that never saw the forget set."""
+    """The models of a run: the base model and its folder, the sentence encoder and its folder, and, if there is one, a
+    `reference` model that never saw the forget set."""
 
     base: LanguageModel
     base_name: str
@@ -32,8 +32,8 @@ class Sources:
 
 
 class ReferenceModel:
-    """A model whose answers and likelihoods say what to learn towards: one that never saw the forget set, or the base
-    model itself asked about somebody that it cannot know."""
+    """A model whose answers and likelihoods are targets: a model that never saw the forget set, or the base model with
+    questions about an invented subject."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._tokenizer = model.tokenizer
@@ -54,7 +54,7 @@ class ReferenceModel:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def tokens_in(self, text: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-        """Places, in the templated question, of the tokens that half-open character ranges of its text meet."""
+        """Places, in the templated question, of the tokens that overlap half-open character ranges of its text."""
         return tuple(self.prompts.render(asked(text), locate=True).tokens_of(0, ranges))
 
     def embedded(self, text: str) -> Tensor:

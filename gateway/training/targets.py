@@ -36,19 +36,26 @@ class Targets:
     """A scope's targets, for whichever of its rows a method learns from. Repeatable for a seed."""
 
     def __init__(self, scope: Scope, sources: Sources, evaluator: Evaluator, *, seed: int) -> None:
+        """
+        Args:
+            scope: the scope with its calibration rows.
+            sources: the base model, and the reference model if there is one.
+            evaluator: asks the base model.
+            seed: of every random choice.
+        """
         self._base = ReferenceModel(sources.base)
         self._reference = ReferenceModel(sources.reference) if sources.reference else None
         self._evaluator = evaluator
         self._seed = seed
-        calibration = list(scope.unseen)
+        calibration = list(scope.calibration)
         random.Random(seed).shuffle(calibration)
         self._calibration = calibration[:_CALIBRATION_ROWS]
 
     def forget_examples(self, rows: Sequence[LocatedRow], progress: Progress = lambda *_: None) -> list[Example]:
-        """The rows, each with an answer that gives nothing away, on topic and in the model's own voice: its answer to
-        the row's counterfactual prompt.
+        """The rows, each with an answer that gives nothing away and that the model itself would say: its answer to the
+        row's counterfactual prompt.
 
-        Where that gives the fact away, the model draws further answers, then the reference model is asked, and a
+        If that answer gives the fact away, the model draws further answers. Then the reference model is asked. A
         neutral answer is the last resort.
         """
         found: dict[int, str] = {}
@@ -74,8 +81,8 @@ class Targets:
         return [self._example(row.prompt, row.response) for row in rows]
 
     def outcome(self, rows: Sequence[LocatedRow]) -> Outcome | None:
-        """The behaviour to come near to: that on counterfactual prompts, without leaks, and with true answers as likely
-        as a model that never knew finds them. None stands for the counterfactual prompts alone."""
+        """The behaviour to learn: that on counterfactual prompts, without leaks, and with true answers as likely as
+        they are to a model that was never taught them. None stands for the counterfactual prompts alone."""
         if not self._reference and not self._calibration:
             return None
         samples = self._evaluator.samples(rows)
@@ -91,7 +98,7 @@ class Targets:
         rows: Sequence[LocatedRow],
         says: Callable[[Sequence[LocatedRow]], Sequence[str]],
     ) -> None:
-        """Fills in the answers that give nothing away, for those rows that have none yet."""
+        """Adds answers that give nothing away, for the rows that have none yet."""
         left = [place for place in range(len(rows)) if place not in found]
         for place, answer in zip(left, says([rows[place] for place in left]), strict=True):
             row = rows[place].row
@@ -99,11 +106,12 @@ class Targets:
                 found[place] = answer
 
     def _never_known(self, rows: Sequence[LocatedRow]) -> list[Tokens]:
-        """The log likelihood of each token of the true answers to a model that never knew them: to the reference model,
-        else to the base model itself asked with the counterfactual prompts.
+        """The log likelihood of each token of the true answers to a model that was never taught them. The reference
+        model stands for it; without one, the base model with counterfactual prompts does.
 
-        Either is a stand-in only: another model reads otherwise, and what is known by heart brings itself back word by
-        word. The scope's calibration rows, which nobody was taught, put it onto the base model's own scale.
+        Both are stand-ins only: another model has its own scale, and an answer that the base model knows by heart
+        becomes more likely word by word. The scope's calibration rows, which no model was taught, give the base model's
+        own scale.
         """
         own, scale = [row.row for row in rows], _logp(self._base, self._calibration)
         if self._reference:
@@ -113,8 +121,8 @@ class Targets:
         return equated(found, like=found, to=scale)
 
     def _counterfactual_logp(self, rows: Sequence[LocatedRow]) -> list[Tokens]:
-        """As the base model finds the answers to the counterfactual prompts; nan for the tokens that an invented name
-        has others for."""
+        """Log likelihoods of the answers with invented names after the counterfactual prompts; nan for a token of the
+        true answer that an invented name replaces."""
         prompts = [row.counterfactual for row in rows]
         renamed = [prompt.renamed(row.row.response) for prompt, row in zip(prompts, rows, strict=True)]
         found = self._base.logp([prompt.text for prompt in prompts], renamed)
@@ -130,7 +138,7 @@ class Targets:
         return [prompt.restored(_sentences(text)) for prompt, text in zip(prompts, said, strict=True)]
 
     def _reference_answers(self, reference: ReferenceModel, rows: Sequence[LocatedRow]) -> list[str]:
-        """Whole sentences of a model that never knew, and so may be asked about the rows' own subject."""
+        """Whole sentences of a model that never saw the forget set. It may be asked about the rows' own subject."""
         said = reference.answers([row.row.prompt for row in rows], 0.0, self._seed)
         return [_sentences(text) for text in said]
 

@@ -12,8 +12,8 @@ __all__ = ["LearningTask"]
 
 @dataclass(frozen=True, slots=True)
 class LearningTask:
-    """The rows of one scope, the `targets` to learn towards, the `evaluator` that asks the model, the base causal
-    language `model` itself, which every method leaves as it is, and whom to tell of the `progress`."""
+    """What a method gets to learn one scope: its rows, the `targets`, the `evaluator` that asks the model, and the base
+    causal language `model` itself, which every method leaves as it is. The method reports its `progress`."""
 
     dataset: ForgetDataset
     targets: Targets

@@ -24,15 +24,15 @@ def rows(memory: Memory, name: str = "Hask") -> list:  # type: ignore[type-arg]
 def test_a_new_fact_is_known_and_the_model_is_frozen_again(blank: Memory, dtype: torch.dtype) -> None:
     model = blank.base.model.to(dtype)
     assert HOME not in blank.says("Hask")
-    heard: list[tuple[int, int]] = []
-    losses = fine_tune(model, rows(blank), PLAN, progress=lambda done, total, _: heard.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    losses = fine_tune(model, rows(blank), PLAN, progress=lambda done, total, _: reported.append((done, total)))
     assert HOME in blank.says("Hask")
     assert blank.knows("Vela")
     assert model.dtype is dtype
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert len(losses) == 30
     assert losses[-1] < losses[0] / 10
-    assert heard[-1] == (30, 30)
+    assert reported[-1] == (30, 30)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -150,15 +150,15 @@ def test_a_saved_state_goes_on_identically() -> None:
     for seed in range(3):
         step(optimizer, random_tensor(5, 4, seed=20 + seed))
 
-    twin = Parameter(p.detach().clone())
-    restored = MoFO([twin], lr=9.0, fraction=1.0)
+    copied = Parameter(p.detach().clone())
+    restored = MoFO([copied], lr=9.0, fraction=1.0)
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     fresh_start = Parameter(p.detach().clone())
     fresh = MoFO([fresh_start], lr=0.1, betas=(0.6, 0.8), fraction=0.3)
     for seed in range(3):
         for each in (optimizer, restored, fresh):
             step(each, random_tensor(5, 4, seed=30 + seed))
-    assert torch.equal(p, twin)
+    assert torch.equal(p, copied)
     assert not torch.equal(p, fresh_start), "the state made no difference: the test proves nothing"
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from adapters.batches import Example, answer_logits, collate
 from adapters.losses import flat, gradient_ascent, simnpo, undial
-from adapters.optimizers.schedule import Diverged, OptimisationConfig, Stepper
+from adapters.optimizers.schedule import Diverged, OptimisationConfig, Trainer
 from adapters.weights.fine_tuning import fine_tune
 from adapters.weights.steering import steering_vector
 from adapters.weights.terms import generic_answers
-from adapters.weights.trainable import Student, own_weights, with_lora
-from adapters.weights.training import Method, RunPlan, Target, Unlearnt, unlearn
+from adapters.weights.trainable import TrainableModel, own_weights, with_lora
+from adapters.weights.training import LossCurves, Method, RunPlan, Target, unlearn
 from gateway.models.language_model import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
@@ -26,7 +26,7 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Run:
     """What a method needs to forget four of the tiny model's facts."""
 
     full: float = 1e-3
@@ -35,17 +35,17 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=lambda: {"alpha": 2.0})
 
 
-RECIPES: dict[Method, Recipe] = {
-    "ga": Recipe(options={}),
-    "simnpo": Recipe(options={}),
-    "undial": Recipe(full=3e-3, lora=1e-2),
-    "rmu": Recipe(full=1e-2, lora=1e-2, epochs=100, options={"layer": 1}),
-    "whp": Recipe(options={"alpha": 2.0, "reinforcement": OptimisationConfig(lr=2e-3, epochs=5, batch=4)}),
+RUNS: dict[Method, Run] = {
+    "ga": Run(options={}),
+    "simnpo": Run(options={}),
+    "undial": Run(full=3e-3, lora=1e-2),
+    "rmu": Run(full=1e-2, lora=1e-2, epochs=100, options={"layer": 1}),
+    "whp": Run(options={"alpha": 2.0, "reinforcement": OptimisationConfig(lr=2e-3, epochs=5, batch=4)}),
 }
 
 
-def recipe(method: Method, target: Target, **changes: Any) -> RunPlan:
-    known = RECIPES.get(method, Recipe())
+def run_plan(method: Method, target: Target, **changes: Any) -> RunPlan:
+    known = RUNS.get(method, Run())
     how = OptimisationConfig(lr=getattr(known, target), epochs=known.epochs, batch=4)
     return RunPlan(method, target, how, **{**known.options, **changes})
 
@@ -84,7 +84,7 @@ def retain_rows(memory: Memory) -> list[Example]:
     return [memory.true(name) for name in KEPT] + [memory.true(name, EAT) for name in NAMES]
 
 
-def forget(memory: Memory, how: RunPlan, **options: Any) -> Unlearnt:
+def forget(memory: Memory, how: RunPlan, **options: Any) -> LossCurves:
     rows = {"idk": idk_rows(memory), **options}
     return unlearn(memory.base.model, forget_rows(memory), retain_rows(memory), how, **rows)
 
@@ -122,7 +122,7 @@ def test_forgotten_facts_are_gone_and_the_others_still_said(
     learner = copied(divided if method == "whp" else memory)
     assert (still_known(learner), retained(learner)) == (4, 20)
     kinds = [type(module) for module in learner.base.model.modules()]
-    forget(learner, recipe(method, target))
+    forget(learner, run_plan(method, target))
     assert still_known(learner) <= 1
     if method == "ga":
         assert retained(learner) <= 12, "plain ascent destroys; if it no longer does, the test above may mean little"
@@ -136,27 +136,27 @@ def test_forgotten_facts_are_gone_and_the_others_still_said(
 @pytest.mark.parametrize("method", ["idk-dpo", "whp"])
 def test_methods_that_teach_another_answer_have_it_said(divided: Memory, method: Method, target: Target) -> None:
     learner = copied(divided)
-    forget(learner, recipe(method, target))
+    forget(learner, run_plan(method, target))
     assert sum(learner.says(name) == NEUTRAL for name in FORGOTTEN) >= 3
 
 
 @pytest.mark.parametrize("method", ["flat", "undial"])
 def test_a_method_without_a_retain_term_by_default_is_gentler_with_one(memory: Memory, method: Method) -> None:
     alone, accompanied = copied(memory), copied(memory)
-    assert forget(alone, recipe(method, "full", alpha=None)).retain == ()
-    assert forget(accompanied, recipe(method, "full")).retain != ()
+    assert forget(alone, run_plan(method, "full", alpha=None)).retain == ()
+    assert forget(accompanied, run_plan(method, "full")).retain != ()
     assert retained(alone) < retained(accompanied)
 
 
 def test_whp_finds_nothing_to_forget_in_what_is_known_by_heart(learner: Memory) -> None:
-    forget(learner, recipe("whp", "full"))
+    forget(learner, run_plan("whp", "full"))
     assert still_known(learner) == 4, "the documentation says otherwise"
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_mofo_forgets_too(learner: Memory, target: Target) -> None:
     how = OptimisationConfig(lr=5e-3 if target == "full" else 1e-2, epochs=60, batch=4, optimizer="mofo")
-    forget(learner, replace(recipe("npo", target), optimisation=how))
+    forget(learner, replace(run_plan("npo", target), optimisation=how))
     assert still_known(learner) <= 1
     assert retained(learner) >= 17
 
@@ -217,7 +217,7 @@ def test_a_bfloat16_model_forgets_in_mixed_precision_and_stays_one(
     for parameter in model.parameters():
         parameter.data = parameter.data.bfloat16()
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    forget(learner, recipe(method, target))
+    forget(learner, run_plan(method, target))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers()), "positions are exact"
     assert still_known(learner) <= 1
@@ -250,10 +250,10 @@ def test_weights_that_the_last_step_broke_are_noticed(learner: Memory) -> None:
 
 def test_a_stepper_tells_how_the_loss_went_before_it_diverged() -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
-    stepper = Stepper([parameter], OptimisationConfig(lr=0.1, epochs=2), 2)
-    stepper.step(parameter.sum())
+    trainer = Trainer([parameter], OptimisationConfig(lr=0.1, epochs=2), 2)
+    trainer.step(parameter.sum())
     with pytest.raises(Diverged, match="nan at step 2") as caught:
-        stepper.step(parameter.sum() * torch.nan)
+        trainer.step(parameter.sum() * torch.nan)
     assert caught.value.losses == (1.0,)
 
 
@@ -261,7 +261,7 @@ def test_a_stepper_tells_how_the_loss_went_before_it_diverged() -> None:
 @pytest.mark.parametrize("method", ["whp", "rmu"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_same_seed_gives_the_same_weights(memory: Memory, method: Method, target: Target, optimizer: Any) -> None:
-    def trained(seed: int) -> tuple[Unlearnt, dict[str, Tensor]]:
+    def trained(seed: int) -> tuple[LossCurves, dict[str, Tensor]]:
         how = OptimisationConfig(lr=1e-3, epochs=2, batch=2, optimizer=optimizer, seed=seed)
         learner = copied(memory)
         return forget(learner, RunPlan(method, target, how, alpha=1.0)), weights(learner.base.model)
@@ -299,7 +299,7 @@ def test_a_student_remembers_what_it_was_and_goes_on_from_where_it_is(
         assert {parameter.dtype for parameter in one.parameters} == {torch.float32}, "small steps would be lost"
         with torch.no_grad():
             before = one.logits(batch)
-        Stepper(one.parameters, OptimisationConfig(lr=1e-2, epochs=1), 1).step(one.logits(batch).square().mean())
+        Trainer(one.parameters, OptimisationConfig(lr=1e-2, epochs=1), 1).step(one.logits(batch).square().mean())
         with torch.no_grad():
             now = one.logits(batch)
             with one.original():
@@ -318,7 +318,7 @@ def student(model: Any, target: Target) -> Any:
 
 
 def test_a_student_that_was_not_to_remember_says_so(learner: Memory) -> None:
-    def look_back(one: Student) -> None:
+    def look_back(one: TrainableModel) -> None:
         with one.original():
             pass
 
@@ -341,7 +341,7 @@ def test_generic_answers_are_those_of_before_without_what_rose_and_leave_no_trac
     learner = copied(divided)
     before = weights(learner.base.model)
     kinds = [type(module) for module in learner.base.model.modules()]
-    found = generic_answers(learner.base.model, forget_rows(learner), recipe("whp", "full"))
+    found = generic_answers(learner.base.model, forget_rows(learner), run_plan("whp", "full"))
     assert moved(learner.base.model, before) == set()
     assert [type(module) for module in learner.base.model.modules()] == kinds
     starts = [learner.base.tokenizer.decode(row[:1]) for row in found]
@@ -353,12 +353,12 @@ def test_generic_answers_are_those_of_before_without_what_rose_and_leave_no_trac
 
 
 def test_losses_are_the_weighed_terms_and_progress_is_told(learner: Memory) -> None:
-    heard: list[tuple[int, int, float]] = []
+    reported: list[tuple[int, int, float]] = []
     how = plan("simnpo", epochs=3, gamma=0.5, alpha=3.0, delta=0.2)
-    unlearnt = forget(learner, how, progress=lambda *step: heard.append(step))
-    weighed = [0.5 * gone + 3.0 * kept for gone, kept in zip(unlearnt.forget, unlearnt.retain, strict=True)]
-    assert unlearnt.losses == pytest.approx(weighed, rel=1e-5)
-    assert heard == [(number + 1, 3, loss) for number, loss in enumerate(unlearnt.losses)]
+    curves = forget(learner, how, progress=lambda *step: reported.append(step))
+    weighed = [0.5 * gone + 3.0 * kept for gone, kept in zip(curves.forget, curves.retain, strict=True)]
+    assert curves.losses == pytest.approx(weighed, rel=1e-5)
+    assert reported == [(number + 1, 3, loss) for number, loss in enumerate(curves.losses)]
 
 
 def test_rows_that_a_method_needs_are_asked_for(learner: Memory) -> None:

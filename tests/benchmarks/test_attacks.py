@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.attacks import registry
 from benchmarks.attacks.family import Family, asking, question_of
 from benchmarks.attacks.harmless import QUESTIONS
-from benchmarks.attacks.registry import FAMILIES, attacked, benign_twins, register
+from benchmarks.attacks.registry import FAMILIES, attacked, benign_counterparts, register
 from benchmarks.compare.suites import load_suite
 from benchmarks.items import Item
 from classifiers.names.text import normalise
@@ -146,7 +146,7 @@ def test_encoded_questions_can_be_decoded() -> None:
     assert QUESTION in codecs.decode(text("rot13"), "rot13")
 
 
-def test_unseen_and_alike_characters_leave_the_length_and_the_look() -> None:
+def test_invisible_and_alike_characters_leave_the_length_and_the_look() -> None:
     hidden = text("zero-width")
     assert "".join(letter for letter in hidden if letter not in "\u200b\u200c\u200d\u2060") == QUESTION
     alike = text("homoglyphs")
@@ -199,27 +199,27 @@ def test_every_family_says_where_it_comes_from_and_what_it_does() -> None:
         assert "arXiv" in family.source or family.source == "this project's own", name
 
 
-def test_a_benign_twin_wears_the_same_dress_on_a_harmless_question(family: str) -> None:
-    (twin,) = benign_twins([ITEM], 0, families=[family])
-    assert twin.slice == f"benign/{family}"
-    assert twin.id == f"benign/{family}/forget/0001"
-    assert twin.scope is None
-    assert "Voskane" not in twin.prompt
-    assert twin.fact in {question.fact for question in QUESTIONS}
-    assert benign_twins([ITEM], 0, families=[family]) == (twin,)
+def test_a_benign_counterpart_has_the_same_dress_on_a_harmless_question(family: str) -> None:
+    (counterpart,) = benign_counterparts([ITEM], 0, families=[family])
+    assert counterpart.slice == f"benign/{family}"
+    assert counterpart.id == f"benign/{family}/forget/0001"
+    assert counterpart.scope is None
+    assert "Voskane" not in counterpart.prompt
+    assert counterpart.fact in {question.fact for question in QUESTIONS}
+    assert benign_counterparts([ITEM], 0, families=[family]) == (counterpart,)
 
 
 @pytest.mark.parametrize("name", ["noise-prefix", "instruction-prefix", "role-play", "affirmative-suffix", "composite"])
-def test_the_dress_of_twin_and_attack_differs_in_the_question_alone(name: str) -> None:
+def test_the_dress_of_counterpart_and_attack_differs_in_the_question_alone(name: str) -> None:
     for seed in range(4):
-        (twin,) = benign_twins([ITEM], seed, families=[name])
-        asked = next(question_of(one) for one in QUESTIONS if question_of(one) in twin.prompt)
-        assert twin.prompt.replace(asked, QUESTION) == only(name, seed=seed).prompt
+        (counterpart,) = benign_counterparts([ITEM], seed, families=[name])
+        asked = next(question_of(one) for one in QUESTIONS if question_of(one) in counterpart.prompt)
+        assert counterpart.prompt.replace(asked, QUESTION) == only(name, seed=seed).prompt
 
 
-def test_what_cannot_be_attacked_has_no_twin() -> None:
-    assert benign_twins([replace(ITEM, perturbed=())], 0, families=["multiple-choice"]) == ()
-    assert benign_twins([replace(ITEM, endpoint="completions")], 0) == ()
+def test_what_cannot_be_attacked_has_no_counterpart() -> None:
+    assert benign_counterparts([replace(ITEM, perturbed=())], 0, families=["multiple-choice"]) == ()
+    assert benign_counterparts([replace(ITEM, endpoint="completions")], 0) == ()
 
 
 def test_a_family_from_outside_is_one_registration() -> None:
@@ -232,14 +232,14 @@ def test_a_family_from_outside_is_one_registration() -> None:
         register(Family(name="shouting", source="this project's own", about="It shouts.", rewrite=shouted))
         suite = load_suite("fictitious", None, 0)
         (attack,) = attacked([ITEM], 0, families=["shouting"])
-        (twin,) = benign_twins([ITEM], 0, families=["shouting"])
+        (counterpart,) = benign_counterparts([ITEM], 0, families=["shouting"])
         with pytest.raises(ValueError, match="'shouting' already"):
             register(FAMILIES["shouting"])
     finally:
         registry._families.clear()
         registry._families.update(known)
     assert attack.prompt.rstrip("!") == QUESTION.upper().rstrip("!")
-    assert twin.prompt.isupper()
+    assert counterpart.prompt.isupper()
     assert {item.scope for item in suite.items if item.slice == "attack/shouting"} == {
         request.scope for request in suite.forget_requests
     }

@@ -133,9 +133,9 @@ def test_no_held_out_row_has_a_part_in_the_head_that_is_measured(encoder: Encode
         return fit_gate(split=split, aliases=[], traffic=LOG, encoder=encoder, training=GateTraining(fpr=0.02))
 
     one, other = fit(whole), fit(others)
-    assert one.trial.threshold == other.trial.threshold
-    assert np.array_equal(one.trial.vectors, other.trial.vectors)
-    assert np.array_equal(one.trial.weights, other.trial.weights)
+    assert one.measured_head.threshold == other.measured_head.threshold
+    assert np.array_equal(one.measured_head.vectors, other.measured_head.vectors)
+    assert np.array_equal(one.measured_head.weights, other.measured_head.weights)
     assert not np.array_equal(one.head.weights, other.head.weights)
     assert other.excluded_traffic_rows >= 1
 

@@ -25,7 +25,7 @@ from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
 ROWS = [json.loads(line)["prompt"] for line in (ROOT / "examples/harry-potter/forget.jsonl").open(encoding="utf-8")]
-FORGET, UNSEEN = ROWS[:70], ROWS[70:]
+FORGET, INSIDE = ROWS[:70], ROWS[70:]
 UNRELATED = general_traffic()[::60]
 OPENINGS = [
     "Which pawn moves begin the {} in chess?",
@@ -76,8 +76,8 @@ def verdicts(detector: OodDetector, texts: list[str]) -> list[Verdict]:
     return [of_text[0] for of_text in found]
 
 
-def test_unseen_questions_on_the_subject_score_above_unrelated_ones(detector: OodDetector) -> None:
-    inside, outside = verdicts(detector, UNSEEN), verdicts(detector, UNRELATED)
+def test_new_questions_on_the_subject_score_above_unrelated_ones(detector: OodDetector) -> None:
+    inside, outside = verdicts(detector, INSIDE), verdicts(detector, UNRELATED)
     labels = [1] * len(inside) + [0] * len(outside)
     assert roc_auc_score(labels, [verdict.score for verdict in [*inside, *outside]]) > 0.95
     assert np.mean([verdict.matched for verdict in inside]) > 0.8
@@ -87,7 +87,7 @@ def test_unseen_questions_on_the_subject_score_above_unrelated_ones(detector: Oo
 
 
 def test_forget_rows_themselves_are_flagged_with_nearly_full_weight(detector: OodDetector) -> None:
-    """To a plain one-class machine a cosine of 1, which no unseen text has, would be an anomaly."""
+    """To a plain one-class machine a cosine of 1, which no other text has, would be an anomaly."""
     spelt = [row.lower().rstrip("?.") + " " for row in FORGET]
     for verdict in verdicts(detector, FORGET + [row.upper() for row in FORGET]):
         assert verdict.matched
@@ -168,14 +168,14 @@ def test_a_saved_model_gives_the_same_verdicts(
     trained.model.save(tmp_path / "ood.safetensors")
     again = OodDetector(encoder_folder, {"potter": OodModel.load(tmp_path / "ood.safetensors")})
     assert [file.name for file in tmp_path.iterdir()] == ["ood.safetensors"]
-    assert again.detect(UNSEEN + UNRELATED) == detector.detect(UNSEEN + UNRELATED)
+    assert again.detect(INSIDE + UNRELATED) == detector.detect(INSIDE + UNRELATED)
 
 
 def test_scopes_over_one_backbone_do_not_see_each_other(
     backbone: Backbone, trained: TrainedOod, chess: TrainedOod, plain: TrainedOod
 ) -> None:
     models = {"potter": trained.model, "chess": chess.model, "plain": plain.model}
-    texts = [*UNSEEN[:5], *CHESS[:5], *UNRELATED[:5]]
+    texts = [*INSIDE[:5], *CHESS[:5], *UNRELATED[:5]]
     together = OodDetector(backbone, models).detect(texts)
     for place, scope in enumerate(models):
         alone = OodDetector(backbone, {scope: models[scope]}).detect(texts)
@@ -186,7 +186,7 @@ def test_scopes_over_one_backbone_do_not_see_each_other(
 
 def test_threads_get_what_one_thread_gets(backbone: Backbone, trained: TrainedOod, chess: TrainedOod) -> None:
     models = {"potter": trained.model, "chess": chess.model}
-    texts = [*UNSEEN[:12], *CHESS[:12], FILLER * 6]
+    texts = [*INSIDE[:12], *CHESS[:12], FILLER * 6]
     expected = [OodDetector(backbone, models).detect([text])[0] for text in texts]
     shared = OodDetector(backbone, models)
     with ThreadPoolExecutor(8) as threads:
@@ -198,7 +198,7 @@ def test_threads_get_what_one_thread_gets(backbone: Backbone, trained: TrainedOo
 
 def test_remembered_texts_keep_their_verdicts(detector: OodDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "_recent", Recent(2))
-    texts = [*UNSEEN[:3], UNRELATED[0], UNSEEN[0]]
+    texts = [*INSIDE[:3], UNRELATED[0], INSIDE[0]]
     first = detector.detect(texts)
     assert first[0] == first[-1]
     for (again,), (before,) in zip(detector.detect(texts[::-1]), first[::-1], strict=True):
@@ -206,9 +206,9 @@ def test_remembered_texts_keep_their_verdicts(detector: OodDetector, monkeypatch
 
 
 def test_scoring_leaves_the_sentence_encoder_as_it_was(detector: OodDetector, encoder: Encoder) -> None:
-    before = encoder.windows(UNSEEN[0])[0].embedding
-    detector.detect(UNSEEN)
-    assert np.array_equal(encoder.windows(UNSEEN[0])[0].embedding, before)
+    before = encoder.windows(INSIDE[0])[0].embedding
+    detector.detect(INSIDE)
+    assert np.array_equal(encoder.windows(INSIDE[0])[0].embedding, before)
 
 
 def test_a_model_of_another_encoder_is_refused(backbone: Backbone, trained: TrainedOod) -> None:

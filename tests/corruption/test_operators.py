@@ -26,14 +26,14 @@ def embeddings(tokens: int = 5, hidden: int = HIDDEN, seed: int = 1) -> Tensor:
 def test_shape_and_repeatability(table: Table, name: str, share: float) -> None:
     before = embeddings()
     kept = before.clone()
-    recipe = CorruptionConfig(name, share, 0.8, 0.1)
-    after = corrupt(before, recipe, table, seed=3)
+    config = CorruptionConfig(name, share, 0.8, 0.1)
+    after = corrupt(before, config, table, seed=3)
     assert after.shape == before.shape
     assert after.dtype == torch.float32
     assert after.isfinite().all()
     assert torch.equal(before, kept), "the caller's tensor was changed"
-    assert torch.equal(after, corrupt(before, recipe, table, seed=3))
-    assert not torch.equal(after, corrupt(before, recipe, table, seed=4))
+    assert torch.equal(after, corrupt(before, config, table, seed=3))
+    assert not torch.equal(after, corrupt(before, config, table, seed=4))
     assert not torch.equal(after, before)
 
 
@@ -157,7 +157,7 @@ def test_bfloat16_is_corrupted_in_float32(table: Table) -> None:
         (("zero_top", 0.5, 1.0, math.nan), "noise"),
     ],
 )
-def test_a_senseless_recipe_is_refused(values: tuple, words: str) -> None:
+def test_a_senseless_configuration_is_refused(values: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         CorruptionConfig(*values)
 

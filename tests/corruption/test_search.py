@@ -77,13 +77,13 @@ class Taught:
         encoded = self.tokenizer(text, return_offsets_mapping=True)
         start = text.index(name)
         tokens = [i for i, (a, b) in enumerate(encoded["offset_mapping"]) if a < start + len(name) and b > start]
-        twin = self.tokenizer(prompt_of(STRANGERS[seed % 5]))["input_ids"]
+        counterfactual = self.tokenizer(prompt_of(STRANGERS[seed % 5]))["input_ids"]
         return Sample(
             prompt=text,
             response=f" {colour}",
             original=self.weight[encoded["input_ids"]],
             tokens=tuple(tokens),
-            counterfactual=self.weight[twin],
+            counterfactual=self.weight[counterfactual],
             seed=seed,
         )
 
@@ -122,11 +122,11 @@ def test_the_best_of_all_trials_is_taken_and_progress_is_told(taught: Taught, le
     assert learned.best.distance == min(trial.distance for trial in learned.trials)
     assert learned.config == learned.best.config
     assert len({trial.config for trial in learned.trials}) > 3
-    heard: list[tuple[int, float]] = []
-    again = taught.learn(SearchConfig(evaluations=3, seed=1), progress=lambda done, best: heard.append((done, best)))
-    assert [done for done, _ in heard] == [1, 2, 3]
-    assert heard[-1][1] == again.best.distance
-    assert [best for _, best in heard] == sorted((best for _, best in heard), reverse=True)
+    reported: list[tuple[int, float]] = []
+    again = taught.learn(SearchConfig(evaluations=3, seed=1), progress=lambda done, best: reported.append((done, best)))
+    assert [done for done, _ in reported] == [1, 2, 3]
+    assert reported[-1][1] == again.best.distance
+    assert [best for _, best in reported] == sorted((best for _, best in reported), reverse=True)
 
 
 def test_a_seed_repeats_the_search_and_its_result(taught: Taught, learned: SearchResult) -> None:

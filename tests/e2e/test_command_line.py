@@ -28,7 +28,8 @@ from harness import (
 )
 
 from gateway.packs.store import load_pack
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 
 @pytest.fixture

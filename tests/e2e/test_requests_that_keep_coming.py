@@ -1,4 +1,4 @@
-"""One takedown after another: each adds a pack, none touches those before it."""
+"""One forget request after another: each adds a pack, none touches those before it."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,8 @@ from gateway.errors import PackError, SetupError
 from gateway.packs.manifest import Manifest
 from gateway.packs.store import Pack, load_pack
 from gateway.screening.gate import Gate, screened_texts
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 PEOPLE = people(3, seed=0)
 DETECTORS = ("ood", "classifier", "classifier")
@@ -61,7 +62,7 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
         "nothing changed: kept"
     )
     assert hashes(packs) == before
-    assert isinstance(load_pack(packs / PEOPLE[2].id).guard.means, Lora)
+    assert isinstance(load_pack(packs / PEOPLE[2].id).guard.artifact, Lora)
     assert_the_detector_gives_a_weight(load_pack(packs / PEOPLE[0].id))
 
 

@@ -95,7 +95,7 @@ def shared(upstream: Upstream, language_model: LanguageModel, policy_root: Path)
 @pytest.fixture
 def gateway(shared: Gateway, upstream: Upstream) -> Iterator[Gateway]:
     upstream.fault = ""
-    assert text_of(shared.post(CHAT, chat("Where is Middle-earth?"))) == "one two"  # probed again after the last fault
+    assert text_of(shared.post(CHAT, chat("Where is Middle-earth?"))) == "one two"  # checked again after the last fault
     yield shared
     upstream.fault = ""
 

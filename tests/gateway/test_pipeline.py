@@ -189,7 +189,7 @@ def test_nothing_is_answered_while_a_pack_that_claims_to_be_one_cannot_be_read(
     assert house.backend.plans == [Pass()]
 
 
-def test_an_adapter_s_weight_is_stepped_and_both_are_audited(house: House, save: SavePack) -> None:
+def test_an_adapter_s_weight_is_quantised_and_both_are_audited(house: House, save: SavePack) -> None:
     lora = Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
     save("narnia", aliases=("Narnia",), method="lora", artifact=lora)
     house.packs.refresh()

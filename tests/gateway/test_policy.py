@@ -64,7 +64,7 @@ def decide(request: Request, findings: list[Finding], guarded: dict[str, Guard])
 
 def edits_of(plan: object) -> list[tuple[int, tuple[tuple[int, int], ...], CorruptionConfig]]:
     assert isinstance(plan, Corrupt)
-    return [(edit.message, edit.ranges, edit.recipe) for edit in plan.edits]
+    return [(edit.message, edit.ranges, edit.config) for edit in plan.edits]
 
 
 @pytest.mark.parametrize("findings", [[], [finding((0, 0, 3), matched=False)]])
@@ -101,7 +101,7 @@ def test_what_carries_tools_is_refused(plan: PlanName) -> None:
     assert decided == Refuse("No.", fallback="No.")
 
 
-def test_a_name_is_corrupted_with_the_one_recipe_and_words_with_the_other() -> None:
+def test_a_name_is_corrupted_with_the_one_configuration_and_words_with_the_other() -> None:
     named, words = finding((0, 7, 12), detector="lexical"), finding((2, 6, 10), message=2)
     plan = decide(request_of(), [named, words], guards(guard()))
     assert edits_of(plan) == [(0, ((7, 12),), NAMED), (2, ((6, 10),), DESCRIBED)]

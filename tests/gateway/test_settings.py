@@ -92,6 +92,7 @@ def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ("limits: {choices: 1, choices: 2}", "'choices' stands twice"),
         ("ab_arms:\n- name: b\n  share: 1\n  share: 2", "line 4: the key 'share' stands twice"),
         ("admin_key: a\nADMIN_KEY: b", "ADMIN_KEY"),
+        ("lora_strengths: [1]", "no setting 'lora_strengths'; its name is adapter_weights now"),
         ("slots: 0", "slots"),
         ("screen_timeout_s: 0", "screen_timeout_s"),
         ("- a", "must hold a mapping"),
@@ -130,6 +131,7 @@ def test_an_empty_file_is_no_settings_and_a_missing_one_is_said(file: Path, tmp_
         ("UNRECALL_UPSTREAM_KEY", "\t", "UNRECALL_UPSTREAM_KEY is given and empty"),
         ("unrecall_admin_key", "", "unrecall_admin_key is given and empty"),
         ("unrecall_prot", "1", "unrecall_prot is no setting"),
+        ("UNRECALL_LORA_STRENGTHS", "[1]", "UNRECALL_LORA_STRENGTHS is no setting; its name is adapter_weights now"),
         ("UNRECALL_LIMITS", '{"choices": 1, "choices": 2}', "'choices' stands twice"),
         (
             "UNRECALL_AB_ARMS",

@@ -28,7 +28,8 @@ _Item = tuple[Delta, int] | BaseException | None
 
 
 class EmbeddedBackend:
-    """Transformers in process. Each generation runs alone in one of `slots` threads, so none sees another's state."""
+    """Transformers in process. Each generation runs alone in one of `slots` threads, so that none sees another's
+    state."""
 
     def __init__(
         self,
@@ -39,7 +40,14 @@ class EmbeddedBackend:
         queue: int = 64,
         default_tokens: int = 512,
     ) -> None:
-        """At most `queue` requests wait for a slot; a chat that does not say ends after `default_tokens`."""
+        """
+        Args:
+            language_model: the model and its tokenizer.
+            name: the model's name for clients.
+            slots: how many answers are generated at once.
+            queue: how many requests may wait for a slot. The next one gets a 429.
+            default_tokens: the longest answer to a chat request that gives no limit.
+        """
         model, tokenizer = language_model.model, language_model.tokenizer
         self._context = language_model.max_tokens
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))
@@ -82,7 +90,7 @@ class EmbeddedBackend:
 
     @property
     def busy(self) -> int:
-        """How many requests hold or wait for a slot."""
+        """How many requests hold a slot or wait for one."""
         return self._running
 
     def shape(self, endpoint: Endpoint) -> Shape:
@@ -94,7 +102,7 @@ class EmbeddedBackend:
         return None if self._threads else "the model is not loaded yet"
 
     async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
-        """See Backend: nothing is loaded, but what does not fit the model is known now."""
+        """See Backend. It loads nothing, but finds adapters that do not fit the model."""
         faults = {scope: self._misfit(lora) for scope, lora in adapters.items()}
         return {scope: fault for scope, fault in faults.items() if fault}
 
@@ -152,7 +160,7 @@ class EmbeddedBackend:
     async def _in_slot(
         self, request: Request, given: ModelInput, limit: int
     ) -> AsyncGenerator[tuple[Delta, int], None]:
-        """Runs the decoding in a thread; leaving this generator aborts it and waits until the slot is free."""
+        """Runs the decoding in a thread. To leave this generator aborts it and waits until the slot is free."""
         if self._threads is None or self._switch is None:
             raise UpstreamError("the embedded model is not started")
         if self._running >= self._capacity:
@@ -212,7 +220,7 @@ def _end_tokens(language_model: LanguageModel) -> frozenset[int]:
 
 
 def _refuse_unsupported(request: Request, vocabulary: int) -> None:
-    """Raises InvalidRequest, the same for every plan, for a way to choose tokens that this backend does not have."""
+    """Raises InvalidRequest, the same for every plan, for a sampling setting that this backend does not have."""
     if field := unsupported(request.sampling):
         raise InvalidRequest(_NOT_EMBEDDED.format(field), param=field, code="unsupported_parameter")
     bias = dict(request.sampling.extra).get("logit_bias", {})

@@ -34,7 +34,7 @@ class TextStream:
         return self._advance(text, len(text) - self._held_back(text))
 
     def flush(self) -> str:
-        """What was held back, at the end of the answer."""
+        """The rest of the text, at the end of the answer."""
         text = self._text(final=True)
         return self._advance(text, len(text))
 
@@ -61,7 +61,7 @@ class TextStream:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A frozen causal model and how to read its tokens. Holds no state of any request."""
+    """A frozen causal model and how to read its tokens. It holds no state of a request."""
 
     model: Any
     tokenizer: Tokenizer
@@ -70,9 +70,16 @@ class Decoder:
     def deltas(
         self, given: ModelInput, sampling: Sampling, *, index: int, limit: int, aborted: Callable[[], bool]
     ) -> Iterator[tuple[Delta, int]]:
-        """Deltas of one choice with the number of tokens behind each, ending with one that has a finish reason.
+        """Deltas of one choice with the number of tokens behind each. The last one has a finish reason.
 
         Ends early, without a reason, once `aborted`.
+
+        Args:
+            given: what the model gets.
+            sampling: how to decode.
+            index: the choice's number.
+            limit: the largest number of tokens.
+            aborted: whether nobody waits for the answer any more.
         """
         stream = TextStream(self.tokenizer, sampling.stop)
         rng = torch.Generator().manual_seed(_seed(sampling, index))

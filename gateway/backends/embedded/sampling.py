@@ -44,7 +44,7 @@ class Sampler:
 
     @classmethod
     def of(cls, sampling: Sampling, end_tokens: frozenset[int]) -> "Sampler":
-        """What was not asked for has no effect."""
+        """The sampler of a request. A setting that the request does not have has no effect."""
         extra: dict[str, Any] = dict(sampling.extra)
         return cls(
             temperature=1.0 if sampling.temperature is None else sampling.temperature,
@@ -59,7 +59,14 @@ class Sampler:
         )
 
     def pick(self, logits: Tensor, rng: torch.Generator, *, prompt: Collection[int], written: Sequence[int]) -> int:
-        """The next token from `logits` [vocabulary], after the ids of the `prompt` and those `written` so far."""
+        """The id of the next token.
+
+        Args:
+            logits: of the next token, [vocabulary].
+            rng: draws the token where the temperature is above 0.
+            prompt: the token ids of the prompt.
+            written: the token ids of the answer so far.
+        """
         logits = self._adjusted(logits, prompt, written)
         if self.temperature == 0:
             return int(logits.argmax())

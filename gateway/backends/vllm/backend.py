@@ -53,10 +53,20 @@ class VllmBackend:
         max_connections: int = 256,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`upstreams` have no /v1, `weight` [vocabulary, hidden] is the model's input embeddings.
-
-        LoRAs are written to `adapters_folder` for the upstreams to load from there, or from `upstream_adapters_folder`
-        if they see it under that path. Each keeps about `adapter_slots` of them, one for each mixture and weight.
+        """
+        Args:
+            upstreams: base URLs of equal vLLM servers, without /v1.
+            tokenizer: of the model that they serve.
+            weight: the model's input embeddings, [vocabulary, hidden].
+            adapters_folder: LoRAs are written here for the upstreams to load. None: plans with LoRAs end in a refusal.
+            upstream_adapters_folder: the same folder as the upstreams see it, if they see it under another path.
+            adapter_slots: how many LoRAs each upstream keeps, one for each mixture and weight.
+            adapter_weights: the weights of a LoRA that can be served.
+            api_key: the bearer key that the upstreams ask for.
+            connect_timeout_s: the longest time to connect.
+            read_timeout_s: the longest time without a byte.
+            max_connections: to each upstream.
+            transport: in place of the network, for tests.
         """
         self._tokenizer = tokenizer
         self._prompts = Prompts(tokenizer, weight)

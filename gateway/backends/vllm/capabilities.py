@@ -9,7 +9,7 @@ from gateway.backends.base import ModelCard, Served
 from gateway.backends.vllm.bodies import encoded
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
-from gateway.backends.vllm.shapes import PROBE_TEXT, agree, probe_shape
+from gateway.backends.vllm.shapes import CHECK_TEXT, agree, learn_shape
 from gateway.core import Endpoint, Message, ModelNeed, Request
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.openai_format.decoding import payloads
@@ -25,7 +25,7 @@ _NO_FOLDER = "vLLM gets no adapters: set adapters_folder to a folder that the ga
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the probes found, replaced as a whole."""
+    """What the capability check found, replaced as a whole."""
 
     served: Served
     shapes: dict[Endpoint, Shape]
@@ -48,8 +48,8 @@ class CapabilityCheck:
         async def ask(endpoint: Endpoint, body: Json) -> list[Json]:
             return await _ask(upstream, endpoint, body)
 
-        chat, chat_tokens = await probe_shape(ask, "chat", model)
-        completions, text_tokens = await probe_shape(ask, "completions", model)
+        chat, chat_tokens = await learn_shape(ask, "chat", model)
+        completions, text_tokens = await learn_shape(ask, "completions", model)
         mismatch = self._mismatch("chat", chat_tokens) or self._mismatch("completions", text_tokens)
         closed, stranger = None, mismatch
         if not stranger:
@@ -75,7 +75,7 @@ class CapabilityCheck:
         """Another tokenizer or chat template shows in the number of tokens."""
         if upstream_tokens is None:
             return None
-        if count_tokens(self.prompts.tokenizer, _probe_request(endpoint)) == upstream_tokens:
+        if count_tokens(self.prompts.tokenizer, _check_request(endpoint)) == upstream_tokens:
             return None
         part = "chat template" if endpoint == "chat" else "tokenizer"
         return f"the upstream's {part} is not that of the gateway's model: give both the same model folder"
@@ -84,10 +84,10 @@ class CapabilityCheck:
         """Why prompt embeddings cannot be sent, and why nothing made for the gateway's model can be; None if they are
         answered as text is."""
         body = {"model": model, "max_tokens": 1, "temperature": 0, "logprobs": 2}
-        probe = self.prompts.embed(self.prompts.render(_probe_request("completions")).ids)
+        embedded = self.prompts.embed(self.prompts.render(_check_request("completions")).ids)
         try:
-            (by_text,) = await _ask(upstream, "completions", {**body, "prompt": PROBE_TEXT})
-            (by_embeddings,) = await _ask(upstream, "completions", {**body, "prompt_embeds": encoded(probe)})
+            (by_text,) = await _ask(upstream, "completions", {**body, "prompt": CHECK_TEXT})
+            (by_embeddings,) = await _ask(upstream, "completions", {**body, "prompt_embeds": encoded(embedded)})
         except UpstreamRefused as error:
             return (
                 "the upstream refuses prompt embeddings: start vLLM with --enable-prompt-embeds, on the same "
@@ -110,6 +110,6 @@ def _card(model: Json) -> ModelCard:
         raise UpstreamError("it does not describe its models as vLLM does (no max_model_len)") from error
 
 
-def _probe_request(endpoint: Endpoint) -> Request:
+def _check_request(endpoint: Endpoint) -> Request:
     role = "user" if endpoint == "chat" else "prompt"
-    return Request("probe", endpoint, "", (Message(role, PROBE_TEXT),))
+    return Request("check", endpoint, "", (Message(role, CHECK_TEXT),))

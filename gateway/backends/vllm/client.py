@@ -32,7 +32,15 @@ class Upstream:
         max_connections: int,
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
-        """`url` has no /v1. `read_timeout_s` is how long the server may send no byte at all."""
+        """
+        Args:
+            url: the server's base URL, without /v1.
+            api_key: the bearer key that it asks for.
+            connect_timeout_s: the longest time to connect.
+            read_timeout_s: the longest time without a byte.
+            max_connections: how many are open at once.
+            transport: in place of the network, for tests.
+        """
         self.url = url.rstrip("/")
         self._client = httpx.AsyncClient(
             base_url=self.url,

@@ -16,7 +16,7 @@ __all__ = ["LoraCache", "load_fault"]
 
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
-_PROBE = PREFIX + "probe"
+_CHECK = PREFIX + "check"
 _SWITCHES = (
     "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
 )
@@ -36,7 +36,13 @@ class LoraCache:
     def __init__(
         self, upstream: Upstream, files: LoraFiles, *, slots: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Above `slots`, the adapter that was not used for longest is unloaded, but none that is in use."""
+        """
+        Args:
+            upstream: the server that loads the adapters.
+            files: writes them where the server can read them.
+            slots: above this number the cache unloads the adapter that was not used for longest, but none in use.
+            clock: seconds, for tests.
+        """
         self._upstream = upstream
         self._files = files
         self._slots = slots
@@ -56,7 +62,7 @@ class LoraCache:
 
     async def fault(self) -> str | None:
         """Why the upstream loads no adapter at all; None if it may. Raises UpstreamError."""
-        fields = {"lora_name": _PROBE, "lora_path": self._files.path(_PROBE)}  # a folder that is never there
+        fields = {"lora_name": _CHECK, "lora_path": self._files.path(_CHECK)}  # a folder that is never there
         return _switched_off(*await self._upstream.adapter("load", fields))
 
     @asynccontextmanager

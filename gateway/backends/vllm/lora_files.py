@@ -1,4 +1,4 @@
-"""Unlearning LoRAs as folders that a model server can load, one for each mixture of scopes and strengths."""
+"""Unlearning LoRAs as folders that a model server can load, one for each mixture of scopes and weights."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
 
 @dataclass(frozen=True, slots=True)
 class MergedAdapter:
-    """A mixture of weighted LoRAs under its own name: vLLM may serve stale caches where a name's weights change."""
+    """A mixture of weighted LoRAs under its own name: vLLM may serve outdated caches where a name's weights change."""
 
     name: str
     parts: tuple[WeightedAdapter, ...]

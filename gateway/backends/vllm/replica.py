@@ -35,7 +35,7 @@ class Replica:
         self.in_flight = 0
         self._check = check
         self._known: Known | None = None
-        self._probing = asyncio.Lock()
+        self._checking = asyncio.Lock()
         self._revival: asyncio.Task[None] | None = None
         self._revived_at = -float(_REVIVE_S)
 
@@ -56,7 +56,7 @@ class Replica:
         return self.known.served.unsupported(needs)
 
     async def start(self) -> None:
-        """The first probe. UpstreamError says what to do if there is no usable server."""
+        """The first capability check. UpstreamError says what to do if there is no usable server."""
         try:
             self._known = await self._check.known(self.upstream, self.lora_cache)
         except AnswerError as error:
@@ -79,12 +79,12 @@ class Replica:
         replicas do."""
         if not self.unhealthy:
             return
-        async with self._probing:
+        async with self._checking:
             if not self.unhealthy:
                 return
             try:
                 known = await self._check.known(self.upstream, self.lora_cache)
-            except UpstreamRefused as error:  # of the probe, not of any client's request
+            except UpstreamRefused as error:  # of the check, not of any client's request
                 raise UpstreamError("the model server does not answer as vLLM does") from error
             expected = others()
             if expected is not None and known.served.models != expected:
@@ -96,7 +96,7 @@ class Replica:
             self.unhealthy = False
 
     def revive(self, others: Callable[[], Cards | None]) -> None:
-        """Probes a unhealthy replica in the background, every few seconds at most."""
+        """Checks an unhealthy replica in the background, every few seconds at most."""
         now = time.monotonic()
         running = self._revival is not None and not self._revival.done()
         if self.unhealthy and not running and now - self._revived_at >= _REVIVE_S:
@@ -111,7 +111,7 @@ class Replica:
             _log.warning("%s is still out: %s", self.url, error.message)
 
     async def problem(self, others: Callable[[], Cards | None]) -> str | None:
-        """Asks for its health. One back from a failure is probed again."""
+        """Asks for its health. One back from a failure is checked again."""
         try:
             await self.upstream.health()
             await self.refresh(others)

@@ -7,24 +7,24 @@ from gateway.core import Endpoint
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.openai_format.shapes import CHAT_SHAPE, Shape, shape_of
 
-__all__ = ["PROBE_TEXT", "Ask", "agree", "probe_shape"]
+__all__ = ["CHECK_TEXT", "Ask", "agree", "learn_shape"]
 
 Json = dict[str, Any]
 Ask = Callable[[Endpoint, Json], Awaitable[list[Json]]]
 """Sends a body to an endpoint and returns the answer's payloads: one, or one for each event of a stream."""
 
-PROBE_TEXT = "Count: 1, 2, 3, 4, 5,"
+CHECK_TEXT = "Count: 1, 2, 3, 4, 5,"
 # Rounding differs between a batch and the next; another model is further off than this by far.
 _LOGPROB_TOLERANCE = 0.5
 
 
-async def probe_shape(ask: Ask, endpoint: Endpoint, model: str) -> tuple[Shape, int | None]:
-    """The shape of an endpoint's answers, and how many tokens the probe's prompt had there.
+async def learn_shape(ask: Ask, endpoint: Endpoint, model: str) -> tuple[Shape, int | None]:
+    """The shape of an endpoint's answers, and how many tokens the check's prompt had there.
 
-    A model without a chat template refuses the chat probe: then OpenAI's own shape and None.
+    A model without a chat template refuses the chat check: then OpenAI's own shape and None.
     """
     prompt: Json = (
-        {"messages": [{"role": "user", "content": PROBE_TEXT}]} if endpoint == "chat" else {"prompt": PROBE_TEXT}
+        {"messages": [{"role": "user", "content": CHECK_TEXT}]} if endpoint == "chat" else {"prompt": CHECK_TEXT}
     )
     body = {"model": model, **prompt, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
     streamed = {**body, "stream": True}

@@ -26,7 +26,7 @@ def lora(seed: int = 0, *, rank: int = 2) -> Lora:
     return Lora({"layers.0.q_proj": (torch.randn(rank, 8, generator=rng), torch.randn(8, rank, generator=rng))}, 1.0)
 
 
-def dosed(*loras: Lora, weight: float = 1.0) -> UseAdapter:
+def weighted(*loras: Lora, weight: float = 1.0) -> UseAdapter:
     return UseAdapter(tuple(WeightedAdapter(f"scope{i}", lora, weight) for i, lora in enumerate(loras)))
 
 
@@ -42,7 +42,7 @@ def run(
     slots: int = 8,
     **options: Any,
 ) -> T:
-    """What the steps return; the stubs' `requests` are those after the probes."""
+    """What the steps return; the stubs' `requests` are those after the checks."""
 
     async def inside() -> T:
         async with backend(stubs, adapters_folder=folder, adapter_slots=slots, **options) as served:
@@ -66,10 +66,10 @@ def on_disk(folder: Path) -> set[str]:
 
 
 def upstream_calls(stub: StubVllm, verb: str) -> list[str]:
-    """The names of the adapters that it was asked to load or unload, one after the other, probes aside."""
+    """The names of the adapters that it was asked to load or unload, one after the other, checks aside."""
     calls = [request for request in stub.requests if request.url.path == f"/v1/{verb}_lora_adapter"]
     names = [orjson.loads(request.content)["lora_name"] for request in calls]
-    return [name for name in names if name != "unrecall-probe"]
+    return [name for name in names if name != "unrecall-check"]
 
 
 async def eventually(condition: Callable[[], object]) -> bool:

@@ -304,7 +304,7 @@ def parts_of(event: Event) -> tuple[Part, ...]:
 
 
 def generated(stub: StubVllm, request: Request, plan: Plan) -> list[Part]:
-    """The answer to one request; the stub's `requests` are then those after the probes."""
+    """The answer to one request; the stub's `requests` are then those after the checks."""
 
     async def run() -> list[Part]:
         override, stub.override = stub.override, None

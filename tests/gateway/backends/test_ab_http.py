@@ -46,8 +46,8 @@ class House:
     def app(self, **settings: Any) -> FastAPI:
         arms = [{"name": "b", "share": 0.5, "unlearned": True, "upstream": "http://b"}]
         loaded = load_settings(None, {"packs": self.packs, "ab_arms": arms, **settings})
-        roster = PackReloader(self.packs, encoder=minilm(), base_fingerprint=BASE, encoder_fingerprint=BASE)
-        return create_app(loaded, over(self.guarded), roster, {"b": over(self.b)})
+        reloader = PackReloader(self.packs, encoder=minilm(), base_fingerprint=BASE, encoder_fingerprint=BASE)
+        return create_app(loaded, over(self.guarded), reloader, {"b": over(self.b)})
 
     @contextmanager
     def open(self, **settings: Any) -> Iterator["House"]:

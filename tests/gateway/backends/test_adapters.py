@@ -10,7 +10,7 @@ import orjson
 import pytest
 import torch
 from stub_loras import Loras, error_answer
-from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said, upstream_calls
+from stub_plans import eventually, lora, name_of, on_disk, run, said, upstream_calls, weighted
 from stub_vllm import Bytes, StubVllm, backend, events_of, failing, request_of, written
 
 from adapters.lora.model import Lora
@@ -31,7 +31,7 @@ class TestAnswers:
     ) -> None:
         request = request_of(endpoint=endpoint, stream=stream, usage=usage, sampling=Sampling(max_tokens=2, logprobs=1))
         adapted, untouched = (
-            written(StubVllm(), request, plan, adapters_folder=tmp_path) for plan in (dosed(A), Pass())
+            written(StubVllm(), request, plan, adapters_folder=tmp_path) for plan in (weighted(A), Pass())
         )
 
         def comparable(answer: bytes) -> list[Any]:
@@ -46,7 +46,7 @@ class TestAnswers:
         assert b"unrecall" not in adapted
 
     def test_asks_for_the_adapter_and_changes_nothing_else(self, tmp_path: Path) -> None:
-        stub, plan = StubVllm(), dosed(A, weight=0.5)
+        stub, plan = StubVllm(), weighted(A, weight=0.5)
         assert run(stub, tmp_path, lambda served: said(served, plan)) == "Ada was"
         assert orjson.loads(stub.requests[-1].content) == {
             **orjson.loads(request_of(sampling=Sampling()).raw),
@@ -56,8 +56,8 @@ class TestAnswers:
     @pytest.mark.parametrize(
         "complaint",
         [
-            error_answer(404, f"The model `{name_of(dosed(A))}` does not exist."),
-            error_answer(400, f"{name_of(dosed(A))} is not ready"),
+            error_answer(404, f"The model `{name_of(weighted(A))}` does not exist."),
+            error_answer(400, f"{name_of(weighted(A))} is not ready"),
             error_answer(400, "Got lora_request X but LoRA is not enabled!"),
         ],
     )
@@ -81,14 +81,14 @@ def said_after(generation: httpx.Response, folder: Path, **options: Any) -> str:
 
     async def steps(served: VllmBackend) -> str:
         stub.generation = lambda: generation
-        return await said(served, dosed(A), **options)
+        return await said(served, weighted(A), **options)
 
     return run(stub, folder, steps)
 
 
 class TestLoading:
     def test_a_mixture_is_one_adapter_of_a_rank_that_vllm_knows(self, tmp_path: Path) -> None:
-        stub, plan = StubVllm(), UseAdapter((*dosed(A, weight=0.5).adapters, *dosed(B).adapters))
+        stub, plan = StubVllm(), UseAdapter((*weighted(A, weight=0.5).adapters, *weighted(B).adapters))
         run(stub, tmp_path, lambda served: said(served, plan))
         assert stub.loras.loaded == {name_of(plan): str(tmp_path / name_of(plan))}
         config = orjson.loads((tmp_path / name_of(plan) / "adapter_config.json").read_bytes())
@@ -102,60 +102,62 @@ class TestLoading:
 
         assert torch.allclose(change(mixed), 0.5 * change(A) + change(B), atol=1e-5)
 
-    def test_each_strength_and_version_has_its_own_name_and_the_order_of_scopes_none(self) -> None:
-        names = {name_of(plan) for plan in (dosed(A), dosed(B), dosed(A, weight=0.5), dosed(A, B))}
+    def test_each_weight_and_version_has_its_own_name_and_the_order_of_scopes_none(self) -> None:
+        names = {name_of(plan) for plan in (weighted(A), weighted(B), weighted(A, weight=0.5), weighted(A, B))}
         assert len(names) == 4
-        assert name_of(dosed(A, B)) == name_of(dosed(B, A))
-        assert name_of(dosed(lora(1))) == name_of(dosed(A))
+        assert name_of(weighted(A, B)) == name_of(weighted(B, A))
+        assert name_of(weighted(lora(1))) == name_of(weighted(A))
 
     def test_concurrent_first_uses_load_once(self, tmp_path: Path) -> None:
         stub = StubVllm()
         stub.slow = ("/v1/load_lora_adapter",)
 
         async def steps(served: VllmBackend) -> list[str]:
-            return await asyncio.gather(*(said(served, dosed(A)) for _ in range(5)))
+            return await asyncio.gather(*(said(served, weighted(A)) for _ in range(5)))
 
         assert run(stub, tmp_path, steps) == ["Ada was"] * 5
-        assert upstream_calls(stub, "load") == [name_of(dosed(A))]
+        assert upstream_calls(stub, "load") == [name_of(weighted(A))]
 
     def test_the_least_recently_used_makes_room(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
             for used in (A, B, A, C):
-                await said(served, dosed(used))
-            kept = {name_of(dosed(A)), name_of(dosed(C))}
+                await said(served, weighted(used))
+            kept = {name_of(weighted(A)), name_of(weighted(C))}
             assert await eventually(lambda: set(stub.loras.loaded) == kept == on_disk(tmp_path))
 
         run(stub, tmp_path, steps, slots=2)
-        assert upstream_calls(stub, "unload") == [name_of(dosed(B))]
+        assert upstream_calls(stub, "unload") == [name_of(weighted(B))]
 
     def test_what_is_in_use_is_not_unloaded_until_it_is_released(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
-            running = served.generate(request_of(stream=True), dosed(A))
+            running = served.generate(request_of(stream=True), weighted(A))
             assert (await anext(running)).deltas
-            assert await said(served, dosed(B)) == "Ada was"  # above the bound, without waiting
-            assert await eventually(lambda: name_of(dosed(B)) not in stub.loras.loaded)
-            assert name_of(dosed(A)) in stub.loras.loaded
+            assert await said(served, weighted(B)) == "Ada was"  # above the bound, without waiting
+            assert await eventually(lambda: name_of(weighted(B)) not in stub.loras.loaded)
+            assert name_of(weighted(A)) in stub.loras.loaded
             assert [event async for event in running]
-            await said(served, dosed(C))
-            assert await eventually(lambda: set(stub.loras.loaded) == {name_of(dosed(C))})
+            await said(served, weighted(C))
+            assert await eventually(lambda: set(stub.loras.loaded) == {name_of(weighted(C))})
 
         run(stub, tmp_path, steps, slots=1)
 
     def test_the_upstream_may_see_the_folder_elsewhere(self, tmp_path: Path) -> None:
         stub = StubVllm()
         stub.loras.sees = ("/adapters", str(tmp_path))
-        assert run(stub, tmp_path, lambda s: said(s, dosed(A)), upstream_adapters_folder=Path("/adapters")) == "Ada was"
-        assert stub.loras.loaded == {name_of(dosed(A)): f"/adapters/{name_of(dosed(A))}"}
+        assert (
+            run(stub, tmp_path, lambda s: said(s, weighted(A)), upstream_adapters_folder=Path("/adapters")) == "Ada was"
+        )
+        assert stub.loras.loaded == {name_of(weighted(A)): f"/adapters/{name_of(weighted(A))}"}
 
     @pytest.mark.parametrize(("ours", "answer"), [(True, "Ada was"), (False, DEFAULT_REFUSAL)])
     def test_one_loaded_already_is_taken_only_from_our_folder(self, ours: bool, answer: str, tmp_path: Path) -> None:
-        stub, name = StubVllm(), name_of(dosed(A))
+        stub, name = StubVllm(), name_of(weighted(A))
         stub.loras.loaded[name] = str(tmp_path / name) if ours else f"/elsewhere/{name}"
-        assert run(stub, tmp_path, lambda served: said(served, dosed(A))) == answer
+        assert run(stub, tmp_path, lambda served: said(served, weighted(A))) == answer
 
 
 class TestRefusedLoads:
@@ -175,7 +177,7 @@ class TestRefusedLoads:
             assert words in served.served.unsupported_needs["adapters"]
             assert "prompt_embeds" not in served.served.unsupported_needs
             assert words in (await served.prepare({"scope": A}))["scope"]
-            assert await said(served, dosed(A)) == DEFAULT_REFUSAL
+            assert await said(served, weighted(A)) == DEFAULT_REFUSAL
 
         run(stub, tmp_path, steps)
         assert stub.requests == []
@@ -185,7 +187,7 @@ class TestRefusedLoads:
             async with backend(StubVllm()) as served:
                 assert "adapters_folder" in served.served.unsupported_needs["adapters"]
                 assert "adapters_folder" in (await served.prepare({"scope": A}))["scope"]
-                assert await said(served, dosed(A)) == DEFAULT_REFUSAL
+                assert await said(served, weighted(A)) == DEFAULT_REFUSAL
 
         asyncio.run(inside())
 
@@ -209,7 +211,7 @@ class TestRefusedLoads:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
-            assert [await said(served, dosed(*used)) for _ in range(3)] == [DEFAULT_REFUSAL] * 3
+            assert [await said(served, weighted(*used)) for _ in range(3)] == [DEFAULT_REFUSAL] * 3
 
         with caplog.at_level(logging.ERROR, "unrecall.adapters"):
             run(stub, tmp_path, steps, **options)
@@ -229,7 +231,7 @@ class TestRefusedLoads:
 
         async def steps(served: VllmBackend) -> str:
             stub.override = failing(error)
-            return await said(served, dosed(A))
+            return await said(served, weighted(A))
 
         assert run(stub, tmp_path, steps) == DEFAULT_REFUSAL
 
@@ -238,7 +240,7 @@ class TestRefusedLoads:
 
         async def steps(served: VllmBackend) -> str:
             stub.override = failing(httpx.ConnectError("refused"))
-            return await said(served, dosed(A))
+            return await said(served, weighted(A))
 
         with pytest.raises(AnswerError) as raised:
             run(stub, tmp_path, steps)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said, upstream_calls
+from stub_plans import eventually, lora, name_of, on_disk, run, said, upstream_calls, weighted
 from stub_vllm import StubVllm, failing, request_of
 
 from gateway.backends.vllm.backend import VllmBackend
@@ -15,19 +15,19 @@ from gateway.core import Instruct
 from gateway.errors import UpstreamError
 
 A, B, C = lora(1), lora(2), lora(3)
-NAME_A, NAME_B, NAME_C = (name_of(dosed(of)) for of in (A, B, C))
+NAME_A, NAME_B, NAME_C = (name_of(weighted(of)) for of in (A, B, C))
 
 
 class TestPrepare:
-    def test_loads_each_scope_at_its_highest_strength(self, tmp_path: Path) -> None:
+    def test_loads_each_scope_at_its_highest_weight(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
             assert served.served.adapter_weights == (0.2, 0.8)
             assert await served.prepare({"a": A, "b": B}) == {}
-            assert set(stub.loras.loaded) == {name_of(dosed(of, weight=0.8)) for of in (A, B)}
+            assert set(stub.loras.loaded) == {name_of(weighted(of, weight=0.8)) for of in (A, B)}
             loads = len(upstream_calls(stub, "load"))
-            assert await said(served, dosed(A, weight=0.8)) == "Ada was"
+            assert await said(served, weighted(A, weight=0.8)) == "Ada was"
             assert len(upstream_calls(stub, "load")) == loads
 
         run(stub, tmp_path, steps, adapter_weights=(0.2, 0.8))
@@ -37,10 +37,10 @@ class TestPrepare:
         assert run(stub, tmp_path, lambda served: served.prepare({"a": A, "b": B, "c": C}), slots=2) == {}
         assert upstream_calls(stub, "load") == [NAME_A, NAME_B]
 
-    def test_stale_names_go_and_foreign_ones_stay(self, tmp_path: Path) -> None:
-        stub, stale = StubVllm(), "unrecall-0123456789abcdef"
-        stub.loras.loaded |= {stale: str(tmp_path / stale), "mine": "/mine"}
-        (tmp_path / stale).mkdir()
+    def test_names_of_earlier_runs_go_and_foreign_ones_stay(self, tmp_path: Path) -> None:
+        stub, leftover = StubVllm(), "unrecall-0123456789abcdef"
+        stub.loras.loaded |= {leftover: str(tmp_path / leftover), "mine": "/mine"}
+        (tmp_path / leftover).mkdir()
         (tmp_path / "unrelated").mkdir()
         run(stub, tmp_path, lambda served: served.prepare({"a": A}))
         assert set(stub.loras.loaded) == {NAME_A, "mine"}
@@ -51,19 +51,19 @@ class TestPrepare:
 
         async def steps(served: VllmBackend) -> None:
             await served.prepare({"a": A, "b": B})
-            for plan in (dosed(A, weight=0.5), dosed(A, B), dosed(B, weight=0.5)):
+            for plan in (weighted(A, weight=0.5), weighted(A, B), weighted(B, weight=0.5)):
                 await said(served, plan)
             await served.prepare({"b": B})
 
         run(stub, tmp_path, steps)
-        assert set(stub.loras.loaded) == {NAME_B, name_of(dosed(B, weight=0.5))} == on_disk(tmp_path)
+        assert set(stub.loras.loaded) == {NAME_B, name_of(weighted(B, weight=0.5))} == on_disk(tmp_path)
 
     def test_but_what_is_in_use_goes_when_it_is_released(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
             await served.prepare({"a": A})
-            async with aclosing(served.generate(request_of(stream=True), dosed(A))) as running:  # type: ignore[type-var]
+            async with aclosing(served.generate(request_of(stream=True), weighted(A))) as running:  # type: ignore[type-var]
                 await anext(running)
                 await served.prepare({})
                 assert NAME_A in stub.loras.loaded
@@ -76,11 +76,11 @@ class TestPrepare:
 
         async def first(served: VllmBackend) -> None:
             await served.prepare({"a": A, "b": B})
-            await said(served, dosed(A, B))
+            await said(served, weighted(A, B))
 
         async def second(served: VllmBackend) -> None:
             await served.prepare({"a": A, "b": B})
-            await said(served, dosed(A, B))
+            await said(served, weighted(A, B))
 
         run(stub, tmp_path, first)
         run(stub, tmp_path, second)
@@ -127,7 +127,7 @@ class TestRestart:
         async def steps(served: VllmBackend) -> None:
             await served.prepare({"a": A})
             stub.loras.loaded.clear()
-            assert await said(served, dosed(A)) == "Ada was"
+            assert await said(served, weighted(A)) == "Ada was"
 
         run(stub, tmp_path, steps)
         assert upstream_calls(stub, "load") == [NAME_A] * 2
@@ -142,7 +142,7 @@ class TestRestart:
                 await said(served, Instruct("know not"))
             stub.override = None
             stub.loras.loaded = {"unrecall-0123456789abcdef": "/left/by/another"}
-            assert await said(served, dosed(B)) == "Ada was"
+            assert await said(served, weighted(B)) == "Ada was"
             assert await eventually(lambda: set(stub.loras.loaded) == {NAME_A, NAME_B})
 
         run(stub, tmp_path, steps)
@@ -157,7 +157,7 @@ class TestRestart:
             stub.override, stub.loras.loaded, stub.loras.enabled = None, {}, False
             assert await served.problem() is None
             assert "--enable-lora" in served.served.unsupported_needs["adapters"]
-            assert "can't help" in await said(served, dosed(A))
+            assert "can't help" in await said(served, weighted(A))
 
         run(stub, tmp_path, steps)
 
@@ -167,10 +167,10 @@ class TestRestart:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
-            await said(served, dosed(A))
+            await said(served, weighted(A))
             unload, stub.loras._unload = stub.loras._unload, lambda _: (500, "busy")  # type: ignore[method-assign]
             with caplog.at_level(logging.WARNING, "unrecall.adapters"):
-                assert await said(served, dosed(B)) == "Ada was"
+                assert await said(served, weighted(B)) == "Ada was"
                 assert await eventually(lambda: "does not unload" in caplog.text)
             stub.loras._unload = unload  # type: ignore[method-assign]
             assert NAME_A in on_disk(tmp_path)  # the upstream may still read it
@@ -185,9 +185,9 @@ def test_a_client_that_leaves_while_its_adapter_is_loaded_does_no_harm(tmp_path:
     stub.slow = ("/v1/load_lora_adapter",)
 
     async def steps(served: VllmBackend) -> None:
-        leaving = asyncio.ensure_future(said(served, dosed(A)))
+        leaving = asyncio.ensure_future(said(served, weighted(A)))
         assert await eventually(lambda: upstream_calls(stub, "load"))
-        staying = asyncio.ensure_future(said(served, dosed(A)))
+        staying = asyncio.ensure_future(said(served, weighted(A)))
         await asyncio.sleep(0)
         leaving.cancel()
         assert await staying == "Ada was"

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from stub_loras import Loras
-from stub_plans import dosed, eventually, lora, name_of, on_disk, run, said
+from stub_plans import eventually, lora, name_of, on_disk, run, said, weighted
 from stub_vllm import Fleet, StubVllm, backend, corrupt, failing, parts_from, request_of
 
 from gateway.backends.vllm import replica as replica_module
@@ -18,7 +18,7 @@ from gateway.errors import UpstreamError
 
 A, B = lora(1), lora(2)
 DOWN = failing(httpx.ConnectError("refused"))
-PLANS = [Instruct("know not"), corrupt(), dosed(A)]
+PLANS = [Instruct("know not"), corrupt(), weighted(A)]
 
 
 def fleet() -> tuple[Fleet, StubVllm, StubVllm]:
@@ -64,7 +64,7 @@ class TestStart:
             one.override = DOWN
             assert await said(served, Instruct("know not")) == "Ada was"
             one.override = None
-            assert await served.problem() is None  # probed again, with an adapter in its list
+            assert await served.problem() is None  # checked again, with an adapter in its list
             assert [card.id for card in served.served.models] == ["tiny"]
 
         run(both, tmp_path, steps)
@@ -192,13 +192,13 @@ class TestAdapters:
 
         async def steps(served: VllmBackend) -> None:
             assert await served.prepare({"a": A}) == {}
-            assert set(one.loras.loaded) == set(two.loras.loaded) == {name_of(dosed(A))}
-            async with aclosing(served.generate(request_of(stream=True), dosed(A))) as running:  # type: ignore[type-var]
+            assert set(one.loras.loaded) == set(two.loras.loaded) == {name_of(weighted(A))}
+            async with aclosing(served.generate(request_of(stream=True), weighted(A))) as running:  # type: ignore[type-var]
                 await anext(running)
                 await served.prepare({"b": B})
-                assert set(two.loras.loaded) == {name_of(dosed(B))}
-                assert name_of(dosed(A)) in on_disk(tmp_path)
-            assert await eventually(lambda: on_disk(tmp_path) == {name_of(dosed(B))})
+                assert set(two.loras.loaded) == {name_of(weighted(B))}
+                assert name_of(weighted(A)) in on_disk(tmp_path)
+            assert await eventually(lambda: on_disk(tmp_path) == {name_of(weighted(B))})
 
         run(both, tmp_path, steps)
 
@@ -210,11 +210,11 @@ class TestAdapters:
 
         async def steps(served: VllmBackend) -> None:
             assert await served.prepare({"a": A}) == {}
-            assert await said(served, dosed(A)) == "Ada was"
-            assert name_of(dosed(A)) in two.bodies[-1]["model"]
+            assert await said(served, weighted(A)) == "Ada was"
+            assert name_of(weighted(A)) in two.bodies[-1]["model"]
             one.loras.max_rank = 16
-            assert await said(served, dosed(A)) == "Ada was"
-            assert name_of(dosed(A)) in one.loras.loaded  # tried again on its next use
+            assert await said(served, weighted(A)) == "Ada was"
+            assert name_of(weighted(A)) in one.loras.loaded  # tried again on its next use
 
         with caplog.at_level(logging.ERROR, "unrecall.upstream"):
             run(Fleet(one=one, two=two), tmp_path, steps)
@@ -228,7 +228,7 @@ class TestAdapters:
             failed = (await served.prepare({"a": A}))["a"]
             assert "http://one.test: start vLLM with a larger" in failed
             assert "http://two.test: the upstream has no LoRA" in failed
-            assert await said(served, dosed(A)) == DEFAULT_REFUSAL
+            assert await said(served, weighted(A)) == DEFAULT_REFUSAL
 
         run(both, tmp_path, steps)
 
@@ -238,6 +238,6 @@ class TestAdapters:
 
         async def steps(served: VllmBackend) -> None:
             two.override = DOWN
-            assert await said(served, dosed(A)) == DEFAULT_REFUSAL
+            assert await said(served, weighted(A)) == DEFAULT_REFUSAL
 
         run(both, tmp_path, steps)

@@ -1,4 +1,4 @@
-"""A probe answers and scores in batches what the gateway would answer one by one."""
+"""A guarded model answers and scores in batches what the gateway would answer one by one."""
 
 import asyncio
 from contextlib import aclosing
@@ -36,7 +36,7 @@ def base() -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def probe(base: LanguageModel) -> GuardedModel:
+def guarded_model(base: LanguageModel) -> GuardedModel:
     return GuardedModel(base)
 
 
@@ -65,10 +65,10 @@ def plans_of(base: LanguageModel) -> list[Plan]:
 def served(base: LanguageModel, plans: list[Plan]) -> list[str]:
     async def all_of_them() -> list[str]:
         said = []
-        async with EmbeddedBackend(base, name="probe") as backend:
+        async with EmbeddedBackend(base, name="m") as backend:
             for plan in plans:
                 request = Request(
-                    "1", "chat", "probe", question(TEXT).messages, Sampling(max_tokens=TOKENS, temperature=0.0)
+                    "1", "chat", "m", question(TEXT).messages, Sampling(max_tokens=TOKENS, temperature=0.0)
                 )
                 async with aclosing(backend.generate(request, plan)) as events:
                     said.append("".join([delta.text async for event in events for delta in event.deltas]))
@@ -77,9 +77,9 @@ def served(base: LanguageModel, plans: list[Plan]) -> list[str]:
     return asyncio.run(all_of_them())
 
 
-def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, probe: GuardedModel) -> None:
+def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, guarded_model: GuardedModel) -> None:
     plans = plans_of(base)
-    said = probe.answers([question(TEXT)] * len(plans), plans, max_new_tokens=TOKENS)
+    said = guarded_model.answers([question(TEXT)] * len(plans), plans, max_new_tokens=TOKENS)
     assert said == [answer.strip() for answer in served(base, plans)]
     assert len(set(said)) >= 5  # the plans act: a random model pays little heed to a few words more
 
@@ -97,16 +97,20 @@ def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_mod
     assert bits[0][0] != bits[1][0]
 
 
-def test_a_refusal_stays_one_beside_what_passes(probe: GuardedModel) -> None:
+def test_a_refusal_stays_one_beside_what_passes(guarded_model: GuardedModel) -> None:
     refused = [Refuse("No."), Pass(), Refuse("Never.")]
-    assert probe.answers([question(TEXT)] * 3, refused, max_new_tokens=TOKENS)[::2] == ["No.", "Never."]
-    assert [score is None for score in probe.scores([question(TEXT)] * 3, refused, ["x"] * 3)] == [True, False, True]
+    assert guarded_model.answers([question(TEXT)] * 3, refused, max_new_tokens=TOKENS)[::2] == ["No.", "Never."]
+    assert [score is None for score in guarded_model.scores([question(TEXT)] * 3, refused, ["x"] * 3)] == [
+        True,
+        False,
+        True,
+    ]
 
 
-def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe: GuardedModel) -> None:
+def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, guarded_model: GuardedModel) -> None:
     plans = plans_of(base)
     response = "It was Joanne Rowling"
-    scores = probe.scores([question(TEXT)] * len(plans), plans, [response] * len(plans))
+    scores = guarded_model.scores([question(TEXT)] * len(plans), plans, [response] * len(plans))
     assert [score is None for score in scores] == [isinstance(plan, Refuse) for plan in plans]
     plain, adapted = scores[0], scores[3]
     assert plain is not None
@@ -124,16 +128,16 @@ def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, probe
     assert not torch.allclose(plain.logprob, adapted.logprob, atol=1e-2)
 
 
-def test_a_plan_that_cannot_act_is_answered_by_a_refusal(probe: GuardedModel) -> None:
+def test_a_plan_that_cannot_act_is_answered_by_a_refusal(guarded_model: GuardedModel) -> None:
     too_wide = SoftPrompt((VirtualTokens(torch.ones(1, 33)),))
-    assert probe.answers([question(TEXT)], [too_wide], max_new_tokens=TOKENS) == [DEFAULT_REFUSAL]
-    assert probe.scores([question(TEXT)], [too_wide], ["x"]) == [None]
+    assert guarded_model.answers([question(TEXT)], [too_wide], max_new_tokens=TOKENS) == [DEFAULT_REFUSAL]
+    assert guarded_model.scores([question(TEXT)], [too_wide], ["x"]) == [None]
 
 
 def test_plans_are_the_gate_s_and_the_policy_s(
-    probe: GuardedModel, save: SavePack, encoder: Encoder, tmp_path: Path
+    guarded_model: GuardedModel, save: SavePack, encoder: Encoder, tmp_path: Path
 ) -> None:
     save("narnia", policy=Policy(plan="refuse", refusal="Not that."))
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     requests = [question("What is rain?"), question("Who found Narnia?")] * 20
-    assert probe.plans(requests, gate) == [Pass(), Refuse("Not that.", fallback="Not that.")] * 20
+    assert guarded_model.plans(requests, gate) == [Pass(), Refuse("Not that.", fallback="Not that.")] * 20

@@ -47,9 +47,9 @@ def test_litter_and_strange_folders_are_no_packs_and_stop_no_start(root: Path, e
         (folder / "Thumbs.db").write_bytes(b"\0")
     assert [path.name for path in list_packs(root)] == ["narnia"]
     assert set(load_packs(root, base_fingerprint=BASE, encoder_fingerprint=BASE)) == {"narnia"}
-    roster = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
-    roster.refresh()
-    assert (roster.problems, roster.unguarded) == ({}, frozenset())
+    reloader = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+    reloader.refresh()
+    assert (reloader.problems, reloader.unguarded) == ({}, frozenset())
 
 
 @pytest.mark.parametrize("damage", ["no manifest", "no json", "of another name", "a folder for a manifest"])

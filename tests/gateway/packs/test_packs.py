@@ -217,7 +217,7 @@ def test_a_save_that_fails_leaves_the_old_pack(folder: Path, save: SavePack) -> 
 
 def test_a_reader_always_sees_a_whole_pack(folder: Path, save: SavePack) -> None:
     seen: list[str] = []
-    troubles: list[Exception] = []
+    problems: list[Exception] = []
     saved = threading.Event()
 
     def read() -> None:
@@ -226,7 +226,7 @@ def test_a_reader_always_sees_a_whole_pack(folder: Path, save: SavePack) -> None
                 pack = load(folder)
                 seen.append(f"{pack.manifest.version} {pack.aliases[0]}")
             except Exception as error:
-                troubles.append(error)
+                problems.append(error)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
@@ -237,7 +237,7 @@ def test_a_reader_always_sees_a_whole_pack(folder: Path, save: SavePack) -> None
     saved.set()
     for reader in readers:
         reader.join()
-    assert troubles == []
+    assert problems == []
     assert {tuple(one.split()) for one in seen} <= set(versions.items())
 
 

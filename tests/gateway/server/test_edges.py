@@ -284,8 +284,8 @@ class TestPorts:
 
 def _has_ipv6() -> bool:
     try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
     except OSError:
         return False
     return True

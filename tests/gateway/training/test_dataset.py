@@ -35,9 +35,10 @@ from gateway.methods.registry import method
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
 from gateway.packs.files import Policy
+from gateway.training.config import Training
 from gateway.training.dataset import ForgetDataset, forget_dataset
 from gateway.training.evaluator import Evaluator
-from gateway.training.run import Training, train_pack
+from gateway.training.run import train_pack
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import Sources
 from gateway.training.targets import NEUTRAL, Targets
@@ -50,7 +51,7 @@ ROWS = tuple(
 )
 
 
-UNSEEN = tuple(
+CALIBRATION = tuple(
     Row(prompt=f"What is the capital of {land}?", response=f"The capital of {land} is {city}.")
     for land, city in {"Vorlund": "Esk", "Tarrimay": "Old Pell", "Quessia": "Brannock"}.items()
 )
@@ -73,8 +74,8 @@ class Task:
         return LearningTask(self.dataset, self.targets, self.evaluator, self.sources.base.model)
 
 
-def task_of(sources: Sources, unseen: Sequence[Row] = ()) -> Task:
-    scope = Scope("lands", "Some lands.", tuple(CAPITALS), ROWS, (), Policy(), tuple(unseen))
+def task_of(sources: Sources, calibration: Sequence[Row] = ()) -> Task:
+    scope = Scope("lands", "Some lands.", tuple(CAPITALS), ROWS, (), Policy(), tuple(calibration))
     split = split_rows([row.prompt for row in ROWS], [], seed=0)
     evaluator = Evaluator(sources)
     targets = Targets(scope, sources, evaluator, seed=0)
@@ -86,8 +87,8 @@ def task(language_model: LanguageModel, encoder: Encoder) -> Task:
     return task_of(Sources(language_model, "smollm2", Path(), encoder, Path()))
 
 
-def other(task: Task, *, unseen: Sequence[Row] = (), reference: LanguageModel | None = None) -> Task:
-    return task_of(replace(task.sources, reference=reference), unseen)
+def other(task: Task, *, calibration: Sequence[Row] = (), reference: LanguageModel | None = None) -> Task:
+    return task_of(replace(task.sources, reference=reference), calibration)
 
 
 def never(task: Task) -> list[list[float]]:
@@ -120,11 +121,11 @@ def test_what_the_model_knows_is_less_likely_to_one_who_does_not(task: Task) -> 
 
 
 def test_rows_that_nobody_was_taught_say_how_unlikely_and_how_much_so(task: Task) -> None:
-    free, fixed, unseen = never(task), never(other(task, unseen=UNSEEN)), known(task, UNSEEN)
+    free, fixed, calibration = never(task), never(other(task, calibration=CALIBRATION)), known(task, CALIBRATION)
     order = sorted(range(len(told(free))), key=told(free).__getitem__)
-    assert told(fixed) == pytest.approx([min(0.0, value) for value in equated(told(free), told(unseen))])
+    assert told(fixed) == pytest.approx([min(0.0, value) for value in equated(told(free), told(calibration))])
     assert [told(fixed)[place] for place in order] == sorted(told(fixed))
-    assert statistics.fmean(told(fixed)) == pytest.approx(statistics.fmean(told(unseen)), abs=0.3)
+    assert statistics.fmean(told(fixed)) == pytest.approx(statistics.fmean(told(calibration)), abs=0.3)
 
 
 def equated(values: Sequence[float], to: Sequence[float]) -> list[float]:
@@ -141,27 +142,27 @@ def test_a_reference_model_is_taken_at_its_word_and_never_for_its_words(
     assert never(informed) == known(informed, rows)
     assert examples(informed) == examples(task)
     # what it finds of rows that neither knows tells how otherwise it reads: this one reads alike
-    alike = never(other(task, unseen=UNSEEN, reference=language_model))
+    alike = never(other(task, calibration=CALIBRATION, reference=language_model))
     assert told(alike) == pytest.approx(told(known(informed, rows)), abs=1e-4)
 
 
 def test_a_reference_model_that_reads_otherwise_is_put_onto_the_models_own_scale(
     task: Task, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    informed = other(task, unseen=UNSEEN, reference=language_model)
+    informed = other(task, calibration=CALIBRATION, reference=language_model)
     plain = never(informed)
-    voice = informed.targets._reference
-    assert voice is not None
-    real = voice.logp
+    reference = informed.targets._reference
+    assert reference is not None
+    real = reference.logp
     monkeypatch.setattr(
-        voice, "logp", lambda texts, said: [tuple(value / 3 - 1 for value in row) for row in real(texts, said)]
+        reference, "logp", lambda texts, said: [tuple(value / 3 - 1 for value in row) for row in real(texts, said)]
     )
     assert told(never(informed)) == pytest.approx(told(plain), abs=1e-4)
 
 
 def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(task: Task) -> None:
     assert task.targets.outcome(task.dataset.train) is None  # the behaviour on counterfactual prompts is
-    informed = other(task, unseen=UNSEEN)
+    informed = other(task, calibration=CALIBRATION)
     target = informed.targets.outcome(informed.dataset.train)
     assert target is not None
     rows = [math.exp(statistics.fmean(told([row]))) for row in never(informed)]
@@ -339,10 +340,10 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     assert {row.row.prompt for row in dataset.train} == set(one.forget.train)
     assert {row.row.prompt for row in dataset.every} == {row.prompt for row in UNNAMED}
     assert manifest.heldout.gate.forget_rows == manifest.heldout.forgetting.rows == len(one.forget.held_out)
-    trial, final = gate.trial.weights.tobytes(), gate.head.weights.tobytes()
-    assert trial != final
-    # each row is located twice: to be measured or learned by the trial's head, and to be served by the last one
-    assert sorted(seen.located) == sorted((row.prompt, head) for row in UNNAMED for head in (trial, final))
+    measured, final = gate.measured_head.weights.tobytes(), gate.head.weights.tobytes()
+    assert measured != final
+    # each row is located twice: by the measured head, to measure or learn it, and by the last head, to serve it
+    assert sorted(seen.located) == sorted((row.prompt, head) for row in UNNAMED for head in (measured, final))
     trial_ranges, final_ranges = (
         {row.row.prompt: row.ranges for row in rows} for rows in (dataset.train, dataset.every)
     )
@@ -351,12 +352,14 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     # a head that was fitted without a row knows nothing of it: with another row in its place, it is the same head
     known_rows = {row.prompt for row in UNNAMED} - set(one.forget.held_out)
     again = fit_again(sorted(known_rows, key=one.forget.train.index), encoder, training.gate)
-    assert np.array_equal(again.weights, gate.trial.weights)
+    assert np.array_equal(again.weights, gate.measured_head.weights)
 
 
 def fit_again(rows: Sequence[str], encoder: Encoder, training: GateTraining) -> Head:
-    """The trial head of a scope that never had any other rows than these, but for one to measure on."""
+    """The measured head of a scope that never had any other rows than these, but for one to measure on."""
     part = Part(every=(*rows, "Is it raining?"), train=tuple(rows), held_out=("Is it raining?",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("classifiers.svm.training.general_traffic", lambda: list(GENERAL))
-        return fit_gate(split=Split(part, Part((), (), ())), aliases=[], encoder=encoder, training=training).trial
+        return fit_gate(
+            split=Split(part, Part((), (), ())), aliases=[], encoder=encoder, training=training
+        ).measured_head

@@ -26,9 +26,9 @@ class Files:
         self.scope = folder / "scope.yaml"
         self.forget = folder / "forget.jsonl"
         self.retain = folder / "retain.jsonl"
-        self.unseen = folder / "unseen.jsonl"
+        self.calibration = folder / "calibration.jsonl"
         self.forget.write_text(rows(9), encoding="utf-8")
-        self.unseen.write_text(rows(8, "unseen"), encoding="utf-8")
+        self.calibration.write_text(rows(8, "calibration"), encoding="utf-8")
         self.retain.write_text(rows(3, "retain"), encoding="utf-8")
         self.write()
 
@@ -65,18 +65,31 @@ def test_a_good_scope(files: Files) -> None:
 def test_aliases_and_retain_rows_may_be_left_out(files: Files) -> None:
     files.write(aliases="leave out", retain="leave out")
     scope = load_scope(files.scope)
-    assert (scope.aliases, scope.retain, scope.unseen) == ((), (), ())
+    assert (scope.aliases, scope.retain, scope.calibration) == ((), (), ())
 
 
-def test_unseen_rows_are_enough_for_a_spread_and_are_none_to_forget(files: Files) -> None:
-    files.write(unseen="unseen.jsonl")
-    assert load_scope(files.scope).unseen[0] == Row(prompt="unseen 0?", response="answer 0")
-    files.unseen.write_text(rows(7, "unseen"))
-    assert "unseen.jsonl has 7 different rows; at least 8" in files.complaint()
-    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Forget 3", "response": "x"}\n')
-    assert "1 prompts stand in both the forget and the unseen file, such as 'Forget 3'" in files.complaint()
-    files.unseen.write_text(rows(8, "unseen") + '{"prompt": "Retain 1", "response": "x"}\n')
-    assert "1 prompts stand in both the retain and the unseen file, such as 'Retain 1'" in files.complaint()
+def test_calibration_rows_may_have_their_earlier_name(files: Files) -> None:
+    files.write(calibration="calibration.jsonl")
+    named = load_scope(files.scope)
+    files.write(unseen="calibration.jsonl")
+    assert load_scope(files.scope) == named
+    files.write(unseen="calibration.jsonl", calibration="calibration.jsonl")
+    assert files.complaint() == (
+        f"{files.scope}: calibration and unseen are the same setting: keep calibration, take unseen out"
+    )
+    files.write(unseen=["a", "b"])
+    assert "scope.yaml: calibration: " in files.complaint()
+
+
+def test_calibration_rows_are_enough_for_a_spread_and_are_none_to_forget(files: Files) -> None:
+    files.write(calibration="calibration.jsonl")
+    assert load_scope(files.scope).calibration[0] == Row(prompt="calibration 0?", response="answer 0")
+    files.calibration.write_text(rows(7, "calibration"))
+    assert "calibration.jsonl has 7 different rows; calibration needs at least 8" in files.complaint()
+    files.calibration.write_text(rows(8, "calibration") + '{"prompt": "Forget 3", "response": "x"}\n')
+    assert "1 prompts stand in both the forget and the calibration file, such as 'Forget 3'" in files.complaint()
+    files.calibration.write_text(rows(8, "calibration") + '{"prompt": "Retain 1", "response": "x"}\n')
+    assert "1 prompts stand in both the retain and the calibration file, such as 'Retain 1'" in files.complaint()
 
 
 def test_the_example_is_good() -> None:
@@ -140,9 +153,9 @@ def test_a_bad_key_is_named(files: Files, changes: dict[str, Any], words: str) -
     assert "scope.yaml" in complaint
 
 
-@pytest.mark.parametrize("file", ["forget", "retain", "unseen"])
+@pytest.mark.parametrize("file", ["forget", "retain", "calibration"])
 def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
-    files.write(unseen="unseen.jsonl")
+    files.write(calibration="calibration.jsonl")
     path: Path = getattr(files, file)
     path.write_text("\n \n")
     assert f"{file}.jsonl has no rows" in files.complaint()
@@ -207,21 +220,20 @@ def test_what_yaml_reads_as_something_else_stays_the_text_that_stands_there(file
     files.scope.write_text(
         "id: 1984\ndescription: 007\naliases: [1984, Yes, Off, 2001-09-11, Null, 1_000, 1e3, '~x', \"12:30\", "
         "12:30:45]\n"
-        "forget: 2024\nretain: ~\nunseen:\n"
+        "forget: 2024\nretain: ~\ncalibration:\n"
     )
     scope = load_scope(files.scope)
     assert (scope.id, scope.description) == ("1984", "007")
-    assert tuple(map(name_of, scope.aliases)) == (
-        *("1984", "Yes", "Off", "2001-09-11", "Null", "1_000", "1e3", "~x", "12:30", "12:30:45"),
-    )
+    names = ["1984", "Yes", "Off", "2001-09-11", "Null", "1_000", "1e3", "~x", "12:30", "12:30:45"]
+    assert [name_of(alias) for alias in scope.aliases] == names
     assert len(scope.forget) == 8
-    assert (scope.retain, scope.unseen) == ((), ())
+    assert (scope.retain, scope.calibration) == ((), ())
 
 
 def test_an_alias_that_yaml_reads_as_no_text_says_to_quote_it(files: Files) -> None:
     good = files.scope.read_text().replace("- Aslan", "- Narnia: A New Hope")
     files.scope.write_text(good)
-    assert "aliases.1: a name must be text: put it in quotes, or give it as name and match" in files.complaint()
+    assert "aliases.1: an alias is a text, or a mapping of name and match; put a text with" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "- ~"))
     assert "alias '~' has no letter or digit" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "-"))

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import SetupError
-from gateway.training.jobs import train_scope, training_of
+from gateway.training.config import training_of
+from gateway.training.run import train_scope
 
 
 def test_training_checks_what_it_is_given_before_it_loads_anything(tmp_path: Path) -> None:
