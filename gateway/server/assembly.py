@@ -48,7 +48,15 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
 def build_experiment(
     settings: Settings, backend: Backend, arms: Mapping[str, Backend], audit: Audit, metrics: Metrics
 ) -> "Experiment | None":
-    """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded."""
+    """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded.
+
+    Args:
+        settings: the settings of the gateway.
+        backend: the backend that the arm `guarded` answers with.
+        arms: the backends of the other arms, by arm.
+        audit: records what each arm did.
+        metrics: counts what each arm did.
+    """
     if not settings.ab_arms:
         return None
     from gateway.experiments.assignment import Arm, Design

@@ -13,7 +13,7 @@ from gateway.core import Message, Request
 from gateway.errors import PackError, SetupError
 from gateway.packs.manifest import Manifest
 from gateway.packs.store import Pack, load_pack
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
 from gateway.training.config import training_of
 from gateway.training.run import train_scope
 
@@ -69,14 +69,10 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
 def assert_the_detector_gives_a_weight(pack: Pack) -> None:
     """A verbatim question is inside beyond doubt; one that has nothing to do with it weighs less."""
     gate = Gate({pack.manifest.scope: pack}, minilm())
+    texts = [PEOPLE[0].forget[0].prompt, "Sort this list of numbers in Python, please."]
     inside, outside = (
-        [
-            finding
-            for of_text in gate.findings(screened_texts(Request("1", "chat", "m", (Message("user", text),))))
-            for finding in of_text
-            if finding.detector == "ood"
-        ]
-        for text in (PEOPLE[0].forget[0].prompt, "Sort this list of numbers in Python, please.")
+        [finding for finding in screening.findings if finding.detector == "ood"]
+        for screening in gate.screen([Request("1", "chat", "m", (Message("user", text),)) for text in texts])
     )
     assert inside[0].matched
     assert inside[0].weight > 0.9 > outside[0].weight > 0
