@@ -39,7 +39,7 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One evaluation: what was tried and how far it was from the target."""
+    """One evaluation: its configuration, and how far its outcome was from the target."""
 
     config: CorruptionConfig
     outcome: Outcome
@@ -61,7 +61,7 @@ class SearchResult:
 
     @property
     def falls_short(self) -> bool:
-        """Whether the best still gives more away than the target: in what it says, or at twice the likelihood."""
+        """Whether the best trial still gives more away than the target: in its answers, or at twice the likelihood."""
         found = self.best.outcome
         return found.leak_rate > self.target.leak_rate or found.probability > 2 * self.target.probability
 

@@ -14,7 +14,7 @@ Target = Literal["full", "lora"]
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """What a method's paper, or its authors' code, weighs with. A beta of NaN is none."""
+    """The weights in a method's paper, or in its authors' code. NaN: the method has no beta."""
 
     gamma: float = 1.0
     alpha: float = 1.0

@@ -37,7 +37,7 @@ def activation_distance(activations: Tensor, wanted: Tensor, mask: Tensor) -> Te
 
 
 def activation_norm(activations: Tensor, mask: Tensor) -> Tensor:
-    """Mean over rows of the mean norm of a row's activations: the unit in which a steering coefficient makes sense."""
+    """Mean over rows of the mean norm of a row's activations: the unit of a steering coefficient."""
     _check(activations, mask)
     return _mean_by_row(activations.float().norm(dim=-1), mask)
 

@@ -45,9 +45,9 @@ class TrainableModel:
 
 @contextmanager
 def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: bool) -> Iterator[TrainableModel]:
-    """Lets some of a model's own parameters learn, in float32; they end frozen and of their old dtype.
+    """Lets some of a model's own parameters learn, in float32. They end frozen and in their old dtype.
 
-    Their original values are kept if `remember`, for one copy of them in their old dtype; `original` needs that.
+    With `remember` a copy of their original values is kept, in their old dtype; `original` needs it.
     """
     parameters = tuple(parameters)
     mixed = model.dtype is torch.bfloat16

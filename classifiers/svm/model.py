@@ -95,7 +95,7 @@ class PromptClassifier:
         self._heads = dict(heads)
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """The highest score of any window decides; the spans of a match are the words that made it one."""
+        """The highest score of any window decides. The spans of a match are the salient words."""
         if not self._heads:
             return [[] for _ in texts]
         return [

@@ -1,4 +1,4 @@
-"""The arms of an online comparison, and who meets which: data and pure functions."""
+"""The arms of an online comparison, and which arm answers a request: data and pure functions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What an online comparison found: the audit log's lines, counted by arm, with intervals and differences."""
+"""The report of an online comparison: audit lines counted by arm, with intervals and differences."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""ECO: the embeddings of a name, or of the words that gave a question away, are corrupted (arXiv 2406.07933)."""
+"""ECO: corrupts the embeddings of names, or of a question's salient words (arXiv 2406.07933)."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A request's JSON without what carries nothing: the gate and the model read what is left."""
+"""A request's JSON without the fields that carry nothing. The gate and the model read the rest."""
 
 import logging
 from collections.abc import Iterable

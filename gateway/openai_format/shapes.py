@@ -1,4 +1,4 @@
-"""How one backend's answers look: the templates that a corrupted answer is written over."""
+"""The look of one backend's answers: templates for the answers that the gateway encodes itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
