@@ -1,4 +1,4 @@
-"""Where words begin and end: at spaces, humps of camelCase and changes of script; and the endings that a name may have."""
+"""Where words begin and end: at spaces, humps of camelCase and changes of script; and the endings of names."""
 
 import re
 import unicodedata
