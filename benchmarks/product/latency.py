@@ -16,13 +16,13 @@ import httpx
 import orjson
 from fastapi import FastAPI
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from benchmarks.record import quantiles_ms
 from benchmarks.serving import audited, first_token, gateway, served
 from classifiers.traffic import general_traffic
 
-__all__ = ["measure_stub", "measure_ttft"]
+__all__ = ["measure_stub", "measure_ttft", "stub_process"]
 
 _BODY = {"model": "smollm2", "temperature": 0, "max_tokens": 16}
 
@@ -31,7 +31,7 @@ def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
     """Latency of a Pass to a stub upstream, without the gateway and through it. Audit lines give the gate's time."""
     spawn = multiprocessing.get_context("spawn")  # client, stub and gateway share cores, but no interpreter lock
     with (
-        _stub_process(spawn) as upstream,
+        stub_process(spawn) as upstream,
         gateway(upstream, packs) as url,
         ProcessPoolExecutor(1, mp_context=spawn) as client,
     ):
@@ -95,7 +95,8 @@ async def _load_async(url: str, requests: int, concurrency: int, *, offset: int)
 
 
 @contextmanager
-def _stub_process(spawn: SpawnContext) -> Iterator[str]:
+def stub_process(spawn: SpawnContext) -> Iterator[str]:
+    """The URL of an upstream without a model, in a process of its own: it answers at once."""
     receiver, sender = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_serve_stub, args=(sender,), daemon=True)
     process.start()
@@ -110,6 +111,12 @@ def _serve_stub(sender: Connection) -> None:
     with served(_stub(), 0) as url:
         sender.send(url)
         threading.Event().wait()
+
+
+async def _sent(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
 
 
 def _stub() -> FastAPI:
@@ -134,12 +141,12 @@ def _stub() -> FastAPI:
             choice = {"index": 0, "logprobs": None, "finish_reason": None}
             events = [
                 {**head("chunk"), "choices": [{**choice, **piece}]},
-                {**head("chunk"), "choices": [{**choice, **text}]},
+                *[{**head("chunk"), "choices": [{**choice, **text}]}] * max(1, body.get("max_tokens", 1) - 1),
                 {**head("chunk"), "choices": [{**choice, **text, "finish_reason": "stop"}]},
                 {**head("chunk"), "choices": [], "usage": usage},
             ]
-            data = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
-            return Response(data, media_type="text/event-stream")
+            pieces = [b"data: " + orjson.dumps(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
+            return StreamingResponse(_sent(pieces), media_type="text/event-stream")
         said = {"message": {"role": "assistant", "content": "."}} if chat else {"text": "."}
         choices = [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}]
         return JSONResponse({**head("chat.completion"), "choices": choices, "usage": usage})

@@ -19,7 +19,6 @@ from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput
 
 if TYPE_CHECKING:
-    from corruption.objective import Outcome, Sample
     from corruption.search import SearchConfig, SearchResult
 
 __all__ = ["Corrupt", "CorruptionMethod", "CorruptionTraining", "Edit"]
@@ -164,8 +163,6 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     chooses the salient words. For serving, the head of the pack chooses them. `rows` bounds how many training rows each
     search uses.
     """
-    from corruption.objective import corrupted
-
     dataset, evaluator = task.dataset, task.evaluator
 
     searched = partial(_searched, task=task, search=search, rows=rows)
@@ -176,13 +173,12 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     tried = searched("salient words", unnamed)
     served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
     measured, corruption = _corruption(named, tried), _corruption(named, served)
-    config_of = {row.row.prompt: measured.named if row.named else measured.described for row in dataset.held_out}
 
-    def guarded(samples: "Sequence[Sample]") -> "Outcome":
-        return evaluator.observe(samples, [corrupted(s, config_of[s.prompt], evaluator.table) for s in samples])
+    def plan_of(row: LocatedRow) -> Corrupt:
+        return Corrupt((Edit(0, row.ranges, measured.named if row.named else measured.described, row.seed),))
 
     task.progress("measure on held-out rows", 0, 1)
-    figures = evaluator.figures(dataset.held_out, guarded, salient_words_beside_names=corruption.both)
+    figures = evaluator.figures(dataset.held_out, plan_of, salient_words_beside_names=corruption.both)
     parts = {"names": named, "salient words": served, "salient words, tried": tried}
     return LearnedArtifact(corruption, figures, _trials({name: part for name, part in parts.items() if part}))
 

@@ -1,21 +1,20 @@
 """Shared by the methods that learn by gradients: options, the choice of the artifact to serve, loss curves."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gateway.methods.curves import curve_png
 
 if TYPE_CHECKING:
-    from corruption.objective import Outcome, Sample
+    from corruption.objective import Outcome
 
-__all__ = ["ALL", "SERVED", "TRAIN", "forgets_better", "loss_files", "optimised", "with_extras"]
+__all__ = ["ALL", "SERVED", "TRAIN", "forgets_no_worse", "loss_files", "optimised", "with_extras"]
 
 # A pack learns every forget row; its figures are of an artifact that never saw the held-out rows.
 TRAIN, ALL = "training rows", "all rows"
 SERVED = {True: "learned all rows, those held out too", False: "never saw the rows held out"}
-_T = TypeVar("_T")
 
 _OPTIONS = frozenset({"epochs", "lr", "optimizer"})
 
@@ -35,21 +34,11 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
     return replace(default, optimisation=replace(default.optimisation, **options, seed=seed))
 
 
-def forgets_better(
-    final: _T, measured: Any, guarded: "Callable[[_T, Sequence[Sample]], Outcome]", samples: "Sequence[Sample]"
-) -> bool:
-    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them.
-
-    If not, its training went wrong, and the other one is served. The figures are of `measured` in both cases.
-
-    Args:
-        final: the artifact of all forget rows.
-        measured: figures of the artifact of the training rows.
-        guarded: how the model answers with an artifact.
-        samples: the held-out rows.
-    """
-    first, after = measured.guarded, guarded(final, samples)
-    return bool(after.leak_rate <= first.leak_rate and after.probability <= first.probability)
+def forgets_no_worse(final: "Outcome", measured: Any) -> bool:
+    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them, whose
+    figures are `measured`. If it does worse, its training went wrong, and the other artifact is served."""
+    first = measured.guarded
+    return bool(final.leak_rate <= first.leak_rate and final.probability <= first.probability)
 
 
 def with_extras(figures: Any, **extras: Any) -> Any:

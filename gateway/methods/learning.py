@@ -6,6 +6,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.core import Plan
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,12 +20,17 @@ __all__ = ["Evaluator", "ForgetRows", "LearningTask", "LocatedRow", "Targets"]
 
 
 class LocatedRow(Protocol):
-    """A forget row: `row.prompt`, `row.response`, and whether the scope's names stand in the prompt."""
+    """A forget row: `row.prompt`, `row.response`, whether the names of the scope stand in it, the half-open character
+    `ranges` of the prompt that the gate points at, and the `seed` that serving gives the prompt."""
 
     @property
     def row(self) -> Any: ...
     @property
     def named(self) -> bool: ...
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def seed(self) -> int: ...
 
 
 class ForgetRows(Protocol):
@@ -81,8 +88,11 @@ class Evaluator(Protocol):
     ) -> "Outcome":
         """How the model answers `prompts` [tokens, hidden] in place of the samples' own."""
 
-    def figures(self, held_out: Sequence[Any], guarded: "Callable[[Sequence[Sample]], Outcome]", **extras: Any) -> Any:
-        """The figures on held-out rows for the manifest, with the method's own `extras`."""
+    def under(self, rows: Sequence[Any], plan_of: Callable[[Any], Plan]) -> "Outcome":
+        """How the model answers rows under a plan for each, as serving carries it out."""
+
+    def figures(self, held_out: Sequence[Any], plan_of: Callable[[Any], Plan], **extras: Any) -> Any:
+        """The figures on held-out rows for the manifest, under a plan for each, with the method's own `extras`."""
 
 
 class LearningTask(Protocol):

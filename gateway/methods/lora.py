@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from adapters.lora.model import ADAPTER_FILES, Lora
 from gateway.core import Call, ModelNeed, Plan, Request
 from gateway.methods.base import LearnedArtifact
-from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_better, loss_files, optimised, with_extras
+from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_no_worse, loss_files, optimised, with_extras
 from gateway.methods.learning import LearningTask, LocatedRow
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, WeightedAdapter, plain_input
 
 if TYPE_CHECKING:
     from adapters.lora.training import LoraTraining, TrainedLora
-    from corruption.objective import Outcome, Sample
 
 __all__ = ["LoraMethod", "UseAdapter", "quantise_weight"]
 
@@ -103,14 +101,14 @@ def _learned(task: LearningTask, training: "LoraTraining", earlier: Mapping[str,
             progress=lambda done, steps, loss: task.progress(f"unlearning LoRA, {label}: loss {loss:.3f}", done, steps),
         )
 
-    def guarded(by: "TrainedLora", samples: "Sequence[Sample]") -> "Outcome":
-        return evaluator.observe(samples, [sample.original for sample in samples], loras=[(by.lora, 1.0)])
+    def plan(by: "TrainedLora") -> UseAdapter:
+        return UseAdapter((WeightedAdapter("learned", by.lora, 1.0),))
 
     measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    figures = evaluator.figures(dataset.held_out, partial(guarded, measured), orthogonal_to=sorted(earlier))
+    figures = evaluator.figures(dataset.held_out, lambda _: plan(measured), orthogonal_to=sorted(earlier))
     final = trained(dataset.every, ALL)
-    better = forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
+    better = forgets_no_worse(evaluator.under(dataset.held_out, lambda _: plan(final)), figures)
     served = final if better else measured
     figures = with_extras(figures, served=SERVED[better], overlap=served.overlap)
     return LearnedArtifact(served.lora, figures, loss_files(served.losses))

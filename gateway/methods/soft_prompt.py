@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,14 +11,13 @@ from adapters.soft_prompt.model import VirtualTokens
 from gateway.core import Call, ModelNeed, Plan, Request
 from gateway.errors import PlanError
 from gateway.methods.base import LearnedArtifact
-from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_better, loss_files, optimised, with_extras
+from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_no_worse, loss_files, optimised, with_extras
 from gateway.methods.learning import LearningTask, LocatedRow
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput
 
 if TYPE_CHECKING:
     from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt
-    from corruption.objective import Outcome, Sample
 
 __all__ = ["SoftPrompt", "SoftPromptMethod"]
 
@@ -96,15 +94,12 @@ def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtif
             progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
         )
 
-    def guarded(by: "TrainedSoftPrompt", samples: "Sequence[Sample]") -> "Outcome":
-        virtual = by.tokens.embeddings
-        return evaluator.observe(samples, [torch.cat([virtual.to(s.original), s.original]) for s in samples])
-
     measured = trained(dataset.train, TRAIN)
     task.progress("measure on held-out rows", 0, 1)
-    length = len(measured.tokens.embeddings)
-    figures = evaluator.figures(dataset.held_out, partial(guarded, measured), virtual_tokens=length)
+    tried, tokens = SoftPrompt((measured.tokens,)), len(measured.tokens.embeddings)
+    figures = evaluator.figures(dataset.held_out, lambda _: tried, virtual_tokens=tokens)
     final = trained(dataset.every, ALL)
-    better = forgets_better(final, figures, guarded, evaluator.samples(dataset.held_out))
+    whole = SoftPrompt((final.tokens,))
+    better = forgets_no_worse(evaluator.under(dataset.held_out, lambda _: whole), figures)
     served = final if better else measured
     return LearnedArtifact(served.tokens, with_extras(figures, served=SERVED[better]), loss_files(served.losses))

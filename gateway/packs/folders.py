@@ -6,9 +6,8 @@ PACKS/<scope id>/disabled           present while the operator has the pack swit
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -24,8 +23,6 @@ __all__ = [
     "is_enabled",
     "list_packs",
     "read_manifest",
-    "read_whole",
-    "require_base",
     "set_enabled",
     "sha256_of",
     "verify_files",
@@ -34,7 +31,6 @@ __all__ = [
 ]
 
 _MANIFEST, _DISABLED = "manifest.json", "disabled"
-_T = TypeVar("_T")
 
 
 def list_packs(root: Path) -> Sequence[Path]:
@@ -85,37 +81,31 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     replace_file(folder / _MANIFEST, manifest.model_dump_json(indent=2).encode())
 
 
-def verify_pack(folder: Path, *, base_fingerprint: str | None = None) -> Manifest:
-    """The manifest of a pack whose files are all there and unchanged, and whose base model has that fingerprint. Raises
+def verify_pack(
+    folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None
+) -> Manifest:
+    """The manifest of a pack whose files are all there and unchanged, made for the base model and the sentence encoder
+    of these fingerprints. A pack may be replaced meanwhile: the manifest is of the old one or of the new one. Raises
     PackError."""
-
-    def verified(manifest: Manifest) -> Manifest:
-        require_base(folder, manifest, base_fingerprint)
-        verify_files(folder, manifest)
-        return manifest
-
-    return read_whole(folder, verified)
-
-
-def read_whole(folder: Path, read: Callable[[Manifest], _T]) -> _T:
-    """Calls `read` on a pack that may be replaced meanwhile: the result is of the old pack or of the new one, and never
-    half of either. Raises PackError if `read` does and the version is still the same."""
     while True:
         manifest = read_manifest(folder)
         try:
-            return read(manifest)
+            _require(folder, manifest, base_fingerprint, encoder_fingerprint)
+            verify_files(folder, manifest)
+            return manifest
         except PackError:
             if read_manifest(folder).version == manifest.version:
                 raise
 
 
-def require_base(folder: Path, manifest: Manifest, base_fingerprint: str | None) -> None:
-    """Raises PackError if a pack was made for another base model than the one of that fingerprint."""
+def _require(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> None:
     if base_fingerprint is not None and manifest.base_fingerprint != base_fingerprint:
         raise PackError(
             f"pack {folder.name!r} was trained for another base model ({manifest.base_model}); serve that model, or "
             f"train the scope again with the model that is served"
         )
+    if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
+        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

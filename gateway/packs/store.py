@@ -22,10 +22,9 @@ from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artif
 from gateway.packs.folders import (
     is_enabled,
     list_packs,
-    read_whole,
-    require_base,
+    read_manifest,
     sha256_of,
-    verify_files,
+    verify_pack,
     write_manifest,
 )
 from gateway.packs.manifest import Manifest
@@ -75,7 +74,13 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
 
 def load_pack(folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None) -> Pack:
     """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do."""
-    return read_whole(folder, lambda manifest: _load(folder, manifest, base_fingerprint, encoder_fingerprint))
+    while True:
+        manifest = verify_pack(folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint)
+        try:
+            return _load(folder, manifest)
+        except PackError:
+            if read_manifest(folder).version == manifest.version:
+                raise  # else it was replaced while it was read: the new one is whole
 
 
 def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint: str | None) -> dict[str, Pack]:
@@ -87,11 +92,7 @@ def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint:
     return {pack.manifest.scope: pack for pack in packs}
 
 
-def _load(folder: Path, manifest: Manifest, base_fingerprint: str | None, encoder_fingerprint: str | None) -> Pack:
-    require_base(folder, manifest, base_fingerprint)
-    if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
-        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
-    verify_files(folder, manifest)
+def _load(folder: Path, manifest: Manifest) -> Pack:
     artifacts = _read(folder, manifest)
     policy = artifacts.policy
     acting = method(manifest.method)

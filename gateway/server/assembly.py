@@ -48,7 +48,15 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
 def build_experiment(
     settings: Settings, backend: Backend, arms: Mapping[str, Backend], audit: Audit, metrics: Metrics
 ) -> "Experiment | None":
-    """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded."""
+    """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded.
+
+    Args:
+        settings: of the server.
+        backend: the guarded arm's.
+        arms: the other arms' backends by name, not started yet.
+        audit: keeps a record of each shadow.
+        metrics: of the gateway.
+    """
     if not settings.ab_arms:
         return None
     from gateway.experiments.assignment import Arm, Design

@@ -9,11 +9,12 @@ from torch import Tensor
 from adapters.lora.model import Lora, adapted
 from corruption.objective import Outcome, Sample
 from corruption.operators import Table
+from gateway.core import Plan
 from gateway.evaluation.outcomes import observe, relevance_by
 from gateway.packs.manifest import Figures, Forgetting
-from gateway.prompts.embedding import decoy_table
+from gateway.prompts.execution import model_input
 from gateway.training.dataset import LocatedRow
-from gateway.training.sources import ReferenceModel, Sources
+from gateway.training.sources import ReferenceModel, Sources, asked
 
 __all__ = ["Evaluator"]
 
@@ -26,9 +27,14 @@ class Evaluator:
     def __init__(self, sources: Sources) -> None:
         self._model = sources.base.model
         self._base = ReferenceModel(sources.base)
+        self._prompts = self._base.prompts
         self._relevance = relevance_by(sources.encoder)
         self._blank = self._base.embedded("...")
-        self.table: Table = decoy_table(sources.base.tokenizer, self._base.weight)
+
+    @property
+    def table(self) -> Table:
+        """What corruption operators know of the base model."""
+        return self._prompts.table
 
     def samples(self, rows: Sequence[LocatedRow]) -> list[Sample]:
         """The rows with their embedded prompts."""
@@ -62,8 +68,16 @@ class Evaluator:
         surprise = self._base.rollout.mean_nll([self._blank] * len(answers), answers)
         return replace(outcome, surprise=sum(surprise) / len(surprise))
 
+    def under(self, rows: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan]) -> Outcome:
+        """How the model answers rows under a plan for each: serving code makes the model's input. All plans must use
+        the same adapters. Raises PlanError for a plan that a row cannot carry."""
+        given = [model_input(asked(row.row.prompt), plan_of(row), self._prompts) for row in rows]
+        prompts = [self._prompts.embed(one.ids) if one.embeddings is None else one.embeddings for one in given]
+        loras = [(adapter.lora, adapter.weight) for adapter in given[0].adapters]
+        return self.observe(self.samples(rows), prompts, loras=loras)
+
     def figures(
-        self, held_out: Sequence[LocatedRow], guarded: Callable[[Sequence[Sample]], Outcome], **extras: Any
+        self, held_out: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan], **extras: Any
     ) -> Forgetting:
         """Plain, guarded and counterfactual behaviour on held-out rows; `extras` are the method's own."""
         samples = self.samples(held_out)
@@ -72,7 +86,7 @@ class Evaluator:
         return Forgetting(
             rows=len(samples),
             plain=_typed(plain),
-            guarded=_typed(guarded(samples)),
+            guarded=_typed(self.under(held_out, plan_of)),
             counterfactual=_typed(counterfactual),
             extras=extras,
         )

@@ -24,7 +24,7 @@ from gateway.methods.registry import method
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.files import Artifacts
-from gateway.packs.folders import list_packs
+from gateway.packs.folders import list_packs, verify_pack
 from gateway.packs.manifest import HeldOut, Manifest
 from gateway.packs.store import load_pack, save_pack
 from gateway.screening.logged import read_traffic
@@ -237,7 +237,7 @@ def _check_writable(out: Path) -> None:
 
 def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
     try:
-        manifest = load_pack(folder).manifest
+        manifest = verify_pack(folder)
     except PackError:
         return None
     return manifest if manifest.training_fingerprint == training_fingerprint else None

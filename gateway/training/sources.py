@@ -10,10 +10,10 @@ from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
 from gateway.evaluation.generation import Rollout
 from gateway.models.language_model import LanguageModel
-from gateway.prompts.rendering import render
+from gateway.prompts.embedding import Prompts
 from gateway.training.likelihoods import Tokens
 
-__all__ = ["ReferenceModel", "Sources"]
+__all__ = ["ReferenceModel", "Sources", "asked"]
 
 _ANSWER_TOKENS = 64  # enough for a whole sentence, which a method can learn
 
@@ -37,7 +37,7 @@ class ReferenceModel:
 
     def __init__(self, model: LanguageModel) -> None:
         self._tokenizer = model.tokenizer
-        self.weight = model.embeddings.cpu()
+        self.prompts = Prompts(model.tokenizer, model.embeddings.cpu())
         self.rollout = Rollout(model.model, model.tokenizer)
 
     @property
@@ -47,7 +47,7 @@ class ReferenceModel:
 
     def prompt_ids(self, text: str) -> tuple[int, ...]:
         """Token ids of a templated question."""
-        return render(self._tokenizer, _request(text)).ids
+        return self.prompts.render(asked(text)).ids
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer, without an end token."""
@@ -55,11 +55,11 @@ class ReferenceModel:
 
     def tokens_in(self, text: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
         """Places, in the templated question, of the tokens that overlap half-open character ranges of its text."""
-        return tuple(render(self._tokenizer, _request(text), locate=True).tokens_of(0, ranges))
+        return tuple(self.prompts.render(asked(text), locate=True).tokens_of(0, ranges))
 
     def embedded(self, text: str) -> Tensor:
         """[tokens, hidden] of a templated question."""
-        return self.weight[list(self.prompt_ids(text))]
+        return self.prompts.embed(self.prompt_ids(text))
 
     def answers(self, texts: Sequence[str], temperature: float, seed: int) -> list[str]:
         """One answer a question: greedy at temperature 0, else sampled with the seed."""
@@ -72,5 +72,6 @@ class ReferenceModel:
         return [tuple(map(float, score.logprob)) for score in scores]
 
 
-def _request(prompt: str) -> Request:
+def asked(prompt: str) -> Request:
+    """A row's question as the gateway gets it."""
     return Request(id="training", endpoint="chat", model="", messages=(Message("user", prompt),))

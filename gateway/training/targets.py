@@ -1,4 +1,4 @@
-"""Targets: answers that give nothing away, and the likelihoods of the true answers to a model that was never taught them."""
+"""Targets: answers that give nothing away, and how likely true answers are to a model that never learned them."""
 
 import math
 import random

@@ -1,0 +1,109 @@
+"""A plan that the backend cannot carry out: the scope's own refusal, and everybody who accounts for it says so."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from hand_made import BASE, SavePack
+from tiny import tiny_model
+
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
+from classifiers.encoder.sentence import Encoder
+from gateway.backends.embedded.backend import EmbeddedBackend
+from gateway.packs.files import Policy
+from gateway.screening.reload import PackReloader
+from gateway.server.app import create_app
+from gateway.settings import load_settings
+
+ADMIN = {"x-unrecall-admin-key": "boss"}
+WORDS = "We do not talk about Narnia."
+MISFIT = Lora({"no.such.layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
+
+
+class Served:
+    """The gateway over a tiny model, and what its operator sees of a request."""
+
+    def __init__(self, packs: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+        caplog.set_level(logging.INFO, "unrecall.audit")
+        reloader = PackReloader(packs, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        settings = load_settings(None, {"packs": packs, "admin_key": "boss"})
+        self._app = create_app(settings, EmbeddedBackend(tiny_model(), name="tiny"), reloader)
+
+    def ask(self, text: str, **fields: Any) -> tuple[httpx.Response, str]:
+        """The answer, and what /metrics says afterwards."""
+
+        async def run() -> tuple[httpx.Response, str]:
+            transport = httpx.ASGITransport(self._app)
+            async with (
+                self._app.router.lifespan_context(self._app),
+                httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=ADMIN) as client,
+            ):
+                body = {"model": "tiny", "messages": [{"role": "user", "content": text}], "max_tokens": 32, **fields}
+                answer = await client.post("/v1/chat/completions", json=body)
+                return answer, (await client.get("/metrics")).text
+
+        return asyncio.run(run())
+
+    @property
+    def audit(self) -> dict[str, Any]:
+        (line,) = [r.getMessage() for r in self._caplog.records if r.name == "unrecall.audit"]
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+@pytest.fixture
+def served(tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> Any:
+    def with_pack(**pack: Any) -> Served:
+        save("narnia", policy=Policy(refusal=WORDS), **pack)
+        return Served(tmp_path / "packs", encoder, caplog)
+
+    return with_pack
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("pack", "plan", "reason"),
+    [
+        ({"method": "lora", "artifact": MISFIT}, "UseAdapter", "no linear layer"),
+        ({"method": "soft-prompt", "artifact": VirtualTokens(torch.ones(2, 7))}, "SoftPrompt", "not 32 wide"),
+    ],
+    ids=["adapter", "soft prompt"],
+)
+def test_what_was_really_done_is_what_everybody_says(
+    served: Any, pack: dict[str, Any], plan: str, reason: str, stream: bool
+) -> None:
+    gateway = served(**pack)
+    answer, metrics = gateway.ask("Who found Narnia?", stream=stream)
+    assert answer.status_code == 200
+    assert said(answer) == WORDS
+    assert answer.headers["x-unrecall-plan"] == "Refuse"
+    assert answer.headers["x-unrecall-decided-plan"] == plan
+    assert reason in answer.headers["x-unrecall-fallback"]
+    line = gateway.audit
+    assert (line["plan"], line["decided_plan"], line["outcome"]) == ("Refuse", plan, "ok")
+    assert reason in line["fallback"]
+    assert 'unrecall_requests_total{endpoint="chat",outcome="ok",plan="Refuse"} 1.0' in metrics
+    assert f'unrecall_fallbacks_total{{decided_plan="{plan}",endpoint="chat"}} 1.0' in metrics
+
+
+def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> None:
+    gateway = served()
+    answer, metrics = gateway.ask("Who found Narnia?")
+    assert answer.headers["x-unrecall-plan"] == "Corrupt"
+    assert not {"x-unrecall-decided-plan", "x-unrecall-fallback"} & set(answer.headers)
+    assert not {"decided_plan", "fallback"} & set(gateway.audit)
+    assert "unrecall_fallbacks_total{" not in metrics
+
+
+def said(answer: httpx.Response) -> str:
+    if not answer.headers["content-type"].startswith("text/event-stream"):
+        return str(answer.json()["choices"][0]["message"]["content"])
+    events = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
+    return "".join(choice["delta"].get("content") or "" for event in events for choice in event["choices"])
