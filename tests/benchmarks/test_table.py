@@ -9,7 +9,7 @@ from benchmarks.product.table import headline, table
 
 
 @pytest.mark.parametrize(("page", "tables"), [("README.md", headline), ("docs/results.md", table)])
-def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str]) -> None:
+def test_the_pages_show_the_measured_figures(page: str, tables: Callable[[], str]) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
     parts = tables().split("\n\n")
     assert len(parts) > 2
