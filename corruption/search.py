@@ -85,7 +85,7 @@ def search_corruption(
         table: what the operators know of the model.
         search: the budget and the seed.
         target: the behaviour to come near to. None stands for the model's own on the samples' counterfactual prompts,
-            with no leaks: a model that never knew gives nothing away.
+            with no leaks: a model that was never taught the fact gives nothing away.
         progress: is told the number of evaluations done and the best distance so far.
     """
     if not samples:

@@ -65,7 +65,7 @@ class Design:
 def arm_of(subject: str, arms: Sequence[Arm], salt: str) -> Arm | None:
     """The arm into whose share the subject falls; None where no arm's does.
 
-    Shares lie side by side in their order, so a larger share of the last arm moves nobody between the others.
+    Shares lie side by side in their order, so that a larger share of the last arm moves no subject between the others.
     """
     digest = hashlib.sha256(f"{salt}\0{subject}".encode()).digest()
     place, end = int.from_bytes(digest[:8], "big") / 2**64, 0.0

@@ -126,7 +126,9 @@ class Experiment:
                 _log.warning("arm %s is declared to have unlearned %s, and no pack is of that scope", arm.name, unknown)
             faults = await self._backends[arm.name].prepare(arm.guards(gate.loras))
             for scope, fault in faults.items():
-                _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)
+                _log.error(
+                    "arm %s: pack %s cannot be served, so requests inside it are refused: %s", arm.name, scope, fault
+                )
 
     async def problems(self) -> Sequence[str]:
         """Which arms cannot answer now, and why. The gateway is ready all the same: the other arms answer."""

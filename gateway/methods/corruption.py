@@ -234,5 +234,5 @@ def _trials(parts: "Mapping[str, SearchResult]") -> dict[str, bytes]:
         for name, part in parts.items()
     }
     distances = {name: [trial.distance for trial in part.trials] for name, part in parts.items()}
-    picture = curve_png(distances, step="evaluation", value="distance to a model that never knew")
+    picture = curve_png(distances, step="evaluation", value="distance to the target")
     return {"curve.json": json.dumps(curves, indent=1).encode(), "curve.png": picture}

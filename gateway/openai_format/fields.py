@@ -152,7 +152,7 @@ NOTHING: Final[dict[str, tuple[Any, ...]]] = {
     "function_call": ("none", "auto"),
     "verbosity": ("medium",),
     "best_of": (1,),
-    "truncation_side": ("left", "right"),  # of a truncation that nobody may ask for
+    "truncation_side": ("left", "right"),  # a client may not ask for truncation at all
 }
 _NOTHING_OF: Final[dict[tuple[Endpoint, str], tuple[Any, ...]]] = {
     ("chat", "add_special_tokens"): (False,),

@@ -82,8 +82,8 @@ class _Locator:
     def __init__(self, scope: Scope, head: Head, encoder: Encoder) -> None:
         self._scope = scope.id
         self._names = LexicalDetector({scope.id: scope.aliases})
-        blaming = replace(head, threshold=-math.inf)  # a row that the gate misses has salient words too
-        self._words = PromptClassifier(encoder, {scope.id: blaming})
+        always = replace(head, threshold=-math.inf)  # a row that the gate misses has salient words too
+        self._words = PromptClassifier(encoder, {scope.id: always})
 
     def locate(self, rows: Iterable[Row]) -> tuple[LocatedRow, ...]:
         return tuple(self._located(row) for row in rows)

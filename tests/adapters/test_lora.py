@@ -1,4 +1,4 @@
-"""Adapters as data: peft's format, sums and strengths, and one thread's calls among others."""
+"""Adapters as data: peft's format, weighted sums, and one thread's calls among others."""
 
 import json
 import threading

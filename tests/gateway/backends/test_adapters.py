@@ -76,7 +76,7 @@ class TestAnswers:
 
 
 def said_after(generation: httpx.Response, folder: Path, **options: Any) -> str:
-    """What a client hears if the upstream answers so to an adapter that it has loaded."""
+    """The answer to a client if the upstream answers so to an adapter that it has loaded."""
     stub = StubVllm()
 
     async def steps(served: VllmBackend) -> str:

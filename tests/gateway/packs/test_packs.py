@@ -1,4 +1,4 @@
-"""Packs: trusted only as a whole, and always one whole for whoever reads."""
+"""Packs: trusted only as a whole, and always whole for every reader."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What methods learn from, and which rows measure them: a model that never knew is what they learn towards."""
+"""The rows that methods learn from, the rows that measure them, and their target: a model that was never taught."""
 
 import math
 import statistics

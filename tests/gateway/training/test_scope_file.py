@@ -1,4 +1,4 @@
-"""Scope files: each mistake an operator can make is named with its place and its mend."""
+"""Scope files: each mistake an operator can make is named with its place and what to do."""
 
 import json
 from pathlib import Path
