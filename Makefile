@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 # What can be told of the house without a model: its floors, what it loads, and that docs say what the code does.
-CHECKED := tests/test_layout.py tests/gateway/test_loading.py tests/gateway/test_settings_page.py tests/gateway/cli
+CHECKED := tests/test_layout.py tests/test_docs.py tests/gateway/test_loading.py tests/gateway/test_settings_page.py tests/gateway/cli
 
 check: $(VENV)/.installed-dev ## lint, format, types, who may import whom, settings and docs
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.compare.metrics.attacks import ATTACKS
 from benchmarks.compare.metrics.identical import IDENTICAL_SHARE
 from benchmarks.compare.metrics.leaks import LEAK_RATES
-from benchmarks.compare.report.aims import AIMS, Verdict, verdicts_of
+from benchmarks.compare.report.aims import AIMS, Verdict, ranked_arms, verdicts_of
 from benchmarks.compare.report.formats import NONE, seconds
 from benchmarks.compare.results import ArmResult, Results
 from benchmarks.record import RESULTS
@@ -21,7 +21,9 @@ __all__ = ["headline", "table"]
 
 _METHODS = {"corruption": "ECO", "soft-prompt": "SPUL", "lora": "O3"}
 _SUITES = ("tofu-20", "tofu-20-forget05", "tofu-20-forget10")
-_IN_README = ("tofu-20", "tofu-20-forget10")
+_IN_README = "tofu-20"
+_ARMS_IN_README = ("original", "retrain", "eco", "spul-gated", "o3")
+_BEST_WEIGHT_ARMS = 2
 _AIMED = {
     "forget quality": "forget quality",
     "utility": "utility, of the original's",
@@ -36,7 +38,7 @@ _FIRST = (
     "held-out questions leaked, greedy: plain model → gateway (counterfactual prompts)",
     "near questions answered byte for byte as before",
     "gate misses, questions that name the subject",
-    "gate misses, that do not name it",
+    "gate misses, questions that do not name the subject",
     "false alarms on general prompts",
     "gate, p50 / p99, 1 request at a time",
     "time to first token, p50, real vLLM: direct → through",
@@ -61,10 +63,14 @@ _DETECTORS = {"classifier": "ECO's classifier", "ood": "O3's detector", "ood, un
 
 
 def headline() -> str:
-    """Markdown: the most important figures of the demo scope, and of the comparisons' arms."""
-    parts = [_markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST])]
-    head = (*(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
-    return "\n\n".join([*parts, *(_markdown((suite, *head), _compared(suite, _IN_SHORT)) for suite in _IN_README)])
+    """Markdown: the most important figures of the demo scope, and of a few arms of one comparison."""
+    head = (_IN_README, *(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
+    rows = {row[0]: row for row in _compared(_IN_README, _IN_SHORT)}
+    parts = (
+        _markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST]),
+        _markdown(head, [rows[name] for name in (*_ARMS_IN_README, *_best_weight_arms(_IN_README))]),
+    )
+    return "\n\n".join(parts)
 
 
 def table() -> str:
@@ -118,7 +124,12 @@ def _forgetting() -> list[tuple[str, str, int | str, str]]:
             "100 %",
         ),
         ("gate misses, questions that name the subject", _percent(gate["named"]["fnr"]), gate["named"]["n"], "≤ 2 %"),
-        ("gate misses, that do not name it", _percent(gate["unnamed"]["fnr"]), gate["unnamed"]["n"], "≤ 15 %"),
+        (
+            "gate misses, questions that do not name the subject",
+            _percent(gate["unnamed"]["fnr"]),
+            gate["unnamed"]["n"],
+            "≤ 15 %",
+        ),
         ("gate misses, odd paraphrases", _percent(gate["paraphrase"]["fnr"]), gate["paraphrase"]["n"], ""),
         ("gate misses, multi-turn", _percent(gate["multi-turn"]["fnr"]), gate["multi-turn"]["n"], ""),
         ("gate misses, plot trivia (MUSE Books)", _percent(muse["fnr"]), muse["n"], ""),
@@ -234,6 +245,12 @@ def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> lis
         judged = [_judged(verdicts[aim]) for aim in aims]
         rows.append((name, *judged, leaks, same, time, *([_attacked(arm)] if attacked else [])))
     return rows
+
+
+def _best_weight_arms(suite: str) -> list[str]:
+    """Of the arms that change the weights, those that the report ranks first."""
+    arms = Results.read(_read(suite)).arms
+    return [name for name in ranked_arms(arms) if arms[name].kind == "weights"][:_BEST_WEIGHT_ARMS]
 
 
 def _judged(verdict: Verdict) -> str:

@@ -1,6 +1,7 @@
 """The command line. A command imports what it needs when it runs, so that `unrecall --help` answers at once."""
 
 import sys
+from functools import cache
 from importlib.metadata import entry_points, version
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from gateway.cli.terminal import errors
 from gateway.cli.train import models, train
 from gateway.errors import SetupError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command_line", "main"]
 
 _HELP = "An OpenAI-compatible gateway that makes a served model stop recalling what it was asked to forget."
 
@@ -43,12 +44,18 @@ def _options(
     """Options of the program itself, which stand before a command."""
 
 
-def main() -> None:
-    """Runs the command line; an operator's mistake is one line, not a traceback."""
+@cache
+def command_line() -> typer.Typer:
+    """The commands of this package and of every installed package that has the entry point `unrecall.commands`."""
     for command in entry_points(group="unrecall.commands"):
         app.command(command.name)(command.load())
+    return app
+
+
+def main() -> None:
+    """Runs the command line; an operator's mistake is one line, not a traceback."""
     try:
-        app()
+        command_line()()
     except SetupError as error:
         errors.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
         sys.exit(2)

@@ -35,8 +35,13 @@ def optimised(method: str, default: Any, options: Mapping[str, Any], *, seed: in
 
 
 def forgets_no_worse(final: "Outcome", measured: Any) -> bool:
-    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them, whose
-    figures are `measured`. If it does worse, its training went wrong, and the other artifact is served."""
+    """Whether the artifact of all rows forgets the held-out rows no worse than the artifact that never saw them. If it
+    does worse, its training went wrong, and the other one is served.
+
+    Args:
+        final: how the model answers the held-out rows with the artifact of all rows.
+        measured: figures, on the held-out rows, of the artifact of the training rows.
+    """
     first = measured.guarded
     return bool(final.leak_rate <= first.leak_rate and final.probability <= first.probability)
 

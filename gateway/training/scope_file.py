@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
@@ -49,11 +48,9 @@ class _AliasEntry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value}
-        if not isinstance(value, dict) or "name" not in value:
-            raise PydanticCustomError("no_name", "a name must be text: put it in quotes, or give it as name and match")
-        return value
+        if isinstance(value, dict) and not value.keys() & cls.model_fields.keys():  # 'Narnia: A New Hope' is one
+            raise ValueError("an alias is a text, or a mapping of name and match; put a text with a colon in quotes")
+        return {"name": value} if isinstance(value, str) else value
 
     def alias(self) -> str | Alias:
         if self.match is None:

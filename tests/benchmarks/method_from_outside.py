@@ -60,7 +60,9 @@ class FadeMethod:
         return Fade(share, tuple(sorted(messages))) if messages else None
 
     def configured(self, options: Mapping[str, Any], *, seed: int) -> FadeTraining:
-        return FadeTraining(**options)
+        if options:
+            raise ValueError(f"{', '.join(f'--{name}' for name in sorted(options))}: not for fade")
+        return FadeTraining()
 
     def learn(
         self, task: LearningTask, configuration: FadeTraining, earlier: Callable[[], Mapping[str, Any]]
@@ -68,8 +70,7 @@ class FadeMethod:
         evaluator, rows = task.evaluator, task.dataset.train
 
         def probability(share: float) -> float:
-            samples = evaluator.samples(rows)
-            return evaluator.observe(samples, [sample.original * share for sample in samples]).probability
+            return evaluator.under(rows, lambda _: Fade(share, (0,))).probability
 
         share = min(configuration.shares, key=probability)
         figures = evaluator.figures(

@@ -8,10 +8,26 @@ from harness import ROOT
 from benchmarks.product.table import headline, table
 
 
-@pytest.mark.parametrize(("page", "tables"), [("README.md", headline), ("docs/results.md", table)])
-def test_the_pages_show_the_measured_figures(page: str, tables: Callable[[], str]) -> None:
+@pytest.mark.parametrize(
+    ("page", "tables", "count"), [("README.md", headline, 2), ("docs/results.md", table, 7)], ids=["README", "results"]
+)
+def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str], count: int) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
     parts = tables().split("\n\n")
-    assert len(parts) > 2
+    assert len(parts) == count
     for part in parts:
         assert part in shown, f"{page} has other figures: copy them from python -m benchmarks.product.table (--all)"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_no_page_shows_a_table_of_arms_that_nobody_generates(page: str) -> None:
+    shown = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    known = f"{headline()}\n{table()}".splitlines()
+    assert [
+        line for line in shown if line.startswith(("| tofu-", "| original |", "| o3 |")) and line not in known
+    ] == []
+
+
+def test_the_readme_shows_the_guardrails_and_the_two_best_weight_arms() -> None:
+    arms = [line.split(" | ")[0].removeprefix("| ") for line in headline().split("\n\n")[1].splitlines()[2:]]
+    assert arms == ["original", "retrain", "eco", "spul-gated", "o3", "graddiff", "npo"]

@@ -59,7 +59,7 @@ def asked(gateway: Gateway) -> str:
 
 
 def test_the_gateway_follows(gateway: Gateway) -> None:
-    folder = gateway.packs.store / "harry-potter"
+    folder = gateway.packs / "harry-potter"
     guarded, passed = asked(gateway), text_of(gateway.post(CHAT, PASSED))
     with Load(gateway) as load:
         set_enabled(folder, False)
@@ -71,9 +71,9 @@ def test_the_gateway_follows(gateway: Gateway) -> None:
         assert eventually(lambda: asked(gateway) == guarded, within_s=10)
 
         aside = folder.with_name("..aside")
-        folder.rename(gateway.packs.store.parent / aside.name)  # gone, as an operator's rm does it
+        folder.rename(gateway.packs.parent / aside.name)  # gone, as an operator's rm does it
         assert eventually(lambda: asked(gateway) == plain, within_s=10)
-        (gateway.packs.store.parent / aside.name).rename(folder)
+        (gateway.packs.parent / aside.name).rename(folder)
         assert eventually(lambda: asked(gateway) == guarded, within_s=10)
 
     for flagged, status, text in load.seen:
@@ -83,7 +83,7 @@ def test_the_gateway_follows(gateway: Gateway) -> None:
 
 
 def test_a_damaged_pack_leaves_the_old_one_in_force(gateway: Gateway) -> None:
-    folder = gateway.packs.store / "harry-potter"
+    folder = gateway.packs / "harry-potter"
     guarded = asked(gateway)
     file = folder / load_pack(folder).manifest.version / "corruption.json"
     whole = file.read_bytes()

@@ -62,7 +62,7 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
         "nothing changed: kept"
     )
     assert hashes(packs) == before
-    assert isinstance(load_pack(packs / PEOPLE[2].id).guard.means, Lora)
+    assert isinstance(load_pack(packs / PEOPLE[2].id).guard.artifact, Lora)
     assert_the_detector_gives_a_weight(load_pack(packs / PEOPLE[0].id))
 
 
