@@ -16,7 +16,7 @@ __all__ = ["Ask", "SearchConfig", "SearchResult", "Trial", "search_corruption"]
 Ask = Callable[[Sequence[Tensor]], Outcome]
 """Puts prompts [tokens, hidden] to the model in place of the samples' own, and says how it behaves."""
 
-# Where the search starts: what did well on other scopes and models. The budget goes on from the best of them.
+# The search starts with configurations that did well on other scopes and models, and goes on from the best of them.
 _STARTS = (
     CorruptionConfig("decoy_name", 1.0, 1.0, 0.0),
     CorruptionConfig("decoy_word", 1.0, 1.0, 0.0),

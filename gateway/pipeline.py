@@ -88,7 +88,7 @@ class Pipeline:
         record = self._audit.open(request)
         try:
             await self._check(request)
-            gate = self.packs.gate  # this request keeps it, whatever is reloaded meanwhile
+            gate = self.packs.gate  # this request keeps it, even if packs are reloaded meanwhile
             screening = await self._screened(request, gate)
             record.screened(screening)
             assigned = self._assigned(request, screening, gate, record)

@@ -144,7 +144,7 @@ def _start_apart(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) 
         basis = torch.linalg.qr(torch.cat(taken).float().T).Q  # [in_features, earlier ranks]
         with torch.no_grad():
             free = down - (down @ basis) @ basis.T
-            free = free - (free @ basis) @ basis.T  # once more, for what rounding left
+            free = free - (free @ basis) @ basis.T  # once more, because of rounding
             down.copy_(free * (down.norm(dim=1, keepdim=True) / free.norm(dim=1, keepdim=True)))
 
 

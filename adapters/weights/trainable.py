@@ -56,7 +56,7 @@ def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: boo
     model.requires_grad_(False)
     try:
         for parameter in parameters:
-            # Parameter by parameter: model.float() and back would also round what the model keeps exact in buffers.
+            # Parameter by parameter: model.float() and back would also round buffers, which the model keeps exact.
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
         yield TrainableModel(model, parameters, lambda: _put_back(parameters, kept), mixed)

@@ -77,7 +77,8 @@ def arm_of(subject: str, arms: Sequence[Arm], salt: str) -> Arm | None:
 
 
 def subject_of(request: Request, by: By) -> str:
-    """Who is assigned to an arm: the request's `user` field if there is one and it counts, else the caller."""
+    """Who is assigned to an arm: the request's `user` field if there is one and `ab_by` lets it count, else the
+    caller."""
     return f"user {request.user}" if by == "user" and request.user else f"caller {request.caller}"
 
 

@@ -46,7 +46,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An arm minus the guarded arm. For a shadow it is over the requests that both arms answered."""
+    """An arm minus the guarded arm. For a shadow it is over the requests that both arms got."""
 
     arm: str
     shadow: bool

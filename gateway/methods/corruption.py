@@ -169,7 +169,9 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     unnamed, unnamed_as_served = (
         [row for row in of if not row.named] for of in (dataset.train, dataset.train_as_served)
     )
-    named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
+    named = searched(
+        "names", [row for row in dataset.train if row.named]
+    )  # aliases find these rows, whichever head is used
     tried = searched("salient words", unnamed)
     served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
     measured, corruption = _corruption(named, tried), _corruption(named, served)

@@ -19,7 +19,7 @@ __all__ = ["LanguageModel", "check_embeddings", "embedding_table", "load_languag
 _log = logging.getLogger("unrecall.models")
 _UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 _CHECK_TEXT = "The capital of France is Paris, and that of Spain"
-_TOLERANCE = 0.05  # of the logits' spread; both ways compute the same, so what differs is rounding
+_TOLERANCE = 0.05  # of the logits' spread; both ways compute the same but for rounding
 _FLOATS = ("F16", "BF16", "F32")
 
 
@@ -222,7 +222,7 @@ def _rows(module: Any) -> Tensor:
 
 
 def _check_scale(weight: Tensor, rows: Tensor, config: Any) -> None:
-    """Raises ModelError if vLLM scales this family's rows and the installed transformers does not, or the reverse."""
+    """Raises ModelError if vLLM and the installed transformers scale the embeddings of this family differently."""
     scale = vllm_scale(config)
     if scale is not None and not torch.allclose(rows.float(), weight.float() * scale, rtol=0.02):
         raise ModelError(

@@ -118,7 +118,9 @@ class EmbeddedBackend:
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_unsupported(request, self._served.vocabulary)
-        asked = await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
+        asked = await asyncio.to_thread(
+            self.check_length, request
+        )  # under every plan a request that is too long gets an error
         tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
             events = refusal(request, plan.text, tokenizer, asked)
@@ -204,7 +206,7 @@ class EmbeddedBackend:
                 for piece in self._decoded(request, given, limit, aborted):
                     put(piece)
             put(None)
-        except Exception as error:  # whatever torch raises ends this request alone
+        except Exception as error:  # an error of torch ends this request alone
             put(error)
 
     def _decoded(
