@@ -19,7 +19,7 @@ _STREAM_OPTIONS = ("include_usage",)
 _NO_STREAM_OPTIONS = (
     "continuous_usage_stats",
     "include_obfuscation",
-)  # one usage ends each stream, with every value of these
+)  # one usage ends each stream anyway
 _CALL, _FUNCTION = ("id", "type", "function", "index"), ("name", "arguments")
 _CONTINUE = ("prefix", "partial")  # true: the model goes on with this message; some clients always say false
 # Other types of text parts, and where their text is. vLLM reads them as text, too.

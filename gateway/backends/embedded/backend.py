@@ -118,9 +118,7 @@ class EmbeddedBackend:
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_unsupported(request, self._served.vocabulary)
-        asked = await asyncio.to_thread(
-            self.check_length, request
-        )  # under every plan a request that is too long gets an error
+        asked = await asyncio.to_thread(self.check_length, request)  # too long a request is refused, under every plan
         tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
             events = refusal(request, plan.text, tokenizer, asked)
