@@ -1,5 +1,5 @@
-"""Soft prompts (SPUL) and unlearning LoRAs (O3): the artifacts that the gateway serves, and how each is learned.
+"""Soft prompts (SPUL) and unlearning LoRAs (O3): the artifacts that the gateway serves, and their training.
 
-`soft_prompt` and `lora` hold one method each: `model` is what a pack carries, `training` is how it is learned.
+`soft_prompt` and `lora` hold one method each: `model` has the artifact that a pack carries, `training` learns it.
 `weights` holds the methods that change a model's own weights: only the comparison uses them.
 """

@@ -1,4 +1,4 @@
-"""Questions and the answers to be learned for them, as batches of tokens."""
+"""Questions and the answers to learn, as batches of tokens."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class Example:
 @dataclass(frozen=True, slots=True)
 class TargetLikelihood:
     """The true answer to a forget row's question, and `logp`, the log likelihood (nats) of each token to a model that
-    never knew it; nan where that cannot be told."""
+    was never taught it; nan where this is not known."""
 
     example: Example
     logp: tuple[float, ...]
@@ -44,7 +44,7 @@ class TargetLikelihood:
 class Batch:
     """`ids` and `mask` [batch, tokens], padded on the right, and `labels` [batch, columns] of the last tokens alone.
 
-    Labels are set on answer tokens; their first column is the one in front of the first answer of all rows.
+    Labels stand on answer tokens. The first column of labels is the one in front of the first answer of all rows.
     """
 
     ids: Tensor
@@ -53,7 +53,7 @@ class Batch:
 
     @property
     def questions(self) -> int:
-        """The number of tokens in front of the labels' first column: of questions in every row."""
+        """The number of tokens in front of the first column of labels. In every row they belong to the question."""
         return self.ids.shape[1] - self.labels.shape[1]
 
 
@@ -82,7 +82,8 @@ def answer_logits(model: Any, batch: Batch, **inputs: Tensor) -> Tensor:
 
 
 def targets_of(likelihoods: Sequence[TargetLikelihood], batch: Batch) -> Tensor:
-    """Their likelihoods in the places that `collate` gives their tokens' labels: [batch, columns], nan elsewhere."""
+    """The target likelihoods in the places where `collate` puts the labels of their tokens: [batch, columns], nan
+    elsewhere."""
     found = torch.full(batch.labels.shape, float("nan"), device=batch.labels.device)
     for row, target in enumerate(likelihoods):
         start = len(target.example.prompt) - batch.questions
@@ -91,7 +92,7 @@ def targets_of(likelihoods: Sequence[TargetLikelihood], batch: Batch) -> Tensor:
 
 
 def batches(examples: Sequence[_T], size: int, rng: random.Random) -> list[list[_T]]:
-    """All examples once, in a fresh order."""
+    """All examples once, in a new random order."""
     order = list(examples)
     rng.shuffle(order)
     return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,5 +1,5 @@
-"""What soft prompts and unlearning LoRAs learn alike: to say something neutral, and to find the true answers as likely
-as a model that never knew them."""
+"""The loss that soft prompts and unlearning LoRAs share: neutral answers become likely, and the true answers become as
+likely as they are to a model that was never taught them."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ ForgetPair = tuple[Example, TargetLikelihood | None]
 
 
 def paired(forget: Sequence[Example], likelihoods: Sequence[TargetLikelihood]) -> list[ForgetPair]:
-    """Each forget row's neutral answer with its true one, if there are any. Raises ValueError without forget rows, or
-    if the likelihoods do not fit them."""
+    """Each forget row's neutral answer with its true one, if there are true ones. Raises ValueError without forget
+    rows, or if the likelihoods do not belong to them."""
     if not forget:
         raise ValueError("there are no forget rows to learn from")
     if likelihoods and [row.prompt for row in forget] != [target.example.prompt for target in likelihoods]:

@@ -39,8 +39,8 @@ _NEAR = 5.0  # nats: squares up to here, so that means are met and not medians a
 def answer_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log likelihood over the batch's answer tokens.
 
-    One function, two roles: the retain term, on retain rows; and cross entropy on neutral, random or "I do not know"
-    answers, the forget term of SPUL (arXiv 2406.12038), of O3 (arXiv 2407.10223) and of TOFU's IDK (arXiv 2401.06121).
+    It has two uses: the retain term, on retain rows; and cross entropy on neutral, random or "I do not know" answers,
+    the forget term of SPUL (arXiv 2406.12038), of O3 (arXiv 2407.10223) and of TOFU's IDK (arXiv 2401.06121).
     """
     answered = _answered(logits, labels)
     return cross_entropy(logits[:, :-1][answered].float(), labels[:, 1:][answered])
@@ -87,12 +87,13 @@ def kl_divergence(reference_logits: Tensor, logits: Tensor, labels: Tensor) -> T
 
 
 def likelihood_gap(logits: Tensor, labels: Tensor, *, target: Tensor) -> Tensor:
-    """How far each answer token's log likelihood is from its `target` [batch, tokens], placed as its label is and nan
-    where there is none: smooth L1 (a tenth of the square below 5 nats), the mean over tokens with a target; 0 without.
+    """How far each answer token's log likelihood is from its `target` [batch, tokens], nan where there is none: smooth
+    L1 (a tenth of the square below 5 nats), the mean over tokens with a target; 0 without targets.
 
-    On true answers, with what a model that never knew them gives: two-sided, so that neither what is still known nor
-    over-forgetting shows in likelihoods, and token by token, as membership attacks read them. The target of ECO's
-    section 3.3 (arXiv 2406.07933), for learning by gradients.
+    It is for true answers, with the likelihoods of a model that was never taught them. It has two sides: neither a fact
+    that the model still knows nor a fact that it forgot too far shows in the likelihoods. It is token by token, because
+    membership attacks read tokens. This is the target of ECO's section 3.3 (arXiv 2406.07933), for learning by
+    gradients.
     """
     answered = _answered(logits, labels)
     if target.shape != labels.shape:
@@ -270,7 +271,7 @@ def _gain(logits: Tensor, labels: Tensor, reference_logp: Tensor) -> Tensor:
 
 
 def _sequence_logp_of_all(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """As `sequence_logp`, and refuses a row without an answer: it has no preference, and no length to divide by."""
+    """As `sequence_logp`, but it refuses a row without an answer: such a row has no length to divide by."""
     logp, count = sequence_logp(logits, labels)
     return logp, _of_all(count)
 

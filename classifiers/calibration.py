@@ -1,4 +1,4 @@
-"""Thresholds with a guarantee, and the error rates seen on rows that were never trained on."""
+"""Thresholds with a guarantee."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ __all__ = ["Calibration", "TooFewRows", "rows_needed", "threshold_at"]
 
 
 class TooFewRows(ValueError):
-    """The asked error rate cannot be guaranteed from so few rows."""
+    """So few rows cannot guarantee the error rate that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a threshold was chosen: `rows` out-of-scope scores, the asked rate `alpha`, and the outcome."""
+    """How a threshold was chosen: `rows` out-of-scope scores, the rate `alpha` that was asked for, and the
+    threshold."""
 
     alpha: float
     rows: int

@@ -1,4 +1,4 @@
-"""The one split of a scope's rows: what a training learns from, and what it is measured on."""
+"""The one split of a scope's rows: those for the training, and those for the figures."""
 
 import random
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ HELD_OUT_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The prompts of one kind of row: `train` may choose, fit and calibrate, `held_out` may only measure. `every` holds
-    both in the order of the file, for the last fit when all is measured."""
+    """The prompts of one kind of row. A training may choose, fit and calibrate on `train`, and only measure on
+    `held_out`. `every` holds both in the order of the file, for the last fit after all figures are measured."""
 
     every: tuple[str, ...]
     train: tuple[str, ...]
@@ -22,7 +22,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Split:
     """A scope's forget and retain prompts, each in two parts. A training makes it once and gives it to the gate, to the
-    detector and to the method, so that no one of them learns from rows that measure another."""
+    detector and to the method, so that none of them learns from rows on which another is measured."""
 
     forget: Part
     retain: Part

@@ -1,4 +1,4 @@
-"""What every detector speaks: texts in, verdicts out."""
+"""The protocol of every detector: texts in, verdicts out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Counterfactual prompts: the same question about somebody that the model cannot know.
+"""Counterfactual prompts: the same question about an invented subject, which the model cannot know.
 
 The model's behaviour on them estimates how a model that never saw the forget set would behave (the target v_retain
 of ECO, arXiv 2406.07933, section 3.3) when no such model is at hand.
@@ -15,14 +15,14 @@ __all__ = ["CounterfactualPrompt", "counterfactual_of"]
 
 @dataclass(frozen=True, slots=True)
 class CounterfactualPrompt:
-    """The `text` of a counterfactual prompt, and what stood in its place by what stands there now."""
+    """The `text` of a counterfactual prompt, and the true words by the invented words that replace them."""
 
     text: str
     originals: Mapping[str, str]
 
     def restored(self, answer: str) -> str:
-        """An answer to this prompt as one to the original: its invented words give way to the true ones, and so do the
-        first and the last word of an invented name that stand alone."""
+        """An answer to this prompt as an answer to the original: true words replace the invented ones. The first and
+        the last word of an invented name are replaced where they stand alone, too."""
         words = dict(self.originals)
         for invented, true in self.originals.items():
             if len(parts := invented.split()) > 1:
@@ -31,8 +31,8 @@ class CounterfactualPrompt:
         return _exchanged(answer, words, exactly=True)
 
     def renamed(self, answer: str) -> str:
-        """An answer to the original as one to this prompt: its true words give way to the invented ones, in whatever
-        case, and so do the first and the last word of a name that stand alone."""
+        """An answer to the original as an answer to this prompt: invented words replace the true ones, in any case. The
+        first and the last word of a name are replaced where they stand alone, too."""
         words: dict[str, str] = {}
         for invented, true in self.originals.items():
             words[true.casefold()] = invented
@@ -70,7 +70,7 @@ def counterfactual_of(text: str, ranges: Sequence[tuple[int, int]], *, named: bo
 
 
 def _exchanged(text: str, words: Mapping[str, str], *, exactly: bool) -> str:
-    """Without `exactly`, words in lower case stand for any."""
+    """Without `exactly`, words in lower case match any spelling."""
     if not words:
         return text
     known = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))

@@ -1,4 +1,5 @@
-"""What a corruption is judged by: the model must answer like one that never knew, on topic, in fluent language."""
+"""The objective of a corruption: the model must answer on topic, in fluent language, and like a model that was never
+taught the fact."""
 
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ __all__ = ["Outcome", "Sample", "corrupted", "distance"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A forget question ready to be corrupted: `original` [tokens, hidden] is its templated prompt, `tokens` those to
-    corrupt, `counterfactual` [tokens, hidden] the same question about somebody that the model cannot know."""
+    """A forget question that can be corrupted: `original` [tokens, hidden] is its templated prompt, `tokens` are the
+    places to corrupt, `counterfactual` [tokens, hidden] is the same question about an invented subject."""
 
     prompt: str
     response: str
@@ -26,8 +27,8 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Means over samples. `probability` is exp(-mean NLL) of the true response; `leak_rate` the share of greedy answers
-    that give it away (lower is better for both, down to what counterfactual prompts give); `relevance` the cosine of
-    question and answer (higher is better); `repetition` and `surprise` (nats a token of the answer under the plain
+    that give it away (lower is better for both, down to the values on counterfactual prompts); `relevance` the cosine
+    of question and answer (higher is better); `repetition` and `surprise` (nats a token of the answer under the plain
     model with no question) are lower for fluent language."""
 
     probability: float
@@ -47,10 +48,11 @@ def corrupted(sample: Sample, config: CorruptionConfig, table: Table) -> Tensor:
 
 
 def distance(outcome: Outcome, target: Outcome) -> float:
-    """0 for a corruption that behaves as the target does; each part is a rate or a cosine, so they weigh alike.
+    """0 for a corruption that behaves as the target does. Each part is a rate or a cosine, so that all weigh alike.
 
-    |f - v_retain| of ECO (arXiv 2406.07933, equation 5) on the response's probability, plus what that metric does not
-    see: facts in the generated text, answers off the topic, loops, and language the model itself finds unlikely.
+    |f - v_retain| of ECO (arXiv 2406.07933, equation 5) on the response's probability, and parts for what that metric
+    does not see: facts in the generated text, answers off the topic, loops, and language that the model itself finds
+    unlikely.
     """
     return (
         abs(outcome.probability - target.probability)

@@ -53,8 +53,8 @@ class CorruptionConfig:
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """A scope's two corruptions: `named` for its aliases, `described` for the salient words of a text where no alias
-    stands; `both` asks for the second also beside the first."""
+    """A scope's two corruptions: `named` for its aliases, `described` for the salient words of a text without an alias;
+    with `both` the salient words of a text with an alias are corrupted too."""
 
     named: CorruptionConfig
     described: CorruptionConfig

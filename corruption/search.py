@@ -16,7 +16,7 @@ __all__ = ["Ask", "SearchConfig", "SearchResult", "Trial", "search_corruption"]
 Ask = Callable[[Sequence[Tensor]], Outcome]
 """Puts prompts [tokens, hidden] to the model in place of the samples' own, and says how it behaves."""
 
-# Where the search starts: what did well on other scopes and models. The budget goes on from the best of them.
+# The search starts with configurations that did well on other scopes and models, and goes on from the best of them.
 _STARTS = (
     CorruptionConfig("decoy_name", 1.0, 1.0, 0.0),
     CorruptionConfig("decoy_word", 1.0, 1.0, 0.0),
@@ -39,7 +39,7 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One evaluation: what was tried and how far it was from the target."""
+    """One evaluation: its configuration, and how far its outcome was from the target."""
 
     config: CorruptionConfig
     outcome: Outcome
@@ -61,7 +61,7 @@ class SearchResult:
 
     @property
     def falls_short(self) -> bool:
-        """Whether the best still gives more away than the target: in what it says, or at twice the likelihood."""
+        """Whether the best trial still gives more away than the target: in its answers, or at twice the likelihood."""
         found = self.best.outcome
         return found.leak_rate > self.target.leak_rate or found.probability > 2 * self.target.probability
 
@@ -85,7 +85,7 @@ def search_corruption(
         table: what the operators know of the model.
         search: the budget and the seed.
         target: the behaviour to come near to. None stands for the model's own on the samples' counterfactual prompts,
-            with no leaks: a model that never knew gives nothing away.
+            with no leaks: a model that was never taught the fact gives nothing away.
         progress: is told the number of evaluations done and the best distance so far.
     """
     if not samples:

@@ -1,4 +1,4 @@
-"""Which prompt tokens to corrupt: those that share a character with a selected range, and never the template's."""
+"""Which prompt tokens to corrupt: those that overlap a selected range, and never tokens of the template."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ Range = tuple[int, int]
 
 
 def tokens_in(offsets: Sequence[Range], ranges: Sequence[Range]) -> list[int]:
-    """Indices of tokens whose half-open character range meets one of `ranges`; empty tokens (markers) never do."""
+    """Indices of the tokens whose half-open character range overlaps one of `ranges`; an empty token (a marker) never
+    does."""
     return [
         index
         for index, (start, end) in enumerate(offsets)
@@ -18,5 +19,5 @@ def tokens_in(offsets: Sequence[Range], ranges: Sequence[Range]) -> list[int]:
 
 
 def message_seed(scope: str, text: str) -> int:
-    """The same message meets the same noise in every request and every turn, so answers do not flicker."""
+    """A seed of the message: it gets the same noise in every request and every turn, so that answers do not flicker."""
     return int.from_bytes(hashlib.sha256(f"{scope}\0{text}".encode()).digest()[:6], "big")

@@ -64,10 +64,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request. `side_texts` reach the model beside the messages (tool definitions, say), and the gate
+    """A validated request. `side_texts` reach the model beside the messages (such as tool definitions), and the gate
     screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
-    is the client's own word for the person who asks, and `caller` the gateway's: both keep a user with one arm of a
-    comparison, and the gateway writes neither down."""
+    is the client's own word for the person who asks, and `caller` is the gateway's: both keep a user with one arm of a
+    comparison. The gateway writes neither down."""
 
     id: str
     endpoint: Endpoint
@@ -85,8 +85,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one detector said of one text of a request. `message` is None for the whole conversation or a side text;
-    `ranges` are (message, start_char, end_char); `weight` in (0, 1] is how surely the text is inside."""
+    """What one detector says of one text of a request. `message` is None for the whole conversation or a side text;
+    `ranges` are (message, start_char, end_char); `weight` in (0, 1] is how sure the detector is that the text is
+    inside."""
 
     scope: str
     detector: str

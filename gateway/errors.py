@@ -1,12 +1,12 @@
-"""Every error this project raises on purpose.
+"""Every error that this project raises on purpose.
 
 UnrecallError
 ├── SetupError                 an operator's mistake; the command line prints the message and exits
 │   ├── ScopeError             a scope file that cannot be used
-│   ├── ModelError             a model that cannot be had or read
+│   ├── ModelError             a model that cannot be found or read
 │   └── PackError              a pack that cannot be trusted
 ├── ScreenError                the gate could not decide; the pipeline refuses
-├── PlanError                  a plan that cannot be carried out here; the backend answers the plan's fallback
+├── PlanError                  this backend cannot carry out the plan; it answers with the plan's fallback
 │   └── AdapterError           because the upstream does not serve an adapter
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
@@ -157,6 +157,7 @@ class UnknownPath(AnswerError):
 class WrongMethod(AnswerError):
     """The path is served, with other methods."""
 
+    name = "WrongMethod"
     status = 405
     kind = "invalid_request_error"
     code = "method_not_allowed"
@@ -165,6 +166,7 @@ class WrongMethod(AnswerError):
 class WrongMedia(AnswerError):
     """A body that is not plain JSON."""
 
+    name = "WrongMedia"
     status = 415
     kind = "invalid_request_error"
     code = "unsupported_media_type"

@@ -1,4 +1,4 @@
-"""A request's life: screen it, decide, generate, account for it. Every prompt-bearing endpoint takes this one path."""
+"""The life of a request: screen, decide, generate, audit. Every endpoint that takes prompts uses this one path."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from gateway.telemetry.taps import watched_by
 __all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
-_LONG_CHARS_PER_TOKEN = 16  # four times what ordinary text has: below that the model itself may say no
+_LONG_CHARS_PER_TOKEN = 16  # ordinary text has four: below 16 the model itself may refuse
 OnScreenError = Literal["refuse", "pass"]
 TapFactory = Callable[[Request, Screening, Gate], Tap]
 
@@ -65,9 +65,9 @@ class Pipeline:
             backend: answers; in a comparison it is the guarded arm's.
             packs: has the gate in force.
             screen: runs the gate, off the event loop.
-            audit: accounts for every request.
+            audit: keeps a record of every request.
             metrics: counts the requests that are running.
-            on_screen_error: what a gate that could not decide means.
+            on_screen_error: what to do with a request when the gate could not decide.
             comparison: gives some requests to other models.
             taps: stand between the backend and the encoder, the first nearest to the backend.
         """
@@ -88,7 +88,7 @@ class Pipeline:
         record = self._audit.open(request)
         try:
             await self._check(request)
-            gate = self.packs.gate  # this request keeps it, whatever is reloaded meanwhile
+            gate = self.packs.gate  # this request keeps it, even if packs are reloaded meanwhile
             screening = await self._screened(request, gate)
             record.screened(screening)
             assigned = self._assigned(request, screening, gate, record)
@@ -139,7 +139,7 @@ class Pipeline:
             names = ", ".join(card.id for card in served.models)
             raise UnknownModel(f"the model {request.model!r} is not served here; there is {names}", param="model")
         check_features(request, served)
-        # A text that the model could not take anyway must not hold up the gate; others are not even counted.
+        # A text that is too long for the model must not hold up the gate. Tokens of shorter texts are not counted here.
         context = max(card.max_tokens for card in served.models)
         if sum(len(message.text) for message in request.messages) > _LONG_CHARS_PER_TOKEN * context:
             await asyncio.to_thread(self.backend.check_length, request)

@@ -1,4 +1,4 @@
-"""From what the gate found to what the gateway does: pure functions."""
+"""From the gate's findings to a plan: pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ class Guard:
 
 
 Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
-"""The policy for one request, whatever the guards that count."""
+"""The policy for one request: from a screening and the guards that act to a plan."""
 
 
 def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) -> Plan:

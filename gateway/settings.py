@@ -271,9 +271,9 @@ class Settings(BaseSettings):
     def _arms_fit(cls, arms: tuple[ArmSettings, ...]) -> tuple[ArmSettings, ...]:
         names = [arm.name for arm in arms]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two arms are called {doubled[0]!r}")
+            raise ValueError(f"two arms are called {doubled[0]!r}; give each its own name")
         if (total := math.fsum(arm.share for arm in arms)) > 1 + 1e-9:
-            raise ValueError(f"the arms' shares are {total:g} together; they may be 1 at most")
+            raise ValueError(f"the arms' shares are {total:g} together; lower them to 1 or less")
         return arms
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ class Lora:
 
     @cached_property
     def digest(self) -> str:
-        """A SHA-256 of all its numbers: the same for equal adapters alone."""
+        """A SHA-256 of all its numbers. Only equal adapters have the same."""
         digest = hashlib.sha256(repr(self.scaling).encode())
         for name in sorted(self.layers):
             digest.update(name.encode())
@@ -62,7 +62,8 @@ class Lora:
         return digest.hexdigest()
 
     def misfit(self, linears: Mapping[str, tuple[int, int]]) -> str | None:
-        """Why it cannot be applied to a model with these linear layers, (in, out) features by name; None if it can."""
+        """Why the adapter does not fit a model with these linear layers, (in, out) features by name; None if it
+        fits."""
         for name, (a, b) in self.layers.items():
             if name not in linears:
                 return f"the model has no linear layer {name!r}"
@@ -72,8 +73,8 @@ class Lora:
         return None
 
     def save(self, folder: Path, *, rank: int | None = None) -> None:
-        """Writes peft's two files into an existing folder, zero-padded to `rank` if given: a server may know a few
-        ranks only. ValueError if that is less than its own."""
+        """Writes peft's two files into an existing folder. With `rank` the matrices are padded with zeros to that rank,
+        because a server may know a few ranks only. Raises ValueError if `rank` is less than the adapter's own."""
         rank = rank or self.rank
         if rank < self.rank:
             raise ValueError(f"an adapter of rank {self.rank} cannot be written with rank {rank}")
@@ -118,7 +119,7 @@ class Lora:
 
 
 def joined(parts: Sequence[tuple[Lora, float]]) -> Lora:
-    """One adapter that acts as the weighted sum of several: their ranks stand beside each other."""
+    """One adapter that acts as the weighted sum of several. Its rank is the sum of their ranks."""
     if len(parts) == 1 and parts[0][1] == 1.0:
         return parts[0][0]
     names = sorted({name for lora, _ in parts for name in lora.layers})
@@ -134,8 +135,8 @@ def joined(parts: Sequence[tuple[Lora, float]]) -> Lora:
 class LoraSwitch:
     """Lets one thread's calls of a shared model run with adapters while all others see the plain model.
 
-    Hooks stand on the linear layers from construction to `close`; one that has nothing to add leaves the layer's
-    output as it is, bit for bit. A context manager.
+    The linear layers have hooks until `close`. A hook without an adapter leaves the layer's output as it is, bit for
+    bit. A context manager.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -160,14 +161,14 @@ class LoraSwitch:
         self.close()
 
     def close(self) -> None:
-        """Takes the hooks off."""
+        """Removes the hooks."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     @contextmanager
     def applied(self, parts: Sequence[tuple[Lora, float]]) -> Iterator[None]:
-        """Within it, this thread's forward passes have these adapters added, each times its weight."""
+        """Inside the context, this thread's forward passes have these adapters added, each times its weight."""
         before = getattr(self._active, "parts", ())
         self._active.parts = tuple(parts)
         try:
@@ -198,7 +199,7 @@ class LoraSwitch:
 
 @contextmanager
 def adapted(model: nn.Module, parts: Sequence[tuple[Lora, float]]) -> Iterator[None]:
-    """Within it, this thread has the model with these adapters added, each times its weight."""
+    """Inside the context, this thread has the model with these adapters added, each times its weight."""
     if not parts:
         yield
         return
@@ -215,7 +216,7 @@ def _layer(tensor_name: str) -> str:
 
 
 def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
-    """Options that change what the matrices mean."""
+    """Refuses options that change the meaning of the matrices. Raises ValueError."""
     plain = {"peft_type": "LORA", "bias": "none", "fan_in_fan_out": False, "use_dora": False, "use_rslora": False}
     for key, expected in plain.items():
         if config.get(key, expected) != expected:

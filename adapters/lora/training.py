@@ -27,8 +27,8 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True, slots=True)
 class LoraTraining:
-    """Rank, alpha and the weight of the orthogonality regulariser, as in the paper; all linear layers. Beyond the paper
-    (0 there), `gap` times how far the true answers' likelihoods are from what one who never knew gives them."""
+    """Rank, alpha and the weight of the orthogonality regulariser, as in the paper; all linear layers. `gap` is not in
+    the paper (0 there): it weighs how far the true answers' likelihoods are from their targets."""
 
     rank: int = 8
     alpha: int = 16
@@ -122,7 +122,8 @@ def _matching(earlier: Sequence[Lora], downs: dict[str, Tensor]) -> list[dict[st
 
 
 def _seed(seed: int, earlier: Sequence[Lora]) -> int:
-    """Another one for each further request: drawn alike, its A would lie in the first request's row space entirely."""
+    """A different seed for each further request. With the same draw, its A would lie in the first request's row
+    space."""
     if not earlier:
         return seed
     digests = " ".join(sorted(lora.digest for lora in earlier))
@@ -130,10 +131,11 @@ def _seed(seed: int, earlier: Sequence[Lora]) -> int:
 
 
 def _start_apart(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) -> None:
-    """Takes out of each A, as it was drawn, what lies in the earlier requests' row spaces, and keeps its rows' lengths.
+    """Removes from each A, as it was drawn, the part in the earlier requests' row spaces, and keeps the lengths of its
+    rows.
 
-    The regulariser then has only to hold what is so already. From a random start it is ten times the forget loss once
-    there are earlier adapters, and the steps go into it instead of into forgetting.
+    The regulariser then only has to keep what is so already. From a random start it is ten times the forget loss as
+    soon as there are earlier adapters: the steps would serve the regulariser and not forgetting.
     """
     for name, down in downs.items():
         taken = [of_one[name] for of_one in before if name in of_one]
@@ -142,7 +144,7 @@ def _start_apart(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) 
         basis = torch.linalg.qr(torch.cat(taken).float().T).Q  # [in_features, earlier ranks]
         with torch.no_grad():
             free = down - (down @ basis) @ basis.T
-            free = free - (free @ basis) @ basis.T  # once more, for what rounding left
+            free = free - (free @ basis) @ basis.T  # once more, because of rounding
             down.copy_(free * (down.norm(dim=1, keepdim=True) / free.norm(dim=1, keepdim=True)))
 
 

@@ -1,6 +1,6 @@
 """MoFO, the momentum-filtered optimiser: fine-tuning that stays near where it started.
 
-Unlearning harms what it was not asked to touch; an optimiser that moves few entries at a time harms less.
+Unlearning also harms other knowledge. An optimiser that moves few entries at a time harms it less.
 """
 
 from collections.abc import Callable, Mapping

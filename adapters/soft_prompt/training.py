@@ -20,14 +20,14 @@ __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
 
 @dataclass(frozen=True, slots=True)
 class SoftPromptTraining:
-    """`tokens` virtual tokens; the loss is CE(forget, neutral answer) + `alpha` CE(retain) +
-    `beta` KL(plain || prompted) on retain, and, beyond the paper (0 there), `gap` times how far
-    the true answers' likelihoods are from what one who never knew gives them. The learning rate is above the paper's
-    1e-4, whose data sets are a thousand times larger than a forget request's.
+    """The loss of `tokens` virtual tokens is CE(forget, neutral answer) + `alpha` CE(retain) + `beta` KL(plain ||
+    prompted) on retain. `gap` is not in the paper (0 there): it weighs how far the true answers' likelihoods are from
+    their targets. The learning rate is above the paper's 1e-4, because the paper's data sets are a thousand times
+    larger.
 
-    The tokens begin as those of neutral answers (arXiv 2104.08691, section 3.2) and are learned as they are. The
-    paper's prompt encoder makes them, at such a rate, far longer than a word's: there little moves them any more, or
-    much at once.
+    The tokens start as the tokens of neutral answers (arXiv 2104.08691, section 3.2) and are learned directly. At this
+    learning rate the paper's prompt encoder would make them far longer than a word's embedding: then they would hardly
+    move, or move much at once.
     """
 
     tokens: int = 30

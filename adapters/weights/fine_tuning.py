@@ -1,4 +1,5 @@
-"""Fine-tuning of all of a model's weights: for models that should know something, or never have seen it."""
+"""Fine-tuning of all of a model's weights, for the comparison's models: those that know the forget set, and those that
+were never taught it."""
 
 import random
 from collections.abc import Callable, Sequence

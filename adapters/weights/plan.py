@@ -1,4 +1,4 @@
-"""What a weight-based unlearning run does: the method, what it trains, and how its terms weigh."""
+"""The plan of a weight-based unlearning run: the method, the weights that it trains, and the weights of its terms."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Target = Literal["full", "lora"]
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """What a method's paper, or its authors' code, weighs with. A beta of NaN is none."""
+    """The weights in a method's paper, or in its authors' code. NaN: the method has no beta."""
 
     gamma: float = 1.0
     alpha: float = 1.0
@@ -52,12 +52,12 @@ class RunPlan:
     | flat     | 2410.11143 | a neutral answer rather, by total variation       | NLL, by default 0 * it     |
     | whp      | 2310.02238 | generic labels; beta weighs the reinforced model  | NLL, by default 0 * it     |
 
-    gamma, alpha and beta left out are the method's own. rmu's c is beta times the mean norm of the original activations
-    on forget answers, so that a beta means the same in any model; of the model's own weights rmu trains the matrices
-    that end the MLPs of `layer` (from 0; a third of the depth if left out) and of the two before it. whp learns the
-    forget rows harder in a LoRA, by `reinforcement`; what the model knows by heart leaves little more to be learned,
-    and so less to forget. A LoRA is of `rank` and scaled by lora_alpha / rank. ValueError on anything out of range, and
-    on an option that the method has not.
+    Without gamma, alpha or beta the run takes the method's own. rmu's c is beta times the mean norm of the original
+    activations on forget answers, so that a beta means the same in any model. Of the model's own weights rmu trains the
+    last matrices of the MLPs of `layer` (from 0; without it, a third of the depth) and of the two layers before it. whp
+    learns the forget rows harder in a LoRA, by `reinforcement`: if the model knows them by heart, there is little to
+    learn, and so little to forget. A LoRA has the `rank` and is scaled by lora_alpha / rank. Raises ValueError for a
+    value out of range, and for an option that the method does not have.
     """
 
     method: Method

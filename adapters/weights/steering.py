@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 __all__ = ["activation_distance", "activation_norm", "decoder_layers", "mlp_outputs", "recorded", "steering_vector"]
 
-# What the architectures call the last matrix of an MLP: Llama and its like, GPT-2, OPT and Phi, GPT-NeoX.
+# The names of an MLP's last matrix in the architectures: Llama and its like, GPT-2, OPT and Phi, GPT-NeoX.
 _MLP_OUTPUTS = ("down_proj.weight", "mlp.c_proj.weight", "fc2.weight", "dense_4h_to_h.weight")
 
 
@@ -37,7 +37,7 @@ def activation_distance(activations: Tensor, wanted: Tensor, mask: Tensor) -> Te
 
 
 def activation_norm(activations: Tensor, mask: Tensor) -> Tensor:
-    """Mean over rows of the mean norm of a row's activations: the unit in which a steering coefficient makes sense."""
+    """Mean over rows of the mean norm of a row's activations: the unit of a steering coefficient."""
     _check(activations, mask)
     return _mean_by_row(activations.float().norm(dim=-1), mask)
 

@@ -80,7 +80,7 @@ class UnlearningRun:
 
 
 def forget_term(run: UnlearningRun) -> ForgetTerm:
-    """The method's, made before training: what it takes from the original model once, it takes now."""
+    """The method's forget term. It reads the original model now, before the training."""
     return _FORGET[run.plan.method](run)
 
 
@@ -95,7 +95,8 @@ def retain_term(run: UnlearningRun) -> RetainTerm:
 
 
 def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> list[Tensor]:
-    """whp's labels [answer tokens] for each forget row: a LoRA learns the rows harder, is compared, and is dropped.
+    """whp's labels [answer tokens] for each forget row. A LoRA learns the rows harder; the labels come from the
+    comparison with it; then it is dropped.
 
     The model ends as it was, and frozen. Raises Diverged.
     """
@@ -213,7 +214,7 @@ def _rmu(run: UnlearningRun) -> ForgetTerm:
 
 
 def _still_activations(run: UnlearningRun) -> RetainTerm:
-    """rmu's, over every token: later layers read the question's activations too."""
+    """rmu's retain term, over every token: later layers read the question's activations too."""
     layer, trainable = _layer(run), run.trainable
 
     def term(batch: Batch) -> Tensor:
@@ -242,8 +243,8 @@ def _layer(run: UnlearningRun) -> nn.Module:
 
 
 def _predicting(batch: Batch) -> Tensor:
-    """Bool [batch, tokens]: where the next token is an answer's. What comes before may be in retain rows too, such as a
-    chat template's tokens, and cannot be both steered and held still."""
+    """Bool [batch, tokens]: where the next token is an answer's. Retain rows may hold the tokens before the answer too,
+    those of a chat template for example: one term would steer them and the other would hold them still."""
     predicting = torch.zeros_like(batch.ids, dtype=torch.bool)
     predicting[:, batch.questions : -1] = batch.labels[:, 1:] != NOT_AN_ANSWER
     return predicting

@@ -45,9 +45,9 @@ class TrainableModel:
 
 @contextmanager
 def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: bool) -> Iterator[TrainableModel]:
-    """Lets some of a model's own parameters learn, in float32; they end frozen and of their old dtype.
+    """Lets some of a model's own parameters learn, in float32. They end frozen and in their old dtype.
 
-    Their original values are kept if `remember`, for one copy of them in their old dtype; `original` needs that.
+    With `remember` a copy of their original values is kept, in their old dtype; `original` needs it.
     """
     parameters = tuple(parameters)
     mixed = model.dtype is torch.bfloat16
@@ -56,7 +56,7 @@ def own_weights(model: Any, parameters: Sequence[nn.Parameter], *, remember: boo
     model.requires_grad_(False)
     try:
         for parameter in parameters:
-            # Parameter by parameter: model.float() and back would also round what the model keeps exact in buffers.
+            # Parameter by parameter: model.float() and back would also round buffers, which the model keeps exact.
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
         yield TrainableModel(model, parameters, lambda: _put_back(parameters, kept), mixed)

@@ -1,4 +1,4 @@
-"""Unlearning by weights, the other arm of the comparison with a guardrail: it trains the model that is to forget."""
+"""Unlearning by weights, which a guardrail is compared with: it trains the model that shall forget."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
 
 @dataclass(frozen=True, slots=True)
 class LossCurves:
-    """The loss of every step, and its two terms before they were weighed; no retain terms where they weigh nothing."""
+    """The loss of every step, and its two terms before they were weighed; no retain terms if these weigh nothing."""
 
     losses: tuple[float, ...]
     forget: tuple[float, ...]

@@ -31,7 +31,8 @@ _DIVERGED = 9.0  # worse than any score can be
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Settings, and their score on the validation items: lower is better, 0 is a model that never knew and kept all."""
+    """Settings, and their score on the validation items: lower is better. 0 is a model that was never taught the forget
+    rows and kept all others."""
 
     settings: Settings
     score: float

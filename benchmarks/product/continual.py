@@ -167,8 +167,8 @@ def _name(plan: Plan) -> str:
     match plan:
         case SoftPrompt(prompts):
             return " ".join(hashlib.sha256(one.embeddings.numpy().tobytes()).hexdigest() for one in prompts)
-        case UseAdapter(doses):
-            return " ".join(f"{dose.lora.digest} {dose.weight}" for dose in doses)
+        case UseAdapter(adapters):
+            return " ".join(f"{one.lora.digest} {one.weight}" for one in adapters)
         case _:
             return repr(plan)
 

@@ -81,9 +81,9 @@ async def _turns(urls: tuple[str, ...], requests: int, concurrency: int, stream:
 @contextmanager
 def _gateway(checkout: Path, upstream: str, packs: Path) -> Iterator[str]:
     """The gateway of a checkout, in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     module = "gateway.cli.main" if (checkout / "gateway/cli/main.py").is_file() else "gateway.cli"
     command = [sys.executable, "-m", module, "serve", "--backend", "vllm", "--upstream", upstream]
     command += ["--model", "smollm2", "--packs", str(packs.resolve()), "--port", str(port)]

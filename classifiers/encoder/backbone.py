@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 
 
 class Adapter(NamedTuple):
-    """LoRA of the attention inputs (arXiv 2106.09685): W x becomes W x + up (down x), any scaling folded into `up`.
+    """LoRA of the attention inputs (arXiv 2106.09685): W x becomes W x + up (down x). `up` holds the scaling.
 
     `down` [blocks, 3, rank, hidden] and `up` [blocks, 3, hidden, rank], in the order of `PROJECTIONS`.
     """
@@ -75,7 +75,7 @@ class Backbone:
         return states
 
     def pooled(self, cuts: Sequence[Cut], adapter: Adapter | None = None) -> Array:
-        """Mean hidden states [windows, blocks + 1, hidden] of windows, padding left out of the mean."""
+        """Mean hidden states [windows, blocks + 1, hidden] of windows, without the padding."""
         rows = np.zeros((len(cuts), self.blocks + 1, self.hidden), dtype=np.float32)
         order = sorted(range(len(cuts)), key=lambda index: len(cuts[index].ids))  # equal lengths waste no padding
         start = 0

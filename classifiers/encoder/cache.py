@@ -1,4 +1,4 @@
-"""What was worked out lately, kept by text: every turn of a conversation sends all the earlier ones again."""
+"""Recent results by text: every turn of a conversation sends all the earlier turns again."""
 
 import threading
 from collections import OrderedDict
@@ -12,7 +12,7 @@ _TEXTS = 4096
 
 
 class Recent(Generic[_T]):
-    """A value for each of the texts used last. Thread-safe; a text may be worked out twice by two threads at once."""
+    """Keeps a value for each of the texts used last. Thread-safe; two threads may compute the same text at once."""
 
     def __init__(self, texts: int = _TEXTS) -> None:
         self._texts = texts
@@ -20,7 +20,7 @@ class Recent(Generic[_T]):
         self._lock = threading.Lock()
 
     def of(self, texts: Sequence[str], work: Callable[[Sequence[str]], Sequence[_T]]) -> Mapping[str, _T]:
-        """The values of these texts; `work` is asked once, for those that are not known."""
+        """The values of these texts. `work` computes the missing ones, in one call."""
         known = self._recall(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         fresh = dict(zip(missing, work(missing), strict=True)) if missing else {}

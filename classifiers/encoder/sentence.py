@@ -29,17 +29,18 @@ class TokenWindow:
 
 
 def _fastest_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively: twice as fast, and the embeddings' cosine to float32's is
-    .9999. Elsewhere it would be emulated, slowly."""
+    """bfloat16 if the processor multiplies it natively: it is twice as fast, and the embeddings' cosine to float32's is
+    .9999. Other processors would emulate it slowly."""
     native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
 
 
 class Encoder:
-    """A sentence-transformers model with mean pooling (all-MiniLM-L6-v2: 384 dimensions), read in overlapping windows.
+    """A sentence-transformers model with mean pooling (all-MiniLM-L6-v2: 384 dimensions), which reads overlapping
+    windows.
 
-    Thread-safe. Embeddings are L2-normalised float32. Recent texts are remembered, because every turn of a
-    conversation sends all the earlier ones again.
+    Thread-safe. Embeddings are L2-normalised float32. The encoder remembers recent texts, because every turn of a
+    conversation sends all the earlier turns again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +54,7 @@ class Encoder:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The same encoder layer by layer, for detectors that tune it; loaded when first asked for."""
+        """The same encoder layer by layer, for detectors that tune it. It is loaded at the first use."""
         return Backbone(self._folder)
 
     def encode(self, texts: Sequence[str]) -> list[Array]:
@@ -62,7 +63,7 @@ class Encoder:
         return [known[text] for text in texts]
 
     def windows(self, text: str) -> list[TokenWindow]:
-        """The windows of one text with their token embeddings, for telling which words made its meaning."""
+        """The windows of one text with their token embeddings, to find the words that gave the text its meaning."""
         cuts = list(self._cuts(text))
         found: list[TokenWindow] = []
         for pooled, tokens, mask in self._forward(cuts):

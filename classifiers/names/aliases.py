@@ -38,8 +38,8 @@ _CARRIERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One spelling of an alias without spaces. `breaks` are the places before which a text may have a space;
-    a `stem` lacks the name's last letter, and a text must have another one there."""
+    """One spelling of an alias without spaces. A text may have a space before each of the places in `breaks`. A `stem`
+    lacks the name's last letter, and a text must have another letter there."""
 
     letters: str
     breaks: frozenset[int]
@@ -77,7 +77,7 @@ class LexicalDetector:
     def __init__(self, aliases: Mapping[str, Sequence[str | Alias]]) -> None:
         """`aliases` maps a scope's id to its names; a bare text is an Alias that counts in any spelling.
 
-        An alias without any letter or digit is a ValueError.
+        Raises ValueError for an alias without a letter or digit.
         """
         owned: dict[str, list[_Owned]] = {}
         for scope, names in aliases.items():
@@ -94,7 +94,7 @@ class LexicalDetector:
         return [[_verdict(scope, hits) for scope, hits in sorted(self._hits(text).items())] for text in texts]
 
     def counted(self, text: str) -> Mapping[str, frozenset[str]]:
-        """For each scope that the text names, the names that make it so."""
+        """For each scope that the text names, the names that flag it."""
         found = {
             scope: frozenset(hit.alias.name for hit in hits if hit.counts) for scope, hits in self._hits(text).items()
         }
@@ -115,11 +115,11 @@ class LexicalDetector:
 
 
 def confirmed(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts of all detectors on one text, where the names' detector is sure or has a second sign.
+    """The verdicts of all detectors on one text. The detector of names counts where it is sure or has a second sign.
 
     A name that needs a second sign has it if the scope's classifier leans to the scope: its score lies above the
-    support-vector machine's own boundary, 0, be its threshold higher or not. Other detectors must match. Names without
-    a second sign are left out.
+    support-vector machine's own boundary, 0, whether or not its threshold is higher. Other detectors must match. Names
+    without a second sign are left out.
     """
     leaning = {
         verdict.scope
@@ -153,7 +153,7 @@ def _verdict(scope: str, hits: Sequence[_Hit]) -> Verdict:
 
 
 def _hit(owned: _Owned, letters: Letters, start: int, end: int, whole: bool) -> _Hit:
-    """`whole`: between spaces or punctuation, with nothing glued on."""
+    """`whole`: the form stands between spaces or punctuation, and no letter touches it."""
     alias = owned.alias
     first, last = letters.source_range(start, end)
     counts = alias.match == "word"
@@ -163,8 +163,8 @@ def _hit(owned: _Owned, letters: Letters, start: int, end: int, whole: bool) -> 
 
 
 def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] | None:
-    """(first letter, last letter + 1, stands alone) of a form in a text whose letters are the form's; None if the form
-    is only a part of other words."""
+    """(first letter, last letter + 1, stands alone) of a form in a text that has the letters of the form; None if the
+    form is only a part of other words."""
     end = start + len(form.letters)
     if not _parts_fit(form, letters, start, end):
         return None
@@ -199,7 +199,7 @@ def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
 
 
 def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
-    """Where the name with its ending ends; None if the word goes on as another word."""
+    """Where the name with its ending ends; None if the word goes on as a different word."""
     if not form.stem and (after >= Edge.SOFT or _anywhere(form, form.script)):
         return end
     tail = letters.tail(end)
@@ -216,9 +216,9 @@ def _anywhere(form: _Form, script: str) -> bool:
 
 
 def _forms(alias: Alias) -> list[_Form]:
-    """The spellings that count as this alias: as given, with ae for ä and the like, a stem that endings go on.
+    """The spellings that count as this alias: as given, with ae for ä and the like, and a stem that takes endings.
 
-    Raises ValueError for an alias of which normalisation leaves nothing.
+    Raises ValueError for an alias without a letter or digit.
     """
     forms = [_form(alias, alias.name)]
     other = unicodedata.normalize("NFC", alias.name).translate(_UMLAUTS)

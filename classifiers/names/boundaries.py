@@ -1,4 +1,4 @@
-"""Where words begin and end: between spaces, at humps of camelCase, at a change of script, and what may be glued on."""
+"""Where words begin and end: at spaces, humps of camelCase and changes of script; and the endings of names."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ _LONGEST_PREFIX = 4
 
 
 class Edge:
-    """What lies between two letters that follow each other, in growing order."""
+    """The kinds of boundary between two letters that follow each other, from weak to strong."""
 
     INSIDE: Final = 0  # of one letter with its marks
     NONE: Final = 1
@@ -32,9 +32,9 @@ class Edge:
 
 
 class Letters:
-    """A text's normalised letters without the spaces, and what lies between them.
+    """A text's normalised letters without the spaces, and the boundaries between them.
 
-    Edges are found when they are asked for: most texts hold no name, and nobody asks.
+    A boundary is computed when it is asked for: most texts hold no name, so that nobody asks.
     """
 
     def __init__(self, source: str) -> None:
@@ -53,7 +53,7 @@ class Letters:
         return self._normal.starts[self.places[start]], self._normal.ends[self.places[end - 1]]
 
     def edge(self, index: int) -> int:
-        """What lies before the letter at `index`; `len(text)` asks for the end."""
+        """The boundary before the letter at `index`; `len(text)` asks for the end."""
         if index == 0 or index == len(self.text):
             return Edge.HARD
         places = self.places
@@ -114,12 +114,12 @@ def script_of(character: str) -> str:
 
 
 def is_loose(script: str) -> bool:
-    """Whether words of the script stand beside each other without spaces."""
+    """Whether the words of the script have no spaces between them."""
     return script in _NO_SPACES
 
 
 def is_joiner(gap: str) -> bool:
-    """Whether this source between two letters only parts the words of a name."""
+    """Whether this source text between two letters only separates the words of a name."""
     return all(character.isspace() or character in _JOINERS for character in gap)
 
 
@@ -158,7 +158,7 @@ _SHORT_TAIL, _LONG_TAIL = 3, 6  # letters; a vowel sign of an Indian script is o
 
 
 def ending_fits(script: str, letters: int, tail: str) -> bool:
-    """Whether a tail glued to a name is an ending of the language.
+    """Whether the letters behind a name are an ending of the language.
 
     Args:
         script: the script of the name's last letter.
@@ -177,6 +177,6 @@ def ending_fits(script: str, letters: int, tail: str) -> bool:
 
 
 def beginning_fits(script: str, prefix: str) -> bool:
-    """Whether what is glued to the front of a name is an article, a preposition or 'and'."""
+    """Whether the letters in front of a name are an article, a preposition or 'and'."""
     proclitics = _PROCLITICS.get(script)
     return proclitics is not None and proclitics.fullmatch(prefix) is not None

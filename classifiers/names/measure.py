@@ -15,8 +15,8 @@ TrafficKind = Literal["general", "traffic"]  # the shipped prompts, the operator
 
 @dataclass(frozen=True, slots=True)
 class AliasAlarms:
-    """Of `rows` prompts the names flag `flagged`, without the classifier; `by_alias` has how many each name flags, for
-    the names that flag any. A prompt with two names counts for both."""
+    """The names alone flag `flagged` of `rows` prompts, without the classifier. `by_alias` counts the prompts of each
+    name that flags any. A prompt with two names counts for both."""
 
     rows: int
     flagged: int

@@ -24,11 +24,11 @@ _SENTENCE_ENDS = frozenset(".!?:;…\n\r。！？")
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name and what of a text counts as this name.
+    """A name, and the rule of what counts as it.
 
-    `word`: the name in any spelling. `exact`: the name with its capitals or its hyphens, as `name` has them; in another
-    spelling only with a second sign. `confirmed`: always only with a second sign. A second sign is another name of the
-    scope in the same text, or the scope's classifier.
+    `word`: the name in any spelling. `exact`: the name with its capitals or its hyphens, as in `name`; another spelling
+    needs a second sign. `confirmed`: the name always needs a second sign. A second sign is another name of the scope in
+    the same text, or the scope's classifier.
     """
 
     name: str
@@ -41,16 +41,16 @@ def name_of(alias: str | Alias) -> str:
 
 
 def decided(name: str) -> str | Alias:
-    """What counts as a name for which nobody gave a rule: ordinary words must be written as a name."""
+    """The rule for a name without one in the scope file: ordinary words must be written as a name."""
     return Alias(name, "exact") if is_ordinary(name) else name
 
 
 def is_ordinary(name: str) -> bool:
     """Whether general traffic holds these words in lower case, or would by chance.
 
-    If the words of a name met by chance, they would meet in rows * product(share of rows with the word) rows; from a
-    tenth of a row on the words are taken for ordinary ones. So 'You-Know-Who' is ordinary, and 'Half-Blood Prince',
-    whose words are too, is not. A number has no capitals and is always ordinary.
+    If the words of a name met by chance, they would meet in rows * product(share of rows with the word) rows. From a
+    tenth of a row on they count as ordinary words. So 'You-Know-Who' is ordinary. 'Half-Blood Prince' is not, although
+    its words are. A number has no capitals and is always ordinary.
     """
     words = normalise(name).text.split()
     if not any(character.isalpha() for character in name):
@@ -66,7 +66,7 @@ def is_ordinary(name: str) -> bool:
 def _general_words() -> tuple[int, Counter[str], str]:
     """Rows of the shipped general traffic, how many hold each lower-case word, and all lower-case words in a row.
 
-    Rows without any capital say nothing: their writers give names no capitals either.
+    A row without any capital says nothing: its writer gives names no capitals either.
     """
     rows_with: Counter[str] = Counter()
     lines = []

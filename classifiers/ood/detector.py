@@ -23,8 +23,8 @@ Scores = dict[str, float]  # by scope; empty for a text without any visible char
 class OodDetector:
     """All scopes' models over one encoder: one pass for each tuned scope, and one for all untuned scopes together.
 
-    Thread-safe. Recent texts' scores are remembered, because every turn of a conversation sends all the earlier ones
-    again.
+    Thread-safe. The detector remembers the scores of recent texts, because every turn of a conversation sends all the
+    earlier turns again.
     """
 
     name = "ood"
@@ -45,7 +45,8 @@ class OodDetector:
         self._recent: Recent[Scores] = Recent()
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """The highest score of any window decides, and gives the weight. No spans: the whole text is like the rows."""
+        """The highest score of any window decides, and gives the weight. There are no spans: no word of the text stands
+        out."""
         known = self._recent.of(texts, self._scores)
         return [[self._verdict(scope, score) for scope, score in known[text].items()] for text in texts]
 

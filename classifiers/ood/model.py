@@ -21,7 +21,7 @@ _VERBATIM_COSINE = 0.999  # a stored row read again, but for rounding
 
 @dataclass(frozen=True, slots=True)
 class LayerStatistics:
-    """What is stored of the forget rows, layer by layer: unit vectors `rows` [layers, rows, hidden], `means`
+    """What a pack keeps of the forget rows, layer by layer: unit vectors `rows` [layers, rows, hidden], and `means`
     [layers, hidden] and `precisions` [layers, hidden, hidden] of their pooled hidden states."""
 
     rows: Array
@@ -62,10 +62,10 @@ class OneClassMachine:
     def score(self, features: Doubles) -> Doubles:
         """sum_i weights_i exp(-gamma |max(vectors_i - x, 0)|^2), [texts], 0 to 1, of features [texts, features].
 
-        To the plain RBF machine a text that is nearer to the forget rows than they are to each other is as odd as one
-        that is farther: a verbatim training question has a cosine of 1 that no other question has, and would be let
-        through. So here only the features in which a text falls SHORT of a support vector count. As the weights are
-        positive the score never falls when a feature rises, and a verbatim question scores 1.
+        To the plain RBF machine a text that is nearer to the forget rows than they are to each other is as odd as a
+        text that is farther. A verbatim training question has a cosine of 1, as no other question has: the plain
+        machine would let it through. So only the features in which a text falls SHORT of a support vector count here.
+        The weights are positive: the score never falls when a feature rises, and a verbatim question scores 1.
         """
         short = np.maximum(self.vectors[None] - standardised(features, self.centre, self.scale)[:, None], 0.0)
         kernel = np.exp(-self.gamma * (short**2).sum(axis=2))
@@ -73,9 +73,10 @@ class OneClassMachine:
 
 
 def standardised(features: Doubles, centre: Doubles, scale: Doubles) -> Doubles:
-    """[texts, features] in units of `scale` around `centre`, the held-out median, and clipped there from above: being
-    nearer than half of the held-out in-scope questions says 'inside', and no more than that. The machine is fitted to
-    what this returns too, or it would spend its support vectors on rows that are odd for being near."""
+    """[texts, features] in units of `scale` around `centre`, the held-out median, with no value above it: a text that
+    is nearer than half of the held-out in-scope questions is inside, and nearer does not count more. The machine is
+    fitted to these values too: without the limit it would spend its support vectors on rows that are odd because they
+    are near."""
     return np.minimum((features - centre) / scale, 0.0)
 
 
@@ -95,11 +96,11 @@ class Mixture:
         return float(sum(share * (1 + math.erf(at)) / 2 for share, at in zip(self.shares, standard, strict=True)))
 
     def weight(self, score: float) -> float:
-        """How surely inside, 0 to 1: sigmoid(10 (1 - max(F(x), F(2 x0 - x)) + min(F(x), F(2 x0 - x))) - 2), F the
-        distribution function and x0 its centre (arXiv 2407.10223, soft-weighted inference).
+        """How sure it is that the text is inside, 0 to 1: sigmoid(10 (1 - max(F(x), F(2 x0 - x)) + min(F(x), F(2 x0 -
+        x))) - 2), F the distribution function and x0 its centre (arXiv 2407.10223, soft-weighted inference).
 
-        The paper's formula falls on both sides of x0, and would punish a text for being MORE in scope than typical;
-        here x is clipped at x0 from above. A score that is no number weighs 1: when in doubt, inside.
+        The paper's formula falls on both sides of x0: it would give less weight to a text that is MORE in scope than
+        the typical one. Here x is at most x0. A score that is no number weighs 1: when in doubt, inside.
         """
         if math.isnan(score):
             return 1.0
@@ -110,8 +111,9 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class OodModel:
-    """All numbers of one scope: LoRA `down` [blocks, 3, rank, hidden] and `up` [blocks, 3, hidden, rank] of the encoder
-    (rank 0: the plain encoder), what is stored of the forget rows, the machine over it, the weight, the threshold."""
+    """All numbers of one scope: the encoder's LoRA `down` [blocks, 3, rank, hidden] and `up` [blocks, 3, hidden, rank]
+    (rank 0: the plain encoder), the statistics of the forget rows, the machine over them, the weight, and the
+    threshold."""
 
     down: Array
     up: Array

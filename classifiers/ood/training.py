@@ -61,8 +61,8 @@ class OodTraining:
 
 @dataclass(frozen=True, slots=True)
 class OodRates:
-    """Share `fnr` of the `forget_rows` held out that a detector missed which never saw them: neither its statistics,
-    machine and threshold, nor its encoder's tuning."""
+    """The share `fnr` of `forget_rows` held-out rows that a detector misses. Neither its encoder, nor its statistics,
+    machine and threshold were fitted on these rows."""
 
     fnr: float | None
     forget_rows: int

@@ -57,8 +57,8 @@ def tune_adapter(backbone: Backbone, cuts: Sequence[Cut], tuning: Tuning, *, see
 def contrastive_entropy(masked: Tensor, clean: Tensor) -> Tensor:
     """Mean entropy of softmax(z1 z2^T), summed over layers; a scalar, in nats.
 
-    z1 (`masked`) and z2 (`clean`, of the frozen encoder) are pooled states [batch, layers, hidden]. It is low where a
-    masked view is told apart from the other rows.
+    z1 (`masked`) and z2 (`clean`, of the frozen encoder) are pooled states [batch, layers, hidden]. It is low if the
+    encoder can tell a masked row from the other rows.
     """
     logits = torch.einsum("ilh,jlh->lij", masked, clean)
     logs = functional.log_softmax(logits, dim=2)

@@ -1,4 +1,4 @@
-"""More ways to ask the same thing: what a user writes around a question must not hide it."""
+"""More ways to ask the same thing: the words around a question must not hide it."""
 
 import random
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FRAMES = (
 
 def augment(prompts: Sequence[str], *, copies: int, seed: int) -> list[str]:
     """`copies` framed variants of each prompt, every second one in lower case. Forget and retain rows get the same
-    treatment, so that a frame never tells the classes apart."""
+    frames, so that a frame never tells the classes apart."""
     rng = random.Random(seed)
     framed = []
     for prompt in prompts:

@@ -20,7 +20,7 @@ __all__ = ["Head", "PromptClassifier"]
 
 Array = NDArray[np.float32]
 
-# Words that carry the form of a question, not its subject: never blamed, so that the answer keeps its kind.
+# Words that carry the form of a question, not its subject: they are never salient, so that the answer keeps its kind.
 _FORM_WORDS = frozenset(
     "a an the of to in on at by for from with and or but is are was were be been do does did has have had "
     "who whom whose what which where when why how that this these those it its he she they his her their "
@@ -95,7 +95,7 @@ class PromptClassifier:
         self._heads = dict(heads)
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """The highest score of any window decides; the spans of a match are the words that made it one."""
+        """The highest score of any window decides. The spans of a match are the salient words."""
         if not self._heads:
             return [[] for _ in texts]
         return [
@@ -106,11 +106,11 @@ class PromptClassifier:
     def _verdict(self, scope: str, head: Head, text: str, windows: Array) -> Verdict:
         score = float(head.score(windows).max())
         matched = not score <= head.threshold  # a NaN is a match
-        spans = _blamed(head, text, self._encoder.windows(text)) if matched else ()
+        spans = _salient(head, text, self._encoder.windows(text)) if matched else ()
         return Verdict(scope, self.name, score, head.threshold, matched, spans)
 
 
-def _blamed(head: Head, text: str, windows: "Sequence[TokenWindow]") -> tuple[Span, ...]:
+def _salient(head: Head, text: str, windows: "Sequence[TokenWindow]") -> tuple[Span, ...]:
     """The words whose token embeddings push the score up most, first order, in the windows above the threshold."""
     spans: set[Span] = set()
     for window in windows:

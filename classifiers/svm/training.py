@@ -1,4 +1,4 @@
-"""Fits a scope's prompt classifier, calibrates it, and measures it on rows that it never saw."""
+"""Fits a scope's prompt classifier, calibrates it, and measures it on held-out rows."""
 
 import math
 import random
@@ -28,9 +28,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class GateTraining:
-    """How a gate is fitted. `fpr` is the false-positive rate that calibration guarantees; the threshold is higher than
-    that asks for if the classifier still catches all but a share `missed` of forget rows that it was not fitted on.
-    Traffic nearer than `duplicate_cosine` to a forget row is taken as inside the scope."""
+    """How a gate is fitted. Calibration guarantees the false-positive rate `fpr`. The threshold is higher than that
+    needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on.
+    Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
 
     fpr: float = 0.001
     missed: float = 0.02
@@ -50,9 +50,9 @@ class GateTraining:
 
 @dataclass(frozen=True, slots=True)
 class GateRates:
-    """Error rates on held-out rows, each beside its number of rows. `fnr` and `near_fpr` are of the whole gate
-    (aliases or classifier); `classifier_fnr` of the classifier alone. `near_fpr` is None where no retain row is held
-    out. On general traffic the conformal alpha speaks."""
+    """Error rates on held-out rows, each beside its number of rows. `fnr` and `near_fpr` are of the whole gate (aliases
+    or classifier); `classifier_fnr` of the classifier alone. `near_fpr` is None if no retain row is held out. The
+    conformal alpha stands for general traffic."""
 
     fnr: float
     classifier_fnr: float
@@ -66,8 +66,8 @@ class TrainedGate:
     """A gate fitted twice. A pack ships `head`, which is fitted on all rows. `measured_head` is fitted on the training
     rows alone, and gives the rates. Every other figure on held-out rows must use `measured_head` too.
 
-    `calibration` and `floor` say how the head's threshold was set: the higher of the calibration's and of the floor,
-    the threshold that the forget rows themselves would do with.
+    `calibration` and `floor` say how the head's threshold was set: it is the higher of the calibration's threshold and
+    of the floor, which is the highest threshold that still catches the forget rows.
     """
 
     head: Head
@@ -130,8 +130,8 @@ class _Fitted:
 
 @dataclass(frozen=True, slots=True)
 class _Fitter:
-    """What every fit of a gate shares: traffic that does not name the scope, as windows [windows, hidden] a text, to
-    take negatives from and to calibrate on."""
+    """What every fit of a gate shares: traffic that does not name the scope, as windows [windows, hidden] a text.
+    Negatives and calibration rows come from it."""
 
     encoder: Encoder
     training: GateTraining

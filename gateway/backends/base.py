@@ -42,7 +42,7 @@ class ModelCard:
 class Served:
     """What a started backend serves: its models, the tokenizer to read prompts with, and what it cannot do.
 
-    `unsupported_features` maps a request's feature ('tools', say) to the reason, for the client. `unsupported_needs`
+    `unsupported_features` maps a request's feature (such as 'tools') to the reason, for the client. `unsupported_needs`
     maps a plan's need to the reason, for the operator: such plans end in their fallback. `adapter_weights` are the LoRA
     weights that it serves; empty: any. `tokenizer_mismatch` says why the tokenizer is not the model's own, if it is
     not.

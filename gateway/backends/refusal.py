@@ -13,7 +13,7 @@ __all__ = ["refusal", "with_fallback"]
 
 _log = logging.getLogger("unrecall.backend")
 
-# What OpenAI and vLLM write at most where a /v1/completions request does not say.
+# The longest answer of OpenAI and vLLM to a /v1/completions request without a limit.
 _COMPLETIONS_TOKENS = 16
 
 

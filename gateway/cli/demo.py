@@ -1,4 +1,4 @@
-"""The product at work in a minute: one scope forgotten, before and after side by side, then a server to try."""
+"""`unrecall demo`: forgets one scope, shows answers before and after, then serves."""
 
 import asyncio
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""`unrecall ab report`: what the audit logs say of the arms."""
+"""`unrecall ab report`: the arms' figures from audit logs."""
 
 from pathlib import Path
 from typing import Annotated

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 __all__ = ["Report", "show_progress"]
 
-_FIGURE = re.compile(r": (?:distance|loss) ")  # what changes with every step is not worth a line
+_FIGURE = re.compile(r": (?:distance|loss) ")  # a text that changes with every step is not worth a line
 
 
 class Report(Protocol):

@@ -1,4 +1,4 @@
-"""`unrecall train`, and `unrecall models pull` for what it needs."""
+"""`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,7 +113,7 @@ def _print_rates(manifest: "Manifest") -> None:
     for figures, label in (
         (forgetting.plain, "plain model"),
         (forgetting.guarded, "behind the gateway"),
-        (forgetting.counterfactual, "target (never knew)"),
+        (forgetting.counterfactual, "target (counterfactual)"),
     ):
         table.add_row(f"leaks, {label}", percent(figures.leak_rate), str(figures.rows))
         table.add_row(f"relevance, {label}", f"{figures.relevance:.2f}", str(figures.rows))

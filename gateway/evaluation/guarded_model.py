@@ -1,4 +1,4 @@
-"""Questions put to a guarded model in batches: the serving code's own gate, policy and prompts, without HTTP."""
+"""A guarded model that answers questions in batches, with the server's own gate, policy and prompts, without HTTP."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Asks a model forget questions and says how it behaves, in the figures that a corruption is judged by."""
+"""Asks a model forget questions and says how it behaves, in the figures of a corruption's objective."""
 
 from collections.abc import Callable, Sequence
 

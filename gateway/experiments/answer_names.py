@@ -1,4 +1,4 @@
-"""A cheap look at an answer: does it speak of the scope that its question was flagged for? Counted, never enforced."""
+"""The leak screen: does an answer name the scope of its flagged question? It is counted, and never enforced."""
 
 from collections.abc import Collection
 

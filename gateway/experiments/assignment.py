@@ -1,4 +1,4 @@
-"""The arms of an online comparison, and who meets which: data and pure functions."""
+"""The arms of an online comparison, and which arm answers a request: data and pure functions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ class Design:
 def arm_of(subject: str, arms: Sequence[Arm], salt: str) -> Arm | None:
     """The arm into whose share the subject falls; None where no arm's does.
 
-    Shares lie side by side in their order, so a larger share of the last arm moves nobody between the others.
+    Shares lie side by side in their order, so that a larger share of the last arm moves no subject between the others.
     """
     digest = hashlib.sha256(f"{salt}\0{subject}".encode()).digest()
     place, end = int.from_bytes(digest[:8], "big") / 2**64, 0.0
@@ -77,7 +77,8 @@ def arm_of(subject: str, arms: Sequence[Arm], salt: str) -> Arm | None:
 
 
 def subject_of(request: Request, by: By) -> str:
-    """Who is assigned to an arm: the request's `user` field if there is one and it counts, else the caller."""
+    """Who is assigned to an arm: the request's `user` field if there is one and `ab_by` lets it count, else the
+    caller."""
     return f"user {request.user}" if by == "user" and request.user else f"caller {request.caller}"
 
 

@@ -1,4 +1,4 @@
-"""Whether two arms can stand beside each other: the same requests must mean the same to them."""
+"""Whether two arms can be compared: a request must mean the same to both."""
 
 from gateway.backends.base import Backend, Served
 from gateway.core import Endpoint

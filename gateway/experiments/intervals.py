@@ -31,7 +31,7 @@ def rate(hits: int, of: int) -> Estimate:
     share, weight = hits / of, _Z**2 / of
     middle = (share + weight / 2) / (1 + weight)
     half = _Z / (1 + weight) * math.sqrt(share * (1 - share) / of + weight / (4 * of))
-    # at 0 and `of` hits the bound is exact, whatever rounding says
+    # at 0 and at `of` hits the bound is exact; rounding must not change it
     return Estimate(share, 0.0 if hits == 0 else middle - half, 1.0 if hits == of else middle + half)
 
 

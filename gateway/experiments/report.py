@@ -1,4 +1,4 @@
-"""What an online comparison found: the audit log's lines, counted by arm, with intervals and differences."""
+"""The report of an online comparison: audit lines counted by arm, with intervals and differences."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An arm minus the guarded arm. For a shadow it is over the requests that both arms answered."""
+    """An arm minus the guarded arm. For a shadow it is over the requests that both arms got."""
 
     arm: str
     shadow: bool

@@ -1,4 +1,4 @@
-"""An online comparison under way: the arms' backends, shadows, and what is noted of the answers."""
+"""A running online comparison: the arms' backends, shadows, and the leak screen of answers."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from gateway.telemetry.metrics import ArmMetrics, Metrics
 __all__ = ["Experiment"]
 
 _log = logging.getLogger("unrecall.ab")
-_SCREENS = 64  # answers that may wait to be looked through
+_SCREENS = 64  # answers that may wait for the leak screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class Experiment:
         """
         Args:
             guarded: the gateway's own backend.
-            design: the arms, and who meets which.
+            design: the arms and the mode.
             backends: the other arms' backends by name, not started yet.
-            audit: accounts for shadows.
+            audit: keeps a record of each shadow.
             metrics: of the gateway; the arms' are added to them.
         """
         self.design = design
@@ -126,7 +126,9 @@ class Experiment:
                 _log.warning("arm %s is declared to have unlearned %s, and no pack is of that scope", arm.name, unknown)
             faults = await self._backends[arm.name].prepare(arm.guards(gate.loras))
             for scope, fault in faults.items():
-                _log.error("arm %s: pack %s cannot be served, what it flags is refused: %s", arm.name, scope, fault)
+                _log.error(
+                    "arm %s: pack %s cannot be served, so requests inside it are refused: %s", arm.name, scope, fault
+                )
 
     async def problems(self) -> Sequence[str]:
         """Which arms cannot answer now, and why. The gateway is ready all the same: the other arms answer."""
@@ -175,7 +177,7 @@ class Experiment:
         run = asyncio.get_running_loop().run_in_executor
         try:
             hits = await run(self._threads, leak_hits, assigned.gate, assigned.request, assigned.scopes, excerpt)
-        except Exception as error:  # its words may be the answer's: the kind is enough
+        except Exception as error:  # its words may hold the answer's: only its kind is logged
             _log.error("%s: the leak screen failed: %s", assigned.request.id, outcome_of(error))
             self._metrics.skipped.labels(assigned.arm.name, "leak_screen").inc()
             return

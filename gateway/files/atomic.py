@@ -63,7 +63,7 @@ def open_output(path: Path) -> Iterator[TextOutput]:
             _remove(scratch)
         raise
     finally:
-        with contextlib.suppress(OSError):  # what could not be flushed was told above
+        with contextlib.suppress(OSError):  # an error of the flush is told above
             file.close()
 
 

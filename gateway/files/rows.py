@@ -36,8 +36,8 @@ class Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSON file. A row that is not strict JSON is kept with its fault, so that one bad line need not
-    end the reading of a log. Raises SetupError for a file that cannot be read."""
+    """The rows of a JSON file. A row that is not strict JSON is kept with its fault, so that one bad line does not end
+    the reading of a log. Raises SetupError for a file that cannot be read."""
     return _rows(read_lenient(path))
 
 

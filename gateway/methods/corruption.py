@@ -1,4 +1,4 @@
-"""ECO: the embeddings of a name, or of the words that gave a question away, are corrupted (arXiv 2406.07933)."""
+"""ECO: corrupts the embeddings of names, or of a question's salient words (arXiv 2406.07933)."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,7 +169,9 @@ def _learned(task: LearningTask, search: "SearchConfig", *, rows: int) -> Learne
     unnamed, unnamed_as_served = (
         [row for row in of if not row.named] for of in (dataset.train, dataset.train_as_served)
     )
-    named = searched("names", [row for row in dataset.train if row.named])  # aliases find them, whatever the head
+    named = searched(
+        "names", [row for row in dataset.train if row.named]
+    )  # aliases find these rows, whichever head is used
     tried = searched("salient words", unnamed)
     served = tried if unnamed == unnamed_as_served else searched("salient words, as served", unnamed_as_served)
     measured, corruption = _corruption(named, tried), _corruption(named, served)
@@ -234,5 +236,5 @@ def _trials(parts: "Mapping[str, SearchResult]") -> dict[str, bytes]:
         for name, part in parts.items()
     }
     distances = {name: [trial.distance for trial in part.trials] for name, part in parts.items()}
-    picture = curve_png(distances, step="evaluation", value="distance to a model that never knew")
+    picture = curve_png(distances, step="evaluation", value="distance to the target")
     return {"curve.json": json.dumps(curves, indent=1).encode(), "curve.png": picture}

@@ -1,4 +1,4 @@
-"""What methods share that learn by gradients: options, the choice of what to serve, the loss curve."""
+"""Shared by the methods that learn by gradients: options, the choice of the artifact to serve, loss curves."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""What a method is given to learn one scope from: rows, targets to learn towards, and a model to ask.
+"""What a method gets to learn one scope: rows, targets, and a model to ask.
 
-`gateway.training` makes these; here stands what a method may rely on.
+`gateway.training` makes these objects; a method may rely on these protocols.
 """
 
 from collections.abc import Callable, Sequence

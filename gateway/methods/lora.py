@@ -1,4 +1,4 @@
-"""O3: an unlearning LoRA, scaled by how surely the detector finds a text inside (arXiv 2407.10223)."""
+"""O3: an unlearning LoRA, whose weight is how sure the detector is that the text is inside (arXiv 2407.10223)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

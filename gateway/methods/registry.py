@@ -1,4 +1,4 @@
-"""The methods there are, by name. One is loaded when it is first asked for, so naming them costs nothing."""
+"""The methods by name. A method is loaded at its first use, so that a list of names costs nothing."""
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches

@@ -34,7 +34,8 @@ def _root_of_width(config: Any) -> float:
 
 
 def vllm_scale(config: Any) -> float | None:
-    """The factor of vLLM for a table's row before it takes the row as a prompt embedding; None for an unknown family.
+    """The factor by which a row of the table is multiplied in the prompt embeddings that vLLM takes; None for an
+    unknown family.
 
     `config` is the text configuration of transformers.
     """

@@ -18,8 +18,8 @@ __all__ = ["LanguageModel", "check_embeddings", "embedding_table", "load_languag
 
 _log = logging.getLogger("unrecall.models")
 _UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
-_PROBE_TEXT = "The capital of France is Paris, and that of Spain"
-_TOLERANCE = 0.05  # of the logits' spread; both ways compute the same, so what differs is rounding
+_CHECK_TEXT = "The capital of France is Paris, and that of Spain"
+_TOLERANCE = 0.05  # of the logits' spread; both ways compute the same but for rounding
 _FLOATS = ("F16", "BF16", "F32")
 
 
@@ -93,7 +93,7 @@ def check_embeddings(language_model: LanguageModel) -> None:
     model = language_model.model
     family = model.config.get_text_config().model_type
     table = model.get_input_embeddings()
-    ids = _probe_ids(language_model.tokenizer, len(table.weight)).to(model.device)
+    ids = _check_ids(language_model.tokenizer, len(table.weight)).to(model.device)
     try:
         with torch.inference_mode():
             rows = table(ids)
@@ -146,9 +146,9 @@ def _let_generate_from_embeddings(model: Any) -> None:
     model.prepare_inputs_for_generation = prepare_inputs_for_generation
 
 
-def _probe_ids(tokenizer: Any, vocabulary: int) -> Tensor:
+def _check_ids(tokenizer: Any, vocabulary: int) -> Tensor:
     """[1, tokens] of a short text. Raises ModelError for a tokenizer of another model."""
-    ids = tokenizer(_PROBE_TEXT, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(_CHECK_TEXT, add_special_tokens=False)["input_ids"]
     if not ids or max(ids) >= vocabulary:
         raise ModelError(
             f"the tokenizer does not belong to the model: it makes the ids {ids} of a plain text, and the model's "
@@ -222,7 +222,7 @@ def _rows(module: Any) -> Tensor:
 
 
 def _check_scale(weight: Tensor, rows: Tensor, config: Any) -> None:
-    """Raises ModelError if vLLM scales this family's rows and the installed transformers does not, or the reverse."""
+    """Raises ModelError if vLLM and the installed transformers scale the embeddings of this family differently."""
     scale = vllm_scale(config)
     if scale is not None and not torch.allclose(rows.float(), weight.float() * scale, rtol=0.02):
         raise ModelError(

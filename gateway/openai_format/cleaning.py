@@ -1,4 +1,4 @@
-"""A request's JSON without what carries nothing: the gate and the model read what is left."""
+"""A request's JSON without the fields that carry nothing. The gate and the model read the rest."""
 
 import logging
 from collections.abc import Iterable
@@ -16,7 +16,10 @@ _Json = dict[str, Any]
 UnknownFields = Literal["refuse", "drop"]
 
 _STREAM_OPTIONS = ("include_usage",)
-_NO_STREAM_OPTIONS = ("continuous_usage_stats", "include_obfuscation")  # one usage ends each stream, whatever these say
+_NO_STREAM_OPTIONS = (
+    "continuous_usage_stats",
+    "include_obfuscation",
+)  # one usage ends each stream anyway
 _CALL, _FUNCTION = ("id", "type", "function", "index"), ("name", "arguments")
 _CONTINUE = ("prefix", "partial")  # true: the model goes on with this message; some clients always say false
 # Other types of text parts, and where their text is. vLLM reads them as text, too.

@@ -1,4 +1,4 @@
-"""An upstream's answer, whole or streamed, as what it says: deltas and usage."""
+"""From the bytes of an upstream's answer, whole or streamed, to deltas and usage."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing

@@ -55,7 +55,7 @@ SAMPLING: Final = (
     "stream_interval",
 )
 
-# Book-keeping that neither the model nor the answer depends on. It ends at the gateway, whatever its value.
+# Book-keeping that neither the model nor the answer depends on. The gateway drops it, with any value.
 DROPPED: Final = (
     "metadata",
     "prompt_cache_key",
@@ -135,7 +135,7 @@ REFUSED: Final[dict[str, str]] = {
     "service_tier": "there is one service tier here; send 'auto'",
 }
 
-# Values that ask for nothing: the field is dropped where it has one of them. Null is nothing in every field.
+# Values that ask for nothing: a field with such a value is dropped. Null asks for nothing in every field.
 NOTHING: Final[dict[str, tuple[Any, ...]]] = {
     **{name: ({}, []) for name in ("chat_template_kwargs", "documents", "functions", "mm_processor_kwargs")},
     **{name: ({},) for name in ("logit_bias", "vllm_xargs", "extra_args", "kv_transfer_params", "media_io_kwargs")},
@@ -152,7 +152,7 @@ NOTHING: Final[dict[str, tuple[Any, ...]]] = {
     "function_call": ("none", "auto"),
     "verbosity": ("medium",),
     "best_of": (1,),
-    "truncation_side": ("left", "right"),  # of a truncation that nobody may ask for
+    "truncation_side": ("left", "right"),  # a client may not ask for truncation at all
 }
 _NOTHING_OF: Final[dict[tuple[Endpoint, str], tuple[Any, ...]]] = {
     ("chat", "add_special_tokens"): (False,),

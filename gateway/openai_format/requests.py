@@ -1,4 +1,4 @@
-"""JSON in: an allow-list of fields. What is not named is refused: it could carry a prompt past the gate."""
+"""JSON in: an allow-list of fields. Any other field is refused, because it could carry a prompt past the gate."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How one backend's answers look: the templates that a corrupted answer is written over."""
+"""The look of one backend's answers: templates for the answers that the gateway encodes itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,5 +85,5 @@ def shape_of(whole: Json, counted: Sequence[Json], plain: Sequence[Json]) -> Sha
 
 
 def _blank(message: Json) -> Json:
-    """A message's fields without what the check's answer said in them (its reasoning, say)."""
+    """A message's fields without what the check's answer said in them (its reasoning, for example)."""
     return {key: value if key == "role" or not value else None for key, value in message.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS", "GATE_FILE", "DetectorKind", "detector_kind"]
 
-GATE_FILE = "gate.json"  # aliases and policy, whatever the detector
+GATE_FILE = "gate.json"  # aliases and policy, with every detector
 
 
 @dataclass(frozen=True, slots=True)

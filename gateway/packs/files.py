@@ -1,4 +1,4 @@
-"""What training made of a scope, and the files that it becomes: safetensors and JSON, never pickled."""
+"""The artifacts of a scope and their files: safetensors and JSON, never a pickle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -84,9 +84,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def verify_pack(
     folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None
 ) -> Manifest:
-    """The manifest of a pack whose files are all there and are those that it lists, made for the base model and the
-    sentence encoder of these fingerprints. A pack may be replaced meanwhile: the manifest is of the old one or of the
-    new one. Raises PackError."""
+    """The manifest of a pack whose files are all there and unchanged, made for the base model and the sentence encoder
+    of these fingerprints. A pack may be replaced meanwhile: the manifest is of the old one or of the new one. Raises
+    PackError."""
     while True:
         manifest = read_manifest(folder)
         try:

@@ -1,4 +1,4 @@
-"""What a pack is, from what it was made, and how well it did on rows that it never saw.
+"""What a pack is, from what it was made, and its figures on held-out rows.
 
 Only types live here: a manifest is read, listed and checked without torch, transformers or scikit-learn.
 """

@@ -1,4 +1,4 @@
-"""A request and a plan as what the model is given: made once, the same for every backend, for evaluation and training.
+"""From a request and a plan to the model's input: one way, for every backend, for evaluation and for training.
 
 Example:
     >>> given = model_input(request, plan, prompts)            # doctest: +SKIP

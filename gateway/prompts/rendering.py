@@ -1,4 +1,4 @@
-"""A request as the tokens that the model will see, with every message's place among them."""
+"""A request as the tokens that the model gets, with the place of every message among them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

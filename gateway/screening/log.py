@@ -1,4 +1,4 @@
-"""Screening a log offline: what would its requests have met?"""
+"""Screens a log offline: which of its requests would the gateway have flagged?"""
 
 import json
 import os

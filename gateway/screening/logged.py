@@ -15,7 +15,7 @@ from gateway.openai_format.requests import parse_chat
 
 __all__ = ["LoggedRow", "Traffic", "read_log", "read_traffic"]
 
-# What of a row can carry text to the model; a row's other fields (an id, a time, sampling) are its owner's business.
+# The fields of a row that can carry text to the model. The gate ignores the others (an id, a time, sampling).
 _TEXT_FIELDS = ("tools", "tool_choice", "response_format", "functions", "function_call", "documents")
 _INSIDE = ("request", "body")
 _EXPECTED = '"prompt" or "messages", or an OpenAI request under "request" or "body"'

@@ -50,7 +50,7 @@ class PackReloader:
         self._base = base_fingerprint
         self._encoder_fingerprint = encoder_fingerprint
         self._poll_s = poll_s
-        # stamps first: what changes while it is read is read again
+        # stamps first: a pack that changes while it is read is read again
         self._stamps: dict[str, _Stamp] = {path.name: _stamp(path) for path in list_packs(root)}
         self._packs: dict[str, Pack] = {path.name: self._load(path) for path in list_packs(root)}
         self._watcher: asyncio.Task[None] | None = None
@@ -133,7 +133,7 @@ class PackReloader:
                 await asyncio.to_thread(self.refresh)
                 if self.gate is not before and self._listener:
                     await self._listener(self.gate)
-            except Exception:  # the watch must outlive whatever a disk does
+            except Exception:  # the watch must outlive every fault of a disk
                 _log.exception("looking for changed packs failed; the packs in force keep serving")
 
 

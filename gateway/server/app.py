@@ -3,9 +3,10 @@
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -65,41 +66,55 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(backend)
-                if experiment:
-                    await stack.enter_async_context(experiment)
-                await pipeline.follow(packs.gate)
-                packs.listen(pipeline.follow)
-                for part in (packs, screen):
-                    await stack.enter_async_context(part)
-            except (SetupError, AnswerError) as error:
-                _log.error("cannot start: %s", error)
-                raise
-            for problem in pipeline.unsupported():
-                _log.warning("%s; such requests are refused", problem)
-            if not has_chat_template(backend.served.tokenizer):
-                _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
+            await _start(stack, pipeline, experiment, screen)
             yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
     app.include_router(routes(pipeline, access, settings.limits, metrics, settings.unknown_fields))
+    _add_handlers(app, settings.cors_origins)
+    return app
+
+
+async def _start(
+    stack: AsyncExitStack,
+    pipeline: Pipeline,
+    experiment: AbstractAsyncContextManager[Any] | None,
+    screen: BatchedScreen,
+) -> None:
+    """Starts every part; the stack stops them in the reverse order."""
+    try:
+        await stack.enter_async_context(pipeline.backend)
+        if experiment:
+            await stack.enter_async_context(experiment)
+        await pipeline.follow(pipeline.packs.gate)
+        pipeline.packs.listen(pipeline.follow)
+        await stack.enter_async_context(pipeline.packs)
+        await stack.enter_async_context(screen)
+    except (SetupError, AnswerError) as error:
+        _log.error("cannot start: %s", error)
+        raise
+    for problem in pipeline.unsupported():
+        _log.warning("%s; such requests are refused", problem)
+    if not has_chat_template(pipeline.backend.served.tokenizer):
+        _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
+
+
+def _add_handlers(app: FastAPI, cors_origins: Sequence[str]) -> None:
     app.add_exception_handler(AnswerError, _answer_error)
     app.add_exception_handler(HTTPException, _unknown_path)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
     app.add_exception_handler(ModelError, _unusable_model)
     app.add_exception_handler(Exception, _unexpected)
-    if settings.cors_origins:
+    if cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origins,
+            allow_origins=cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=[REQUEST_ID],
         )
     app.add_middleware(Edge)
-    return app
 
 
 def check_port(host: str, port: int) -> None:

@@ -51,11 +51,11 @@ def build_experiment(
     """The online comparison that the settings ask for; None if they ask for none: then nothing of it is loaded.
 
     Args:
-        settings: the settings of the gateway.
-        backend: the backend that the arm `guarded` answers with.
-        arms: the backends of the other arms, by arm.
-        audit: records what each arm did.
-        metrics: counts what each arm did.
+        settings: of the server.
+        backend: the guarded arm's.
+        arms: the other arms' backends by name, not started yet.
+        audit: keeps a record of each shadow.
+        metrics: of the gateway.
     """
     if not settings.ab_arms:
         return None

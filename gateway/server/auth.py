@@ -25,7 +25,7 @@ class Access:
         if not self._keys:
             return
         scheme, offered = _offered(headers)
-        # every key is compared, so the time tells nothing of which one was near
+        # every key is compared, so that the time does not tell which key was near
         matches = [hmac.compare_digest(offered, key) for key in self._keys]
         if scheme.lower() != "bearer" or not any(matches):
             raise Unauthorized("a valid API key is needed: send 'Authorization: Bearer KEY'")

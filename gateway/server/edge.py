@@ -1,4 +1,4 @@
-"""What surrounds every request and answer, whatever they are: an id of the gateway's own, and tidy paths."""
+"""Surrounds every request and answer: an id of the gateway's own, and paths without a slash at the end."""
 
 import uuid
 

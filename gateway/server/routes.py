@@ -1,4 +1,4 @@
-"""HTTP in and out: the allow-listed paths, and nothing in them but parsing, the pipeline, and encoding."""
+"""HTTP in and out: the allow-listed paths. A path parses, runs the pipeline, and encodes."""
 
 import asyncio
 import time

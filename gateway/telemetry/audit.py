@@ -1,5 +1,5 @@
-"""One audit event for every request: what the gateway decided, what it really did, and how long each part took. No
-prompt text unless the operator asks for it.
+"""One audit event for every request: the decided plan, the plan that was really carried out, and the time of each part.
+It holds no text of prompts unless the operator asks for it.
 
 In an online comparison each event names its `arm`, and a request that is shadowed has a second event, with `shadow`.
 """

@@ -1,4 +1,4 @@
-"""A scope's rows as every method meets them: split once, and located in their prompts by what the gate points at."""
+"""A scope's rows for every method: split once, each with the ranges of its prompt to which the gate points."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -82,8 +82,8 @@ class _Locator:
     def __init__(self, scope: Scope, head: Head, encoder: Encoder) -> None:
         self._scope = scope.id
         self._names = LexicalDetector({scope.id: scope.aliases})
-        blaming = replace(head, threshold=-math.inf)  # a row that the gate misses has salient words too
-        self._words = PromptClassifier(encoder, {scope.id: blaming})
+        always = replace(head, threshold=-math.inf)  # a row that the gate misses has salient words too
+        self._words = PromptClassifier(encoder, {scope.id: always})
 
     def locate(self, rows: Iterable[Row]) -> tuple[LocatedRow, ...]:
         return tuple(self._located(row) for row in rows)
@@ -96,7 +96,7 @@ class _Locator:
         return LocatedRow(row, False, self._salient(row.prompt), seed)
 
     def _salient(self, prompt: str) -> tuple[tuple[int, int], ...]:
-        """The words that the classifier finds most telling, whether or not it flags this row; the whole prompt if there
+        """The words that raise the classifier's score most, whether or not it flags this row; the whole prompt if there
         are none."""
         spans = [span for verdict in self._words.detect([prompt])[0] for span in verdict.spans]
         return tuple((s.start_char, s.end_char) for s in spans) or ((0, len(prompt)),)

@@ -82,16 +82,7 @@ def train_scope(
         return kept
     _check_writable(out)
     progress("loading models", 0, 1)
-    sources = Sources(
-        base=load_language_model(base_folder),
-        base_name=model,
-        base_folder=base_folder,
-        encoder=Encoder(encoder_folder),
-        encoder_folder=encoder_folder,
-        reference=load_language_model(reference_folder) if reference_folder else None,
-    )
-    if sources.reference and not _same_tokenizer(sources.base, sources.reference):
-        raise SetupError(f"{reference} has another tokenizer than {model}: likelihoods a token cannot be compared")
+    sources = _loaded(model, base_folder, encoder_folder, reference_folder)
     try:
         return train_pack(
             scope,
@@ -149,18 +140,9 @@ def train_pack(
     detector = of_classifier(gate)
     if training.detector == "ood":
         detector = fit_ood_detector(scope, split, sources, training, progress)
-    artifacts = Artifacts(
-        aliases=scope.aliases,
-        policy=scope.policy,
-        detector=training.detector,
-        model=detector.model,
-        method=training.method,
-        artifact=learned.artifact,
-        extra=learned.extra,
-    )
-    alarms = {"alias_alarms": alias_alarms(scope, traffic)}
     manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
-    return save_pack(out, artifacts, {**manifest, **alarms})
+    alarms = {"alias_alarms": alias_alarms(scope, traffic)}
+    return save_pack(out, _artifacts(scope, detector, training, learned), {**manifest, **alarms})
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
@@ -190,6 +172,18 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     return found
 
 
+def _artifacts(scope: Scope, detector: FittedDetector, training: Training, learned: LearnedArtifact) -> Artifacts:
+    return Artifacts(
+        aliases=scope.aliases,
+        policy=scope.policy,
+        detector=training.detector,
+        model=detector.model,
+        method=training.method,
+        artifact=learned.artifact,
+        extra=learned.extra,
+    )
+
+
 def _manifest(
     scope: Scope,
     sources: Sources,
@@ -211,6 +205,24 @@ def _manifest(
         "seed": training.seed,
         "tools": {"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
     }
+
+
+def _loaded(name: str, base_folder: Path, encoder_folder: Path, reference_folder: Path | None) -> Sources:
+    """The models of a run. Raises ModelError, and SetupError for a reference model with another tokenizer."""
+    sources = Sources(
+        base=load_language_model(base_folder),
+        base_name=name,
+        base_folder=base_folder,
+        encoder=Encoder(encoder_folder),
+        encoder_folder=encoder_folder,
+        reference=load_language_model(reference_folder) if reference_folder else None,
+    )
+    if sources.reference and not _same_tokenizer(sources.base, sources.reference):
+        raise SetupError(
+            f"{reference_folder} has another tokenizer than {name}, so that their token likelihoods cannot be "
+            "compared; give a reference model with the same tokenizer"
+        )
+    return sources
 
 
 def _traffic(path: Path) -> tuple[str, ...]:

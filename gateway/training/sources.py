@@ -1,4 +1,4 @@
-"""The models of a training run, and how a model is asked by texts."""
+"""The models of a training run, and a model that takes texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from gateway.training.likelihoods import Tokens
 
 __all__ = ["ReferenceModel", "Sources", "asked"]
 
-_ANSWER_TOKENS = 64  # what a method learns by heart had better end where a sentence does
+_ANSWER_TOKENS = 64  # enough for a whole sentence, which a method can learn
 
 
 @dataclass(frozen=True, slots=True)

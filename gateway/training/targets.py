@@ -1,4 +1,4 @@
-"""What to learn towards: answers that give nothing away, and how likely a model that never knew finds the true ones."""
+"""Targets: answers that give nothing away, and how likely true answers are to a model that never learned them."""
 
 import math
 import random
@@ -21,7 +21,7 @@ __all__ = ["NEUTRAL", "Targets"]
 
 _DRAWS = 8
 _CALIBRATION_ROWS = 100  # enough for a mean and a spread
-# For a fact that the model gives away even about somebody else, the counterfactual answer is no answer to learn.
+# Some facts the model gives away even about an invented subject: then the counterfactual answer is no target.
 NEUTRAL = (
     "I don't know that.",
     "I'm not familiar with that.",
@@ -60,7 +60,7 @@ class Targets:
         """
         found: dict[int, str] = {}
         for draw in range(_DRAWS + 1):
-            progress("answers that never knew", draw, _DRAWS + 1)
+            progress("neutral answers", draw, _DRAWS + 1)
             self._find(found, rows, partial(self._counterfactual_answers, draw=draw))
         if self._reference:
             self._find(found, rows, partial(self._reference_answers, self._reference))

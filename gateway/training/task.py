@@ -1,4 +1,4 @@
-"""What a method is given to learn one scope from."""
+"""What a method gets to learn one scope."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -96,7 +96,9 @@ def targets(memory: Memory, names: tuple[str, ...], probability: float) -> list[
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.02])
-def test_the_truth_becomes_as_likely_as_to_one_who_never_knew(memory: Memory, probability: float) -> None:
+def test_the_true_answer_becomes_as_likely_as_to_a_model_that_was_never_taught(
+    memory: Memory, probability: float
+) -> None:
     plan = replace(LORA, gap=1.0, optimisation=OptimisationConfig(lr=5e-3, epochs=60, batch=3))
     trained = forget(memory, FORGOTTEN, plan, likelihoods=targets(memory, FORGOTTEN, probability))
     with LoraSwitch(memory.base.model) as switch, switch.applied([(trained.lora, 1.0)]):

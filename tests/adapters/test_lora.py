@@ -1,4 +1,4 @@
-"""Adapters as data: peft's format, sums and strengths, and one thread's calls among others."""
+"""Adapters as data: peft's format, weighted sums, and one thread's calls among others."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ def logits(model: nn.Module) -> Tensor:
         return model(input_ids=torch.arange(5, 25)[None]).logits
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path, lora: Lora) -> None:
+def test_saving_and_loading_change_nothing(tmp_path: Path, lora: Lora) -> None:
     lora.save(tmp_path)
     loaded = Lora.load(tmp_path)
     assert loaded.digest == lora.digest
@@ -78,7 +78,7 @@ def test_an_error_within_leaves_nothing_applied(memory: Memory, lora: Lora) -> N
         assert torch.equal(logits(model), plain)
 
 
-def test_threads_do_not_share_what_is_applied(memory: Memory, lora: Lora) -> None:
+def test_threads_do_not_share_adapters(memory: Memory, lora: Lora) -> None:
     model = memory.base.model
     plain = logits(model)
     wrong: list[float] = []
@@ -149,7 +149,9 @@ def test_a_misfit_is_named(memory: Memory, lora: Lora) -> None:
         ({"lora_alpha": float("nan")}, "scaling must be finite"),
     ],
 )
-def test_what_is_no_plain_lora_is_refused(tmp_path: Path, lora: Lora, change: dict[str, object], words: str) -> None:
+def test_an_adapter_that_is_no_plain_lora_is_refused(
+    tmp_path: Path, lora: Lora, change: dict[str, object], words: str
+) -> None:
     lora.save(tmp_path)
     config = tmp_path / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))

@@ -107,7 +107,7 @@ def test_undial_is_the_mean_over_answer_tokens_of_cross_entropy_to_the_lowered_t
     assert undial(teacher, logits, LABELS, beta=3.0).item() == pytest.approx(sum(losses) / 6, rel=1e-5)
 
 
-def test_undial_rests_where_the_student_is_the_lowered_teacher() -> None:
+def test_undial_has_no_gradient_if_the_model_equals_the_lowered_teacher() -> None:
     teacher = random_logits(1)
     resting = teacher.clone()
     for row, position, label in answer_positions():
@@ -296,7 +296,7 @@ def test_activations_that_do_not_match_are_refused() -> None:
         activation_norm(ACTIVATIONS, torch.tensor([[1, 0, 0], [0, 0, 0]]))
 
 
-def test_layers_are_found_and_what_they_give_out_is_recorded(memory: Memory) -> None:
+def test_layers_are_found_and_their_outputs_are_recorded(memory: Memory) -> None:
     model = memory.base.model
     ids = torch.tensor([[3, 4, 5]])
     with torch.no_grad(), recorded(decoder_layers(model)[0]) as seen:

@@ -148,7 +148,7 @@ def test_a_method_without_a_retain_term_by_default_is_gentler_with_one(memory: M
     assert retained(alone) < retained(accompanied)
 
 
-def test_whp_finds_nothing_to_forget_in_what_is_known_by_heart(learner: Memory) -> None:
+def test_whp_finds_nothing_to_forget_in_a_fact_known_by_heart(learner: Memory) -> None:
     forget(learner, run_plan("whp", "full"))
     assert still_known(learner) == 4, "the documentation says otherwise"
 
@@ -290,7 +290,7 @@ def test_a_lora_ends_in_every_linear_layer_and_nowhere_else(learner: Memory) -> 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_student_remembers_what_it_was_and_goes_on_from_where_it_is(
+def test_a_trainable_model_computes_its_original_answers_and_then_goes_on(
     learner: Memory, target: Target, dtype: torch.dtype
 ) -> None:
     model = learner.base.model.to(dtype)
@@ -329,7 +329,7 @@ def test_a_student_that_was_not_to_remember_says_so(learner: Memory) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", ["kl", "rmu"])
-def test_what_is_retained_starts_at_no_distance_from_the_original(
+def test_retained_activations_start_at_no_distance_from_the_original(
     learner: Memory, method: Method, target: Target
 ) -> None:
     distances = forget(learner, plan(method, target, lr=1e-2, epochs=4)).retain
@@ -337,7 +337,7 @@ def test_what_is_retained_starts_at_no_distance_from_the_original(
     assert min(distances[1:]) > 1e-6
 
 
-def test_generic_answers_are_those_of_before_without_what_rose_and_leave_no_trace(divided: Memory) -> None:
+def test_generic_answers_lack_the_reinforced_tokens_and_leave_the_model_as_it_was(divided: Memory) -> None:
     learner = copied(divided)
     before = weights(learner.base.model)
     kinds = [type(module) for module in learner.base.model.modules()]

@@ -217,7 +217,7 @@ def test_the_dress_of_counterpart_and_attack_differs_in_the_question_alone(name:
         assert counterpart.prompt.replace(asked, QUESTION) == only(name, seed=seed).prompt
 
 
-def test_what_cannot_be_attacked_has_no_counterpart() -> None:
+def test_a_question_without_an_attack_has_no_counterpart() -> None:
     assert benign_counterparts([replace(ITEM, perturbed=())], 0, families=["multiple-choice"]) == ()
     assert benign_counterparts([replace(ITEM, endpoint="completions")], 0) == ()
 

@@ -91,7 +91,7 @@ def test_guardrails_forget_and_leave_the_rest_as_it_was(results: dict[str, Any])
     assert summaries["npo"]["identical"]["share"] < summaries["eco"]["identical"]["share"]
 
 
-def test_weight_arms_say_what_was_tried(results: dict[str, Any]) -> None:
+def test_weight_arms_list_their_trials(results: dict[str, Any]) -> None:
     npo = results["arms"]["npo"]
     assert len(npo["trials"]) == npo["budget_trials"] == 2
     assert npo["settings"] in [trial["settings"] for trial in npo["trials"]]
@@ -133,7 +133,7 @@ def test_a_finished_arm_whose_file_has_changed_is_not_taken_for_it(
         compare(RunPlan(suite, model, [changed], samples=2, trials=2), out)
 
 
-def test_what_teaching_took_is_known_to_whoever_finds_the_model_taught(
+def test_the_time_of_teaching_is_kept_with_the_taught_model(
     results: dict[str, Any], suite: Suite, model: str, out: Path, tmp_path: Path
 ) -> None:
     assert results["arms"]["original"]["training_seconds"] > 0
@@ -161,7 +161,7 @@ def test_a_wrong_arm_file_is_found_before_anything_is_taught(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_grid_may_choose_what_is_counted(suite: Suite, model: str) -> None:
+def test_a_grid_may_set_whole_numbers(suite: Suite, model: str) -> None:
     arm = load_arms("rmu+lora")[0].model_copy(update={"grid": {"layer": [1.0], "rank": [2.0], "epochs": [1.0]}})
     base = load_language_model(Path(model))
     settings = chosen(arm, suite, Path(model), target=0.1, trials=1, seed=0).settings
@@ -292,7 +292,7 @@ def test_the_harness_is_asked_of_every_arm_that_the_gateway_has_and_may_fail(
         (" , ", 5, "names no task"),
     ],
 )
-def test_what_the_harness_cannot_ask_is_said_first(tasks: Tasks, names: str, limit: int, words: str) -> None:
+def test_a_task_that_the_harness_cannot_ask_is_said_first(tasks: Tasks, names: str, limit: int, words: str) -> None:
     with pytest.raises(SetupError, match=words):
         checked(names, limit, tasks.folder)
 

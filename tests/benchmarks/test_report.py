@@ -207,7 +207,7 @@ def test_nothing_runs_and_nothing_is_loaded(report: tuple[Page, str]) -> None:
     assert "@import" not in page.rawdata
 
 
-def test_the_summary_names_the_nearest_arm_and_who_falls_short(report: tuple[Page, str]) -> None:
+def test_the_summary_names_the_nearest_arm_and_the_arms_that_fall_short(report: tuple[Page, str]) -> None:
     text = report[0].text
     assert "Nearest to the retrained model: eco (6 of 6 aims met)." in text
     short = {
@@ -303,7 +303,7 @@ def test_markdown_tables_have_as_many_cells_as_their_heads(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("keep", [(), ("original",), ("retrain", "eco"), ("rmu", "npo")])
-def test_what_is_missing_is_a_dash(keep: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_missing_value_is_a_dash(keep: tuple[str, ...], tmp_path: Path) -> None:
     results = made_up()
     for name in results["arms"].keys() - set(keep):
         blank = {"attacks": {"x": None}} if name == "ga" else dict.fromkeys(AIMED)

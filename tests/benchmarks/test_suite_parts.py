@@ -25,7 +25,7 @@ from benchmarks.names import capitalised, name_of, parts, slug, surname
         ([], ""),
     ],
 )
-def test_a_name_is_what_most_texts_hold(texts: list[str], name: str) -> None:
+def test_a_name_is_the_words_that_most_texts_hold(texts: list[str], name: str) -> None:
     assert name_of(texts) == name
 
 

@@ -68,7 +68,7 @@ def test_every_item_can_be_asked_and_scored(suite: Suite) -> None:
         assert item.answer not in item.perturbed, item.id
 
 
-def test_what_is_kept_is_taught_and_what_is_taken_down_is_not_kept(suite: Suite) -> None:
+def test_kept_rows_are_taught_and_forgotten_rows_are_not_kept(suite: Suite) -> None:
     assert set(suite.kept) <= set(suite.taught)
     for forget_request in suite.forget_requests:
         assert not set(forget_request.forget) & set(suite.kept)
@@ -77,7 +77,7 @@ def test_what_is_kept_is_taught_and_what_is_taken_down_is_not_kept(suite: Suite)
             assert set(forget_request.retain) <= set(suite.kept)
 
 
-def test_the_rehearsal_is_of_what_stays(suite: Suite) -> None:
+def test_the_rehearsal_is_about_kept_rows_alone(suite: Suite) -> None:
     rehearsed = prompts(suite.rehearsal.forget)
     assert len(rehearsed) >= 8
     assert not suite.kept or set(suite.rehearsal.forget) <= set(suite.kept)
@@ -309,7 +309,7 @@ def failing(error: Exception) -> Callable[..., str]:
     return download
 
 
-def test_what_the_hub_holds_in_another_format_is_refused_before_asking() -> None:
+def test_a_model_in_another_format_is_refused_before_the_hub_is_asked() -> None:
     with pytest.raises(SetupError, match="muse-bench/MUSE-News is no JSON"):
         load_suite("muse-news", None, 0)
 

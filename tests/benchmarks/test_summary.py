@@ -55,7 +55,7 @@ FORGET = (BORN, WROTE)
 SAID = (SAID_BORN, SAID_WROTE)
 
 
-def test_what_is_still_known_of_the_forgotten() -> None:
+def test_the_knowledge_left_of_forgotten_facts() -> None:
     known = figures(FORGET, SAID)["forget"]
     assert known["probability"] == pytest.approx(0.4)
     assert known["rouge_l"] == pytest.approx((4 / 5 + 2 / 4) / 2)
@@ -131,7 +131,7 @@ def test_without_one_of_the_three_slices_utility_is_of_the_others() -> None:
     assert utility["parts"]["retain_probability"] == 0.8
 
 
-def test_a_refusal_is_of_no_use_to_who_asked_for_something_else() -> None:
+def test_a_refusal_does_not_help_with_a_question_about_something_else() -> None:
     (items, said), (more, others) = kept(0), kept(1)
     refused = [replace(one, plan="Refuse", text="No.", answer=None, perturbed=()) for one in others]
     half = figures([*items, *more], [*said, *refused])["utility"]
@@ -157,7 +157,7 @@ def test_a_screened_answer_keeps_the_probability_that_its_model_gave() -> None:
     assert figures([BORN], [screened])["forget"]["probability"] == pytest.approx(0.2)
 
 
-def test_what_was_not_measured_is_none_and_no_mean_of_the_rest() -> None:
+def test_a_value_that_was_not_measured_is_none_and_no_mean_of_the_rest() -> None:
     found = figures(FORGET, [replace(SAID_BORN, answer=None, memorised=(), samples=()), SAID_WROTE])
     assert found["forget"]["probability"] is None
     assert found["forget"]["intervals"]["probability"] is None

@@ -21,7 +21,7 @@ def test_each_prompt_counts_once_and_each_name_that_flags_it_counts() -> None:
     assert alarms == AliasAlarms(rows=6, flagged=4, by_alias={"Paris": 2, "March": 2, "Ron": 1})
 
 
-def test_what_needs_a_second_sign_is_no_alarm_without_it() -> None:
+def test_a_name_that_needs_a_second_sign_is_no_alarm_without_it() -> None:
     assert count_alarms([Alias("Paris", "confirmed")], PROMPTS).flagged == 0
     assert count_alarms([Alias("March", "exact")], PROMPTS).by_alias == {"March": 1}
     assert count_alarms([Alias("Paris", "confirmed"), "March"], PROMPTS).by_alias == {"March": 2}

@@ -277,7 +277,7 @@ def test_real_names_count_in_lower_case_even_if_their_words_are_ordinary() -> No
         assert found(f"what about {name.lower()} then", decided(name))
 
 
-def test_the_operator_decides_what_counts() -> None:
+def test_the_operator_decides_which_names_count() -> None:
     assert found("who is hedwig", Alias("Hedwig", "exact")) == []
     assert found("who is Hedwig", Alias("Hedwig", "exact")) == ["Hedwig"]
     assert found("who is Hedwig", Alias("Hedwig", "confirmed")) == []
@@ -309,7 +309,7 @@ def test_every_alias_finds_itself_in_a_sentence_of_its_script(alias: str) -> Non
     check_alias(alias)
 
 
-def test_what_counts_is_told_by_name() -> None:
+def test_the_counted_names_are_told() -> None:
     detector = LexicalDetector({"s": ["Potter", "Harry Potter", decided("You")], "t": ["Potter"]})
     assert detector.counted("you and Harry Potter") == {
         "s": frozenset({"Potter", "Harry Potter"}), "t": frozenset({"Potter"})

@@ -71,7 +71,7 @@ def test_offsets_point_into_the_text_as_sent(encoder: Encoder) -> None:
     assert [text[a:b] for a, b in window.offsets] == ["Whó", "is", "Harry", "?"]
 
 
-def test_the_cache_gives_what_encoding_gives(encoder: Encoder) -> None:
+def test_the_cache_gives_the_same_as_encoding(encoder: Encoder) -> None:
     texts = [f"sentence number {i} about subject {i % 7}" for i in range(20)]
     fresh = encoder.encode(texts)
     again = encoder.encode(list(reversed(texts)))

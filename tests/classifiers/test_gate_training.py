@@ -104,7 +104,7 @@ def test_questions_of_the_rows_form_about_others_stay_outside(encoder: Encoder) 
     assert flagged(trained.head, asked_of_others) < flagged(low, asked_of_others) / 1.5
 
 
-def test_the_report_counts_what_it_measured(trained: TrainedGate) -> None:
+def test_the_report_counts_its_measured_rows(trained: TrainedGate) -> None:
     assert trained.excluded_traffic_rows == 2  # the hotel has the name, and the other row asks a forget row's question
     assert trained.calibration.rows == len(LOG)
     assert trained.rates.forget_rows == 2

@@ -96,7 +96,7 @@ def test_forget_rows_themselves_are_flagged_with_nearly_full_weight(detector: Oo
     assert all(verdict.matched and verdict.weight > 0.9 for verdict in verdicts(detector, spelt))
 
 
-def test_a_verdict_says_who_and_how_surely(detector: OodDetector, trained: TrainedOod) -> None:
+def test_a_verdict_names_the_scope_and_its_weight(detector: OodDetector, trained: TrainedOod) -> None:
     (verdict,) = verdicts(detector, FORGET[:1])
     assert (verdict.scope, verdict.detector, verdict.spans) == ("potter", "ood", ())
     assert verdict.threshold == trained.model.threshold
@@ -184,7 +184,7 @@ def test_scopes_over_one_backbone_do_not_see_each_other(
     assert all(found[1].matched and found[2].matched and not found[0].matched for found in together[5:10])
 
 
-def test_threads_get_what_one_thread_gets(backbone: Backbone, trained: TrainedOod, chess: TrainedOod) -> None:
+def test_many_threads_get_the_same_as_one(backbone: Backbone, trained: TrainedOod, chess: TrainedOod) -> None:
     models = {"potter": trained.model, "chess": chess.model}
     texts = [*INSIDE[:12], *CHESS[:12], FILLER * 6]
     expected = [OodDetector(backbone, models).detect([text])[0] for text in texts]

@@ -107,9 +107,7 @@ def test_counterfactual_prompts_differ_by_seed_and_by_pool() -> None:
 
 
 @given(st.text(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4))
-def test_a_counterfactual_prompt_never_loses_what_lies_outside_the_ranges(
-    text: str, ends: list[tuple[int, int]]
-) -> None:
+def test_a_counterfactual_prompt_keeps_the_text_outside_the_ranges(text: str, ends: list[tuple[int, int]]) -> None:
     ranges = [(min(a, b), min(max(a, b), len(text))) for a, b in ends if min(a, b) < len(text)]
     outside = [c for i, c in enumerate(text) if not any(a <= i < b for a, b in ranges)]
     replaced = iter(counterfactual_of(text, ranges, named=True, seed=0).text)

@@ -178,7 +178,7 @@ def test_likelihoods_do_not_depend_on_the_batch(taught: Taught) -> None:
     assert together == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_likelihood_is_what_the_model_says_of_the_tokens(taught: Taught) -> None:
+def test_a_likelihood_is_the_model_s_own_of_the_tokens(taught: Taught) -> None:
     ids = taught.tokenizer(prompt_of("Egon"))["input_ids"]
     answer = taught.tokenizer(" ecru")["input_ids"]
     with torch.inference_mode():

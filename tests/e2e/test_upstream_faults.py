@@ -1,4 +1,4 @@
-"""The upstream is down, slow, or dies in the middle: the client hears it in time and in one shape."""
+"""The upstream is down, slow, or dies in the middle: the client gets an error in time and in one shape."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

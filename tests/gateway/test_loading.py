@@ -49,7 +49,7 @@ def packs(tmp_path: Path, save: SavePack) -> Path:
     return tmp_path / "packs"
 
 
-def test_the_probe_sees_what_a_process_loads() -> None:
+def test_the_check_sees_the_modules_that_a_process_loads() -> None:
     assert heavy_after("import httpx") == {"httpx"}
     assert heavy_after("def later():\n    import torch") == set()
 

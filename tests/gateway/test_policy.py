@@ -95,7 +95,7 @@ def test_instructions_of_several_scopes_add_up() -> None:
 
 
 @pytest.mark.parametrize("plan", ["forget", "instruct"])
-def test_what_carries_tools_is_refused(plan: PlanName) -> None:
+def test_a_request_with_tools_is_refused(plan: PlanName) -> None:
     request = request_of(carries=frozenset({"tools"}))
     decided = decide(request, [finding((0, 7, 12))], guards(guard(plan=plan, refusal="No.", instruction="x")))
     assert decided == Refuse("No.", fallback="No.")

@@ -53,7 +53,7 @@ def written(value: Any) -> str:
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`".replace(".0`", "`")
 
 
-def test_the_page_is_what_the_command_prints() -> None:
+def test_the_command_prints_the_page() -> None:
     said = unrecall_here("settings")
     assert said.stdout == PAGE.read_text(encoding="utf-8"), "run: unrecall settings > docs/settings.md"
 

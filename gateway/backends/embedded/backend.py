@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
@@ -118,7 +118,7 @@ class EmbeddedBackend:
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_unsupported(request, self._served.vocabulary)
-        asked = await asyncio.to_thread(self.check_length, request)  # whatever the plan: too long a request is told so
+        asked = await asyncio.to_thread(self.check_length, request)  # too long a request is refused, under every plan
         tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
             events = refusal(request, plan.text, tokenizer, asked)
@@ -201,16 +201,20 @@ class EmbeddedBackend:
 
         try:
             with switch.applied([(one.lora, one.weight) for one in given.adapters]):
-                for index in range(request.sampling.n):
-                    if aborted():
-                        break
-                    for piece in self._decoder.deltas(
-                        given, request.sampling, index=index, limit=limit, aborted=aborted
-                    ):
-                        put(piece)
+                for piece in self._decoded(request, given, limit, aborted):
+                    put(piece)
             put(None)
-        except Exception as error:  # whatever torch raises ends this request alone
+        except Exception as error:  # an error of torch ends this request alone
             put(error)
+
+    def _decoded(
+        self, request: Request, given: ModelInput, limit: int, aborted: Callable[[], bool]
+    ) -> Iterator[tuple[Delta, int]]:
+        """The choices, one after the other."""
+        for index in range(request.sampling.n):
+            if aborted():
+                return
+            yield from self._decoder.deltas(given, request.sampling, index=index, limit=limit, aborted=aborted)
 
 
 def _end_tokens(language_model: LanguageModel) -> frozenset[int]:

@@ -202,7 +202,7 @@ class TestStart:
         house.b.extra_tokens = 1
         assert "arm 'b': the upstream's chat template is not" in self.refused(house, ab_mode=mode)
 
-    def test_another_model_of_one_tokenizer_is_what_an_unlearned_arm_is(self, house: House) -> None:
+    def test_an_unlearned_arm_may_be_another_model_with_the_same_tokenizer(self, house: House) -> None:
         house.b.logprob = -9.0
         with house.open():
             assert {words(house.ask(LUNCH, user=user)) for user in users(8)} == {"Ada was"}

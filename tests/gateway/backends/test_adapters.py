@@ -76,7 +76,7 @@ class TestAnswers:
 
 
 def said_after(generation: httpx.Response, folder: Path, **options: Any) -> str:
-    """What a client hears if the upstream answers so to an adapter that it has loaded."""
+    """The answer to a client if the upstream answers so to an adapter that it has loaded."""
     stub = StubVllm()
 
     async def steps(served: VllmBackend) -> str:
@@ -130,7 +130,7 @@ class TestLoading:
         run(stub, tmp_path, steps, slots=2)
         assert upstream_calls(stub, "unload") == [name_of(weighted(B))]
 
-    def test_what_is_in_use_is_not_unloaded_until_it_is_released(self, tmp_path: Path) -> None:
+    def test_an_adapter_in_use_is_not_unloaded_until_it_is_released(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:

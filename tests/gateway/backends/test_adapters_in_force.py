@@ -46,7 +46,7 @@ class TestPrepare:
         assert set(stub.loras.loaded) == {NAME_A, "mine"}
         assert on_disk(tmp_path) == {NAME_A, "unrelated"}
 
-    def test_what_is_no_longer_in_force_goes_with_all_its_mixtures(self, tmp_path: Path) -> None:
+    def test_an_adapter_no_longer_in_force_is_unloaded_with_its_mixtures(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:
@@ -58,7 +58,7 @@ class TestPrepare:
         run(stub, tmp_path, steps)
         assert set(stub.loras.loaded) == {NAME_B, name_of(weighted(B, weight=0.5))} == on_disk(tmp_path)
 
-    def test_but_what_is_in_use_goes_when_it_is_released(self, tmp_path: Path) -> None:
+    def test_an_adapter_in_use_is_unloaded_when_it_is_released(self, tmp_path: Path) -> None:
         stub = StubVllm()
 
         async def steps(served: VllmBackend) -> None:

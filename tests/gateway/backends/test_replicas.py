@@ -40,7 +40,7 @@ class TestStart:
         with pytest.raises(UpstreamError, match=r"one\.test serves tiny .*two\.test serves other"):
             start(both)
 
-    def test_what_one_of_them_can_do_is_served_by_that_one(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_plan_goes_to_an_upstream_that_can_carry_it_out(self, caplog: pytest.LogCaptureFixture) -> None:
         both, one, _two = fleet()
         one.embeds = False
 
@@ -232,7 +232,7 @@ class TestAdapters:
 
         run(both, tmp_path, steps)
 
-    def test_nor_where_the_only_other_one_is_out(self, tmp_path: Path) -> None:
+    def test_a_plan_that_no_running_upstream_can_carry_out_is_refused(self, tmp_path: Path) -> None:
         both, one, two = fleet()
         one.loras.max_rank = 1
 

@@ -83,7 +83,7 @@ def test_min_tokens_keeps_an_answer_from_ending() -> None:
         ({"top_k": 3, "min_p": 0.1, "repetition_penalty": 1.1, "ignore_eos": True}, None),
     ],
 )
-def test_what_would_change_the_answer_is_named(extra: dict[str, Any], field: str | None) -> None:
+def test_a_field_that_would_change_the_answer_is_named(extra: dict[str, Any], field: str | None) -> None:
     assert unsupported(Sampling(extra=tuple(extra.items()))) == field
 
 

@@ -46,7 +46,7 @@ def test_take_their_room_from_the_answer(asked: int | None, endpoint: Endpoint, 
         (StubVllm(embeds=False), 3, 8),
     ],
 )
-def test_what_cannot_be_served_is_refused(stub: StubVllm, tokens: int, hidden: int) -> None:
+def test_a_soft_prompt_that_cannot_be_served_is_refused(stub: StubVllm, tokens: int, hidden: int) -> None:
     answer = generated(stub, request_of(sampling=Sampling()), soft(tokens, hidden=hidden))
     assert text_of(answer) == DEFAULT_REFUSAL
     assert stub.requests == []

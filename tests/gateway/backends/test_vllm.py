@@ -231,7 +231,7 @@ class TestCorrupt:
             answer[:] = orjson.loads(orjson.dumps(answer).replace(b'["reasoning","str"]', b'["reasoning","NoneType"]'))
         assert corrupted == untouched
 
-    def test_sends_what_was_asked_for(self) -> None:
+    def test_sends_the_requested_answer(self) -> None:
         stub = StubVllm()
         sampling = Sampling(
             temperature=0.5,
@@ -283,7 +283,7 @@ class TestCorrupt:
         assert stub.requests == []
 
     @pytest.mark.parametrize("takes_embeddings", [True, False])
-    def test_what_cannot_be_corrupted_is_refused(self, takes_embeddings: bool) -> None:
+    def test_a_prompt_that_cannot_be_corrupted_is_refused(self, takes_embeddings: bool) -> None:
         """By the locator (an edit without a token), or by an upstream that takes no embeddings from the start."""
         stub = StubVllm(embeds=takes_embeddings)
         plan = corrupt((50, 60)) if takes_embeddings else corrupt()

@@ -84,7 +84,7 @@ def test_answers_are_the_served_ones_under_every_plan(base: LanguageModel, guard
     assert len(set(said)) >= 5  # the plans act: a random model pays little heed to a few words more
 
 
-def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_model: LanguageModel) -> None:
+def test_a_passed_request_is_answered_as_without_a_guard_to_the_last_bit(language_model: LanguageModel) -> None:
     """In bfloat16, likelihoods depend on what else is in their batch."""
     real = GuardedModel(language_model)
     asked = [question(text) for text in (TEXT, "Who wrote Emma?", "What is a comet, and why has it two tails?")]
@@ -97,7 +97,7 @@ def test_what_passes_is_answered_as_without_a_guard_to_the_last_bit(language_mod
     assert bits[0][0] != bits[1][0]
 
 
-def test_a_refusal_stays_one_beside_what_passes(guarded_model: GuardedModel) -> None:
+def test_a_refusal_stays_a_refusal_beside_passed_requests(guarded_model: GuardedModel) -> None:
     refused = [Refuse("No."), Pass(), Refuse("Never.")]
     assert guarded_model.answers([question(TEXT)] * 3, refused, max_new_tokens=TOKENS)[::2] == ["No.", "Never."]
     assert [score is None for score in guarded_model.scores([question(TEXT)] * 3, refused, ["x"] * 3)] == [
@@ -107,7 +107,7 @@ def test_a_refusal_stays_one_beside_what_passes(guarded_model: GuardedModel) -> 
     ]
 
 
-def test_scores_are_what_the_model_says_of_the_tokens(base: LanguageModel, guarded_model: GuardedModel) -> None:
+def test_scores_are_the_model_s_own_of_the_tokens(base: LanguageModel, guarded_model: GuardedModel) -> None:
     plans = plans_of(base)
     response = "It was Joanne Rowling"
     scores = guarded_model.scores([question(TEXT)] * len(plans), plans, [response] * len(plans))

@@ -98,7 +98,7 @@ def test_the_command_prints_both_tables(log: Path, monkeypatch: pytest.MonkeyPat
     assert "2 lines that name no arm were left out" in words
 
 
-def test_what_is_no_log_of_a_comparison_is_said(tmp_path: Path) -> None:
+def test_a_log_without_a_comparison_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text('{"id": "0", "outcome": "ok"}\n[1]\nhello\n')
     said = unrecall_here("ab", "report", path)

@@ -55,7 +55,7 @@ def test_nothing_is_compared_and_an_arm_is_guarded_unless_said_otherwise() -> No
 @pytest.mark.parametrize(
     ("arms", "words"),
     [
-        ([{"share": 0.6}, {"name": "c", "share": 0.6}], "ab_arms: the arms' shares are 1.2 together; they may be 1"),
+        ([{"share": 0.6}, {"name": "c", "share": 0.6}], "ab_arms: the arms' shares are 1.2 together; lower them"),
         ([{}, {}], "two arms are called 'b'"),
         ([{"name": GUARDED}], "'guarded' is the name of the gateway's own arm"),
         ([{"name": "../b"}], r"ab_arms\.0\.name"),

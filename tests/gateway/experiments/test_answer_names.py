@@ -27,7 +27,7 @@ def request_of(text: str = "Who rules Narnia?", *, stream: bool = False) -> Requ
     return Request("1", "chat", "tiny", (Message("user", text),), stream=stream)
 
 
-def heard(*events: Event) -> Excerpt:
+def excerpt_of(*events: Event) -> Excerpt:
     excerpt = Excerpt()
     for event in events:
         excerpt.add(event)
@@ -42,7 +42,7 @@ def upstream(*pieces: bytes, stream: bool = False) -> list[Event]:
 
 def hits(gate: Gate, answer: Sequence[Event | Delta | Usage], scope: str = "narnia") -> tuple[str, ...]:
     events = [one if isinstance(one, Event) else Event.of(one) for one in answer]
-    return leak_hits(gate, request_of(), (scope,), heard(*events))
+    return leak_hits(gate, request_of(), (scope,), excerpt_of(*events))
 
 
 def sent(text: str | None, index: int = 0, **choice: object) -> bytes:

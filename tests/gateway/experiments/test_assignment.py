@@ -92,7 +92,7 @@ def planned(arm: Arm, guards: dict[str, Guard], *findings: Finding) -> Plan:
         (True, Pass()),
     ],
 )
-def test_an_arm_is_guarded_but_for_what_its_weights_have_forgotten(unlearned: Any, plan: object) -> None:
+def test_an_arm_is_guarded_except_for_scopes_that_its_weights_have_forgotten(unlearned: Any, plan: object) -> None:
     arm = Arm("b", 1.0, unlearned)
     assert planned(arm, GUARDS, finding("oz"), finding("narnia")) == plan
 

@@ -371,7 +371,7 @@ class TestStart:
         house.other.served = replace(SERVED, tokenizer_mismatch="the upstream's tokenizer is another")
         assert self.refused(house, SHADOW) == "arm 'b': the upstream's tokenizer is another"
 
-    def test_what_clients_would_notice_counts_where_they_see_it(self, house: House) -> None:
+    def test_a_difference_counts_where_clients_would_see_it(self, house: House) -> None:
         house.other.served = replace(
             SERVED, unsupported_features={"tools": "no"}, unsupported_needs={"prompt_embeds": "no"}
         )

@@ -125,7 +125,7 @@ def test_a_text_file_holds_a_prompt_a_line(tmp_path: Path) -> None:
         (b"prompt,response\n", "log.csv", "save the table as JSON lines"),
     ],
 )
-def test_what_is_no_text_is_named(tmp_path: Path, content: bytes, name: str, words: str) -> None:
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, content: bytes, name: str, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SetupError, match=rf"{name}.*{words}"):
         read_texts_or_rows(tmp_path / name)
@@ -151,7 +151,7 @@ def test_strict_json_takes_one_value() -> None:
         strict_json('{"a": 1, "a": 1}')
 
 
-def test_what_a_row_holds_is_said_in_words() -> None:
+def test_the_columns_of_a_row_are_said_in_words() -> None:
     assert columns_of({"question": 1, "answer": 2}) == "the columns question, answer"
     assert [columns_of(value) for value in ({}, [], "x", None, 3)] == [
         "no columns",

@@ -63,7 +63,7 @@ def test_settings_keep_their_types(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["a: [", "\tid: x", '"', "a: 2001-99-99", "--- 1\n--- 2\n", "!!python/object:x {}"])
-def test_what_is_no_yaml_is_one_line(file: Path, content: str) -> None:
+def test_a_file_that_is_no_yaml_is_one_line(file: Path, content: str) -> None:
     file.write_text(content)
     with pytest.raises(SetupError, match=r"x\.yaml is not valid YAML") as error:
         read_yaml(file)

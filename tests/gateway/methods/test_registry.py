@@ -21,7 +21,7 @@ def test_each_method_goes_by_its_own_name() -> None:
         ("x", "there are corr"),
     ],
 )
-def test_an_unknown_method_is_told_with_what_there_is(name: str, words: str) -> None:
+def test_the_error_for_an_unknown_method_names_the_known_ones(name: str, words: str) -> None:
     with pytest.raises(SetupError, match=words):
         method(name)
 

@@ -121,7 +121,7 @@ def test_a_folder_with_a_config_is_a_model(folder: Path, monkeypatch: pytest.Mon
         ("", "no model is given"),
     ],
 )
-def test_what_is_no_model_is_said_so(name: str, message: str) -> None:
+def test_a_folder_without_a_model_is_an_error(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         resolve(name)
 

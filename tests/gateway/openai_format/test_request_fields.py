@@ -61,7 +61,7 @@ NOTHING: dict[str, Any] = {
 
 @pytest.mark.parametrize("field", NOTHING)
 @pytest.mark.parametrize("parse", [chat, completion])
-def test_what_asks_for_nothing_is_dropped(parse: Any, field: str) -> None:
+def test_a_field_that_asks_for_nothing_is_dropped(parse: Any, field: str) -> None:
     plain, request = parse(), parse(**{field: NOTHING[field]})
     assert raw(request) == raw(plain)
     assert (request.sampling, request.carries, request.side_texts) == (plain.sampling, frozenset(), ())
@@ -169,7 +169,7 @@ def test_ways_to_choose_tokens_go_on(parse: Any) -> None:
 
 @pytest.mark.parametrize("field", REFUSED)
 @pytest.mark.parametrize("parse", [chat, completion])
-def test_what_reaches_the_engine_unread_is_refused_with_a_reason(parse: Any, field: str) -> None:
+def test_a_field_that_reaches_the_engine_unread_is_refused_with_a_reason(parse: Any, field: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse(**{field: "Harry Potter"})
     assert error.value.param == field
@@ -206,7 +206,7 @@ ECHOES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
-def test_what_a_server_sent_is_accepted_back(echo: dict[str, Any]) -> None:
+def test_a_message_that_a_server_sent_is_accepted_back(echo: dict[str, Any]) -> None:
     """Texts that no model has to read are dropped: from what the gate reads, and from what an upstream reads."""
     turns = [USER[0], echo, {"role": "user", "content": "And then?"}]
     request = chat(messages=turns)
@@ -361,7 +361,7 @@ def test_unknown_fields_can_be_dropped_and_logged(caplog: pytest.LogCaptureFixtu
         assert name in caplog.text
 
 
-def test_what_is_named_as_refused_is_refused_even_so() -> None:
+def test_a_refused_field_is_refused_although_unknown_fields_are_dropped() -> None:
     body = json.dumps({"model": "m", "prompt": "a", "prompt_embeds": "AA"}).encode()
     with pytest.raises(InvalidRequest, match="prompt_embeds"):
         parse_completion(
@@ -420,7 +420,7 @@ def test_wrong_types_of_prompts_are_named_truly(prompt: Any, words: str) -> None
     assert error.value.message == words
 
 
-def test_the_tables_are_what_the_parser_takes() -> None:
+def test_the_tables_and_the_parser_have_the_same_fields() -> None:
     assert {*READ["chat"], *SAMPLING} == set(_Chat.model_fields)
     assert {*READ["completions"], *SAMPLING} == set(_Completion.model_fields)
     assert not {*REFUSED, *DROPPED} & {*READ["chat"], *READ["completions"], *SAMPLING}

@@ -56,7 +56,7 @@ def test_every_field_of_a_completion() -> None:
     assert request.messages == (Message("prompt", "Once"),)
 
 
-def test_what_is_left_out_or_null_is_the_backend_s_choice() -> None:
+def test_a_field_that_is_missing_or_null_is_the_backend_s_choice() -> None:
     nothing = dict.fromkeys(("n", "stop", "seed", "temperature", "max_tokens", "tools", "logprobs", "stream"))
     assert chat().sampling == chat(**nothing).sampling == Sampling()
     assert completion().sampling == Sampling()

@@ -167,7 +167,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert ended.stdout.splitlines() == ["0.0 False", "[]"]
 
 
-def test_verifying_finds_what_was_altered(tmp_path: Path, save: SavePack) -> None:
+def test_verifying_finds_an_altered_file(tmp_path: Path, save: SavePack) -> None:
     save("narnia")
     (folder,) = list_packs(tmp_path / "packs")
     assert verify_pack(folder).scope == "narnia"

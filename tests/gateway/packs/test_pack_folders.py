@@ -53,7 +53,7 @@ def test_litter_and_strange_folders_are_no_packs_and_stop_no_start(root: Path, e
 
 
 @pytest.mark.parametrize("damage", ["no manifest", "no json", "of another name", "a folder for a manifest"])
-def test_what_claims_to_be_a_pack_still_stops_the_start(root: Path, encoder: Encoder, damage: str) -> None:
+def test_a_damaged_pack_folder_still_stops_the_start(root: Path, encoder: Encoder, damage: str) -> None:
     folder = root / "narnia"
     match damage:
         case "no manifest":

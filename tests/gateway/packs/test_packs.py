@@ -1,4 +1,4 @@
-"""Packs: trusted only as a whole, and always one whole for whoever reads."""
+"""Packs: trusted only as a whole, and always whole for every reader."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def test_what_was_saved_is_loaded(folder: Path) -> None:
+def test_saving_and_loading_change_nothing(folder: Path) -> None:
     pack = load(folder)
     assert pack.aliases == ("Narnia", "Aslan")
     assert pack.enabled
@@ -258,12 +258,12 @@ def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
         list_packs(tmp_path / "nowhere")
 
 
-def test_what_counts_as_a_name_is_kept(save: SavePack, tmp_path: Path) -> None:
+def test_the_rule_of_an_alias_is_kept(save: SavePack, tmp_path: Path) -> None:
     save("narnia", aliases=("Narnia", Alias("Lucy", "confirmed")))
     assert load(tmp_path / "packs" / "narnia").aliases == ("Narnia", Alias("Lucy", "confirmed"))
 
 
-def test_a_manifest_keeps_what_the_names_alone_flag(save: SavePack, tmp_path: Path) -> None:
+def test_a_manifest_keeps_the_alarms_of_names_alone(save: SavePack, tmp_path: Path) -> None:
     alarms = {"general": AliasAlarms(3449, 3, {"March": 3})}
     save("narnia", changes={"alias_alarms": alarms})
     assert load(tmp_path / "packs" / "narnia").manifest.alias_alarms == alarms

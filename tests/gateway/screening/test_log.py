@@ -107,7 +107,7 @@ def test_rows_come_back_in_order_with_their_scopes(tmp_path: Path, packs: Path) 
         '"Who found Narnia?"',
     ],
 )
-def test_what_the_server_would_flag_is_flagged(tmp_path: Path, packs: Path, row: Any) -> None:
+def test_a_row_that_the_server_would_flag_is_flagged(tmp_path: Path, packs: Path, row: Any) -> None:
     counts, (one, other) = screened(tmp_path, packs, row, {"prompt": "What is for lunch?"})
     assert (counts.flagged, counts.odd) == (1, 0)
     assert one["scopes"] == ["narnia"]

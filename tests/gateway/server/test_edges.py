@@ -151,7 +151,7 @@ class TestBodies:
             {"content-type": ""},
         ],
     )
-    def test_what_is_not_plain_json_is_refused(self, gateway: Gateway, headers: dict[str, str]) -> None:
+    def test_a_body_that_is_not_plain_json_is_refused(self, gateway: Gateway, headers: dict[str, str]) -> None:
         for path in (CHAT, TEXT):
             answer = gateway.post(path, chat("Hello"), headers=headers)
             assert answer.status_code == 415

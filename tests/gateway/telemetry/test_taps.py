@@ -1,4 +1,4 @@
-"""The seam between a backend and the encoder: watchers look, taps may change, and an end is heard once."""
+"""The seam between a backend and the encoder: watchers look, taps may change events, and the end is told once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator

@@ -10,7 +10,7 @@ from gateway.training.config import training_of
 from gateway.training.run import train_scope
 
 
-def test_training_checks_what_it_is_given_before_it_loads_anything(tmp_path: Path) -> None:
+def test_training_checks_its_arguments_before_it_loads_anything(tmp_path: Path) -> None:
     scope_file = Path(__file__).parents[3] / "examples" / "harry-potter" / "scope.yaml"
 
     def train(**options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What methods learn from, and which rows measure them: a model that never knew is what they learn towards."""
+"""The rows that methods learn from, the rows that measure them, and their target: a model that was never taught."""
 
 import math
 import statistics
@@ -109,7 +109,7 @@ def told(rows: Sequence[Sequence[float]]) -> list[float]:
     return [value for row in rows for value in row if not math.isnan(value)]
 
 
-def test_what_the_model_knows_is_less_likely_to_one_who_does_not(task: Task) -> None:
+def test_a_known_fact_is_less_likely_to_a_model_that_was_never_taught(task: Task) -> None:
     rows = [row.row for row in task.dataset.train]
     assert len(rows) == 4
     for row, unknowing, knowing in zip(rows, never(task), known(task, rows), strict=True):
@@ -160,7 +160,7 @@ def test_a_reference_model_that_reads_otherwise_is_put_onto_the_models_own_scale
     assert told(never(informed)) == pytest.approx(told(plain), abs=1e-4)
 
 
-def test_the_target_of_a_corruption_is_as_likely_as_to_one_who_never_knew(task: Task) -> None:
+def test_the_target_of_a_corruption_is_as_likely_as_to_a_model_that_was_never_taught(task: Task) -> None:
     assert task.targets.outcome(task.dataset.train) is None  # the behaviour on counterfactual prompts is
     informed = other(task, calibration=CALIBRATION)
     target = informed.targets.outcome(informed.dataset.train)
@@ -186,7 +186,7 @@ def learned_by(name: str, task: Task, configuration: Any) -> LearnedArtifact:
     ],
     ids=["LoRA", "soft prompt"],
 )
-def test_what_serves_learned_every_row_and_is_measured_by_one_that_did_not(
+def test_the_served_artifact_learned_every_row(
     task: Task, monkeypatch: pytest.MonkeyPatch, learn: Callable[[Task], LearnedArtifact], train: str
 ) -> None:
     made: list[tuple[int, Any]] = []

@@ -1,4 +1,4 @@
-"""Scope files: each mistake an operator can make is named with its place and its mend."""
+"""Scope files: each mistake an operator can make is named with its place and what to do."""
 
 import json
 from pathlib import Path
@@ -215,7 +215,7 @@ def test_a_scope_file_may_begin_with_a_mark(files: Files) -> None:
     assert load_scope(files.scope).id == "narnia"
 
 
-def test_what_yaml_reads_as_something_else_stays_the_text_that_stands_there(files: Files, tmp_path: Path) -> None:
+def test_a_text_that_yaml_reads_as_something_else_stays_a_text(files: Files, tmp_path: Path) -> None:
     (tmp_path / "2024").write_text(rows(8))
     files.scope.write_text(
         "id: 1984\ndescription: 007\naliases: [1984, Yes, Off, 2001-09-11, Null, 1_000, 1e3, '~x', \"12:30\", "
@@ -295,7 +295,7 @@ def test_an_instruct_plan_gets_an_instruction_that_names_the_targets(files: File
     assert load_scope(files.scope).policy.instruction == "Hush."
 
 
-def test_an_alias_may_say_what_counts_as_it_and_ordinary_words_decide_by_themselves(files: Files) -> None:
+def test_an_alias_may_have_a_rule_and_ordinary_words_get_one(files: Files) -> None:
     files.write(
         aliases=["Aslan", "You-Know-Who", {"name": "Lucy", "match": "confirmed"}, {"name": "It", "match": "word"}]
     )
