@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from tiny_families import FAMILIES, save, tiny_of
 from torch import Tensor
 
-from gateway.core import Message, Pass, Request
+from gateway.core import Message, Request
 from gateway.errors import ModelError
-from gateway.methods.corruption import Corrupt
 from gateway.models.language_model import LanguageModel, check_embeddings, embedding_table, load_language_model
 from gateway.prompts.embedding import Prompts
 
@@ -38,9 +37,10 @@ def test_the_last_position_is_projected_in_one_piece(language_model: LanguageMod
 def test_the_embeddings_of_a_prompt_give_the_logits_of_its_token_ids(family: str) -> None:
     model = tiny_of(family)
     request = Request("1", "chat", "", (Message("user", "Who wrote about the wizard Harry Potter?"),))
-    embedder = Prompts(model.tokenizer, model.embeddings)
-    ids, rows = embedder.read(request, Pass()), embedder.embed(request, Corrupt(()))
-    torch.testing.assert_close(_logits(model, rows), model.model(input_ids=ids[None]).logits[0], rtol=1e-3, atol=1e-4)
+    prompts = Prompts(model.tokenizer, model.embeddings)
+    ids = prompts.render(request).ids
+    expected = model.model(input_ids=torch.tensor([ids])).logits[0]
+    torch.testing.assert_close(_logits(model, prompts.embed(ids)), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", [family for family in TAKEN if family != "hrm_text"])
