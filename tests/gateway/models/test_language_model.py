@@ -15,6 +15,7 @@ from gateway.errors import ModelError
 from gateway.methods.corruption import Corrupt
 from gateway.models.language_model import LanguageModel, check_embeddings, embedding_table, load_language_model
 from gateway.prompts.embedding import Prompts
+from gateway.prompts.execution import model_input
 
 REFUSED = ("gemma3n_text", "gemma4_text with layers' own", "falcon_h1")
 TAKEN = [family for family in FAMILIES if family not in REFUSED]
@@ -38,9 +39,11 @@ def test_the_last_position_is_projected_in_one_piece(language_model: LanguageMod
 def test_the_embeddings_of_a_prompt_give_the_logits_of_its_token_ids(family: str) -> None:
     model = tiny_of(family)
     request = Request("1", "chat", "", (Message("user", "Who wrote about the wizard Harry Potter?"),))
-    embedder = Prompts(model.tokenizer, model.embeddings)
-    ids, rows = embedder.read(request, Pass()), embedder.embed(request, Corrupt(()))
-    torch.testing.assert_close(_logits(model, rows), model.model(input_ids=ids[None]).logits[0], rtol=1e-3, atol=1e-4)
+    prompts = Prompts(model.tokenizer, model.embeddings)
+    plain, embedded = (model_input(request, plan, prompts) for plan in (Pass(), Corrupt(())))
+    assert embedded.embeddings is not None
+    expected = model.model(input_ids=torch.tensor([plain.ids])).logits[0]
+    torch.testing.assert_close(_logits(model, embedded.embeddings), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", [family for family in TAKEN if family != "hrm_text"])
