@@ -10,6 +10,7 @@ from benchmarks.compare.core import ForgetRequest, Suite, write_scope
 from classifiers.encoder.sentence import Encoder
 from gateway.methods import registry
 from gateway.models.folders import resolve
+from gateway.packs.detectors import detector_kind
 from gateway.packs.files import files_of
 from gateway.packs.store import Pack, load_packs
 from gateway.screening.gate import Gate
@@ -72,7 +73,8 @@ def trained_packs(
             timing.write_text(json.dumps(clock.seconds()))
         gate, whole = json.loads(timing.read_text())
         spent.append((gate, whole))
-    serving, learnt = files_of(training.method, training.detector), registry.method(training.method).files
+    learner = registry.method(training.method)
+    serving, learnt = files_of(learner, detector_kind(training.detector)), learner.files
     sizes = {file: file.stat().st_size for file in packs.rglob("*") if file.name in serving}
     return Packs(
         packs,

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
-from gateway.methods.registry import method
-from gateway.packs.detectors import GATE_FILE, detector_kind
+from gateway.methods.base import Method
+from gateway.methods.registry import method as method_named
+from gateway.packs.detectors import GATE_FILE, DetectorKind, detector_kind
 from gateway.policy import PlanName
 
 __all__ = ["Artifacts", "Policy", "files_of", "read_artifacts", "write_artifacts"]
@@ -50,9 +51,9 @@ class Artifacts:
     extra: Mapping[str, bytes]
 
 
-def files_of(method_name: str, detector: str) -> tuple[str, ...]:
-    """The files without which such a pack cannot be served. Raises SetupError for an unknown name."""
-    return (GATE_FILE, detector_kind(detector).file, *method(method_name).files)
+def files_of(method: Method, detector: DetectorKind) -> tuple[str, ...]:
+    """The files without which such a pack cannot be served."""
+    return (GATE_FILE, detector.file, *method.files)
 
 
 def write_artifacts(folder: Path, artifacts: Artifacts) -> None:
@@ -60,21 +61,20 @@ def write_artifacts(folder: Path, artifacts: Artifacts) -> None:
     gate = _GateFile(aliases=artifacts.aliases, policy=artifacts.policy)
     (folder / GATE_FILE).write_text(gate.model_dump_json(indent=2), encoding="utf-8")
     artifacts.model.save(folder / detector_kind(artifacts.detector).file)
-    method(artifacts.method).save(artifacts.artifact, folder)
+    method_named(artifacts.method).save(artifacts.artifact, folder)
     for name, content in artifacts.extra.items():
         (folder / name).write_bytes(content)
 
 
-def read_artifacts(folder: Path, method_name: str, detector: str) -> Artifacts:
+def read_artifacts(folder: Path, method: Method, detector: DetectorKind) -> Artifacts:
     """Reads what `write_artifacts` wrote, `extra` left out. Raises OSError or ValueError for a file that is wrong."""
     gate = _GateFile.model_validate_json((folder / GATE_FILE).read_bytes())
-    kind = detector_kind(detector)
     return Artifacts(
         aliases=gate.aliases,
         policy=gate.policy,
-        detector=detector,
-        model=kind.load(folder / kind.file),
-        method=method_name,
-        artifact=method(method_name).load(folder),
+        detector=detector.name,
+        model=detector.load(folder / detector.file),
+        method=method.name,
+        artifact=method.load(folder),
         extra={},
     )

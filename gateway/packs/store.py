@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 
 from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
+from gateway.methods.base import Method
 from gateway.methods.registry import method
+from gateway.packs.detectors import DetectorKind, detector_kind
 from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
@@ -93,23 +95,24 @@ def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint:
 
 
 def _load(folder: Path, manifest: Manifest) -> Pack:
-    artifacts = _read(folder, manifest)
+    acting, detector = _kinds(manifest)
+    try:
+        artifacts = read_artifacts(folder / manifest.version, acting, detector)
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
     policy = artifacts.policy
-    acting = method(manifest.method)
     guard = Guard(manifest.scope, policy.plan, acting, artifacts.artifact, policy.refusal, policy.instruction)
     return Pack(manifest, is_enabled(folder), artifacts.aliases, artifacts.model, guard)
 
 
-def _read(folder: Path, manifest: Manifest) -> Artifacts:
-    name = folder.name
+def _kinds(manifest: Manifest) -> tuple[Method, DetectorKind]:
+    """The pack's method and detector, if they are installed and the manifest lists their files."""
+    name = manifest.scope
     try:
-        for file in files_of(manifest.method, manifest.detector):
-            if file not in manifest.files:
-                raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
-        return read_artifacts(folder / manifest.version, manifest.method, manifest.detector)
-    except PackError:
-        raise
+        acting, detector = method(manifest.method), detector_kind(manifest.detector)
     except SetupError as error:
         raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
-    except (OSError, ValueError) as error:
-        raise PackError(f"pack {name!r} cannot be read: {error}; train the scope again") from error
+    for file in files_of(acting, detector):
+        if file not in manifest.files:
+            raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
+    return acting, detector

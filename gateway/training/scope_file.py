@@ -25,7 +25,7 @@ MIN_CALIBRATION_ROWS = 8
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-_Named = tuple[str, tuple["Row", ...]]
+_Named = tuple[str, "dict[str, Row]"]
 
 
 class Row(BaseModel):
@@ -100,7 +100,7 @@ def load_scope(path: Path) -> Scope:
     do."""
     file = _parse(path)
     forget = _rows(path.parent / file.forget)
-    retain, calibration = (_rows(path.parent / name) if name else () for name in (file.retain, file.calibration))
+    retain, calibration = (_rows(path.parent / name) if name else {} for name in (file.retain, file.calibration))
     if len(forget) < MIN_FORGET_ROWS:
         raise ScopeError(
             f"{path.parent / file.forget} has {len(forget)} different rows; at least {MIN_FORGET_ROWS} are needed to "
@@ -125,7 +125,8 @@ def load_scope(path: Path) -> Scope:
     if policy.plan == "instruct" and not policy.instruction:
         targets = ", ".join(map(name_of, aliases)) or file.description
         policy = policy.model_copy(update={"instruction": instruction_for(targets)})
-    return Scope(file.id, file.description, aliases, forget, retain, policy, calibration)
+    rows = {name: tuple(by_prompt.values()) for name, by_prompt in files.items()}
+    return Scope(id=file.id, description=file.description, aliases=aliases, policy=policy, **rows)
 
 
 def instruction_for(targets: str) -> str:
@@ -149,7 +150,8 @@ def _parse(path: Path) -> _ScopeFile:
         raise ScopeError(f"{path}: {_first(error)}") from error
 
 
-def _rows(path: Path) -> tuple[Row, ...]:
+def _rows(path: Path) -> dict[str, Row]:
+    """The rows of a file by their normalised prompts."""
     try:
         found = read_rows(path)
     except SetupError as error:
@@ -168,7 +170,7 @@ def _rows(path: Path) -> tuple[Row, ...]:
             )
     if not rows:
         raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')
-    return tuple(row for _, row in rows.values())
+    return {key: row for key, (_, row) in rows.items()}
 
 
 def _row(path: Path, entry: FileRow) -> Row:
@@ -194,8 +196,7 @@ def _refuse_doubled(path: Path, aliases: Sequence[str]) -> None:
 
 
 def _refuse_overlap(path: Path, one: _Named, other: _Named) -> None:
-    first = {normalise(row.prompt).text for row in one[1]}
-    both = [row.prompt for row in other[1] if normalise(row.prompt).text in first]
+    both = [row.prompt for key, row in other[1].items() if key in one[1]]
     if both:
         raise ScopeError(
             f"{path}: {len(both)} prompts stand in both the {one[0]} and the {other[0]} file, such as {both[0]!r}; "
