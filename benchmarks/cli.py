@@ -40,7 +40,7 @@ def compare(
 
     from benchmarks.compare.arms import load_arms
     from benchmarks.compare.harness import checked
-    from benchmarks.compare.run import RunPlan
+    from benchmarks.compare.run import ComparisonConfig
     from benchmarks.compare.run import compare as run
     from benchmarks.compare.suites import load_suite
 
@@ -50,14 +50,16 @@ def compare(
         raise SetupError(f"--trials must be at least 1, got {trials}")
     logging.disable_progress_bar()  # of transformers: ours says more
     model = str(Path(model)) if Path(model).is_dir() else model  # DIR/ is DIR
-    plan = RunPlan(load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed)
+    config = ComparisonConfig(
+        load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed
+    )
     if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
-        plan = replace(plan, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
+        config = replace(config, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
     elif limit is not None or task_files:
         raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
     try:
         with show_progress(_console, "reading") as progress:
-            results = run(plan, out, progress=progress)
+            results = run(config, out, progress=progress)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on. Finished arms, taught models and packs are kept in {out}.")
         raise typer.Exit(_INTERRUPTED) from None

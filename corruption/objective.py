@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from corruption.operators import CorruptionConfig, Table, corrupt
+from corruption.operators import CorruptionConfig, EmbeddingTable, corrupt
 
 __all__ = ["Outcome", "Sample", "corrupted", "distance"]
 
@@ -39,7 +39,7 @@ class Outcome:
     rows: int
 
 
-def corrupted(sample: Sample, config: CorruptionConfig, table: Table) -> Tensor:
+def corrupted(sample: Sample, config: CorruptionConfig, table: EmbeddingTable) -> Tensor:
     """The sample's prompt with a corruption applied, in the prompt's dtype."""
     embeddings = sample.original.float().clone()
     tokens = torch.tensor(sample.tokens, dtype=torch.long)

@@ -13,11 +13,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-__all__ = ["OPERATORS", "Corruption", "CorruptionConfig", "Table", "corrupt", "operator"]
+__all__ = ["OPERATORS", "Corruption", "CorruptionConfig", "EmbeddingTable", "corrupt", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class EmbeddingTable:
     """What operators know of a model: `weight` [vocabulary, hidden], its `rms`, and decoys: token ids of invented
     `names` and of plain `words`."""
 
@@ -27,7 +27,7 @@ class Table:
     words: Tensor
 
     @classmethod
-    def of(cls, weight: Tensor, *, names: Tensor, words: Tensor) -> "Table":
+    def of(cls, weight: Tensor, *, names: Tensor, words: Tensor) -> "EmbeddingTable":
         """Measures the table. `names` and `words` are token ids [n], n >= 1."""
         if names.numel() == 0 or words.numel() == 0:
             raise ValueError("a corruption table needs at least one decoy name and one decoy word")
@@ -61,50 +61,56 @@ class Corruption:
     both: bool
 
 
-Operator = Callable[[Tensor, int, float, Table, torch.Generator], Tensor]
+Operator = Callable[[Tensor, int, float, EmbeddingTable, torch.Generator], Tensor]
 
 
-def gaussian_first(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def gaussian_first(
+    embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator
+) -> Tensor:
     """Gaussian noise on the first `dims` dimensions."""
     return _add_noise(embeddings, torch.arange(dims).expand(len(embeddings), -1), strength, table, rng)
 
 
-def gaussian_random(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def gaussian_random(
+    embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator
+) -> Tensor:
     """Gaussian noise on `dims` dimensions drawn once for all tokens."""
     chosen = torch.randperm(embeddings.shape[1], generator=rng)[:dims]
     return _add_noise(embeddings, chosen.expand(len(embeddings), -1), strength, table, rng)
 
 
-def gaussian_top(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def gaussian_top(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """Gaussian noise on each token's `dims` largest dimensions by magnitude."""
     return _add_noise(embeddings, _largest(embeddings, dims), strength, table, rng)
 
 
-def zero_top(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def zero_top(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """Each token's `dims` largest dimensions set to zero; no strength."""
     return embeddings.scatter(1, _largest(embeddings, dims), 0.0)
 
 
-def flip_top(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def flip_top(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """The sign of each token's `dims` largest dimensions flipped; no strength."""
     largest = _largest(embeddings, dims)
     return embeddings.scatter(1, largest, -embeddings.gather(1, largest))
 
 
-def noise_top(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def noise_top(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """Each token's `dims` largest dimensions replaced by Gaussian noise."""
     noise = strength * table.rms * torch.randn((len(embeddings), dims), generator=rng)
     return embeddings.scatter(1, _largest(embeddings, dims), noise)
 
 
-def noise_keep_norm(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def noise_keep_norm(
+    embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator
+) -> Tensor:
     """Gaussian noise on random dimensions, each token's norm then restored."""
     noisy = gaussian_random(embeddings, dims, strength, table, rng)
     scale: Tensor = embeddings.norm(dim=1, keepdim=True) / noisy.norm(dim=1, keepdim=True).clamp_min(1e-6)
     return noisy * scale
 
 
-def decoy_name(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def decoy_name(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """Moves each token `strength` of the way (at most all of it) to a token of an invented name.
 
     Equal tokens get equal decoys, so a name stays one name within a text. The model then answers about somebody it
@@ -113,7 +119,7 @@ def decoy_name(embeddings: Tensor, dims: int, strength: float, table: Table, rng
     return _towards(embeddings, table.names, dims, strength, table, rng)
 
 
-def decoy_word(embeddings: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def decoy_word(embeddings: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator) -> Tensor:
     """As `decoy_name`, towards plain words of everyday things."""
     return _towards(embeddings, table.words, dims, strength, table, rng)
 
@@ -144,7 +150,7 @@ def operator(name: str) -> Operator:
         raise ValueError(f"unknown corruption operator {name!r}; there are {', '.join(OPERATORS)}") from None
 
 
-def corrupt(embeddings: Tensor, config: CorruptionConfig, table: Table, seed: int) -> Tensor:
+def corrupt(embeddings: Tensor, config: CorruptionConfig, table: EmbeddingTable, seed: int) -> Tensor:
     """Corrupts the embeddings of the selected tokens; float32 [tokens, hidden], repeatable for a seed.
 
     Args:
@@ -168,7 +174,7 @@ def _largest(embeddings: Tensor, dims: int) -> Tensor:
 
 
 def _towards(
-    embeddings: Tensor, decoys: Tensor, dims: int, strength: float, table: Table, rng: torch.Generator
+    embeddings: Tensor, decoys: Tensor, dims: int, strength: float, table: EmbeddingTable, rng: torch.Generator
 ) -> Tensor:
     _, kind = torch.unique(embeddings, dim=0, return_inverse=True)
     drawn = torch.randperm(len(decoys), generator=rng).repeat(1 + len(embeddings) // len(decoys))
@@ -179,6 +185,8 @@ def _towards(
     return moved
 
 
-def _add_noise(embeddings: Tensor, dimensions: Tensor, strength: float, table: Table, rng: torch.Generator) -> Tensor:
+def _add_noise(
+    embeddings: Tensor, dimensions: Tensor, strength: float, table: EmbeddingTable, rng: torch.Generator
+) -> Tensor:
     noise = strength * table.rms * torch.randn(dimensions.shape, generator=rng)
     return embeddings.scatter_add(1, dimensions, noise)

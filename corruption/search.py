@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from corruption.objective import Outcome, Sample, corrupted, distance
-from corruption.operators import OPERATORS, CorruptionConfig, Table
+from corruption.operators import OPERATORS, CorruptionConfig, EmbeddingTable
 
 __all__ = ["Ask", "SearchConfig", "SearchResult", "Trial", "search_corruption"]
 
@@ -70,7 +70,7 @@ def search_corruption(
     samples: Sequence[Sample],
     *,
     ask: Ask,
-    table: Table,
+    table: EmbeddingTable,
     search: SearchConfig,
     target: Outcome | None = None,
     progress: Callable[[int, float], None] = lambda *_: None,

@@ -18,7 +18,7 @@ __all__ = ["fine_tune"]
 def fine_tune(
     model: Any,
     rows: Sequence[Example],
-    plan: OptimisationConfig,
+    config: OptimisationConfig,
     *,
     progress: Callable[[int, int, float], None] = lambda *_: None,
 ) -> tuple[float, ...]:
@@ -30,18 +30,18 @@ def fine_tune(
     Args:
         model: a causal language model.
         rows: questions with the answers to learn.
-        plan: learning rate, epochs and batch.
+        config: learning rate, epochs and batch.
         progress: is told the steps done, their number, and the loss.
     """
     if not rows:
         raise ValueError("there are no rows to learn")
-    torch.manual_seed(plan.seed)
-    rng = random.Random(plan.seed)
-    steps = plan.steps(len(rows))
+    torch.manual_seed(config.seed)
+    rng = random.Random(config.seed)
+    steps = config.steps(len(rows))
     with own_weights(model, list(model.parameters()), remember=False) as trainable:
-        trainer = Trainer(trainable.parameters, plan, steps)
-        for _ in range(plan.epochs):
-            for part in batches(rows, plan.batch, rng):
+        trainer = Trainer(trainable.parameters, config, steps)
+        for _ in range(config.epochs):
+            for part in batches(rows, config.batch, rng):
                 batch = collate(part, device=model.device)
                 trainer.step(answer_nll(trainable.logits(batch), batch.labels))
                 progress(len(trainer.losses), steps, trainer.losses[-1])

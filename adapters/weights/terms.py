@@ -23,7 +23,7 @@ from adapters.losses import (
     whp_labels,
 )
 from adapters.optimizers.schedule import Trainer
-from adapters.weights.plan import Method, RunPlan
+from adapters.weights.config import Method, UnlearningConfig
 from adapters.weights.steering import activation_distance, activation_norm, decoder_layers, steering_vector
 from adapters.weights.trainable import TrainableModel, with_lora
 
@@ -45,11 +45,11 @@ RetainTerm = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class UnlearningRun:
-    """A model in training, its plan and its rows. `idk` and `generic`, where the method needs them, have one row for
-    each forget row; a row of `generic` is a label [answer tokens] for each token of the answer."""
+    """A model in training, its configuration and its rows. `idk` and `generic`, where the method needs them, have one
+    row for each forget row; a row of `generic` is a label [answer tokens] for each token of the answer."""
 
     trainable: TrainableModel
-    plan: RunPlan
+    config: UnlearningConfig
     forget: Sequence[Example]
     idk: Sequence[Example]
     generic: Sequence[Tensor]
@@ -64,7 +64,7 @@ class UnlearningRun:
 
     def in_order(self) -> list[range]:
         """The numbers of all forget rows, a batch at a time."""
-        size, count = self.plan.optimisation.batch, len(self.forget)
+        size, count = self.config.optimisation.batch, len(self.forget)
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
     @torch.no_grad()
@@ -81,30 +81,30 @@ class UnlearningRun:
 
 def forget_term(run: UnlearningRun) -> ForgetTerm:
     """The method's forget term. It reads the original model now, before the training."""
-    return _FORGET[run.plan.method](run)
+    return _FORGET[run.config.method](run)
 
 
 def retain_term(run: UnlearningRun) -> RetainTerm:
     """KL from the original, rmu's match of activations, or the NLL."""
     trainable = run.trainable
-    if run.plan.method == "kl":
+    if run.config.method == "kl":
         return lambda batch: kl_divergence(run.original_logits(batch), trainable.logits(batch), batch.labels)
-    if run.plan.method == "rmu":
+    if run.config.method == "rmu":
         return _still_activations(run)
     return lambda batch: answer_nll(trainable.logits(batch), batch.labels)
 
 
-def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> list[Tensor]:
+def generic_answers(model: Any, forget: Sequence[Example], config: UnlearningConfig) -> list[Tensor]:
     """whp's labels [answer tokens] for each forget row. A LoRA learns the rows harder; the labels come from the
     comparison with it; then it is dropped.
 
     The model ends as it was, and frozen. Raises Diverged.
     """
-    how = plan.reinforcement
+    how = config.reinforcement
     torch.manual_seed(how.seed)
     rng = random.Random(how.seed)
-    with with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=False) as trainable:
-        run = UnlearningRun(trainable, plan, forget, (), ())
+    with with_lora(model, rank=config.rank, alpha=config.lora_alpha, merge=False) as trainable:
+        run = UnlearningRun(trainable, config, forget, (), ())
         trainer = Trainer(trainable.parameters, how, how.steps(len(forget)))
         for _ in range(how.epochs):
             for rows in batches(range(len(forget)), how.batch, rng):
@@ -116,14 +116,14 @@ def generic_answers(model: Any, forget: Sequence[Example], plan: RunPlan) -> lis
 @torch.no_grad()
 def _generic(run: UnlearningRun, rows: Sequence[int]) -> list[Tensor]:
     batch, reinforced = run.answered(run.forget, rows)
-    labels = whp_labels(run.original_logits(batch), reinforced, batch.labels, beta=run.plan.strength)
+    labels = whp_labels(run.original_logits(batch), reinforced, batch.labels, beta=run.config.strength)
     return [of_one[of_one != NOT_AN_ANSWER] for of_one in labels]
 
 
-def steered_layer(model: Any, plan: RunPlan) -> int:
+def steered_layer(model: Any, config: UnlearningConfig) -> int:
     """The number of the layer that rmu steers. ValueError if the model has no such layer."""
     depth = len(decoder_layers(model))
-    chosen = depth // 3 if plan.layer is None else plan.layer
+    chosen = depth // 3 if config.layer is None else config.layer
     if chosen >= depth:
         raise ValueError(f"the model has {depth} layers, there is no layer {chosen}")
     return chosen
@@ -142,7 +142,7 @@ def _npo(run: UnlearningRun) -> ForgetTerm:
 
     def term(rows: Sequence[int]) -> Tensor:
         batch, logits = run.answered(run.forget, rows)
-        return npo(logits, batch.labels, reference_logp=before[list(rows)], beta=run.plan.strength)
+        return npo(logits, batch.labels, reference_logp=before[list(rows)], beta=run.config.strength)
 
     return term
 
@@ -150,7 +150,7 @@ def _npo(run: UnlearningRun) -> ForgetTerm:
 def _simnpo(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
         batch, logits = run.answered(run.forget, rows)
-        return simnpo(logits, batch.labels, beta=run.plan.strength, delta=run.plan.delta)
+        return simnpo(logits, batch.labels, beta=run.config.strength, delta=run.config.delta)
 
     return term
 
@@ -168,7 +168,7 @@ def _idk_dpo(run: UnlearningRun) -> ForgetTerm:
             batch.labels,
             idk_reference_logp=idk_before[list(rows)],
             reference_logp=before[list(rows)],
-            beta=run.plan.strength,
+            beta=run.config.strength,
         )
 
     return term
@@ -178,7 +178,7 @@ def _undial(run: UnlearningRun) -> ForgetTerm:
     def term(rows: Sequence[int]) -> Tensor:
         batch = run.batch([run.forget[row] for row in rows])
         teacher = run.original_logits(batch)
-        return undial(teacher, run.trainable.logits(batch), batch.labels, beta=run.plan.strength)
+        return undial(teacher, run.trainable.logits(batch), batch.labels, beta=run.config.strength)
 
     return term
 
@@ -233,13 +233,13 @@ def _steering_target(run: UnlearningRun, layer: nn.Module) -> Tensor:
         batch = run.batch([run.forget[row] for row in rows])
         activations = run.trainable.activations(batch, layer)
         total += len(rows) * float(activation_norm(activations, _predicting(batch)))
-    direction = steering_vector(activations.shape[-1], seed=run.plan.optimisation.seed).to(activations.device)
-    return run.plan.strength * total / len(run.forget) * direction
+    direction = steering_vector(activations.shape[-1], seed=run.config.optimisation.seed).to(activations.device)
+    return run.config.strength * total / len(run.forget) * direction
 
 
 def _layer(run: UnlearningRun) -> nn.Module:
     model = run.trainable.model
-    return decoder_layers(model)[steered_layer(model, run.plan)]
+    return decoder_layers(model)[steered_layer(model, run.config)]
 
 
 def _predicting(batch: Batch) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from adapters.batches import Example, batches, cycled
 from adapters.losses import combined
 from adapters.optimizers.schedule import Diverged, Trainer
-from adapters.weights.plan import Method, RunPlan, Target
+from adapters.weights.config import Method, Target, UnlearningConfig
 from adapters.weights.steering import mlp_outputs
 from adapters.weights.terms import UnlearningRun, forget_term, generic_answers, retain_term, steered_layer
 from adapters.weights.trainable import TrainableModel, own_weights, with_lora
 
-__all__ = ["LossCurves", "Method", "RunPlan", "Target", "unlearn"]
+__all__ = ["LossCurves", "Method", "Target", "UnlearningConfig", "unlearn"]
 
 _PAIRED: tuple[Method, ...] = ("idk-dpo", "flat")
 _LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
@@ -36,7 +36,7 @@ def unlearn(
     model: Any,
     forget: Sequence[Example],
     retain: Sequence[Example],
-    plan: RunPlan,
+    config: UnlearningConfig,
     *,
     idk: Sequence[Example] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
@@ -52,17 +52,17 @@ def unlearn(
         model: a causal language model.
         forget: rows with the answers to forget.
         retain: rows with answers to keep. A method may make no use of them.
-        plan: the method, what it trains, and its weights.
+        config: the method, what it trains, and its weights.
         idk: for idk-dpo and flat, a neutral answer to every forget row's question, in the same order.
         progress: is told the steps done, their number, and the loss.
     """
-    _check_rows(plan.method, forget, idk)
-    if plan.retain_weight and not retain:
-        raise ValueError(f"{plan.method} needs retain rows, or an alpha of 0")
-    generic = generic_answers(model, forget, plan) if plan.method == "whp" else ()
-    torch.manual_seed(plan.optimisation.seed)
-    with _trainable(model, plan) as trainable:
-        curves = _train(UnlearningRun(trainable, plan, forget, idk, generic), retain, progress)
+    _check_rows(config.method, forget, idk)
+    if config.retain_weight and not retain:
+        raise ValueError(f"{config.method} needs retain rows, or an alpha of 0")
+    generic = generic_answers(model, forget, config) if config.method == "whp" else ()
+    torch.manual_seed(config.optimisation.seed)
+    with _trainable(model, config) as trainable:
+        curves = _train(UnlearningRun(trainable, config, forget, idk, generic), retain, progress)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise Diverged("weights are finite no more; try a lower learning rate", curves.losses)
     return curves
@@ -80,15 +80,15 @@ def _check_rows(method: Method, forget: Sequence[Example], idk: Sequence[Example
         )
 
 
-def _trainable(model: Any, plan: RunPlan) -> AbstractContextManager[TrainableModel]:
-    if plan.target == "lora":
-        return with_lora(model, rank=plan.rank, alpha=plan.lora_alpha, merge=True)
-    own = mlp_outputs(model, steered_layer(model, plan)) if plan.method == "rmu" else list(model.parameters())
-    return own_weights(model, own, remember=plan.method in _LOOKING_BACK)
+def _trainable(model: Any, config: UnlearningConfig) -> AbstractContextManager[TrainableModel]:
+    if config.target == "lora":
+        return with_lora(model, rank=config.rank, alpha=config.lora_alpha, merge=True)
+    own = mlp_outputs(model, steered_layer(model, config)) if config.method == "rmu" else list(model.parameters())
+    return own_weights(model, own, remember=config.method in _LOOKING_BACK)
 
 
 def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[int, int, float], None]) -> LossCurves:
-    plan, how = run.plan, run.plan.optimisation
+    config, how = run.config, run.config.optimisation
     rng = random.Random(how.seed)
     steps = how.steps(len(run.forget))
     forgetting, retaining = forget_term(run), retain_term(run)
@@ -98,10 +98,10 @@ def _train(run: UnlearningRun, retain: Sequence[Example], progress: Callable[[in
     for _ in range(how.epochs):
         for rows in batches(range(len(run.forget)), how.batch, rng):
             forget = forgetting(rows)
-            loss = plan.forget_weight * forget
-            if plan.retain_weight:
+            loss = config.forget_weight * forget
+            if config.retain_weight:
                 kept = retaining(run.batch(next(retained)))
-                loss = combined(forget, kept, gamma=plan.forget_weight, alpha=plan.retain_weight)
+                loss = combined(forget, kept, gamma=config.forget_weight, alpha=config.retain_weight)
                 terms[1].append(float(kept.detach()))
             trainer.step(loss)
             terms[0].append(float(forget.detach()))

@@ -26,7 +26,7 @@ from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.settings import Settings
 
-__all__ = ["Served", "Tasks", "checked", "harness_scores"]
+__all__ = ["ServedArm", "Tasks", "checked", "harness_scores"]
 
 _MODEL = "compared"
 _SAMPLING = frozenset({"until", "do_sample", "temperature", "top_p", "max_gen_toks", "max_tokens"})
@@ -53,7 +53,7 @@ class Tasks:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedArm:
     """How the gateway serves an arm: a model, the model's folder, and a gate with the folder of its packs if the arm
     has one."""
 
@@ -112,7 +112,7 @@ def _unfit(task: Any) -> str:
     return ""
 
 
-def harness_scores(arm: Served, tasks: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
+def harness_scores(arm: ServedArm, tasks: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
     """By task, the harness's own metrics and its n. Its output goes to `log`. Raises RuntimeError if it fails."""
     with _endpoint(arm) as url, tempfile.TemporaryDirectory() as out:
         command = _command(url, tasks, out, seed)
@@ -157,7 +157,7 @@ class _Defaults(Settings):
 
 
 @contextmanager
-def _endpoint(arm: Served) -> Iterator[str]:
+def _endpoint(arm: ServedArm) -> Iterator[str]:
     """A gateway that serves the arm; its URL."""
     with tempfile.TemporaryDirectory() as nothing:
         folder, encoder = arm.packs or Path(nothing), resolve("minilm")

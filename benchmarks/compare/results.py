@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-__all__ = ["ORIGINAL", "RETRAINED", "ArmRecord", "ArmResult", "Results", "ResultsJson", "Trial", "mapping", "number"]
+__all__ = [
+    "ORIGINAL",
+    "RETRAINED",
+    "ArmRecord",
+    "ArmResult",
+    "Results",
+    "ResultsJson",
+    "TuningTrial",
+    "mapping",
+    "number",
+]
 
 ORIGINAL, RETRAINED = "original", "retrain"
 """The arms that the others are set beside."""
@@ -50,7 +60,7 @@ class ResultsJson(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TuningTrial:
     """Settings that tuning tried, and their score."""
 
     settings: Mapping[str, Any]
@@ -65,7 +75,7 @@ class ArmResult:
     status: str | None = None
     error: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[TuningTrial, ...] = ()
     budget_trials: int | None = None
     losses: tuple[Any, ...] = ()
     tuning_seconds: float | None = None
@@ -85,7 +95,7 @@ class ArmResult:
             status=found.get("status"),
             error=found.get("error"),
             settings=mapping(found.get("settings") or found.get("arm")),
-            trials=tuple(Trial(mapping(trial.get("settings")), trial.get("score")) for trial in trials),
+            trials=tuple(TuningTrial(mapping(trial.get("settings")), trial.get("score")) for trial in trials),
             budget_trials=found.get("budget_trials"),
             losses=tuple(found.get("losses") or ()),
             tuning_seconds=number(found.get("tuning_seconds")),

@@ -15,7 +15,7 @@ from adapters.optimizers.schedule import Diverged
 from benchmarks.compare.arms import KINDS, Baseline, Guardrail, Weights
 from benchmarks.compare.core import Suite
 from benchmarks.compare.guardrails import gate_of, trained_packs
-from benchmarks.compare.harness import Served, Tasks, harness_scores
+from benchmarks.compare.harness import ServedArm, Tasks, harness_scores
 from benchmarks.compare.metrics.summary import summarise
 from benchmarks.compare.models import check_memory, taught, teaching_seconds
 from benchmarks.compare.replies import Asker
@@ -31,14 +31,14 @@ from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
 
-__all__ = ["AnyArm", "RunPlan", "compare"]
+__all__ = ["AnyArm", "ComparisonConfig", "compare"]
 
 AnyArm = Baseline | Guardrail | Weights
 _TIMED = 16  # answers that tell the seconds of one
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
+class ComparisonConfig:
     """What is compared, and how much is spent on it.
 
     `samples` is the number of answers at temperature 1 to each forgotten question, `trials` the number of settings
@@ -60,30 +60,30 @@ class _Ready:
     gateway has no such arm."""
 
     asker: Asker
-    served: Served | None
+    served: ServedArm | None
     costs: ArmRecord
 
 
-def compare(plan: RunPlan, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
+def compare(config: ComparisonConfig, out: Path, *, progress: Progress = lambda *_: None) -> ResultsJson:
     """Runs every arm that is not finished, and writes results.json, report.md and report.html into `out`.
 
     Raises SetupError before anything is spent on it. An arm that fails is recorded with its reason, and the others go
     on; one that diverged is finished, another failure is tried again by the next run.
     """
-    base = resolve(plan.model)
-    if any(isinstance(arm, Weights) and arm.target == "full" for arm in plan.arms) or plan.suite.taught:
+    base = resolve(config.model)
+    if any(isinstance(arm, Weights) and arm.target == "full" for arm in config.arms) or config.suite.taught:
         check_memory(base)
-    for arm in plan.arms:
+    for arm in config.arms:
         if isinstance(arm, Weights):
             check_settings(arm)
-    store = Store(out, _identity(plan, base))
+    store = Store(out, _identity(config, base))
     with store.alone():
-        _check_unchanged(plan, store)
-        run = _Run(plan, base, store, progress)
+        _check_unchanged(config, store)
+        run = _Run(config, base, store, progress)
         failed: dict[str, str | None] = {}
-        for number, arm in enumerate(plan.arms, 1):
+        for number, arm in enumerate(config.arms, 1):
             kept = store.record(arm.name) is not None
-            progress(f"arm {number} of {len(plan.arms)}, {arm.name}" + (": kept from an earlier run" * kept), 0, 1)
+            progress(f"arm {number} of {len(config.arms)}, {arm.name}" + (": kept from an earlier run" * kept), 0, 1)
             if not kept:
                 failed[arm.name] = run.arm(arm)
         results = run.results({name: error for name, error in failed.items() if error})
@@ -96,8 +96,8 @@ def _settings(arm: AnyArm) -> dict[str, Any]:
     return arm.model_dump(exclude={"name"})
 
 
-def _check_unchanged(plan: RunPlan, store: Store) -> None:
-    for arm in plan.arms:
+def _check_unchanged(config: ComparisonConfig, store: Store) -> None:
+    for arm in config.arms:
         record = store.record(arm.name)
         if record and record["arm"] != _settings(arm):
             raise SetupError(
@@ -106,25 +106,25 @@ def _check_unchanged(plan: RunPlan, store: Store) -> None:
             )
 
 
-def _identity(plan: RunPlan, base: Path) -> dict[str, Any]:
-    items = hashlib.sha256("\n".join(f"{item.id} {item.prompt}" for item in plan.suite.items).encode()).hexdigest()
+def _identity(config: ComparisonConfig, base: Path) -> dict[str, Any]:
+    items = hashlib.sha256("\n".join(f"{item.id} {item.prompt}" for item in config.suite.items).encode()).hexdigest()
     return {
-        "suite": plan.suite.name,
-        "model": plan.model,
+        "suite": config.suite.name,
+        "model": config.model,
         "model_fingerprint": fingerprint(base),
         "items_sha256": items,
-        "samples": plan.samples,
-        "trials": plan.trials,
-        "seed": plan.seed,
-        **({"tasks": plan.tasks.identity()} if plan.tasks else {}),
+        "samples": config.samples,
+        "trials": config.trials,
+        "seed": config.seed,
+        **({"tasks": config.tasks.identity()} if config.tasks else {}),
     }
 
 
 class _Run:
     """The arms of one comparison share two taught models, a target to learn towards, and packs of one method."""
 
-    def __init__(self, plan: RunPlan, base: Path, store: Store, progress: Progress) -> None:
-        self._plan = plan
+    def __init__(self, config: ComparisonConfig, base: Path, store: Store, progress: Progress) -> None:
+        self._config = config
         self._base = base
         self._store = store
         self._progress = progress
@@ -151,23 +151,23 @@ class _Run:
         return None
 
     def _harness(self, name: str, ready: _Ready) -> ArmRecord:
-        tasks = self._plan.tasks
+        tasks = self._config.tasks
         if tasks is None or ready.served is None:
             return {}
         self._progress(f"{name}: {', '.join(tasks.names)}", 0, 1)
         log = self._store.path("arms", name) / "lm-eval.log"
         try:
-            return {"harness": harness_scores(ready.served, tasks, log, seed=self._plan.seed)}
+            return {"harness": harness_scores(ready.served, tasks, log, seed=self._config.seed)}
         except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
             return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
 
     def results(self, failed: Mapping[str, str]) -> ResultsJson:
         """results.json: all arms of this run and of earlier runs into this folder. The summaries are computed anew
         from the replies."""
-        suite = self._plan.suite
+        suite = self._config.suite
         original, retrained = (self._store.replies(name) or None for name in (ORIGINAL, RETRAINED))
         encoder = Encoder(resolve("minilm"))
-        asked = {arm.name: arm.kind for arm in self._plan.arms}
+        asked = {arm.name: arm.kind for arm in self._config.arms}
         arms: dict[str, ArmRecord] = {}
         for name in dict.fromkeys((*asked, *self._store.finished())):
             record = self._store.record(name)
@@ -186,17 +186,17 @@ class _Run:
                     retrained,
                     original=original,
                     embed=lambda texts: [_pooled(rows) for rows in encoder.encode([text or "." for text in texts])],
-                    seed=self._plan.seed,
+                    seed=self._config.seed,
                     gated=record["kind"] == "guardrail" and record["arm"]["gated"],
                 )
             arms[name] = {**record, "summary": summary}
         return {
             "suite": suite.name,
-            "model": self._plan.model,
+            "model": self._config.model,
             "environment": environment(),
-            "seed": self._plan.seed,
-            "samples": self._plan.samples,
-            "tasks": self._plan.tasks.identity() if self._plan.tasks else None,
+            "seed": self._config.seed,
+            "samples": self._config.samples,
+            "tasks": self._config.tasks.identity() if self._config.tasks else None,
             "notes": list(suite.notes),
             "items": _counts(suite.items),
             "arms": dict(sorted(arms.items(), key=lambda pair: (KINDS.index(pair[1]["kind"]), pair[0]))),
@@ -216,17 +216,17 @@ class _Run:
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         costs = ArmRecord(training_seconds=teaching_seconds(folder), artifact_bytes=size)
         base = load_language_model(folder)
-        return _Ready(Asker(base), Served(base, folder), costs)
+        return _Ready(Asker(base), ServedArm(base, folder), costs)
 
     def _guardrail(self, arm: Guardrail) -> _Ready:
         model = self._model("all")
         packs = trained_packs(
-            self._plan.suite,
+            self._config.suite,
             arm.method,
             model,
             self._store.path("packs", arm.method),
-            seed=self._plan.seed,
-            reference=self._base if self._plan.suite.taught else None,  # as it was before it was taught
+            seed=self._config.seed,
+            reference=self._base if self._config.suite.taught else None,  # as it was before it was taught
             progress=self._progress,
         )
         acts = arm.plan == "forget"
@@ -234,21 +234,21 @@ class _Run:
             training_seconds=round(packs.seconds if acts else packs.gate_seconds, 1),
             artifact_bytes=packs.bytes if acts else packs.gate_bytes,
         )
-        gate = gate_of(arm, packs, self._plan.suite)
+        gate = gate_of(arm, packs, self._config.suite)
         base, screens_answers = load_language_model(model), arm.screens == "answer"
-        served = None if screens_answers else Served(base, model, gate, packs.folder)
+        served = None if screens_answers else ServedArm(base, model, gate, packs.folder)
         return _Ready(Asker(base, gate, screens_answers=screens_answers), served, costs)
 
     def _weights(self, arm: Weights) -> _Ready:
-        plan, model = self._plan, self._model("all")
+        config, model = self._config, self._model("all")
         target, began = self._target(), time.perf_counter()
         best = chosen(
             arm,
-            plan.suite,
+            config.suite,
             model,
             target=target,
-            trials=plan.trials,
-            seed=plan.seed,
+            trials=config.trials,
+            seed=config.seed,
             progress=self._progress,
         )
         tuning = time.perf_counter() - began
@@ -258,9 +258,9 @@ class _Run:
             arm,
             best.settings,
             base,
-            plan.suite.forget_requests,
-            plan.suite.kept,
-            seed=plan.seed,
+            config.suite.forget_requests,
+            config.suite.kept,
+            seed=config.seed,
             progress=self._progress,
             label=f"{arm.name}: training",
         )
@@ -270,13 +270,13 @@ class _Run:
             artifact_bytes=sum(p.numel() * p.element_size() for p in base.model.parameters()),
             settings=best.settings,
             trials=[asdict(trial) for trial in best.trials],
-            budget_trials=plan.trials,
+            budget_trials=config.trials,
             losses=list(trained.losses),
         )
-        return _Ready(Asker(base), Served(base, model), costs)
+        return _Ready(Asker(base), ServedArm(base, model), costs)
 
     def _model(self, which: str) -> Path:
-        suite = self._plan.suite
+        suite = self._config.suite
         rows = suite.taught if which == "all" else suite.kept
         return taught(
             self._base,
@@ -284,30 +284,30 @@ class _Run:
             self._store.path("models") / which,
             epochs=suite.epochs,
             lr=suite.lr,
-            seed=self._plan.seed,
+            seed=self._config.seed,
             progress=self._progress,
         )
 
     def _target(self) -> float:
         """The original's probability of true answers it was never taught; 0 where the suite has none of those."""
         if self._known_target is None:
-            rows = self._plan.suite.calibration
+            rows = self._config.suite.calibration
             found = Asker(load_language_model(self._model("all"))).probabilities(rows) if rows else [0.0]
             self._known_target = sum(found) / len(found)
         return self._known_target
 
     def _asked(self, name: str, asker: Asker) -> list[Any]:
         return asker.replies(
-            self._plan.suite.items,
-            max_new_tokens=self._plan.suite.max_new_tokens,
-            samples=self._plan.samples,
-            seed=self._plan.seed,
+            self._config.suite.items,
+            max_new_tokens=self._config.suite.max_new_tokens,
+            samples=self._config.samples,
+            seed=self._config.seed,
             progress=lambda stage, done, total: self._progress(f"{name}: {stage}", done, total),
         )
 
     def _speed(self, asker: Asker) -> float:
         """Seconds of an answer to a forgotten question, one at a time; the first ones warm up."""
-        items = [item for item in self._plan.suite.items if item.scope is not None][:_TIMED]
+        items = [item for item in self._config.suite.items if item.scope is not None][:_TIMED]
         asker.answers(items[:2], max_new_tokens=_TIMED)
         started = time.perf_counter()
         for item in items:

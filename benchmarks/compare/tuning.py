@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from adapters.batches import Example
 from adapters.optimizers.schedule import Diverged, OptimisationConfig
-from adapters.weights.training import LossCurves, Method, RunPlan, unlearn
+from adapters.weights.training import LossCurves, Method, UnlearningConfig, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.models import examples
@@ -21,7 +21,7 @@ from gateway.training.dataset import Progress
 from gateway.training.scope_file import Row
 from gateway.training.targets import NEUTRAL
 
-__all__ = ["Chosen", "Trial", "check_settings", "chosen", "unlearnt"]
+__all__ = ["Chosen", "TuningTrial", "check_settings", "chosen", "unlearnt"]
 
 Settings = dict[str, float]
 _WHOLE = ("epochs", "layer", "rank")
@@ -30,7 +30,7 @@ _DIVERGED = 9.0  # worse than any score can be
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TuningTrial:
     """Settings, and their score on the validation items: lower is better. 0 is a model that was never taught the forget
     rows and kept all others."""
 
@@ -43,7 +43,7 @@ class Chosen:
     """The best trial's settings, and all trials."""
 
     settings: Settings
-    trials: tuple[Trial, ...]
+    trials: tuple[TuningTrial, ...]
 
 
 def check_settings(arm: Weights) -> None:
@@ -84,12 +84,12 @@ def chosen(
         try:
             unlearnt(arm, settings, base, [suite.rehearsal], suite.kept, seed=seed, progress=progress, label=label)
         except Diverged:
-            found.append(Trial(settings, _DIVERGED))
+            found.append(TuningTrial(settings, _DIVERGED))
             continue
         asker = Asker(base)
         forgotten = _probability(asker, suite.validation, inside=True)
         kept = _probability(asker, suite.validation, inside=False)
-        found.append(Trial(settings, abs(forgotten - target) + max(0.0, before - kept)))
+        found.append(TuningTrial(settings, abs(forgotten - target) + max(0.0, before - kept)))
     return Chosen(min(found, key=lambda trial: trial.score).settings, tuple(found))
 
 
@@ -140,7 +140,7 @@ def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:
     return examples(base, [Row(prompt=row.prompt, response=next(neutral)) for row in rows])
 
 
-def _plan(arm: Weights, settings: Settings, seed: int) -> RunPlan:
+def _plan(arm: Weights, settings: Settings, seed: int) -> UnlearningConfig:
     method = next((name for name in get_args(Method) if name == arm.method), None)
     if method is None:
         raise SetupError(f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(Method))}")
@@ -153,7 +153,7 @@ def _plan(arm: Weights, settings: Settings, seed: int) -> RunPlan:
     lr, epochs = given.pop("lr", 3e-5), given.pop("epochs", 5)
     try:
         optimisation = OptimisationConfig(lr=lr, epochs=epochs, optimizer=arm.optimizer, seed=seed)
-        return RunPlan(method=method, target=arm.target, optimisation=optimisation, **given)
+        return UnlearningConfig(method=method, target=arm.target, optimisation=optimisation, **given)
     except ValueError as error:
         raise SetupError(f"arm {arm.name}: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.compare.metrics.attacks import ATTACKS
 from benchmarks.compare.metrics.identical import IDENTICAL_SHARE
 from benchmarks.compare.metrics.leaks import LEAK_RATES
-from benchmarks.compare.report.aims import AIMS, Verdict, ranked_arms, verdicts_of
+from benchmarks.compare.report.aims import AIMS, AimVerdict, ranked_arms, verdicts_of
 from benchmarks.compare.report.formats import NONE, seconds
 from benchmarks.compare.results import ArmResult, Results
 from benchmarks.record import RESULTS
@@ -253,7 +253,7 @@ def _best_weight_arms(suite: str) -> list[str]:
     return [name for name in ranked_arms(arms) if arms[name].kind == "weights"][:_BEST_WEIGHT_ARMS]
 
 
-def _judged(verdict: Verdict) -> str:
+def _judged(verdict: AimVerdict) -> str:
     measured = verdict.measured.split(" of the ")[0].removeprefix("AUROC ")
     return f"**{measured}**" if verdict.short == 0 else measured
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import ahocorasick
 
-from classifiers.names.boundaries import Edge, Letters, beginning_fits, ending_fits, is_joiner, is_loose
+from classifiers.names.boundaries import Boundary, Letters, beginning_fits, ending_fits, is_joiner, is_loose
 from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark, normalise
 from classifiers.types import Span, Verdict
@@ -169,11 +169,13 @@ def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] |
     if not _parts_fit(form, letters, start, end):
         return None
     before, after = letters.edge(start), letters.edge(end)
-    if before == Edge.INSIDE or (after == Edge.INSIDE and (is_loose(form.script) or not is_mark(letters.text[end]))):
+    if before == Boundary.INSIDE or (
+        after == Boundary.INSIDE and (is_loose(form.script) or not is_mark(letters.text[end]))
+    ):
         return None
     stop = _stop(form, letters, end, after) if _begins(form, letters, start, before) else None
     if stop is not None:
-        return start, stop, before == Edge.HARD and after == Edge.HARD
+        return start, stop, before == Boundary.HARD and after == Boundary.HARD
     joined = letters.places[end - 1] - letters.places[start] == end - start - 1
     return (start, end, False) if form.glued and joined else None
 
@@ -192,7 +194,7 @@ def _parts_fit(form: _Form, letters: Letters, start: int, end: int) -> bool:
 
 
 def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
-    if before >= Edge.SOFT or _anywhere(form, form.first_script):
+    if before >= Boundary.SOFT or _anywhere(form, form.first_script):
         return True
     prefix = letters.prefix(start)
     return prefix is not None and len(form.letters) > 3 and beginning_fits(form.first_script, prefix)
@@ -200,7 +202,7 @@ def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
 
 def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
     """Where the name with its ending ends; None if the word goes on as a different word."""
-    if not form.stem and (after >= Edge.SOFT or _anywhere(form, form.script)):
+    if not form.stem and (after >= Boundary.SOFT or _anywhere(form, form.script)):
         return end
     tail = letters.tail(end)
     if not tail:
@@ -237,7 +239,7 @@ def _form(alias: Alias, name: str) -> _Form:
     if not letters.text:
         raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
     words = normalise(name).text.split()
-    breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Edge.SOFT}
+    breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
     breaks |= set(_initials(letters))
     script = letters.script(len(letters.text) - 1)
     return _Form(

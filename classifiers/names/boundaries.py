@@ -7,7 +7,7 @@ from typing import Final
 
 from classifiers.names.text import Normalised, is_invisible, is_mark, normalise
 
-__all__ = ["Edge", "Letters", "beginning_fits", "ending_fits", "is_joiner", "is_loose", "script_of"]
+__all__ = ["Boundary", "Letters", "beginning_fits", "ending_fits", "is_joiner", "is_loose", "script_of"]
 
 _NO_SPACES = frozenset(
     "CJK IDEOGRAPHIC HIRAGANA KATAKANA BOPOMOFO THAI LAO KHMER MYANMAR TIBETAN JAVANESE BALINESE SUNDANESE CHAM TAI YI "
@@ -22,7 +22,7 @@ _LONGEST_TAIL = 16  # letters; five Korean syllables have up to 15
 _LONGEST_PREFIX = 4
 
 
-class Edge:
+class Boundary:
     """The kinds of boundary between two letters that follow each other, from weak to strong."""
 
     INSIDE: Final = 0  # of one letter with its marks
@@ -55,22 +55,22 @@ class Letters:
     def edge(self, index: int) -> int:
         """The boundary before the letter at `index`; `len(text)` asks for the end."""
         if index == 0 or index == len(self.text):
-            return Edge.HARD
+            return Boundary.HARD
         places = self.places
         if places[index] - places[index - 1] > 1:
-            return Edge.HARD
+            return Boundary.HARD
         starts, ends = self._normal.starts, self._normal.ends
         before, after = starts[places[index - 1]], starts[places[index]]
         letter = self.text[index]
         if before == after or is_mark(letter) or letter in _CONTINUES or _LATE_JAMO.match(letter):
-            return Edge.INSIDE
+            return Boundary.INSIDE
         gap = self.source[ends[places[index - 1]] : after]
         if any(is_invisible(character) or not is_mark(character) for character in gap):
-            return Edge.SOFT
+            return Boundary.SOFT
         one, other = self.source[before], self.source[after]
         if script_of(one) != script_of(other) or self._is_hump(before, after):
-            return Edge.SOFT
-        return Edge.NONE
+            return Boundary.SOFT
+        return Boundary.NONE
 
     def gap(self, index: int) -> str:
         """The source between the letter before `index` and the letter at it."""
@@ -79,14 +79,14 @@ class Letters:
     def tail(self, end: int) -> str | None:
         """The letters from `end` up to the next edge; None if a word goes on for long."""
         for stop in range(end, min(end + _LONGEST_TAIL, len(self.text)) + 1):
-            if self.edge(stop) >= Edge.SOFT:
+            if self.edge(stop) >= Boundary.SOFT:
                 return self.text[end:stop]
         return None
 
     def prefix(self, start: int) -> str | None:
         """The letters from the last edge up to `start`; None if they are many."""
         for first in range(start, max(start - _LONGEST_PREFIX, 0) - 1, -1):
-            if self.edge(first) >= Edge.SOFT:
+            if self.edge(first) >= Boundary.SOFT:
                 return self.text[first:start]
         return None
 

@@ -11,7 +11,7 @@ from gateway.errors import SetupError
 from gateway.experiments.assignment import GUARDED
 from gateway.experiments.intervals import Estimate, minus, quantile, rate
 
-__all__ = ["Contrast", "Figures", "Line", "Report", "read_lines", "report_on"]
+__all__ = ["ArmFigures", "Contrast", "Line", "Report", "read_lines", "report_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ArmFigures:
     """One arm's requests. `leaks` are of the screened answers, times of the complete ones."""
 
     arm: str
@@ -59,7 +59,7 @@ class Contrast:
 class Report:
     """The guarded arm comes first."""
 
-    arms: tuple[Figures, ...]
+    arms: tuple[ArmFigures, ...]
     contrasts: tuple[Contrast, ...]
 
 
@@ -77,8 +77,8 @@ def read_lines(files: Iterable[Path]) -> tuple[list[Line], int]:
 
 
 def report_on(lines: Sequence[Line]) -> Report:
-    """Figures of every arm that appears, and each one's difference from the guarded arm. Raises SetupError for lines of
-    two comparisons: a split's guarded arm had a part of the users, a shadow's all of them."""
+    """The figures of every arm that appears, and each one's difference from the guarded arm. Raises SetupError for
+    lines of two comparisons: a split's guarded arm had a part of the users, a shadow's all of them."""
     groups: dict[tuple[bool, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.shadow, line.arm), []).append(line)
@@ -99,7 +99,7 @@ def report_on(lines: Sequence[Line]) -> Report:
     return Report(arms, tuple(contrasts))
 
 
-def _contrast(arm: Figures, base: Figures) -> Contrast:
+def _contrast(arm: ArmFigures, base: ArmFigures) -> Contrast:
     return Contrast(
         arm.arm,
         arm.shadow,
@@ -109,10 +109,10 @@ def _contrast(arm: Figures, base: Figures) -> Contrast:
     )
 
 
-def _figures(arm: str, shadow: bool, lines: Sequence[Line]) -> Figures:
+def _figures(arm: str, shadow: bool, lines: Sequence[Line]) -> ArmFigures:
     times = [line.ms for line in lines if line.outcome == "ok"]
     screened = [line.hit for line in lines if line.hit is not None]
-    return Figures(
+    return ArmFigures(
         arm,
         shadow,
         requests=len(lines),

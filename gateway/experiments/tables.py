@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from rich.table import Table
 
 from gateway.experiments.intervals import Estimate
-from gateway.experiments.report import Contrast, Figures, Report
+from gateway.experiments.report import ArmFigures, Contrast, Report
 
 __all__ = ["tables"]
 
@@ -18,7 +18,7 @@ def tables(report: Report) -> Iterable[Table]:
         yield _contrasts(report.contrasts)
 
 
-def _arms(arms: Iterable[Figures]) -> Table:
+def _arms(arms: Iterable[ArmFigures]) -> Table:
     table = Table("arm", "requests", "flagged", "failed", "leak-screen hits", "p50, ms", "p95, ms")
     for arm in arms:
         hits = f"{arm.hits} of {arm.screened}: {_words(arm.leaks, _percent)}"
@@ -42,7 +42,7 @@ def _contrasts(contrasts: Iterable[Contrast]) -> Table:
     return table
 
 
-def _name(of: Figures | Contrast) -> str:
+def _name(of: ArmFigures | Contrast) -> str:
     return f"{of.arm} (shadow)" if of.shadow else of.arm
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.errors import SetupError
 from gateway.files.text import read_lenient, read_text
 
-__all__ = ["Row", "columns_of", "read_rows", "read_texts_or_rows", "strict_json"]
+__all__ = ["FileRow", "columns_of", "read_rows", "read_texts_or_rows", "strict_json"]
 
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
@@ -18,7 +18,7 @@ _GAP = re.compile("[ \\t\\n\\ufeff]*")  # files that were joined keep a mark in 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileRow:
     """One value of a file and the line where it begins. `fault` says why it cannot be used, '' if it can.
 
     `raw` is the text of the value in the file; `value` is None for a row with a fault.
@@ -35,13 +35,13 @@ class Row:
         return f"{place} {self.fault.removeprefix('it ')}" if self.fault.startswith("it ") else f"{place}: {self.fault}"
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[FileRow]:
     """The rows of a JSON file. A row that is not strict JSON is kept with its fault, so that one bad line does not end
     the reading of a log. Raises SetupError for a file that cannot be read."""
     return _rows(read_lenient(path))
 
 
-def read_texts_or_rows(path: Path) -> list[Row]:
+def read_texts_or_rows(path: Path) -> list[FileRow]:
     """The rows of a JSON file, or the lines of a text file as rows whose values are texts: the content decides unless
     the name ends as a JSON file's does. Raises SetupError for a file that cannot be read."""
     suffix = path.suffix.lower()
@@ -54,7 +54,7 @@ def read_texts_or_rows(path: Path) -> list[Row]:
     if rows and 2 * objects >= len(rows):
         return rows
     lines = enumerate(read_text(path).split("\n"), 1)
-    return [Row(number, line.strip(), line) for number, line in lines if line.strip()]
+    return [FileRow(number, line.strip(), line) for number, line in lines if line.strip()]
 
 
 def columns_of(value: Any) -> str:
@@ -112,7 +112,7 @@ def _unwritable(value: Any) -> str:
     return ""
 
 
-def _rows(text: str) -> list[Row]:
+def _rows(text: str) -> list[FileRow]:
     lines = list(_by_line(text))
     if not any(row.fault for row in lines):
         return _opened(lines, text)
@@ -125,15 +125,15 @@ def _rows(text: str) -> list[Row]:
     return lines
 
 
-def _by_line(text: str) -> Iterator[Row]:
+def _by_line(text: str) -> Iterator[FileRow]:
     lines = (line.strip("\ufeff \t") for line in text.split("\n"))  # JSON strings may hold other line ends
     for number, line in enumerate(lines, 1):
         if not line:
             continue
         try:
-            yield Row(number, strict_json(line), line)
+            yield FileRow(number, strict_json(line), line)
         except ValueError as error:
-            yield Row(number, None, _as_text(line), _reason(line, error))
+            yield FileRow(number, None, _as_text(line), _reason(line, error))
 
 
 def _reason(line: str, error: ValueError) -> str:
@@ -146,14 +146,14 @@ def _as_text(raw: str) -> str:
     return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _opened(rows: Sequence[Row], text: str) -> list[Row]:
+def _opened(rows: Sequence[FileRow], text: str) -> list[FileRow]:
     """A file that is one array holds its elements as rows."""
     if len(rows) == 1 and isinstance(rows[0].value, list):
         return _in_sequence(text) or []
     return list(rows)
 
 
-def _in_sequence(text: str) -> list[Row] | None:
+def _in_sequence(text: str) -> list[FileRow] | None:
     """The values of a text, which may take several lines each; None if it is anything else.
 
     A single array is opened: its elements are the rows.
@@ -182,12 +182,12 @@ class _Cursor:
         self._move(found.end() if found else self._at)
         return self._text[self._at : self._at + 1]
 
-    def values(self) -> Iterator[Row]:
+    def values(self) -> Iterator[FileRow]:
         """Values that follow each other. Raises ValueError for anything else."""
         while self.next():
             yield self._value()
 
-    def elements(self) -> Iterator[Row]:
+    def elements(self) -> Iterator[FileRow]:
         """The elements of one array and nothing behind it. Raises ValueError for anything else."""
         self._move(self._at + 1)
         if self.next() == "]":
@@ -204,23 +204,23 @@ class _Cursor:
         if self.next():
             raise ValueError("more follows behind the array")
 
-    def _value(self) -> Row:
+    def _value(self) -> FileRow:
         start, line = self._at, self._line
         value, end, fault = self._decoder.decode_at(self._text, start)
         self._move(end)
         raw = self._text[start:end]
-        return Row(line, None if fault else value, _as_text(raw), fault and _reason(raw, ValueError(fault)))
+        return FileRow(line, None if fault else value, _as_text(raw), fault and _reason(raw, ValueError(fault)))
 
     def _move(self, to: int) -> None:
         self._line += self._text.count("\n", self._at, to)
         self._at = to
 
 
-def _broken_array(text: str, first: Row) -> Row:
+def _broken_array(text: str, first: FileRow) -> FileRow:
     try:
         json.loads(text.lstrip("\ufeff"))
     except json.JSONDecodeError as error:
-        return Row(error.lineno, None, first.raw, f"the array is not JSON: {error.msg}")
+        return FileRow(error.lineno, None, first.raw, f"the array is not JSON: {error.msg}")
     except (ValueError, RecursionError) as error:
-        return Row(first.line, None, first.raw, f"the array is not JSON: {error}")
+        return FileRow(first.line, None, first.raw, f"the array is not JSON: {error}")
     return first

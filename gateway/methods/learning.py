@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adapters.batches import Example, TargetLikelihood
     from adapters.lora.model import Lora
     from corruption.objective import Outcome, Sample
-    from corruption.operators import Table
+    from corruption.operators import EmbeddingTable
 
 __all__ = ["Evaluator", "ForgetRows", "LearningTask", "LocatedRow", "Targets"]
 
@@ -70,7 +70,7 @@ class Evaluator(Protocol):
     """Asks the base model, plainly or as a method has it."""
 
     @property
-    def table(self) -> "Table":
+    def table(self) -> "EmbeddingTable":
         """What corruption operators know of the model."""
 
     def samples(self, rows: Sequence[Any]) -> "list[Sample]":

@@ -8,7 +8,7 @@ from importlib import resources
 import torch
 from torch import Tensor
 
-from corruption.operators import Table
+from corruption.operators import EmbeddingTable
 from gateway.core import Message, Request
 from gateway.prompts.rendering import Prompt, Tokenizer, instructed, render
 
@@ -34,7 +34,7 @@ class Prompts:
         return len(self._weight)
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> EmbeddingTable:
         """What corruption operators know of the model."""
         return decoy_table(self.tokenizer, self._weight)
 
@@ -56,7 +56,7 @@ class Prompts:
         return embeddings.to(self._weight)
 
 
-def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:
+def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> EmbeddingTable:
     """The corruption table of a model, its decoys being the tokens of the shipped invented names and plain words."""
 
     def tokens(file: str, first_only: bool) -> Tensor:
@@ -64,4 +64,4 @@ def decoy_table(tokenizer: Tokenizer, weight: Tensor) -> Table:
         ids = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
         return torch.tensor(sorted({token for of_word in ids for token in (of_word[:1] if first_only else of_word)}))
 
-    return Table.of(weight, names=tokens("names.txt", False), words=tokens("words.txt", True))
+    return EmbeddingTable.of(weight, names=tokens("names.txt", False), words=tokens("words.txt", True))

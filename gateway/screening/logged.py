@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.core import Message, Request
 from gateway.errors import AnswerError, SetupError
-from gateway.files.rows import Row, columns_of, read_rows, read_texts_or_rows, strict_json
+from gateway.files.rows import FileRow, columns_of, read_rows, read_texts_or_rows, strict_json
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
 
@@ -76,7 +76,7 @@ def _conversation(request: Request) -> str:
     return "\n".join(message.text for message in request.messages if message.text.strip())
 
 
-def _logged(row: Row) -> LoggedRow:
+def _logged(row: FileRow) -> LoggedRow:
     fields = _fields(row)
     if row.fault:
         return LoggedRow(row.line, fields, None, row.fault)
@@ -90,7 +90,7 @@ def _logged(row: Row) -> LoggedRow:
         return LoggedRow(row.line, fields, None, str(error))
 
 
-def _fields(row: Row) -> dict[str, Any]:
+def _fields(row: FileRow) -> dict[str, Any]:
     if row.fault:
         return {"row": row.raw}
     if isinstance(row.value, str):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adapters.lora.model import Lora, adapted
 from corruption.objective import Outcome, Sample
-from corruption.operators import Table
+from corruption.operators import EmbeddingTable
 from gateway.core import Plan
 from gateway.evaluation.outcomes import observe, relevance_by
 from gateway.packs.manifest import Figures, Forgetting
@@ -32,7 +32,7 @@ class Evaluator:
         self._blank = self._base.embedded("...")
 
     @property
-    def table(self) -> Table:
+    def table(self) -> EmbeddingTable:
         """What corruption operators know of the base model."""
         return self._prompts.table
 

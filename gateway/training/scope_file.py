@@ -13,8 +13,7 @@ from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError, SetupError
-from gateway.files.rows import Row as FileRow
-from gateway.files.rows import columns_of, read_rows
+from gateway.files.rows import FileRow, columns_of, read_rows
 from gateway.files.strict_yaml import read_yaml
 from gateway.packs.files import Policy
 

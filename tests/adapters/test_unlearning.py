@@ -17,7 +17,7 @@ from adapters.weights.fine_tuning import fine_tune
 from adapters.weights.steering import steering_vector
 from adapters.weights.terms import generic_answers
 from adapters.weights.trainable import TrainableModel, own_weights, with_lora
-from adapters.weights.training import LossCurves, Method, RunPlan, Target, unlearn
+from adapters.weights.training import LossCurves, Method, Target, UnlearningConfig, unlearn
 from gateway.models.language_model import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
@@ -44,14 +44,16 @@ RUNS: dict[Method, Run] = {
 }
 
 
-def run_plan(method: Method, target: Target, **changes: Any) -> RunPlan:
+def run_plan(method: Method, target: Target, **changes: Any) -> UnlearningConfig:
     known = RUNS.get(method, Run())
     how = OptimisationConfig(lr=getattr(known, target), epochs=known.epochs, batch=4)
-    return RunPlan(method, target, how, **{**known.options, **changes})
+    return UnlearningConfig(method, target, how, **{**known.options, **changes})
 
 
-def plan(method: Method, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any) -> RunPlan:
-    return RunPlan(method, target, OptimisationConfig(lr=lr, epochs=epochs, batch=4), **options)
+def plan(
+    method: Method, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any
+) -> UnlearningConfig:
+    return UnlearningConfig(method, target, OptimisationConfig(lr=lr, epochs=epochs, batch=4), **options)
 
 
 def copied(memory: Memory) -> Memory:
@@ -84,7 +86,7 @@ def retain_rows(memory: Memory) -> list[Example]:
     return [memory.true(name) for name in KEPT] + [memory.true(name, EAT) for name in NAMES]
 
 
-def forget(memory: Memory, how: RunPlan, **options: Any) -> LossCurves:
+def forget(memory: Memory, how: UnlearningConfig, **options: Any) -> LossCurves:
     rows = {"idk": idk_rows(memory), **options}
     return unlearn(memory.base.model, forget_rows(memory), retain_rows(memory), how, **rows)
 
@@ -264,7 +266,7 @@ def test_the_same_seed_gives_the_same_weights(memory: Memory, method: Method, ta
     def trained(seed: int) -> tuple[LossCurves, dict[str, Tensor]]:
         how = OptimisationConfig(lr=1e-3, epochs=2, batch=2, optimizer=optimizer, seed=seed)
         learner = copied(memory)
-        return forget(learner, RunPlan(method, target, how, alpha=1.0)), weights(learner.base.model)
+        return forget(learner, UnlearningConfig(method, target, how, alpha=1.0)), weights(learner.base.model)
 
     (one, first), (two, second), (_, other) = trained(3), trained(3), trained(4)
     assert one == two

@@ -9,18 +9,18 @@ from typer.testing import CliRunner
 
 import benchmarks.compare.run
 from benchmarks.cli import compare
-from benchmarks.compare.run import RunPlan
+from benchmarks.compare.run import ComparisonConfig
 
 app = typer.Typer()
 app.command()(compare)
 
 
 @pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> list[RunPlan]:
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[ComparisonConfig]:
     """Those that were begun; each is interrupted at once."""
     begun = []
 
-    def interrupted(plan: RunPlan, out: Path, **_: Any) -> None:
+    def interrupted(plan: ComparisonConfig, out: Path, **_: Any) -> None:
         begun.append(plan)
         raise KeyboardInterrupt
 
@@ -28,7 +28,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[RunPlan]:
     return begun
 
 
-def test_an_interruption_says_that_the_same_command_goes_on(plans: list[RunPlan], tmp_path: Path) -> None:
+def test_an_interruption_says_that_the_same_command_goes_on(plans: list[ComparisonConfig], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["--suite", "fictitious", "--arms", "original,npo", "--out", str(tmp_path / "out")])
     assert done.exit_code == 130
     assert "the same command goes on" in done.output
@@ -36,7 +36,7 @@ def test_an_interruption_says_that_the_same_command_goes_on(plans: list[RunPlan]
     assert [arm.name for arm in plans[0].arms] == ["original", "npo"]
 
 
-def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[RunPlan], tmp_path: Path) -> None:
+def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[ComparisonConfig], tmp_path: Path) -> None:
     for model in (str(tmp_path), f"{tmp_path}/"):
         CliRunner().invoke(app, ["--suite", "fictitious", "--arms", "original", "--model", model, "--out", "out"])
     assert [plan.model for plan in plans] == [str(tmp_path)] * 2

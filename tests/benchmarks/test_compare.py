@@ -15,7 +15,7 @@ from benchmarks.compare.core import Suite
 from benchmarks.compare.guardrails import gate_of, trained_packs
 from benchmarks.compare.harness import Served, Tasks, checked, harness_scores
 from benchmarks.compare.models import teaching_seconds
-from benchmarks.compare.run import AnyArm, RunPlan, compare
+from benchmarks.compare.run import AnyArm, ComparisonConfig, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from benchmarks.compare.tuning import chosen, unlearnt
@@ -55,8 +55,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
-def plan(suite: Suite, model: str, arms: str) -> RunPlan:
-    return RunPlan(suite, model, [for_a_small_model(arm) for arm in load_arms(arms)], samples=2, trials=2)
+def plan(suite: Suite, model: str, arms: str) -> ComparisonConfig:
+    return ComparisonConfig(suite, model, [for_a_small_model(arm) for arm in load_arms(arms)], samples=2, trials=2)
 
 
 def for_a_small_model(arm: AnyArm) -> AnyArm:
@@ -130,7 +130,7 @@ def test_a_finished_arm_whose_file_has_changed_is_not_taken_for_it(
 ) -> None:
     changed = load_arms("npo")[0].model_copy(update={"grid": {"lr": [5e-4], "epochs": [5]}})
     with pytest.raises(SetupError, match=r"npo was run with other settings .* or delete .*arms/npo"):
-        compare(RunPlan(suite, model, [changed], samples=2, trials=2), out)
+        compare(ComparisonConfig(suite, model, [changed], samples=2, trials=2), out)
 
 
 def test_the_time_of_teaching_is_kept_with_the_taught_model(
@@ -157,7 +157,7 @@ def test_a_wrong_arm_file_is_found_before_anything_is_taught(
 ) -> None:
     wrong = load_arms("npo")[0].model_copy(update=update)
     with pytest.raises(SetupError, match=words):
-        compare(RunPlan(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
+        compare(ComparisonConfig(suite, model, [*load_arms("original"), wrong]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -172,7 +172,7 @@ def test_a_grid_may_set_whole_numbers(suite: Suite, model: str) -> None:
 
 def test_another_comparison_is_not_mixed_in(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
     with pytest.raises(SetupError, match="seed 0 there and 1 now"):
-        compare(RunPlan(suite, model, load_arms("original"), samples=2, trials=2, seed=1), out)
+        compare(ComparisonConfig(suite, model, load_arms("original"), samples=2, trials=2, seed=1), out)
 
 
 def test_a_folder_of_something_else_is_left_alone(suite: Suite, model: str, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_an_arm_that_diverges_is_recorded_and_the_others_go_on(
     results: dict[str, Any], suite: Suite, model: str, out: Path
 ) -> None:
     wild = load_arms("graddiff")[0].model_copy(update={"grid": {"lr": [1e30], "epochs": [5]}})
-    found = compare(RunPlan(suite, model, [wild, *load_arms("retrain")], samples=2, trials=2), out)
+    found = compare(ComparisonConfig(suite, model, [wild, *load_arms("retrain")], samples=2, trials=2), out)
     assert found["arms"]["graddiff"]["status"] == "failed"
     assert "diverged" in found["arms"]["graddiff"]["error"]
     assert found["arms"]["graddiff"]["losses"]
@@ -333,7 +333,7 @@ def test_a_method_from_another_package_is_trained_packed_served_and_compared(
     monkeypatch.setattr(registry, "_places", dict(registry._places))
     registry.register("fade", "method_from_outside:FadeMethod")
     arm = Guardrail(name="fade", kind="guardrail", method="fade")
-    again = compare(RunPlan(suite, model, [*load_arms("original,retrain"), arm], samples=2, trials=2), out)
+    again = compare(ComparisonConfig(suite, model, [*load_arms("original,retrain"), arm], samples=2, trials=2), out)
     assert again["arms"]["fade"]["status"] == "done", again["arms"]["fade"]["error"]
     known, faded = (again["arms"][name]["summary"]["forget"]["probability"] for name in ("original", "fade"))
     assert faded < known / 2

@@ -10,7 +10,7 @@ from tiny import tiny_model
 from torch import Tensor
 
 from corruption.objective import Outcome, Sample, corrupted, distance
-from corruption.operators import CorruptionConfig, Table
+from corruption.operators import CorruptionConfig, EmbeddingTable
 from corruption.search import SearchConfig, SearchResult, Trial, search_corruption
 from gateway.evaluation.generation import Rollout
 from gateway.evaluation.outcomes import observe
@@ -36,7 +36,7 @@ class Taught:
         self.tokenizer = self.base.tokenizer
         self._memorise()
         self.weight = self.base.embeddings
-        self.table = Table.of(self.weight, names=self._ids(STRANGERS), words=self._ids(OBJECTS))
+        self.table = EmbeddingTable.of(self.weight, names=self._ids(STRANGERS), words=self._ids(OBJECTS))
         self.rollout = Rollout(self.base.model, self.tokenizer)
         self.blank = self.weight[self.tokenizer("...")["input_ids"]]
         self.samples = [

@@ -12,7 +12,7 @@ from benchmarks.compare.report.document import MET, SHORT
 from benchmarks.compare.report.formats import NONE
 from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmResult
 
-__all__ = ["AIMS", "Verdict", "nearness", "ranked_arms", "verdicts_of"]
+__all__ = ["AIMS", "AimVerdict", "nearness", "ranked_arms", "verdicts_of"]
 
 AIMS = {
     "forget quality": "raw p at least 0.5",
@@ -25,7 +25,7 @@ AIMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AimVerdict:
     """An arm against an aim. `short`: by how much it misses (0: met); None if that cannot be told. `over`: it forgot
     more than the retrained model, which was never taught."""
 
@@ -44,7 +44,7 @@ class Verdict:
         return f"{SHORT} {self.measured}; misses {self.gap}" if self.short else f"{MET} {self.measured}"
 
 
-def verdicts_of(arm: ArmResult, arms: Mapping[str, ArmResult]) -> dict[str, Verdict]:
+def verdicts_of(arm: ArmResult, arms: Mapping[str, ArmResult]) -> dict[str, AimVerdict]:
     """The verdict on an arm for each aim. A figure that is a share of another model's misses by a share, too."""
     original, retrained = arms.get(ORIGINAL, ArmResult()), arms.get(RETRAINED, ArmResult())
     utility = _ratio(UTILITY_VALUE.of(arm), UTILITY_VALUE.of(original))
@@ -61,11 +61,11 @@ def verdicts_of(arm: ArmResult, arms: Mapping[str, ArmResult]) -> dict[str, Verd
     }
 
 
-def _verdict(value: float | None, form: str, miss: Callable[[float], float]) -> Verdict:
-    return Verdict() if value is None else Verdict(form.format(value), round(max(0.0, miss(value)), 9))
+def _verdict(value: float | None, form: str, miss: Callable[[float], float]) -> AimVerdict:
+    return AimVerdict() if value is None else AimVerdict(form.format(value), round(max(0.0, miss(value)), 9))
 
 
-def _membership(arm: ArmResult, retrained: ArmResult) -> Verdict:
+def _membership(arm: ArmResult, retrained: ArmResult) -> AimVerdict:
     """By the attack whose AUC is farthest from the retrained model's: one that tells the two apart is enough."""
     known = []
     for metric in MEMBERSHIP_AUCS:
@@ -73,23 +73,23 @@ def _membership(arm: ArmResult, retrained: ArmResult) -> Verdict:
         if auc is not None and aim is not None:
             known.append((auc - aim, f"{metric.title} {auc:.2f} against {aim:.2f}"))
     if not known:
-        return Verdict()
+        return AimVerdict()
     gap, measured = max(known, key=lambda pair: abs(pair[0]))
     short = round(max(0.0, abs(gap) - 0.05), 9)
-    return Verdict(measured, short, over=short > 0 > gap)
+    return AimVerdict(measured, short, over=short > 0 > gap)
 
 
 def _ratio(value: float | None, whole: float | None) -> float | None:
     return None if value is None or whole is None or whole <= 0 else value / whole
 
 
-def nearness(verdicts: Mapping[str, Verdict]) -> tuple[int, int, float]:
+def nearness(verdicts: Mapping[str, AimVerdict]) -> tuple[int, int, float]:
     """Sorts the nearest first: most aims met, then fewest that could not be told, then the least missing."""
     shorts = [verdict.short for verdict in verdicts.values() if verdict.short is not None]
     return -shorts.count(0.0), len(verdicts) - len(shorts), sum(shorts)
 
 
-def ranked_arms(arms: Mapping[str, ArmResult]) -> dict[str, dict[str, Verdict]]:
+def ranked_arms(arms: Mapping[str, ArmResult]) -> dict[str, dict[str, AimVerdict]]:
     """The verdicts on every arm but the original, the retrained model and failed arms; the nearest arm first."""
     judged = {name: arm for name, arm in arms.items() if name not in (ORIGINAL, RETRAINED) and not arm.failed}
     found = {name: verdicts_of(arm, arms) for name, arm in judged.items()}

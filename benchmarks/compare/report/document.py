@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.compare.report.drawings import svg
 
-__all__ = ["MET", "SHORT", "Block", "Bullets", "Heading", "Picture", "Table", "Words", "markdown", "page"]
+__all__ = ["MET", "SHORT", "Block", "Bullets", "Heading", "Picture", "ReportTable", "Words", "markdown", "page"]
 
 MET, SHORT = "✓", "✗"  # a table's cell that begins with one is coloured
 _CSS = """
@@ -56,7 +56,7 @@ class Bullets:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """The first cell of a row names it. A folded one shows its title until it is opened."""
 
     head: tuple[str, ...]
@@ -73,7 +73,7 @@ class Picture:
     caption: str
 
 
-Block = Heading | Words | Bullets | Table | Picture
+Block = Heading | Words | Bullets | ReportTable | Picture
 
 
 def markdown(blocks: Iterable[Block]) -> str:
@@ -110,7 +110,7 @@ def _as_markdown(block: Block) -> str:
             return _escaped(words)
         case Bullets(items):
             return "\n".join(f"- {_escaped(item)}" for item in items)
-        case Table(head, rows, title):
+        case ReportTable(head, rows, title):
             lines = [f"| {' | '.join(map(_escaped, line))} |" for line in (head, *rows)]
             table = "\n".join([lines[0], "| --- " * len(head) + "|", *lines[1:]])
             return f"**{_escaped(title)}**\n\n{table}" if title else table
@@ -131,9 +131,9 @@ def _as_html(block: Block) -> str:
             return f"<p>{html.escape(words)}</p>"
         case Bullets(items):
             return "<ul>\n" + "\n".join(f"<li>{html.escape(item)}</li>" for item in items) + "\n</ul>"
-        case Table(_, _, title, folded=True):
+        case ReportTable(_, _, title, folded=True):
             return f"<details><summary>{html.escape(title)}</summary>\n{_html_table(block, caption='')}\n</details>"
-        case Table():
+        case ReportTable():
             return _html_table(block, caption=block.title)
         case Picture(figure, caption):
             words = html.escape(caption)
@@ -141,7 +141,7 @@ def _as_html(block: Block) -> str:
             return f"<figure>\n{drawn}\n<figcaption>{words}</figcaption>\n</figure>"
 
 
-def _html_table(table: Table, *, caption: str) -> str:
+def _html_table(table: ReportTable, *, caption: str) -> str:
     above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
     rows = "\n".join(f"<tr>{_html_cells(row)}</tr>" for row in table.rows)

@@ -11,8 +11,8 @@ from benchmarks.compare.metrics.metric import HIGHER, Figure, Metric, slices_of
 from benchmarks.compare.metrics.registry import METRICS, tables
 from benchmarks.compare.metrics.utility import PARTS, UTILITY_VALUE
 from benchmarks.compare.report import drawings
-from benchmarks.compare.report.aims import AIMS, Verdict, nearness, ranked_arms, verdicts_of
-from benchmarks.compare.report.document import Block, Bullets, Heading, Picture, Table, Words
+from benchmarks.compare.report.aims import AIMS, AimVerdict, nearness, ranked_arms, verdicts_of
+from benchmarks.compare.report.document import Block, Bullets, Heading, Picture, ReportTable, Words
 from benchmarks.compare.report.formats import listed, seconds, shown, size, text
 from benchmarks.compare.results import ORIGINAL, RETRAINED, ArmResult, Results, number
 
@@ -64,7 +64,7 @@ def story(results: Results) -> Iterator[Block]:
     yield from _conditions(results)
 
 
-def _in_short(arms: Arms, ranked: Mapping[str, Mapping[str, Verdict]]) -> str:
+def _in_short(arms: Arms, ranked: Mapping[str, Mapping[str, AimVerdict]]) -> str:
     aimed = bool(arms.get(RETRAINED, ArmResult()).summary)
     sentences = [] if aimed else ["There is no retrained model here: what needs one is not judged."]
     if nothing := _nothing_learnt(arms):
@@ -103,7 +103,7 @@ def _nothing_learnt(arms: Arms) -> str:
     )
 
 
-def _aims(arms: Arms, ranked: Mapping[str, Mapping[str, Verdict]]) -> Iterator[Block]:
+def _aims(arms: Arms, ranked: Mapping[str, Mapping[str, AimVerdict]]) -> Iterator[Block]:
     yield Heading("Aims")
     yield Bullets(tuple(f"{aim}: {wish}" for aim, wish in AIMS.items()))
     yield Words(
@@ -113,7 +113,7 @@ def _aims(arms: Arms, ranked: Mapping[str, Mapping[str, Verdict]]) -> Iterator[B
     known = {name: verdicts_of(arms[name], arms) for name in (RETRAINED, ORIGINAL) if name in arms}
     rows = [(name, *(verdict.measured for verdict in verdicts.values())) for name, verdicts in known.items()]
     rows += [(name, *(verdict.cell for verdict in verdicts.values())) for name, verdicts in ranked.items()]
-    yield Table(("arm", *AIMS), tuple(rows))
+    yield ReportTable(("arm", *AIMS), tuple(rows))
     if over := [name for name, verdicts in ranked.items() if any(verdict.over for verdict in verdicts.values())]:
         yield Words(
             f"Over-forgotten: {listed(over)}. An AUC far below the retrained model's is a failure too: it tells "
@@ -131,13 +131,13 @@ def _measured(arms: Arms, looks: Looks) -> Iterator[Block]:
     if parts:
         figures = tuple(Figure((*PARTS, part), HIGHER, part) for part in parts)
         rows = ((name, *(one.shown(one.of(arm)) for one in figures)) for name, arm in arms.items())
-        yield Table(("arm", *parts), tuple(rows), "Parts of the utility", folded=True)
+        yield ReportTable(("arm", *parts), tuple(rows), "Parts of the utility", folded=True)
 
 
-def _table(title: str, figures: tuple[Figure, ...], arms: Arms) -> Table:
+def _table(title: str, figures: tuple[Figure, ...], arms: Arms) -> ReportTable:
     head = ("arm", *(figure.head(arms.values()) for figure in figures))
     rows = ((_label(name, arm), *(one.shown(one.of(arm)) for one in figures)) for name, arm in arms.items())
-    return Table(head, tuple(rows), title)
+    return ReportTable(head, tuple(rows), title)
 
 
 def _pictures(arms: Arms, looks: Looks) -> Iterator[Block]:
@@ -174,7 +174,7 @@ def _by_slice(metric: Metric, arms: Arms) -> Iterator[Block]:
         rows = (
             (_with_n(row, slices[row]), *(figure.shown(at.get(arm)) for arm in columns)) for row, at in values.items()
         )
-        yield Table((key, *columns), tuple(rows))
+        yield ReportTable((key, *columns), tuple(rows))
     if not slices:
         yield Words("Not measured.")
 
@@ -199,7 +199,7 @@ def _harness(arms: Arms) -> Iterator[Block]:
         (name, *(shown(number(tasks.get(task, {}).get(metric))) for task, metric in columns))
         for name, tasks in scores.items()
     )
-    yield Table(("arm", *(f"{task}: {metric}" for task, metric in columns)), tuple(rows))
+    yield ReportTable(("arm", *(f"{task}: {metric}" for task, metric in columns)), tuple(rows))
 
 
 def _cost(arms: Arms, looks: Looks) -> Iterator[Block]:
@@ -219,7 +219,7 @@ def _cost(arms: Arms, looks: Looks) -> Iterator[Block]:
         "Training is the time for all forget requests: of a guard, its gate and the learning of its method; of "
         "changed weights, the last run alone, and the trials that chose its settings are the tuning."
     )
-    yield Table(("arm", *panels), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))
+    yield ReportTable(("arm", *panels), tuple((name, *(found[name][1] for found in panels.values())) for name in arms))
 
 
 def _failures(arms: Arms) -> Iterator[Block]:
@@ -234,7 +234,7 @@ def _failures(arms: Arms) -> Iterator[Block]:
             yield Picture(drawings.loss(losses), f"Loss of {name}; a cross: no finite number.")
             steps = sorted({*range(0, len(losses), max(1, len(losses) // 20)), len(losses) - 1})
             rows = ((str(step + 1), text(losses[step])) for step in steps)
-            yield Table(("step", "loss"), tuple(rows), f"Losses of {name}", folded=True)
+            yield ReportTable(("step", "loss"), tuple(rows), f"Losses of {name}", folded=True)
 
 
 def _tuning(arms: Arms) -> Iterator[Block]:
@@ -247,14 +247,14 @@ def _tuning(arms: Arms) -> Iterator[Block]:
         yield Words(f"{text(arm.kind)}, {text(arm.status)}{tuned}. Settings: {text(arm.settings)}.")
         if arm.trials:
             rows = ((str(place), text(trial.settings), text(trial.score)) for place, trial in enumerate(arm.trials, 1))
-            yield Table(("trial", "settings", "score"), tuple(rows), f"Trials of {name}", folded=True)
+            yield ReportTable(("trial", "settings", "score"), tuple(rows), f"Trials of {name}", folded=True)
 
 
 def _conditions(results: Results) -> Iterator[Block]:
     environment = {**results.environment, "seed": results.seed}
     yield Heading("How it was measured")
     for head, found in ((("asked", "n"), results.items), (("environment", ""), environment)):
-        yield Table(head, tuple((str(name), text(value)) for name, value in found.items()))
+        yield ReportTable(head, tuple((str(name), text(value)) for name, value in found.items()))
     yield Heading("Caveats")
     yield Bullets((*_power(results.arms), *_CAVEATS, *map(text, results.notes)))
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gateway.errors import SetupError
 from gateway.experiments.intervals import minus, quantile, rate
-from gateway.experiments.report import Contrast, Figures, Report, read_lines, report_on
+from gateway.experiments.report import ArmFigures, Contrast, Report, read_lines, report_on
 
 
 def line(number: int, arm: str, **fields: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_lines_are_counted_by_arm(log: Path) -> None:
     assert (len(lines), others) == (84, 2)
     guarded, b = report_on(lines).arms
     times = [quantile([100.0] * 40, q) for q in (0.5, 0.95)]
-    assert guarded == Figures("guarded", False, 40, 40, 0, 40, 2, rate(2, 40), *times)
+    assert guarded == ArmFigures("guarded", False, 40, 40, 0, 40, 2, rate(2, 40), *times)
     assert (b.requests, b.flagged, b.failed, b.screened, b.hits) == (44, 43, 3, 40, 20)
     assert (b.p50_ms.value, b.p95_ms.value) == (300.0, 300.0)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import SetupError
-from gateway.files.rows import Row, columns_of, read_rows, read_texts_or_rows, strict_json
+from gateway.files.rows import FileRow, columns_of, read_rows, read_texts_or_rows, strict_json
 
 TWO = [{"prompt": "one"}, {"prompt": "two\u2028three\u0085four"}]
 
@@ -160,4 +160,4 @@ def test_the_columns_of_a_row_are_said_in_words() -> None:
         "null",
         "a number or a boolean",
     ]
-    assert Row(1, None, "x").fault == ""
+    assert FileRow(1, None, "x").fault == ""

@@ -1,4 +1,4 @@
-"""The plan of a weight-based unlearning run: the method, the weights that it trains, and the weights of its terms."""
+"""The configuration of a weight-based unlearning run: the method, what it trains, and the weights of its terms."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from adapters.optimizers.schedule import OptimisationConfig
 
-__all__ = ["Method", "RunPlan", "Target"]
+__all__ = ["Method", "Target", "UnlearningConfig"]
 
 Method = Literal["ga", "graddiff", "kl", "idk-dpo", "npo", "simnpo", "rmu", "undial", "flat", "whp"]
 Target = Literal["full", "lora"]
@@ -36,7 +36,7 @@ _PUBLISHED: dict[Method, _Weights] = {
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
+class UnlearningConfig:
     """gamma * forget term + alpha * retain term, over all of a model's weights or a LoRA that is merged at the end.
 
     | method   | arXiv      | forget term                                       | retain term                |
