@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Calibration", "TooFewRows", "rows_needed", "threshold_at"]
+__all__ = ["Threshold", "TooFewRows", "rows_needed", "threshold_at"]
 
 
 class TooFewRows(ValueError):
@@ -14,7 +14,7 @@ class TooFewRows(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Threshold:
     """How a threshold was chosen: `rows` out-of-scope scores, the rate `alpha` that was asked for, and the
     threshold."""
 
@@ -28,7 +28,7 @@ def rows_needed(alpha: float) -> int:
     return math.ceil(1 / alpha - 1e-9) - 1
 
 
-def threshold_at(alpha: float, scores: Sequence[float]) -> Calibration:
+def threshold_at(alpha: float, scores: Sequence[float]) -> Threshold:
     """Split conformal threshold: a new out-of-scope text scores above it with probability at most `alpha`.
 
     Holds for traffic exchangeable with the rows behind `scores` (Vovk et al. 2005; Angelopoulos & Bates,
@@ -44,4 +44,4 @@ def threshold_at(alpha: float, scores: Sequence[float]) -> Calibration:
             f"a false-positive rate of {alpha:g} needs at least {rows_needed(alpha)} out-of-scope rows to calibrate "
             f"on, and there are {n}: give more rows with --traffic, or ask for a higher rate with --fpr"
         )
-    return Calibration(alpha=alpha, rows=n, threshold=float(np.sort(np.asarray(scores, dtype=np.float64))[rank - 1]))
+    return Threshold(alpha=alpha, rows=n, threshold=float(np.sort(np.asarray(scores, dtype=np.float64))[rank - 1]))

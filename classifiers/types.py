@@ -18,8 +18,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one detector says of one text and one scope. `matched`: the text is inside the scope. `weight`, 0 to 1, is
-    how sure the detector is of that; the plan gives it to an adapter."""
+    """What one detector says of one text and one scope. `matched`: the text is inside the scope. `weight`, in (0, 1],
+    is how sure the detector is of that; the plan gives it to an adapter."""
 
     scope: str
     detector: str

@@ -175,7 +175,7 @@ class Refuse(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Instruct(Plan):
-    """A system instruction in front tells the model not to know the targets (guardrail baseline, arXiv 2403.03329)."""
+    """A system instruction in front tells the model not to know the scope (guardrail baseline, arXiv 2403.03329)."""
 
     name: ClassVar[str] = "Instruct"
     text: str

@@ -19,7 +19,7 @@ from gateway.telemetry.taps import watched_by
 __all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
-_LONG_CHARS_PER_TOKEN = 16  # ordinary text has four: below 16 the model itself may refuse
+_LONG_CHARS_PER_TOKEN = 16  # ordinary text has about four characters a token; only longer texts are counted
 OnScreenError = Literal["refuse", "pass"]
 TapFactory = Callable[[Request, Screening, Gate], Tap]
 
@@ -113,7 +113,7 @@ class Pipeline:
 
     async def problem(self) -> str | None:
         """Why requests cannot be answered now; None if they can."""
-        return self._unguarded() or self._screen.problem() or await self.backend.problem()
+        return self._unreadable_pack() or self._screen.problem() or await self.backend.problem()
 
     def unsupported(self) -> list[str]:
         """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""
@@ -124,7 +124,7 @@ class Pipeline:
         faults = {one.plan_name: served.unsupported(one.needs) for one in methods.values()}
         return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
-    def _unguarded(self) -> str | None:
+    def _unreadable_pack(self) -> str | None:
         """A pack that cannot be read may hold any scope, so that the gateway cannot say of any request that it is
         outside."""
         return "a pack cannot be loaded; the gateway's log says which and why" if self.packs.unguarded else None
@@ -132,7 +132,7 @@ class Pipeline:
     async def _check(self, request: Request) -> None:
         """Raises AnswerError for a fault that has nothing to do with the gate, whether or not the request is
         flagged."""
-        if problem := self._unguarded():
+        if problem := self._unreadable_pack():
             raise NotReady(problem)
         served = self.backend.served
         if request.model not in {card.id for card in served.models}:

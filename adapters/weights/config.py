@@ -6,9 +6,9 @@ from typing import Literal, get_args
 
 from adapters.optimizers.schedule import OptimisationConfig
 
-__all__ = ["Method", "Target", "UnlearningConfig"]
+__all__ = ["Target", "UnlearningConfig", "WeightMethod"]
 
-Method = Literal["ga", "graddiff", "kl", "idk-dpo", "npo", "simnpo", "rmu", "undial", "flat", "whp"]
+WeightMethod = Literal["ga", "graddiff", "kl", "idk-dpo", "npo", "simnpo", "rmu", "undial", "flat", "whp"]
 Target = Literal["full", "lora"]
 
 
@@ -21,7 +21,7 @@ class _Weights:
     beta: float = math.nan
 
 
-_PUBLISHED: dict[Method, _Weights] = {
+_PUBLISHED: dict[WeightMethod, _Weights] = {
     "ga": _Weights(alpha=0.0),
     "graddiff": _Weights(),
     "kl": _Weights(),
@@ -60,7 +60,7 @@ class UnlearningConfig:
     value out of range, and for an option that the method does not have.
     """
 
-    method: Method
+    method: WeightMethod
     target: Target
     optimisation: OptimisationConfig
     gamma: float | None = None
@@ -98,8 +98,8 @@ class UnlearningConfig:
         return _PUBLISHED[self.method].beta if self.beta is None else self.beta
 
     def _check_choices(self) -> None:
-        if self.method not in get_args(Method):
-            raise ValueError(f"unknown method {self.method!r}; there are {', '.join(get_args(Method))}")
+        if self.method not in get_args(WeightMethod):
+            raise ValueError(f"unknown method {self.method!r}; there are {', '.join(get_args(WeightMethod))}")
         if self.target not in get_args(Target):
             raise ValueError(f"unknown target {self.target!r}; there are {', '.join(get_args(Target))}")
 

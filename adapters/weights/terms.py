@@ -23,7 +23,7 @@ from adapters.losses import (
     whp_labels,
 )
 from adapters.optimizers.schedule import Trainer
-from adapters.weights.config import Method, UnlearningConfig
+from adapters.weights.config import UnlearningConfig, WeightMethod
 from adapters.weights.steering import activation_distance, activation_norm, decoder_layers, steering_vector
 from adapters.weights.trainable import TrainableModel, with_lora
 
@@ -250,7 +250,7 @@ def _predicting(batch: Batch) -> Tensor:
     return predicting
 
 
-_FORGET: dict[Method, Callable[[UnlearningRun], ForgetTerm]] = {
+_FORGET: dict[WeightMethod, Callable[[UnlearningRun], ForgetTerm]] = {
     "ga": _ascent,
     "graddiff": _ascent,
     "kl": _ascent,

@@ -11,15 +11,15 @@ import torch
 from adapters.batches import Example, batches, cycled
 from adapters.losses import combined
 from adapters.optimizers.schedule import Diverged, Trainer
-from adapters.weights.config import Method, Target, UnlearningConfig
+from adapters.weights.config import Target, UnlearningConfig, WeightMethod
 from adapters.weights.steering import mlp_outputs
 from adapters.weights.terms import UnlearningRun, forget_term, generic_answers, retain_term, steered_layer
 from adapters.weights.trainable import TrainableModel, own_weights, with_lora
 
-__all__ = ["LossCurves", "Method", "Target", "UnlearningConfig", "unlearn"]
+__all__ = ["LossCurves", "Target", "UnlearningConfig", "WeightMethod", "unlearn"]
 
-_PAIRED: tuple[Method, ...] = ("idk-dpo", "flat")
-_LOOKING_BACK: tuple[Method, ...] = ("kl", "undial", "rmu")
+_PAIRED: tuple[WeightMethod, ...] = ("idk-dpo", "flat")
+_LOOKING_BACK: tuple[WeightMethod, ...] = ("kl", "undial", "rmu")
 """Methods that ask the original model again while another is in training."""
 
 
@@ -68,7 +68,7 @@ def unlearn(
     return curves
 
 
-def _check_rows(method: Method, forget: Sequence[Example], idk: Sequence[Example]) -> None:
+def _check_rows(method: WeightMethod, forget: Sequence[Example], idk: Sequence[Example]) -> None:
     if not forget:
         raise ValueError("there are no rows to forget")
     if method not in _PAIRED:

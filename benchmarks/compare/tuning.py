@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from adapters.batches import Example
 from adapters.optimizers.schedule import Diverged, OptimisationConfig
-from adapters.weights.training import LossCurves, Method, UnlearningConfig, unlearn
+from adapters.weights.training import LossCurves, UnlearningConfig, WeightMethod, unlearn
 from benchmarks.compare.arms import Weights
 from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.models import examples
@@ -141,9 +141,11 @@ def _idk(base: LanguageModel, rows: Sequence[Row]) -> list[Example]:
 
 
 def _plan(arm: Weights, settings: Settings, seed: int) -> UnlearningConfig:
-    method = next((name for name in get_args(Method) if name == arm.method), None)
+    method = next((name for name in get_args(WeightMethod) if name == arm.method), None)
     if method is None:
-        raise SetupError(f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(Method))}")
+        raise SetupError(
+            f"arm {arm.name}: unknown method {arm.method!r}; there are {', '.join(get_args(WeightMethod))}"
+        )
     for key, value in settings.items():
         if key not in _KNOWN:
             raise SetupError(f"arm {arm.name}: its grid has {key!r}, which is none of {', '.join(_KNOWN)}")

@@ -30,7 +30,7 @@ _AIMED = {
     "membership": "membership AUC",
     "fluency": "fluency, of the retrained's",
     "relevance": "relevance, of the retrained's",
-    "distinguishability": "told from the retrained, AUROC",
+    "distinguishability": "distinguishable from the retrained, AUROC",
 }
 _IN_SHORT = ("forget quality", "utility", "membership", "distinguishability")
 _LEAKED, _BESIDES = "leaked: greedy / @1 / @8", ("same answers", "training")

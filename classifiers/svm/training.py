@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
-from classifiers.calibration import Calibration, threshold_at
+from classifiers.calibration import Threshold, threshold_at
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import Alias
@@ -20,7 +20,7 @@ from classifiers.svm.model import Head, PromptClassifier
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
-__all__ = ["GateRates", "GateTraining", "TrainedGate", "fit_gate"]
+__all__ = ["ClassifierRates", "GateTraining", "TrainedGate", "fit_gate"]
 
 Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -49,7 +49,7 @@ class GateTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class GateRates:
+class ClassifierRates:
     """Error rates on held-out rows, each beside its number of rows. `fnr` and `near_fpr` are of the whole gate (aliases
     or classifier); `classifier_fnr` of the classifier alone. `near_fpr` is None if no retain row is held out. The
     conformal alpha stands for general traffic."""
@@ -72,9 +72,9 @@ class TrainedGate:
 
     head: Head
     measured_head: Head
-    calibration: Calibration
+    calibration: Threshold
     floor: float
-    rates: GateRates
+    rates: ClassifierRates
     excluded_traffic_rows: int
 
 
@@ -124,7 +124,7 @@ def fit_gate(
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     head: Head
-    calibration: Calibration
+    calibration: Threshold
     floor: float
 
 
@@ -217,7 +217,7 @@ def _unnamed(traffic: Sequence[str], lexical: LexicalDetector, encoder: Encoder)
     return [windows for windows in encoder.encode(unnamed) if len(windows)]
 
 
-def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> GateRates:
+def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> ClassifierRates:
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
         scores = [float(head.score(windows).max()) for windows in encoder.encode(texts)]
         by_head = [Verdict("scope", PromptClassifier.name, s, head.threshold, s > head.threshold) for s in scores]
@@ -227,7 +227,7 @@ def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split)
     forget, retain = split.forget.held_out, split.retain.held_out
     forget_head, forget_gate = matches(forget)
     _, retain_gate = matches(retain)
-    return GateRates(
+    return ClassifierRates(
         fnr=1 - _share(forget_gate),
         classifier_fnr=1 - _share(forget_head),
         forget_rows=len(forget),

@@ -17,7 +17,7 @@ def serve(
         str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
     ] = None,
     upstream: Annotated[
-        str | None, typer.Option(help="vllm: base URL of the server, without /v1. Separate several by commas.")
+        str | None, typer.Option(help="vllm: base URL of the server, with or without /v1. Separate several by commas.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,

@@ -1,6 +1,7 @@
 """The detectors that a pack can hold, by name: which file, how it is read, and how many of them become one detector.
 
-Adding a detector is one entry here; its class has `save(path)` and `load(path)` (see `classifiers.types.Detector`).
+A pack with a new detector can be served with one entry here; its training is in `gateway.training.detector`. The class
+of one scope's numbers has `save(path)` and `load(path)` (see `classifiers.types.Detector`).
 """
 
 from collections.abc import Callable, Mapping

@@ -17,11 +17,11 @@ from adapters.weights.fine_tuning import fine_tune
 from adapters.weights.steering import steering_vector
 from adapters.weights.terms import generic_answers
 from adapters.weights.trainable import TrainableModel, own_weights, with_lora
-from adapters.weights.training import LossCurves, Method, Target, UnlearningConfig, unlearn
+from adapters.weights.training import LossCurves, Target, UnlearningConfig, WeightMethod, unlearn
 from gateway.models.language_model import LanguageModel
 
 FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[WeightMethod, ...] = get_args(WeightMethod)
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 
@@ -35,7 +35,7 @@ class Run:
     options: dict[str, Any] = field(default_factory=lambda: {"alpha": 2.0})
 
 
-RUNS: dict[Method, Run] = {
+RUNS: dict[WeightMethod, Run] = {
     "ga": Run(options={}),
     "simnpo": Run(options={}),
     "undial": Run(full=3e-3, lora=1e-2),
@@ -44,14 +44,14 @@ RUNS: dict[Method, Run] = {
 }
 
 
-def run_plan(method: Method, target: Target, **changes: Any) -> UnlearningConfig:
+def run_plan(method: WeightMethod, target: Target, **changes: Any) -> UnlearningConfig:
     known = RUNS.get(method, Run())
     how = OptimisationConfig(lr=getattr(known, target), epochs=known.epochs, batch=4)
     return UnlearningConfig(method, target, how, **{**known.options, **changes})
 
 
 def plan(
-    method: Method, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any
+    method: WeightMethod, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any
 ) -> UnlearningConfig:
     return UnlearningConfig(method, target, OptimisationConfig(lr=lr, epochs=epochs, batch=4), **options)
 
@@ -119,7 +119,7 @@ def is_frozen(model: Any) -> bool:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", METHODS)
 def test_forgotten_facts_are_gone_and_the_others_still_said(
-    memory: Memory, divided: Memory, method: Method, target: Target
+    memory: Memory, divided: Memory, method: WeightMethod, target: Target
 ) -> None:
     learner = copied(divided if method == "whp" else memory)
     assert (still_known(learner), retained(learner)) == (4, 20)
@@ -136,14 +136,14 @@ def test_forgotten_facts_are_gone_and_the_others_still_said(
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", ["idk-dpo", "whp"])
-def test_methods_that_teach_another_answer_have_it_said(divided: Memory, method: Method, target: Target) -> None:
+def test_methods_that_teach_another_answer_have_it_said(divided: Memory, method: WeightMethod, target: Target) -> None:
     learner = copied(divided)
     forget(learner, run_plan(method, target))
     assert sum(learner.says(name) == NEUTRAL for name in FORGOTTEN) >= 3
 
 
 @pytest.mark.parametrize("method", ["flat", "undial"])
-def test_a_method_without_a_retain_term_by_default_is_gentler_with_one(memory: Memory, method: Method) -> None:
+def test_a_method_without_a_retain_term_by_default_is_gentler_with_one(memory: Memory, method: WeightMethod) -> None:
     alone, accompanied = copied(memory), copied(memory)
     assert forget(alone, run_plan(method, "full", alpha=None)).retain == ()
     assert forget(accompanied, run_plan(method, "full")).retain != ()
@@ -166,7 +166,7 @@ def test_mofo_forgets_too(learner: Memory, target: Target) -> None:
 # ------------------------------------------------------------------------------------------ by definition
 
 
-FIRST: dict[Method, dict[str, float]] = {
+FIRST: dict[WeightMethod, dict[str, float]] = {
     "ga": {},
     "kl": {},
     "npo": {"beta": 0.7},
@@ -179,7 +179,9 @@ FIRST: dict[Method, dict[str, float]] = {
 
 
 @pytest.mark.parametrize("method", FIRST)
-def test_the_first_step_sees_the_methods_forget_term_of_the_original_model(divided: Memory, method: Method) -> None:
+def test_the_first_step_sees_the_methods_forget_term_of_the_original_model(
+    divided: Memory, method: WeightMethod
+) -> None:
     learner, options = copied(divided), FIRST[method]
     batch, idk = (collate(rows(learner), device=torch.device("cpu")) for rows in (forget_rows, idk_rows))
     with torch.no_grad():
@@ -213,7 +215,7 @@ def steered(activations: Tensor, labels: Tensor, beta: float) -> float:
 @pytest.mark.parametrize("method", ["npo", "kl", "rmu"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_bfloat16_model_forgets_in_mixed_precision_and_stays_one(
-    learner: Memory, method: Method, target: Target
+    learner: Memory, method: WeightMethod, target: Target
 ) -> None:
     model = learner.base.model
     for parameter in model.parameters():
@@ -262,7 +264,9 @@ def test_a_stepper_tells_how_the_loss_went_before_it_diverged() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "mofo"])
 @pytest.mark.parametrize("method", ["whp", "rmu"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_same_seed_gives_the_same_weights(memory: Memory, method: Method, target: Target, optimizer: Any) -> None:
+def test_the_same_seed_gives_the_same_weights(
+    memory: Memory, method: WeightMethod, target: Target, optimizer: Any
+) -> None:
     def trained(seed: int) -> tuple[LossCurves, dict[str, Tensor]]:
         how = OptimisationConfig(lr=1e-3, epochs=2, batch=2, optimizer=optimizer, seed=seed)
         learner = copied(memory)
@@ -332,7 +336,7 @@ def test_a_student_that_was_not_to_remember_says_so(learner: Memory) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", ["kl", "rmu"])
 def test_retained_activations_start_at_no_distance_from_the_original(
-    learner: Memory, method: Method, target: Target
+    learner: Memory, method: WeightMethod, target: Target
 ) -> None:
     distances = forget(learner, plan(method, target, lr=1e-2, epochs=4)).retain
     assert distances[0] == pytest.approx(0, abs=1e-6)

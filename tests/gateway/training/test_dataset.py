@@ -20,7 +20,7 @@ from adapters.lora.model import joined
 from adapters.lora.training import LoraTraining
 from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.training import SoftPromptTraining
-from classifiers.calibration import Calibration
+from classifiers.calibration import Threshold
 from classifiers.encoder.sentence import Encoder
 from classifiers.splits import Part, Split, split_rows
 from classifiers.svm.model import Head, PromptClassifier
@@ -57,7 +57,7 @@ CALIBRATION = tuple(
 )
 ONCE = OptimisationConfig(lr=1e-3, epochs=1, batch=4)
 HEAD = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-GATE = TrainedGate(HEAD, HEAD, Calibration(0.1, 1, 1.0), 1.0, GateRates(0.0, 0.0, 1, None, 0), 0)
+GATE = TrainedGate(HEAD, HEAD, Threshold(0.1, 1, 1.0), 1.0, GateRates(0.0, 0.0, 1, None, 0), 0)
 
 
 @dataclass(frozen=True)
