@@ -126,20 +126,18 @@ def decoy_word(embeddings: Tensor, dims: int, strength: float, table: EmbeddingT
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
-        function.__name__: function
-        for function in (
-            gaussian_first,
-            gaussian_random,
-            gaussian_top,
-            zero_top,
-            flip_top,
-            noise_top,
-            noise_keep_norm,
-            decoy_name,
-            decoy_word,
-        )
+        "gaussian_first": gaussian_first,
+        "gaussian_random": gaussian_random,
+        "gaussian_top": gaussian_top,
+        "zero_top": zero_top,
+        "flip_top": flip_top,
+        "noise_top": noise_top,
+        "noise_keep_norm": noise_keep_norm,
+        "decoy_name": decoy_name,
+        "decoy_word": decoy_word,
     }
 )
+"""By the name that packs keep."""
 
 
 def operator(name: str) -> Operator:
