@@ -107,7 +107,7 @@ class Pipeline:
         """Makes the backend ready for a gate's adapters. The log names each adapter that the backend cannot serve;
         requests inside its scope are refused."""
         for scope, why in (await self.backend.prepare(gate.loras)).items():
-            _log.error("pack %s cannot be served, what it flags is refused: %s", scope, why)
+            _log.error("pack %s cannot be served, so requests inside its scope are refused: %s", scope, why)
         if self.comparison:
             await self.comparison.follow(gate)
 

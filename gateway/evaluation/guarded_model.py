@@ -82,11 +82,11 @@ class GuardedModel:
         return found
 
     def _alike(self, requests: Sequence[Request], plans: Sequence[Plan]) -> Iterator[tuple[_Prompts, set[int]]]:
-        """Prompts by their rows, for one and the same model, which is in force while they are out; and those rows whose
-        own the prompts are.
+        """For each model that the rows need: the prompts that it is asked together, and the rows that take its answers.
+        A LoRA is in force while its prompts are out.
 
-        What passes is in the company in which an unguarded model meets it: an answer depends on its batch a little,
-        which would look as if the guard had changed it.
+        A row under Pass is asked in one batch with every plain prompt, as an unguarded model is asked: an answer
+        depends a little on its batch, and that must not look like an effect of the guard.
         """
         passing = {row for row, plan in enumerate(plans) if isinstance(plan, Pass)}
         if passing:

@@ -1,4 +1,5 @@
-"""One contract, both backends: what passes is the plain model's, what is flagged forgets, and nobody gets another's."""
+"""One contract, both backends: a Pass gives the plain model's answer, a flagged request meets a model that forgets, and
+no client gets the answer of another."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

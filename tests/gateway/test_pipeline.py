@@ -210,7 +210,7 @@ def test_the_backend_is_told_of_the_adapters_in_force(
     house.backend.faults = {"narnia": "rank too high"}
     asyncio.run(house.pipeline(BatchedScreen()).follow(house.packs.gate))
     assert list(house.backend.prepared) == ["narnia"]
-    assert "pack narnia cannot be served, what it flags is refused: rank too high" in caplog.text
+    assert "pack narnia cannot be served, so requests inside its scope are refused: rank too high" in caplog.text
 
 
 @pytest.mark.parametrize("gated", [True, False])

@@ -292,7 +292,7 @@ class Watched:
 
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """Notes what passes between the parts of a training; the parts are the real ones, on little traffic."""
+    """Notes which data the parts of a training hand to each other; the parts are the real ones, on little traffic."""
     seen = Watched([], [], [], [], [])
     real_fit, real_dataset = gateway.training.run.fit_gate, gateway.training.run.forget_dataset
     real_detect = PromptClassifier.detect
