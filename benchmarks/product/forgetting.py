@@ -48,7 +48,7 @@ def measure(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
     bench = _Bench(packs)
     cases = heldout()
     return {
-        "pack": {"calibration": manifest.calibration, "heldout_rows_of_the_scope": manifest.heldout},
+        "pack": manifest.model_dump(mode="json", include={"calibration", "heldout"}),
         "gate_heldout": bench.gate_by_slice(cases),
         "gate_public_data": bench.gate_on(data_sets(data)),
         "answers": bench.answers([case for case in cases if case.slice in _INSIDE], seed=seed),
