@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -289,6 +290,8 @@ class Settings(BaseSettings):
     def _upstream_given(self) -> "Settings":
         if self.backend == "vllm" and not self.upstream:
             raise ValueError("the vllm backend needs the upstream's URL: --upstream http://HOST:PORT")
+        if self.backend != "vllm" and self.upstream:
+            raise ValueError("an upstream is given, but only the vllm backend asks it: add --backend vllm")
         return self
 
 
@@ -407,7 +410,8 @@ def _refuse_in_two_forms(name: str, variable: str, seen: Mapping[str, str]) -> N
 def _problems(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
         why = f": {error.__cause__}" if error.__cause__ else ""
-        return f'{error}{why}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
+        what = re.sub(r' from source "\w+"', "", str(error))
+        return f'{what}{why}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
     return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
 
@@ -418,5 +422,7 @@ def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
         return f"there is no setting {name!r}; {_mend(name)}"
     if kind == "tuple_type":
         return f"{name}: give a list"
+    if kind in ("model_type", "dict_type"):
+        return f"{name}: give a mapping of settings"
     message = message.removeprefix("Value error, ") + ("; quote it" if kind == "string_type" else "")
     return f"{name}: {message}" if name else message

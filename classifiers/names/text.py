@@ -14,9 +14,17 @@ __all__ = ["Normalised", "is_invisible", "is_mark", "normalise"]
 # Letters of other scripts that look like Latin ones and survive NFKD (Unicode TS 39 lists them all; these are the
 # ones that a keyboard types). An attacker's spelling must not hide a name.
 _LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁɡвкмнтαορνικυβεηтɑıℓօոսցզհյքԛԝ",
-    "aeopcyxijsdgbkmhtaopvikubehtailonugqhjpqw",
+    "аеорсухіјѕԁɡвкмнтһүαορνικυβεητχζɑıℓօոսցզհյքԛԝ",
+    "aeopcyxijsdgbkmhthyaopvikubehtxzailonugqhjpqw",
 )
+# Letters that look like a Latin one in one case alone. A real Greek or Armenian name must be the same name in both
+# cases, so these count in words that have Latin letters, too.
+_MIXED = str.maketrans(
+    "ΗΜΝΥγωμ\u00b5ՏԼՍՈꓢᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᎩᏃ",
+    "HMNYywuuSLUNSABCDEGHJKLMPRSTVWYZ",
+)
+# A word with whatever stands in it: marks and invisible characters, too.
+_RUN = re.compile(r"[^\s\d!-/:-@\[-`{-~]+")
 # Persian and Arabic keyboards type these letters of one name differently.
 _ARABIC = {"ی": "ي", "ى": "ي", "ک": "ك", "ة": "ه", "ـ": ""}
 # Latin letters that Unicode does not decompose and whose names do not end in 'WITH ...'.
@@ -73,7 +81,7 @@ def normalise(text: str) -> Normalised:
     characters: list[str] = [" "]
     starts: list[int] = [0]
     ends: list[int] = [0]
-    for position, source in enumerate(_without_markup(text)):
+    for position, source in enumerate(_without_mixed_scripts(_without_markup(text))):
         for character in _fold(source):
             if character == " " and characters[-1] == " ":
                 continue
@@ -106,6 +114,17 @@ def _without_markup(text: str) -> str:
     if "%" in text or "&" in text or "<" in text:
         return _MARKUP.sub(_blank, text)
     return text
+
+
+def _without_mixed_scripts(text: str) -> str:
+    """Letters that look like Latin ones become those, one for one, in words that have Latin letters."""
+    return text if text.isascii() else _RUN.sub(_latin, text)
+
+
+def _latin(match: re.Match[str]) -> str:
+    word = match.group()
+    has_latin = any("a" <= letter <= "z" for letter in unicodedata.normalize("NFKD", word).lower())
+    return word.translate(_MIXED) if has_latin else word
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -26,6 +26,7 @@ _WANTED = {
     "float_type": "a number",
     "none_required": "null",
 }
+_KEY_CHARS = 64
 _BRANCHES = ("str", "list", "int", "float", "dict")  # pydantic names the branch of a union in an error's place
 
 
@@ -47,9 +48,11 @@ def json_object(body: bytes) -> _Json:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> _Json:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+    content: _Json = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key[:_KEY_CHARS]!r} stands twice in one object")
+        content[key] = value
     return content
 
 

@@ -133,12 +133,18 @@ def check_port(host: str, port: int) -> None:
 
 
 def log_to(audit_file: Path | None) -> None:
-    """Sends audit lines to their file or to standard output, everything else to standard error."""
+    """Sends audit lines to their file or to standard output, everything else to standard error. Raises SetupError for a
+    file that cannot be written."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     audit = logging.getLogger("unrecall.audit")
     audit.propagate = False
     audit.setLevel(logging.INFO)
-    audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
+    try:
+        audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
+    except OSError as error:
+        raise SetupError(
+            f"cannot write the audit log {audit_file} ({error.strerror}); make its folder, or give another audit_file"
+        ) from error
     audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
     # A start that fails has said why in one line; the server would add its traceback.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))

@@ -253,6 +253,8 @@ def _explanation(answer: Answer) -> dict[str, str]:
     if answer.account.fallback:
         headers["x-unrecall-decided-plan"] = answer.plan.name
         headers["x-unrecall-fallback"] = _header_text(answer.account.fallback)
+    if answer.screening.error is not None:
+        headers["x-unrecall-screen-error"] = _header_text(answer.screening.error)
     return headers
 
 

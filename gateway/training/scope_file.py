@@ -47,9 +47,11 @@ class _AliasEntry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: object) -> object:
-        if isinstance(value, dict) and not value.keys() & cls.model_fields.keys():  # 'Narnia: A New Hope' is one
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, dict) or not value.keys() & cls.model_fields.keys():  # 'Narnia: A New Hope' is one
             raise ValueError("an alias is a text, or a mapping of name and match; put a text with a colon in quotes")
-        return {"name": value} if isinstance(value, str) else value
+        return value
 
     def alias(self) -> str | Alias:
         if self.match is None:

@@ -191,6 +191,11 @@ def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings(None, {}).port == 8000
 
 
+def test_an_upstream_that_nobody_would_ask_is_refused() -> None:
+    with pytest.raises(SetupError, match="only the vllm backend asks it: add --backend vllm"):
+        load_settings(None, {"upstream": "http://x"})
+
+
 @pytest.mark.parametrize("given", [{"backend": "vllm"}, {"backend": "vllm", "upstream": ""}])
 def test_vllm_without_an_upstream_says_what_to_give(given: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match="--upstream http://HOST:PORT"):

@@ -247,7 +247,7 @@ def test_a_wrong_value_names_its_field(fields: dict[str, Any], param: str) -> No
         (b"\xff\xfe", "not valid JSON"),
         (b"[]", "must be a JSON object"),
         (b"null", "must be a JSON object"),
-        (b'{"model": "m", "model": "m"}', "twice"),
+        (b'{"model": "m", "model": "m"}', "the key 'model' stands twice"),
         (b'{"model": "m", "messages": [{"role": "user", "content": "a", "content": "b"}]}', "twice"),
         (b'{"model": "m", "messages": [{"role": "user", "content": "\\ud800"}]}', "surrogate"),
         (b'{"model": "m", "messages": [], "\\udfff": 1}', "surrogate"),

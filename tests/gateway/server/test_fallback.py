@@ -16,9 +16,10 @@ from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
+from gateway.errors import SetupError
 from gateway.packs.files import Policy
 from gateway.screening.reload import PackReloader
-from gateway.server.app import create_app
+from gateway.server.app import create_app, log_to
 from gateway.settings import load_settings
 
 ADMIN = {"x-unrecall-admin-key": "boss"}
@@ -29,12 +30,12 @@ MISFIT = Lora({"no.such.layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
 class Served:
     """The gateway over a tiny model, and what its operator sees of a request."""
 
-    def __init__(self, packs: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    def __init__(self, packs: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:
         self._caplog = caplog
         caplog.set_level(logging.INFO, "unrecall.audit")
         reloader = PackReloader(packs, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
-        settings = load_settings(None, {"packs": packs, "admin_key": "boss"})
-        self._app = create_app(settings, EmbeddedBackend(tiny_model(), name="tiny"), reloader)
+        read = load_settings(None, {"packs": packs, "admin_key": "boss", **settings})
+        self._app = create_app(read, EmbeddedBackend(tiny_model(), name="tiny"), reloader)
 
     def ask(self, text: str, **fields: Any) -> tuple[httpx.Response, str]:
         """The answer, and what /metrics says afterwards."""
@@ -100,6 +101,22 @@ def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> N
     assert not {"x-unrecall-decided-plan", "x-unrecall-fallback"} & set(answer.headers)
     assert not {"decided_plan", "fallback"} & set(gateway.audit)
     assert "unrecall_fallbacks_total{" not in metrics
+
+
+def test_a_request_that_was_let_through_unscreened_is_told_to_the_operator(
+    tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    save("narnia")
+    gateway = Served(tmp_path / "packs", encoder, caplog, on_screen_error="pass", screen_timeout_s=1e-6)
+    answer, _ = gateway.ask("Who found Narnia?")
+    assert answer.headers["x-unrecall-plan"] == "Pass"
+    assert answer.headers["x-unrecall-screen-error"] == gateway.audit["screen_error"]
+
+
+@pytest.mark.parametrize("place", ["no folder/audit.jsonl", "."])
+def test_an_audit_log_that_cannot_be_written_stops_the_start(tmp_path: Path, place: str) -> None:
+    with pytest.raises(SetupError, match=r"cannot write the audit log .*; make its folder, or give another audit_file"):
+        log_to(tmp_path / place)
 
 
 def said(answer: httpx.Response) -> str:
