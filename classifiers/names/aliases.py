@@ -1,5 +1,6 @@
 """Names of a scope, found as whole words in one pass over the text, however many scopes there are."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,7 +8,15 @@ from dataclasses import dataclass, replace
 
 import ahocorasick
 
-from classifiers.names.boundaries import Boundary, Letters, beginning_fits, ending_fits, is_joiner, is_loose
+from classifiers.names.boundaries import (
+    CYRILLIC_CASES,
+    Boundary,
+    Letters,
+    beginning_fits,
+    ending_fits,
+    is_joiner,
+    is_loose,
+)
 from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark, normalise
 from classifiers.types import Span, Verdict
@@ -22,6 +31,8 @@ _UMLAUTS = str.maketrans(
 _JOINED_LETTERS = 9  # two words joined that have so many letters are the name even inside a longer word
 _HANGUL_JOINED, _SHORT_KATAKANA = 4, 2  # syllables, letters
 _STEM_LETTERS = 6
+_ADJECTIVES = ("ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", "ие")
+_DECLINED_WORDS, _DECLINED_LETTERS = 2, 3  # of a Cyrillic name: words before the last, letters of each
 _ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
 _LEANING = 0.0  # a support-vector machine's own boundary
 _CARRIERS = {
@@ -222,16 +233,44 @@ def _forms(alias: Alias) -> list[_Form]:
 
     Raises ValueError for an alias without a letter or digit.
     """
-    forms = [_form(alias, alias.name)]
-    other = unicodedata.normalize("NFC", alias.name).translate(_UMLAUTS)
-    if other != unicodedata.normalize("NFC", alias.name):
-        forms.append(_form(alias, other))
-    first = forms[0]
-    last = alias.name.strip()[-1:].casefold()
+    name = unicodedata.normalize("NFC", alias.name)
+    first = _form(alias, alias.name)
+    forms = [first]
+    if name.translate(_UMLAUTS) != name:
+        forms.append(_form(alias, name.translate(_UMLAUTS)))
+    if alias.match == "exact":
+        return forms
+    declined = [first]
+    if first.script == "CYRILLIC":
+        declined += [_form(alias, other) for other in _declined(name)]
+    last = name.strip()[-1:].casefold()
     falls = last in _ENDING_LETTERS or (is_mark(first.letters[-1]) and not is_loose(first.script))
-    if alias.match != "exact" and len(first.letters) >= _STEM_LETTERS and falls:
-        forms.append(replace(first, letters=first.letters[:-1], stem=True))
-    return forms
+    if len(first.letters) >= _STEM_LETTERS and falls:
+        cut = 2 if name.strip().casefold().endswith(_ADJECTIVES) else 1
+        forms += [
+            replace(form, letters=form.letters[:-letters], stem=True)
+            for form in declined
+            for letters in range(1, cut + 1)
+        ]
+    return forms + declined[1:]
+
+
+def _declined(name: str) -> Iterator[str]:
+    """A Cyrillic name of two or three words, with case endings on the words before its last one. Short words and
+    initials keep their form."""
+    *before, last = name.split()
+    if 1 <= len(before) <= _DECLINED_WORDS:
+        for words in itertools.product(*map(_cases, before)):
+            if list(words) != before:
+                yield " ".join([*words, last])
+
+
+def _cases(word: str) -> list[str]:
+    if len(word) < _DECLINED_LETTERS or not word.isalpha():
+        return [word]
+    stem = word[:-1] if word[-1].casefold() in _ENDING_LETTERS else word
+    stems = {stem, word[:-2] if word.casefold().endswith(_ADJECTIVES) else stem}
+    return [word, *(one + ending for one in sorted(stems) for ending in CYRILLIC_CASES)]
 
 
 def _form(alias: Alias, name: str) -> _Form:

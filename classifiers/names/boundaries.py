@@ -7,7 +7,16 @@ from typing import Final
 
 from classifiers.names.text import Normalised, is_invisible, is_mark, normalise
 
-__all__ = ["Boundary", "Letters", "beginning_fits", "ending_fits", "is_joiner", "is_loose", "script_of"]
+__all__ = [
+    "CYRILLIC_CASES",
+    "Boundary",
+    "Letters",
+    "beginning_fits",
+    "ending_fits",
+    "is_joiner",
+    "is_loose",
+    "script_of",
+]
 
 _NO_SPACES = frozenset(
     "CJK IDEOGRAPHIC HIRAGANA KATAKANA BOPOMOFO THAI LAO KHMER MYANMAR TIBETAN JAVANESE BALINESE SUNDANESE CHAM TAI YI "
@@ -145,11 +154,12 @@ _ENDINGS = re.compile(
     "un|da|de|dan|den|ta|te|tan|ten|nin|nun|lar|ler|owi|ovi|em|om|ow|ami"
 )
 _SHORT_ENDINGS = re.compile("a|u")
+CYRILLIC_CASES = tuple("а у ом ем е ы и ю я ой ей ую юю ого его ому ему ым им ых их".split())
 _CYRILLIC_ENDINGS = re.compile(
     "|".join(
         normalise(ending).text.strip()
-        for ending in "а у ом ем ём е ы и ю я ой ей ою ею ов ев ам ям ами ями ах ях ым им ых их ого его ому ему і ї "
-        "ові еві ью ья ье ски ский ская ское ские ского ской та то те ът".split()
+        for ending in "а у ом ем ём е ы и ю я ой ей ою ею ую юю ов ев ам ям ами ями ах ях ым им ых их ого его ому ему "
+        "і ї ові еві ью ья ье ски ский ская ское ские ского ской та то те ът".split()
     )
 )
 _PROCLITICS = {"ARABIC": re.compile("[وفبلك]{0,2}(?:ال|ل)?"), "HEBREW": re.compile("[והבלמשכ]{1,3}")}

@@ -131,6 +131,9 @@ def test_a_name_is_found_where_no_spaces_stand_around_it(text: str, alias: str, 
         ("the princess", "Prince"),
         ("robertson", "Robert"),
         ("Пушкинистический", "Пушкин"),
+        ("Красный шар на площади", "Красная площадь"),
+        ("Юрий Гаврилов", "Юрий Гагарин"),
+        ("Толстовка", "Толстая"),
     ],
 )
 def test_other_words_that_hold_a_name_are_left_alone(text: str, alias: str) -> None:
@@ -315,3 +318,17 @@ def test_the_counted_names_are_told() -> None:
         "s": frozenset({"Potter", "Harry Potter"}), "t": frozenset({"Potter"})
     }  # fmt: skip
     assert detector.counted("can you") == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "after", "alias"),
+    [
+        ("стихи ", "Марины Цветаевой", "", "Марина Цветаева"),
+        ("ВМЕСТЕ С ", "МАРИНОЙ ЦВЕТАЕВОЙ", "!", "Марина Цветаева"),
+        ("на ", "Чистых прудах", " зимой", "Чистые пруды"),
+        ("романы ", "Михаила Афанасьевича Булгакова", "", "Михаил Афанасьевич Булгаков"),
+        ("об ", "Александре Невском", "", "Александр Невский"),
+    ],
+)
+def test_each_word_of_a_cyrillic_name_takes_case_endings(before: str, name: str, after: str, alias: str) -> None:
+    assert found(before + name + after, alias) == [name]
