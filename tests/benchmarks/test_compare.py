@@ -13,7 +13,7 @@ from tiny import tiny_model
 from benchmarks.compare.arms import Guardrail, Weights, load_arms
 from benchmarks.compare.core import Suite
 from benchmarks.compare.guardrails import gate_of, trained_packs
-from benchmarks.compare.harness import Served, Tasks, checked, harness_scores
+from benchmarks.compare.harness import ServedArm, Tasks, checked, harness_scores
 from benchmarks.compare.models import teaching_seconds
 from benchmarks.compare.run import AnyArm, ComparisonConfig, compare
 from benchmarks.compare.store import Store
@@ -247,7 +247,7 @@ def test_the_harness_asks_through_the_guard(
     packs = trained_packs(suite, "corruption", taught, out / "packs/corruption", seed=0, reference=Path(model))
     [arm] = load_arms("input-filter")
     assert isinstance(arm, Guardrail)
-    plain = Served(load_language_model(taught), taught)
+    plain = ServedArm(load_language_model(taught), taught)
     filtered = replace(plain, gate=gate_of(arm, packs, suite), packs=packs.folder)
     before, after = (harness_scores(one, tasks, tmp_path / "log", seed=0) for one in (plain, filtered))
     assert before["taught_forget"]["exact_match,none"] > 0.5
@@ -265,7 +265,7 @@ def test_the_harness_is_asked_of_every_arm_that_the_gateway_has_and_may_fail(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def scores(arm: Served, asked: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
+    def scores(arm: ServedArm, asked: Tasks, log: Path, *, seed: int) -> dict[str, dict[str, float]]:
         if arm.gate is not None:
             raise RuntimeError("lm-eval ended with 1")
         return {"t": {"exact_match,none": 0.25}}

@@ -24,7 +24,7 @@ from classifiers.calibration import Threshold
 from classifiers.encoder.sentence import Encoder
 from classifiers.splits import Part, Split, split_rows
 from classifiers.svm.model import Head, PromptClassifier
-from classifiers.svm.training import GateRates, GateTraining, TrainedGate, fit_gate
+from classifiers.svm.training import ClassifierRates, GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 from corruption.objective import Sample
@@ -57,7 +57,7 @@ CALIBRATION = tuple(
 )
 ONCE = OptimisationConfig(lr=1e-3, epochs=1, batch=4)
 HEAD = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
-GATE = TrainedGate(HEAD, HEAD, Threshold(0.1, 1, 1.0), 1.0, GateRates(0.0, 0.0, 1, None, 0), 0)
+GATE = TrainedGate(HEAD, HEAD, Threshold(0.1, 1, 1.0), 1.0, ClassifierRates(0.0, 0.0, 1, None, 0), 0)
 
 
 @dataclass(frozen=True)
