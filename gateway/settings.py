@@ -1,9 +1,7 @@
 """Every setting of the server: in a YAML file, in the environment (UNRECALL_...), or on the command line."""
 
 import math
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -19,10 +18,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -31,8 +28,8 @@ from pydantic_settings import (
 )
 
 from gateway.errors import SetupError
-from gateway.files.rows import strict_json
 from gateway.files.strict_yaml import read_yaml
+from gateway.files.variables import StrictVariables, check_variables
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.limits import Limits
 
@@ -61,9 +58,50 @@ def _sound(key: SecretStr) -> SecretStr:
 
 _Key = Annotated[SecretStr, Field(min_length=1), AfterValidator(_sound)]
 _Share = Annotated[float, Field(gt=0, le=1)]
-_Urls = Annotated[tuple[str, ...], NoDecode]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 _RENAMED = {"lora_strengths": "adapter_weights"}
+
+
+def _separated(given: Any) -> Any:
+    """URLs in one text, with commas, one by one."""
+    return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
+
+
+def _address(url: str) -> str:
+    """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
+    if "@" in url:
+        raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
+    try:
+        parts = urlsplit(url if "://" in url or url.startswith(("http:", "https:")) else f"http://{url}")
+        usable = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL ({error}); give http://HOST:PORT") from error
+    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
+        raise ValueError(f"{url!r} is no base URL of a server; give http://HOST:PORT")
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _origin(origin: str) -> str:
+    """As browsers write it. Raises ValueError."""
+    parts = urlsplit(origin)
+    if origin == "*":
+        return origin
+    if not parts.hostname or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"{origin!r} is no origin; give https://HOST, with its port if that is another")
+    return origin.rstrip("/").lower()
+
+
+def _addresses(urls: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_address, urls))
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_origin, origins))
+
+
+_Upstreams = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated), AfterValidator(_addresses)]
+_Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated), AfterValidator(_origins)]
 
 
 class ArmSettings(BaseModel):
@@ -84,7 +122,7 @@ class ArmSettings(BaseModel):
         "gets every request UNGUARDED: no pack corrupts or refuses, now or later. A list of scopes: the same for these "
         "scopes alone. Nothing checks this; if it is wrong, the arm recalls. `false`: packs act here as everywhere.",
     )
-    upstream: tuple[str, ...] = Field(
+    upstream: _Upstreams = Field(
         (),
         description="vllm: base URLs of servers that serve the arm's model, with or without /v1. Separate several by "
         "commas.",
@@ -98,16 +136,6 @@ class ArmSettings(BaseModel):
     @classmethod
     def _nothing_empty(cls, given: Any) -> Any:
         return _no_empty_security(given)
-
-    @field_validator("upstream", mode="before")
-    @classmethod
-    def _separated(cls, given: Any) -> Any:
-        return _separated(given)
-
-    @field_validator("upstream")
-    @classmethod
-    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_address(url) for url in urls)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ArmSettings":
@@ -139,7 +167,7 @@ class Settings(BaseSettings):
         "embedded",
         description="embedded: the model runs in this process. vllm: the model runs in a vLLM server (`upstream`).",
     )
-    upstream: _Urls = Field(
+    upstream: _Upstreams = Field(
         (),
         description="vllm: base URLs of servers that serve the same model, with or without /v1. Separate several by "
         "commas.",
@@ -159,7 +187,7 @@ class Settings(BaseSettings):
         "0.0.0.0: for every network.",
     )
     port: int = Field(8000, ge=0, le=65535, description="The port where the server listens.")
-    cors_origins: _Urls = Field(
+    cors_origins: _Origins = Field(
         (),
         description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "
         "Separate several by commas.",
@@ -246,21 +274,6 @@ class Settings(BaseSettings):
     def _nothing_empty(cls, given: Any) -> Any:
         return _no_empty_security(given)
 
-    @field_validator("upstream", "cors_origins", mode="before")
-    @classmethod
-    def _separated(cls, given: Any) -> Any:
-        return _separated(given)
-
-    @field_validator("upstream")
-    @classmethod
-    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_address(url) for url in urls)
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_origin(origin) for origin in origins)
-
     @field_validator("host")
     @classmethod
     def _bare(cls, host: str) -> str:
@@ -295,40 +308,12 @@ class Settings(BaseSettings):
         return self
 
 
-def _separated(given: Any) -> Any:
-    """URLs in one text, with commas, one by one."""
-    return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
-
-
-def _address(url: str) -> str:
-    """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
-    if "@" in url:
-        raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
-    try:
-        parts = urlsplit(url if "://" in url or url.startswith(("http:", "https:")) else f"http://{url}")
-        usable = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
-    except ValueError as error:
-        raise ValueError(f"{url!r} is no URL ({error}); give http://HOST:PORT") from error
-    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
-        raise ValueError(f"{url!r} is no base URL of a server; give http://HOST:PORT")
-    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _origin(origin: str) -> str:
-    """As browsers write it. Raises ValueError."""
-    parts = urlsplit(origin)
-    if origin == "*":
-        return origin
-    if not parts.hostname or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"{origin!r} is no origin; give https://HOST, with its port if that is another")
-    return origin.rstrip("/").lower()
-
-
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
     """Settings from all three places; an override of None is none. Raises SetupError for an unknown key or a bad
     value, and says which."""
-    _check_variables()
+    check_variables(
+        _PREFIX, Settings.model_fields, others=_OTHER_VARIABLES, never_empty=_SECURITY, why=_EMPTY, mend=_mend
+    )
     content = _read(file) if file else {}
 
     class Layered(Settings):
@@ -341,20 +326,12 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, _Variables(settings_cls), InitSettingsSource(settings_cls, init_kwargs=content))
+            return (init_settings, StrictVariables(settings_cls), InitSettingsSource(settings_cls, init_kwargs=content))
 
     try:
         return Layered(**{key: value for key, value in overrides.items() if value is not None})
     except (ValidationError, SettingsError) as error:
         raise SetupError(f"settings: {_problems(error)}") from error
-
-
-class _Variables(EnvSettingsSource):
-    """The environment; JSON in it is strict, so that no key is doubled in silence."""
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        decoded = super().decode_complex_value(field_name, field, value)
-        return decoded if decoded is value else strict_json(value)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -371,40 +348,6 @@ def _read(file: Path) -> dict[str, Any]:
 def _mend(unknown: str) -> str:
     new = _RENAMED.get(unknown)
     return f"its name is {new} now" if new else "remove or correct it"
-
-
-def _check_variables() -> None:
-    """Refuses a variable that is no setting, one in two spellings, and an empty one where that would open a door."""
-    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields}
-    seen: dict[str, str] = {}
-    for variable, value in os.environ.items():
-        name = variable.upper()
-        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
-            continue
-        if name.split("__")[0] not in known:
-            mend = _mend(name.removeprefix(_PREFIX).lower())
-            raise SetupError(f"the environment variable {variable} is no setting; {mend}")
-        if name in seen:
-            raise SetupError(
-                f"the environment variables {seen[name]} and {variable} are one setting; unset one of them"
-            )
-        seen[name] = variable
-        if name.removeprefix(_PREFIX).lower() in _SECURITY and value.strip() in ("", "null"):
-            raise SetupError(f"the environment variable {variable} {_EMPTY} (unset the variable)")
-    for name, variable in seen.items():
-        _refuse_in_two_forms(name, variable, seen)
-
-
-def _refuse_in_two_forms(name: str, variable: str, seen: Mapping[str, str]) -> None:
-    whole, _, inner = name.partition("__")
-    if not inner or whole not in seen:
-        return
-    try:
-        stated = strict_json(os.environ[seen[whole]])
-    except ValueError:
-        return  # told when the settings are read
-    if isinstance(stated, dict) and inner.split("__")[0].lower() in stated:
-        raise SetupError(f"the environment variables {seen[whole]} and {variable} give one setting twice; unset one")
 
 
 def _problems(error: ValidationError | SettingsError) -> str:

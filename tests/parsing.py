@@ -28,3 +28,7 @@ def completion(limits: Limits = LIMITS, /, **fields: Any) -> Request:
 
 def completion_body(body: bytes, limits: Limits = LIMITS) -> Request:
     return parse_completion(body, request_id="7", limits=limits, tokenizer=TOKENIZER, vocabulary=len(TOKENIZER))
+
+
+def raw(request: Request) -> Any:
+    return json.loads(request.raw)

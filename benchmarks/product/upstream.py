@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["vllm_server"]
+__all__ = ["await_health", "vllm_server"]
 
 _START_S = 300
 
@@ -47,21 +47,31 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait(process, url, log)
+            await_health(process, f"{url}/health", seconds=_START_S, told=f"see {log}")
             yield url
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
+def await_health(process: "subprocess.Popen[bytes]", page: str, *, seconds: int, told: str) -> None:
+    """Returns once a server's health page says 200. Raises RuntimeError, with what was `told`, if its process ends or
+    the time is over.
+
+    Args:
+        process: the server's.
+        page: the URL of the health page.
+        seconds: the longest time to wait.
+        told: where to read why.
+    """
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"vLLM ended with {process.returncode}; see {log}")
+            raise RuntimeError(f"the server of {page} ended with {process.returncode}; {told}")
         try:
-            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+            if httpx.get(page, timeout=2).status_code == 200:
                 return
         except httpx.HTTPError:
-            time.sleep(1)
-    raise RuntimeError(f"vLLM was not ready after {_START_S} s; see {log}")
+            pass
+        time.sleep(0.25)
+    raise RuntimeError(f"{page} was not ready after {seconds} s; {told}")

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 
 from benchmarks.product.latency import stub_process
+from benchmarks.product.upstream import await_health
 from benchmarks.record import quantiles_ms, write
 from classifiers.traffic import general_traffic
 
@@ -92,23 +93,11 @@ def _gateway(checkout: Path, upstream: str, packs: Path) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _await(url, process)
+        await_health(process, f"{url}/healthz", seconds=_START_S, told="its errors stand above")
         yield url
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(_START_S * 4):
-        if process.poll() is not None:
-            raise RuntimeError(f"the gateway ended with status {process.returncode} before it was ready")
-        try:
-            if httpx.get(f"{url}/healthz", timeout=1).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.25)
-    raise RuntimeError(f"no gateway answers at {url}")
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ _MIXED = str.maketrans(
     "ΗΜΝΥγωμ\u00b5ՏԼՍՈꓢᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᎩᏃ",
     "HMNYywuuSLUNSABCDEGHJKLMPRSTVWYZ",
 )
+_ASCII_LETTER = re.compile("[A-Za-z]")
 # A word with whatever stands in it: marks and invisible characters, too.
 _RUN = re.compile(r"[^\s\d!-/:-@\[-`{-~]+")
 # Persian and Arabic keyboards type these letters of one name differently.
@@ -123,8 +124,7 @@ def _without_mixed_scripts(text: str) -> str:
 
 def _latin(match: re.Match[str]) -> str:
     word = match.group()
-    has_latin = any("a" <= letter <= "z" for letter in unicodedata.normalize("NFKD", word).lower())
-    return word.translate(_MIXED) if has_latin else word
+    return word.translate(_MIXED) if _ASCII_LETTER.search(unicodedata.normalize("NFKD", word)) else word
 
 
 def _blank(match: re.Match[str]) -> str:
