@@ -18,7 +18,8 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.splits import split_rows
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 from classifiers.types import Detector
 from gateway.core import Message, Request
 from gateway.models.folders import resolve
