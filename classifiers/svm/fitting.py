@@ -34,8 +34,8 @@ class HeadTraining:
 
     gamma: float = 4.0
     penalty: float = 0.01
-    rows_per_centre: int = 5
-    fewest: int = 4
+    rows_per_centre: int = 7
+    fewest: int = 3
     most: int = 32
     retain_centres: int = 32
     background: int = 64

@@ -23,7 +23,7 @@ left out, and every score that is given is exact.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,12 @@ class _Sums:
 
     terms: _Terms
     points: Points
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All arrays."""
+        terms, points = self.terms, self.points
+        return terms.points, terms.weights, terms.starts, points.codes, points.scales, points.squares
 
     @classmethod
     def of(cls, heads: Sequence[Head], chosen: Sequence[NDArray[np.bool_]]) -> "_Sums":
@@ -189,6 +195,12 @@ class Block:
     def living(self) -> list[str]:
         """The scopes that were not removed."""
         return [self.scopes[number] for number in np.flatnonzero(self.alive)]
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the arrays."""
+        sums = [array for part in (self.inside, self.outside) for array in part.arrays]
+        return sum(array.nbytes for array in (*sums, *self.scan.arrays, self.owners, self.scalars, self.alive))
 
     def without(self, removed: Collection[str]) -> "Block":
         """The same arrays, and these scopes are not alive."""

@@ -1,7 +1,7 @@
 """Which of many points lie inside their scope's radius of an embedding: see `classifiers.svm.index` for the bound."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ Codes = NDArray[np.int8]
 Integers = NDArray[np.integer]
 
 MARGIN = 1e-4  # of squared distances between embeddings of length 1, far above what float32 rounds
-_SHADOWED = 8192  # so many points fit a cache as they are
-_DIMENSIONS = 63  # and one for the rest
+_SHADOWED = 8_192  # so many points fit a cache as they are
+_DIMENSIONS = 127  # and one for the rest
 _SAMPLE = 8192
 
 
@@ -65,7 +65,7 @@ class _Codes:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Many points. A shadow of 64 numbers a point is read first: with U an orthonormal basis of 63 dimensions,
+    """Many points. A shadow of 128 numbers a point is read first: with U an orthonormal basis of 127 dimensions,
 
         x . p <= (U x) . (U p) + |x - U'U x| |p - U'U p| = x* . p*,    x* = (U x, |x - U'U x|)
 
@@ -92,6 +92,11 @@ class Scan:
             return cls(whole, None, np.zeros((0, points.codes.shape[1]), dtype=np.float32))
         basis = _basis(points, others)
         return cls(whole, _shadow(points, needs, basis), basis)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All arrays but the points' own."""
+        return (self.whole.needs, self.basis, *((self.shadow.codes, self.shadow.needs) if self.shadow else ()))
 
     def near(self, rounded: Rounded) -> list[Integers]:
         """For each window the points that may lie inside their radius."""

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -309,8 +309,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         return seen.datasets[-1]
 
     def detect(self: PromptClassifier, texts: Sequence[str]) -> list[list[Verdict]]:
-        heads: Mapping[str, Head] = self._heads
-        seen.located += [(text, head.weights.tobytes()) for text in texts for head in heads.values()]
+        heads = [self.head(scope) for scope in self.scopes]
+        seen.located += [(text, head.weights.tobytes()) for text in texts for head in heads]
         return real_detect(self, texts)
 
     def search(samples: Sequence[Sample], **rest: Any) -> SearchResult:
