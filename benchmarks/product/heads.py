@@ -66,7 +66,10 @@ def _fitted(scope: ScopeRows, encoder: Encoder, training: GateTraining) -> Head:
 
 def _machine(scope: ScopeRows, encoder: Encoder, seed: int) -> Head:
     """The same with a support-vector machine, and without the least rise of the threshold."""
-    with mock.patch.object(svm_training, "fit_head", _fit_machine):
+    with (
+        mock.patch.object(svm_training, "fit_head", _fit_machine),
+        mock.patch.object(svm_training, "fit_machine", _fit_machine),
+    ):
         return _fitted(scope, encoder, GateTraining(seed=seed, rise=-1.0))
 
 
