@@ -35,7 +35,7 @@ __all__ = ["measure_scoring"]
 
 _COUNTS = (1, 10, 100, 1_000, 10_000)
 _TEXTS, _BATCH = 400, 32
-_REAL_AUTHORS = 20
+_REAL_AUTHORS = 30
 _MOVED = 0.35  # length of the direction beside points of length 1
 _CACHE_MIB = 64
 
