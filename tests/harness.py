@@ -21,9 +21,9 @@ import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
 
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.cli.main import main
+from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.packs.files import Artifacts, Policy
 from gateway.packs.store import load_pack, save_pack
@@ -144,12 +144,12 @@ def serving(app: Any) -> Iterator[str]:
 def gateway_app(backend: Backend, packs: Path, **settings: Any) -> FastAPI:
     overrides = {"packs": packs, "admin_key": ADMIN_KEY, "packs_poll_s": 0.1, **settings}
     loaded = load_settings(None, overrides)
-    encoder = resolve("minilm")
+    encoder = find_encoder("minilm")
     reloader = PackReloader(
         packs,
-        encoder=Encoder(encoder),
+        encoder=encoder.load(),
         base_fingerprint=fingerprint(resolve(MODEL)),
-        encoder_fingerprint=fingerprint(encoder),
+        encoder_fingerprint=encoder.fingerprint,
         poll_s=loaded.packs_poll_s,
     )
     return create_app(loaded, backend, reloader)

@@ -42,7 +42,7 @@ class OodDetector:
                 )
         self._models = dict(models)
         self._adapters = {scope: _adapter(model) for scope, model in models.items()}
-        self._recent: Recent[Scores] = Recent()
+        self._recent: Recent[str, Scores] = Recent()
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """The highest score of any window decides, and gives the weight. There are no spans: no word of the text stands

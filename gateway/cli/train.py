@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gateway.cli import alias_alarms
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, Model, console, errors, percent
+from gateway.cli.terminal import EncoderName, EncoderRuntime, Model, console, errors, percent
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
@@ -34,6 +34,7 @@ def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
     encoder: EncoderName = "minilm",
+    encoder_runtime: EncoderRuntime = "openvino",
     method: Annotated[
         str, typer.Option(help="How to forget: corruption (ECO), soft-prompt (SPUL) or lora (O3).")
     ] = "corruption",
@@ -88,6 +89,7 @@ def train(
             scope_file=scope,
             model=model,
             encoder=encoder,
+            encoder_runtime=encoder_runtime,
             out=out,
             training=training,
             traffic_file=traffic,

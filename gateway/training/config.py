@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from classifiers.names.ordinary import Alias
@@ -13,7 +12,6 @@ from classifiers.svm.training import GateTraining
 from classifiers.traffic import general_traffic
 from gateway.errors import SetupError
 from gateway.methods.registry import method as method_named
-from gateway.models.folders import fingerprint
 from gateway.packs.detectors import detector_kind
 from gateway.training.scope_file import Scope
 
@@ -85,9 +83,7 @@ def training_of(
         raise SetupError(str(error)) from error
 
 
-def fingerprint_of(
-    scope: Scope, training: Training, traffic: Sequence[str] | None, model_folders: Sequence[Path]
-) -> str:
+def fingerprint_of(scope: Scope, training: Training, traffic: Sequence[str] | None, models: Sequence[str]) -> str:
     """A hash of all that a pack depends on: the same hash means that training again would change nothing.
 
     Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained again.
@@ -96,7 +92,7 @@ def fingerprint_of(
         scope: the scope, with its rows and its policy.
         training: the method, the detector, and their configurations.
         traffic: the operator's own prompts to calibrate on, in place of those that the gateway ships, if any.
-        model_folders: of the base model, the encoder and, if there is one, the reference model.
+        models: fingerprints of the base model, the encoder and, if there is one, the reference model.
     """
     settings = asdict(training)
     content = {
@@ -108,7 +104,7 @@ def fingerprint_of(
         "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
         "traffic": [traffic, general_traffic()],
-        "models": [fingerprint(folder) for folder in model_folders],
+        "models": list(models),
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from adapters.optimizers.schedule import Diverged
 from classifiers.calibration import TooFewRows
-from classifiers.encoder.sentence import Encoder
 from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.splits import split_rows
 from classifiers.svm.training import fit_gate
@@ -21,6 +20,7 @@ from classifiers.traffic import general_traffic
 from gateway.errors import PackError, SetupError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
+from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.files import Artifacts
@@ -49,6 +49,7 @@ def train_scope(
     scope_file: Path,
     model: str,
     encoder: str,
+    encoder_runtime: EncoderRuntime = "openvino",
     out: Path,
     training: Training | None = None,
     traffic_file: Path | None = None,
@@ -63,6 +64,7 @@ def train_scope(
         scope_file: the scope file.
         model: the base model: a packaged name, a folder or a hub id.
         encoder: the sentence encoder, likewise.
+        encoder_runtime: what computes it. The server must use the same.
         out: the folder of packs.
         training: the method, the detector, and their configurations. None: the defaults.
         traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
@@ -74,15 +76,16 @@ def train_scope(
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
-    encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
+    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
-    folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
-    training_fingerprint = fingerprint_of(scope, training, traffic, folders)
+    references = [fingerprint(reference_folder)] if reference_folder else []
+    models = [fingerprint(base_folder), encoder_files.fingerprint, *references]
+    training_fingerprint = fingerprint_of(scope, training, traffic, models)
     if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
         return kept
     _check_writable(out)
     progress("loading models", 0, 1)
-    sources = _loaded(model, base_folder, encoder_folder, reference_folder)
+    sources = _loaded(model, base_folder, encoder_files, reference_folder)
     try:
         return train_pack(
             scope,
@@ -198,7 +201,7 @@ def _manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "base_model": sources.base_name,
         "base_fingerprint": fingerprint(sources.base_folder),
-        "encoder_fingerprint": fingerprint(sources.encoder_folder),
+        "encoder_fingerprint": sources.encoder_files.fingerprint,
         "training_fingerprint": training_fingerprint,
         "calibration": detector.calibration,
         "heldout": HeldOut(gate=detector.rates, forgetting=learned.figures),
@@ -207,14 +210,14 @@ def _manifest(
     }
 
 
-def _loaded(name: str, base_folder: Path, encoder_folder: Path, reference_folder: Path | None) -> Sources:
+def _loaded(name: str, base_folder: Path, encoder_files: EncoderFiles, reference_folder: Path | None) -> Sources:
     """The models of a run. Raises ModelError, and SetupError for a reference model with another tokenizer."""
     sources = Sources(
         base=load_language_model(base_folder),
         base_name=name,
         base_folder=base_folder,
-        encoder=Encoder(encoder_folder),
-        encoder_folder=encoder_folder,
+        encoder=encoder_files.load(),
+        encoder_files=encoder_files,
         reference=load_language_model(reference_folder) if reference_folder else None,
     )
     if sources.reference and not _same_tokenizer(sources.base, sources.reference):

@@ -32,6 +32,7 @@ from corruption.search import SearchResult, search_corruption
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.corruption import CorruptionTraining
 from gateway.methods.registry import method
+from gateway.models.encoders import EncoderFiles, find_encoder
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
 from gateway.packs.files import Policy
@@ -84,7 +85,7 @@ def task_of(sources: Sources, calibration: Sequence[Row] = ()) -> Task:
 
 @pytest.fixture
 def task(language_model: LanguageModel, encoder: Encoder) -> Task:
-    return task_of(Sources(language_model, "smollm2", Path(), encoder, Path()))
+    return task_of(Sources(language_model, "smollm2", Path(), encoder, EncoderFiles(Path(), "", None)))
 
 
 def other(task: Task, *, calibration: Sequence[Row] = (), reference: LanguageModel | None = None) -> Task:
@@ -329,7 +330,7 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     language_model: LanguageModel, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = Scope("trades", "Trades.", (), UNNAMED, (), Policy())
-    sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, resolve("minilm"))
+    sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, find_encoder("minilm"))
     training = Training(gate=GateTraining(fpr=0.05), configuration=CorruptionTraining(evaluations=1, rows=2))
     with watched(monkeypatch) as seen:
         manifest = train_pack(scope, sources, training=training, training_fingerprint="ab" * 32, out=tmp_path)
