@@ -1,7 +1,7 @@
 """Sentence embeddings of whole texts, however long: nothing is cut off, so nothing goes unscreened."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
 Array = NDArray[np.float32]
 _CACHE_BYTES = 64 << 20
+_NO_TOKENS = np.zeros((0, 0), dtype=np.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class TokenWindow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """What the encoder says of one window: `embedding` [hidden], `tokens` [tokens, hidden] in half precision."""
+    """What the encoder says of one window: `embedding` [hidden], `tokens` [tokens, hidden] in half precision, or none
+    of them where they were not kept."""
 
     embedding: Array
     tokens: NDArray[np.float16]
@@ -88,12 +90,13 @@ class Encoder:
         ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
         return [rows[end - len(of_text) : end] for of_text, end in zip(cuts, ends, strict=True)]
 
-    def windows(self, text: str) -> list[TokenWindow]:
-        """The windows of one text with their token embeddings, to find the words that gave the text its meaning."""
-        cuts = list(self._cutter.cuts(text))
+    def windows(self, text: str, among: Collection[int] | None = None) -> list[TokenWindow]:
+        """The windows of one text with their token embeddings, to find the words that gave the text its meaning; only
+        those with a number `among` these, if given."""
+        cuts = [cut for number, cut in enumerate(self._cutter.cuts(text)) if among is None or number in among]
         return [
             TokenWindow(read.embedding, read.tokens.astype(np.float32), cut.offsets)
-            for cut, read in zip(cuts, self._read(cuts), strict=True)
+            for cut, read in zip(cuts, self._read(cuts, tokens=True), strict=True)
         ]
 
     def read_ahead(self, text: str) -> "Sequence[Sequence[Cut]]":
@@ -103,13 +106,21 @@ class Encoder:
         return [cuts[place] for place in batch_places(len(cuts))]
 
     def read_part(self, part: "Sequence[Cut]") -> None:
-        """Reads windows, and remembers them for the `encode` that follows."""
-        self._read(part)
+        """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
+        the rest of a very long text out of the memory."""
+        fresh = self._computed(self._missing(part, self._recent.known(cut.key for cut in part)))
+        self._recent.keep({key: replace(read, tokens=_NO_TOKENS) for key, read in fresh.items()})
 
-    def _read(self, cuts: Sequence[Cut]) -> list[_Read]:
+    def _missing(self, cuts: Sequence[Cut], known: Mapping[bytes, _Read]) -> dict[bytes, Cut]:
+        return {key: cut for key, cut in ((cut.key, cut) for cut in cuts) if key not in known}
+
+    def _read(self, cuts: Sequence[Cut], *, tokens: bool = False) -> list[_Read]:
+        """What the encoder says of each window. With `tokens`, one that was kept without them is read again."""
         keys = [cut.key for cut in cuts]
         known = self._recent.known(keys)
-        missing = {key: cut for key, cut in zip(keys, cuts, strict=True) if key not in known}
+        if tokens:
+            known = {key: read for key, read in known.items() if len(read.tokens)}
+        missing = self._missing(cuts, known)
         fresh = self._computed(missing)
         self._recent.keep(fresh)
         return [known[key] if key in known else fresh[key] for key in keys]

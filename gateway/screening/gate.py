@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.encoder.windows import Cut
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.types import Detector, Span, Verdict
 from gateway.core import Finding, Request, Screening
@@ -15,7 +16,9 @@ from gateway.policy import Guard
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Gate", "ScreenedText", "screened_texts"]
+__all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
+
+Part = Sequence[Cut]
 
 
 class ScreenedText:
@@ -47,6 +50,7 @@ class Gate:
         if not soft_prompts_gated:
             guards = {scope: _ungated(guard) for scope, guard in guards.items()}
         self.guards: Mapping[str, Guard] = guards
+        self._encoder = encoder
         self._names = LexicalDetector({scope: pack.aliases for scope, pack in enabled.items()})
         self.detectors: Sequence[Detector] = (self._names, *_learned(enabled, encoder))
 
@@ -62,6 +66,15 @@ class Gate:
         texts = [screened_texts(request) for request in requests]
         found = iter(_found([text for of_one in texts for text in of_one], self.detectors))
         return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
+
+    def read_ahead(self, request: Request) -> Sequence[Part]:
+        """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
+        memory of windows."""
+        return [part for text in screened_texts(request) for part in self._encoder.read_ahead(text.text)]
+
+    def read_part(self, part: Part) -> None:
+        """Reads one part. Slow, as a batch is: call it off the event loop."""
+        self._encoder.read_part(part)
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""

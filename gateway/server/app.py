@@ -52,7 +52,7 @@ def create_app(
     metrics = Metrics()
     audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
-    screen = BatchedScreen(timeout_s=settings.screen_timeout_s)
+    screen = BatchedScreen(timeout_s=settings.screen_timeout_s, threads=settings.gate_threads)
     pipeline = Pipeline(
         backend=backend,
         packs=packs,

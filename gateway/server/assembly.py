@@ -35,7 +35,7 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
     packs = PackReloader(
         settings.packs,
-        encoder=encoder.load(threads=settings.gate_threads, device=settings.encoder_device),
+        encoder=encoder.load(threads=settings.gate_threads + 1, device=settings.encoder_device),
         base_fingerprint=fingerprint(folder),
         encoder_fingerprint=encoder.fingerprint,
         poll_s=settings.packs_poll_s,
