@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.encoder.cache import Recent
-from classifiers.encoder.runtimes import OpenVinoRuntime, Runtime, TorchRuntime
+from classifiers.encoder.runtimes import Runtime
 from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batch_places
 
 if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
@@ -55,18 +55,11 @@ class Encoder:
     that gave a flagged text away are found without a second pass.
     """
 
-    def __init__(self, folder: Path, *, compiled: Path | None = None, threads: int = 1, device: str = "cpu") -> None:
-        """
-        Args:
-            folder: a sentence-transformers folder; see `unrecall models pull minilm`.
-            compiled: the same encoder as `compile_encoder` writes it; it then computes in place of torch.
-            threads: how many batches the compiled encoder computes at once.
-            device: where torch computes.
-        """
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        """`folder` is a sentence-transformers folder (see `unrecall models pull minilm`), and `runtime` computes its
+        model."""
         self._folder = folder
-        self._runtime: Runtime = (
-            OpenVinoRuntime(compiled, threads=threads) if compiled else TorchRuntime(folder, device=device)
-        )
+        self._runtime = runtime
         self._cutter = Cutter(folder)
         self._recent: Recent[bytes, _Read] = Recent(_CACHE_BYTES, size_of=lambda read: read.size)
         self.hidden = int(self.encode(["a"])[0].shape[1])

@@ -29,11 +29,15 @@ class EncoderFiles:
     compiled: Path | None
 
     def load(self, *, threads: int = 1, device: str = "cpu") -> "Encoder":
-        """The encoder; see `classifiers.encoder.sentence.Encoder`. Raises ModelError."""
+        """The encoder. `threads` are how many batches OpenVINO computes at once, `device` is where torch computes.
+        Raises ModelError."""
+        from classifiers.encoder.runtimes import OpenVinoRuntime, TorchRuntime
         from classifiers.encoder.sentence import Encoder
 
         try:
-            return Encoder(self.folder, compiled=self.compiled, threads=threads, device=device)
+            if self.compiled is None:
+                return Encoder(self.folder, TorchRuntime(self.folder, device=device))
+            return Encoder(self.folder, OpenVinoRuntime(self.compiled, threads=threads))
         except ValueError as error:
             raise ModelError(f"the encoder cannot be used: {error}") from error
 
