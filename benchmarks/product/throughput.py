@@ -28,7 +28,7 @@ from benchmarks.record import write
 from classifiers.traffic import general_traffic
 from gateway.training.scope_file import load_scope
 
-__all__ = ["gateway_process", "main", "measure_throughput"]
+__all__ = ["gateway_process", "main", "measure_throughput", "summary", "turns"]
 
 _MODEL = "smollm2"
 _SCOPE = Path("examples/harry-potter/scope.yaml")
@@ -57,9 +57,9 @@ def measure_throughput(
         with _before(pace, sides, checkouts) as urls:
             for (kind, stream), at_a_time in itertools.product(kinds, connections):
                 prompts = general_traffic() if kind == "Pass" else _naming()
-                turns = _turns(urls, prompts, stream, Load(at_a_time, seconds, warm_s=0.5), rounds, numbers)
+                answered = turns(urls, prompts, stream, Load(at_a_time, seconds, warm_s=0.5), rounds, numbers)
                 name = f"{upstream}/{kind}/{'stream' if stream else 'whole'}/{at_a_time}"
-                found[name] = {side: _summary(answered) for side, answered in turns.items()}
+                found[name] = {side: summary(of_side) for side, of_side in answered.items()}
                 print(name, {side: part["requests_per_s"] for side, part in found[name].items()}, flush=True)
     return found
 
@@ -75,9 +75,19 @@ def _before(pace: Pace, sides: Mapping[str, Sequence[str]], checkouts: Mapping[s
         yield urls
 
 
-def _turns(
+def turns(
     urls: Mapping[str, str], prompts: Sequence[str], stream: bool, load: Load, rounds: int, numbers: Iterator[int]
 ) -> dict[str, list[Answered]]:
+    """What each side answered in each of its turns; the sides take turns within a round.
+
+    Args:
+        urls: by side.
+        prompts: what is asked, each with a number that makes it new.
+        stream: whether the answers are streamed.
+        load: of one turn.
+        rounds: how many turns each side has.
+        numbers: far apart, one for each turn.
+    """
     import uvloop
 
     answered: dict[str, list[Answered]] = {side: [] for side in urls}
@@ -89,7 +99,7 @@ def _turns(
     return answered
 
 
-def _summary(turns: Sequence[Answered]) -> dict[str, Any]:
+def summary(turns: Sequence[Answered]) -> dict[str, Any]:
     """All turns as one, with the slowest and the fastest."""
     whole = Answered(
         first=[seconds for turn in turns for seconds in turn.first],
