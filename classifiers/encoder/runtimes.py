@@ -5,6 +5,7 @@ and 1.1 ms, ONNX Runtime with 8-bit integers 4.2 and 1.8 ms, OpenVINO with 8-bit
 (`python -m benchmarks.product.encoders`).
 """
 
+import itertools
 import threading
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_TOKENS, padded_length
+from classifiers.encoder.windows import BATCH_LENGTHS, BATCH_SIZES
 
 __all__ = ["OpenVinoRuntime", "Runtime", "RuntimeName", "TorchRuntime"]
 
@@ -91,9 +92,6 @@ class OpenVinoRuntime:
 
     def warm_up(self) -> None:
         """See Runtime."""
-        windows = BATCH_WINDOWS
-        while windows:
-            for length in sorted({padded_length(windows, tokens) for tokens in range(3, WINDOW_TOKENS + 3)}):
-                ids = np.ones((windows, length), dtype=np.int64)
-                self.forward(ids, ids)
-            windows //= 2
+        for shape in itertools.product(BATCH_SIZES, BATCH_LENGTHS):
+            ids = np.ones(shape, dtype=np.int64)
+            self.forward(ids, ids)

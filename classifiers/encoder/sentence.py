@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.runtimes import Runtime
-from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batch_places
+from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batch_shape
 
 if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
     from classifiers.encoder.backbone import Backbone
@@ -96,7 +96,7 @@ class Encoder:
         """The windows of a text in parts of one batch each, for `read_part`: so a text of many windows can be read
         between others."""
         cuts = list(self._cutter.cuts(text))
-        return [cuts[place] for place in batch_places(len(cuts))]
+        return [cuts[start : start + BATCH_WINDOWS] for start in range(0, len(cuts), BATCH_WINDOWS)]
 
     def read_part(self, part: "Sequence[Cut]") -> None:
         """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
@@ -121,10 +121,12 @@ class Encoder:
     def _computed(self, missing: dict[bytes, Cut]) -> dict[bytes, _Read]:
         order = sorted(missing, key=lambda key: -len(key))  # equal lengths waste no padding
         found: dict[bytes, _Read] = {}
-        for place in batch_places(len(order)):
-            batch = [missing[key] for key in order[place]]
-            pooled, tokens = self._runtime.forward(*self._cutter.padded(batch))
-            for row, (key, cut) in enumerate(zip(order[place], batch, strict=True)):
+        for start in range(0, len(order), BATCH_WINDOWS):
+            keys = order[start : start + BATCH_WINDOWS]
+            batch = [missing[key] for key in keys]
+            shape = batch_shape(len(batch), len(batch[0].ids) + 2)
+            pooled, tokens = self._runtime.forward(*self._cutter.padded(batch, shape))
+            for row, (key, cut) in enumerate(zip(keys, batch, strict=True)):
                 inside = tokens[row, 1 : 1 + len(cut.ids)]  # without [CLS] and [SEP]
                 found[key] = _Read(pooled[row], inside.astype(np.float16))
         return found

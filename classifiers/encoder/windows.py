@@ -10,21 +10,23 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 __all__ = [
+    "BATCH_LENGTHS",
+    "BATCH_SIZES",
     "BATCH_WINDOWS",
     "WINDOW_STRIDE_TOKENS",
     "WINDOW_TOKENS",
     "Cut",
     "Cutter",
-    "batch_places",
-    "padded_length",
+    "batch_shape",
 ]
 
 WINDOW_TOKENS = 64
 WINDOW_STRIDE_TOKENS = 32
-BATCH_WINDOWS = 16  # larger batches are hardly faster a window, and the others wait longer
+BATCH_SIZES = (1, 2, 4, 8, 16)
+BATCH_LENGTHS = (16, 32, 48, WINDOW_TOKENS + 2)
+BATCH_WINDOWS = BATCH_SIZES[-1]  # larger batches are hardly faster a window, and the others wait longer
 # A word-piece tokenizer turns a longer unbroken run of characters into one [UNK], behind which anything could hide.
 _PIECE = re.compile(r"\S{1,64}")
-_LENGTH_STEP = 4
 
 Ids = NDArray[np.int64]
 
@@ -81,30 +83,25 @@ class Cutter:
             if ids[part]:
                 yield Cut(ids[part], tuple(offsets[part]))
 
-    def padded(self, cuts: Sequence[Cut]) -> tuple[Ids, Ids]:
+    def padded(self, cuts: Sequence[Cut], shape: tuple[int, int] | None = None) -> tuple[Ids, Ids]:
         """Token ids with [CLS], [SEP] and padding, and the mask of the tokens that are no padding, each [windows,
-        length], in the order given."""
-        length = padded_length(len(cuts), max(len(cut.ids) for cut in cuts) + 2)
-        ids = np.full((len(cuts), length), self._padding, dtype=np.int64)
-        mask = np.zeros((len(cuts), length), dtype=np.int64)
+        length], in the order given. A `shape` may have more of both than the windows need."""
+        longest = max(len(cut.ids) for cut in cuts) + 2
+        rows, length = shape or (len(cuts), longest)
+        ids = np.full((rows, length), self._padding, dtype=np.int64)
+        mask = np.zeros((rows, length), dtype=np.int64)
+        ids[:, :2], mask[:, :2] = (self.first, self.last), 1  # a row without any token would give no numbers
         for row, cut in enumerate(cuts):
             ids[row, : len(cut.ids) + 2] = (self.first, *cut.ids, self.last)
             mask[row, : len(cut.ids) + 2] = 1
         return ids, mask
 
 
-def padded_length(windows: int, tokens: int) -> int:
-    """The length of a batch whose longest window has so many tokens. A compiled encoder prepares itself for each shape
-    that it meets, so there are few: any length for one window alone, multiples of four for several."""
-    return tokens if windows == 1 else -(-tokens // _LENGTH_STEP) * _LENGTH_STEP
+def batch_shape(windows: int, tokens: int) -> tuple[int, int]:
+    """The (rows, length) of a batch of so many windows whose longest has so many tokens, [CLS] and [SEP] among them.
 
-
-def batch_places(windows: int) -> Iterator[slice]:
-    """Cuts so many windows into batches of 16, 8, 4, 2 and 1, for the same reason."""
-    start = 0
-    size = BATCH_WINDOWS
-    while start < windows:
-        while size > windows - start:
-            size //= 2
-        yield slice(start, start + size)
-        start += size
+    A compiled encoder takes up to twice as long when a batch has another shape than the one before, so there are few
+    shapes, and some rows and places stay empty.
+    """
+    rows = next(size for size in BATCH_SIZES if size >= windows)
+    return rows, next(length for length in BATCH_LENGTHS if length >= tokens)

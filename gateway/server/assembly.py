@@ -33,9 +33,11 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
+    loaded = encoder.load(threads=settings.gate_threads + 1, device=settings.encoder_device)
+    loaded.warm_up()
     packs = PackReloader(
         settings.packs,
-        encoder=encoder.load(threads=settings.gate_threads + 1, device=settings.encoder_device),
+        encoder=loaded,
         base_fingerprint=fingerprint(folder),
         encoder_fingerprint=encoder.fingerprint,
         poll_s=settings.packs_poll_s,

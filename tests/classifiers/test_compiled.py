@@ -8,7 +8,7 @@ import pytest
 
 from classifiers.encoder.runtimes import OpenVinoRuntime
 from classifiers.encoder.sentence import Encoder
-from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_TOKENS, batch_places, padded_length
+from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_TOKENS, batch_shape
 from classifiers.traffic import general_traffic
 from gateway.errors import ModelError
 from gateway.models.encoders import EncoderFiles, find_encoder
@@ -63,9 +63,21 @@ def test_the_parts_of_a_long_text_are_read_once(encoder: Encoder, monkeypatch: p
 
 
 def test_there_are_few_shapes_to_prepare_for() -> None:
-    assert [place.stop - place.start for place in batch_places(45)] == [16, 16, 8, 4, 1]
-    assert list(batch_places(0)) == []
-    assert len({padded_length(8, tokens) for tokens in range(3, WINDOW_TOKENS + 3)}) == 17
+    shapes = {
+        batch_shape(windows, tokens)
+        for windows in range(1, BATCH_WINDOWS + 1)
+        for tokens in range(3, WINDOW_TOKENS + 3)
+    }
+    assert len(shapes) == 20
+    assert batch_shape(5, 17) == (8, 32)
+
+
+def test_empty_rows_and_places_change_nothing(encoder: Encoder) -> None:
+    cut = next(encoder._cutter.cuts(PROMPTS[0]))
+    exact, _ = encoder._runtime.forward(*encoder._cutter.padded([cut]))
+    roomy, _ = encoder._runtime.forward(*encoder._cutter.padded([cut], (4, 48)))
+    assert np.isfinite(roomy).all()
+    assert np.abs(exact[0] - roomy[0]).max() < 2e-3
 
 
 def test_a_runtime_is_part_of_what_a_pack_was_trained_with() -> None:
