@@ -99,6 +99,7 @@ def server_of(
         app,
         host=host,
         port=port,
+        log_config=None,  # its own would close the handlers of `log_to`
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S,

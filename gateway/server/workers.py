@@ -54,6 +54,7 @@ class _Running:
     """A worker's process."""
 
     def __init__(self, settings: Settings, worker: Worker, listener: socket.socket) -> None:
+        self._number = worker.number
         self.news, sender = _SPAWN.Pipe(duplex=False)  # what it says of its start
         self.process = _SPAWN.Process(
             target=_work, args=(settings, worker, listener, sender), name=f"worker-{worker.number}"
@@ -75,6 +76,8 @@ class _Running:
         try:
             self.why = self.news.recv()
             self.ready = self.why == _READY
+            if self.ready:
+                _log.info("worker %d serves (process %d)", self._number, self.process.pid)
         except EOFError:  # it died before it could say
             pass
         self.news.close()
@@ -121,7 +124,6 @@ class _Supervisor:
     def run(self) -> None:
         try:
             if self._first_is_ready():
-                _log.info("worker 1 serves; starting %d more", len(self._slots) - 1)
                 self._watch()
         finally:
             self._end()

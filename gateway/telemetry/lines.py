@@ -28,23 +28,25 @@ class LineHandler(logging.Handler):
         Raises OSError for a file that cannot be written.
         """
         super().__init__()
-        self._owned: list[int] = []
-        if file is None:
-            sys.stdout.flush()
-            self._output = sys.stdout.fileno()
-        else:
-            self._output = self._open(file, os.O_WRONLY | os.O_APPEND)
-        # A descriptor of this process' own: those that were inherited share one lock.
-        self._lock_file = self._open(lock, os.O_RDWR) if lock else None
+        self._file = file
+        self._lock_path = lock
+        self._output = self._lock_file = -1
+        self._open()
 
-    def _open(self, file: Path, flags: int) -> int:
-        descriptor = os.open(file, flags | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._owned.append(descriptor)
-        return descriptor
+    def _open(self) -> None:
+        if self._file is None:
+            sys.stdout.flush()
+            self._output = os.dup(sys.stdout.fileno())
+        else:
+            self._output = _opened(self._file, os.O_WRONLY | os.O_APPEND)
+        # A descriptor of this process' own: those that were inherited share one lock.
+        self._lock_file = _opened(self._lock_path, os.O_RDWR) if self._lock_path else -1
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the line, as the last thing before this returns."""
         try:
+            if self._output < 0:  # whoever configures logging closes all handlers
+                self._open()
             line = memoryview(f"{self.format(record)}\n".encode(errors="backslashreplace"))
             with self._alone():
                 while line:
@@ -62,7 +64,7 @@ class LineHandler(logging.Handler):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        if self._lock_file is None:
+        if self._lock_file < 0:
             yield
             return
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
@@ -72,7 +74,13 @@ class LineHandler(logging.Handler):
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Closes the file, if it has one of its own."""
-        while self._owned:
-            os.close(self._owned.pop())
+        """Another record opens it again."""
+        for descriptor in (self._output, self._lock_file):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._output = self._lock_file = -1
         super().close()
+
+
+def _opened(file: Path, flags: int) -> int:
+    return os.open(file, flags | os.O_CREAT | os.O_CLOEXEC, 0o666)
