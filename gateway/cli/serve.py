@@ -52,7 +52,7 @@ def serve(
 
 
 def _serve_alone(settings: "Settings") -> None:
-    from gateway.server.process import check_port, end_well, log_to, server_of
+    from gateway.server.process import check_port, end_well, log_to, server_of, settle
 
     check_port(settings.host, settings.port)
     log_to(settings.audit_file)
@@ -60,5 +60,7 @@ def _serve_alone(settings: "Settings") -> None:
     logging.getLogger("unrecall").info("loading %s", settings.model)
     from gateway.server.app import build_app  # only now: what is wrong with settings, port or log is told at once
 
+    app = build_app(settings)
+    settle()
     with suppress(KeyboardInterrupt):
-        server_of(build_app(settings), host=settings.host, port=settings.port).run()
+        server_of(app, host=settings.host, port=settings.port).run()

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.errors import SetupError
-from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of
+from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of, settle
 from gateway.settings import Settings
 from gateway.telemetry.sharing import Worker
 
@@ -209,6 +209,8 @@ def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Con
     except SetupError as error:
         news.send(str(error))
         sys.exit(2)
+
+    settle()
 
     async def started() -> None:
         if not news.closed:
