@@ -111,8 +111,8 @@ def server_of(
 
 
 def settle() -> None:
-    """Takes what is loaded out of the garbage collector's sight. It would look through half a million objects that stay,
-    a third of a second each time, now and then between requests, and for seconds at the end."""
+    """Takes what is loaded out of the garbage collector's sight. It would look through half a million objects that
+    stay, a third of a second each time, now and then between requests, and for seconds at the end."""
     gc.collect()
     gc.freeze()
 
