@@ -215,3 +215,15 @@ class TestKubernetes:
         spec = manifest("Deployment", "unrecall")["spec"]["template"]["spec"]
         wait_s = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
         assert spec["terminationGracePeriodSeconds"] > wait_s + DRAIN_S + 3
+
+
+def test_the_figures_of_the_page_are_those_that_were_measured() -> None:
+    found = json.loads((ROOT / "benchmarks/results/replicas.json").read_text(encoding="utf-8"))
+    lost = found["lost"]
+    assert found["unguarded"] == found["wrong"] == 0
+    assert lost["otherwise"] == {}
+    on_gateway, on_upstream = (
+        sum(lost[f"under_way_on_the_killed_{what}"].values()) for what in ("gateway", "upstream")
+    )
+    told = f"({on_gateway} on the gateway, {on_upstream} on the upstream, of {found['requests']})"
+    assert told in " ".join((ROOT / "docs/deploy.md").read_text(encoding="utf-8").split())
