@@ -204,6 +204,12 @@ class Settings(BaseSettings):
         "0.0.0.0: for every network.",
     )
     port: int = Field(8000, ge=0, le=65535, description="The port where the server listens.")
+    workers: int = Field(
+        1,
+        ge=1,
+        description="How many processes serve the port. Each screens on a core of its own and holds its own copy of "
+        "what it loads; docs/deploy.md says how many to take.",
+    )
     cors_origins: _Origins = Field(
         (),
         description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "

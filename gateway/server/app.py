@@ -1,11 +1,8 @@
 """Puts the server together: settings in, an ASGI application out."""
 
 import logging
-import socket
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,20 +23,26 @@ from gateway.server.edge import REQUEST_ID, Edge
 from gateway.server.routes import has_chat_template, routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, Worker
 
-__all__ = ["build_app", "check_port", "create_app", "log_to"]
+__all__ = ["build_app", "create_app"]
 
 _log = logging.getLogger("unrecall")
 
 
-def build_app(settings: Settings) -> FastAPI:
-    """Loads models and packs and returns the application. Raises SetupError before the server answers anything."""
-    return create_app(settings, *build_parts(settings))
+def build_app(settings: Settings, *, worker: Worker | None = None) -> FastAPI:
+    """Loads models and packs and returns the application, or that of one `worker` among several. Raises SetupError
+    before the server answers anything."""
+    return create_app(settings, *build_parts(settings), worker=worker)
 
 
 def create_app(
-    settings: Settings, backend: Backend, packs: PackReloader, arms: Mapping[str, Backend] | None = None
+    settings: Settings,
+    backend: Backend,
+    packs: PackReloader,
+    arms: Mapping[str, Backend] | None = None,
+    *,
+    worker: Worker | None = None,
 ) -> FastAPI:
     """The application over given parts; they are started and stopped with it.
 
@@ -48,9 +51,11 @@ def create_app(
         backend: answers requests; in a comparison it is the guarded arm's.
         packs: has the gate in force.
         arms: the other arms' backends by name. None: no comparison.
+        worker: this process among several that serve one port. None: it is alone.
     """
-    metrics = Metrics()
-    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
+    metrics = Metrics(worker)
+    number = worker.number if worker else None
+    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts, worker=number)
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
     screen = BatchedScreen(timeout_s=settings.screen_timeout_s, threads=settings.gate_threads)
     pipeline = Pipeline(
@@ -115,41 +120,6 @@ def _add_handlers(app: FastAPI, cors_origins: Sequence[str]) -> None:
             expose_headers=[REQUEST_ID],
         )
     app.add_middleware(Edge)
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises SetupError at once, before any model is loaded, if the port is taken. `host` may be an IPv6 address."""
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-    except (OSError, UnicodeError) as error:  # a name that is none breaks the codec of host names
-        why = getattr(error, "strerror", None) or "this is no host name"
-        raise SetupError(f"cannot listen on {shown} ({why}); choose another --port or --host") from error
-
-
-def log_to(audit_file: Path | None) -> None:
-    """Sends audit lines to their file or to standard output, everything else to standard error. Raises SetupError for a
-    file that cannot be written."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    audit = logging.getLogger("unrecall.audit")
-    audit.propagate = False
-    audit.setLevel(logging.INFO)
-    try:
-        audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
-    except OSError as error:
-        raise SetupError(
-            f"cannot write the audit log {audit_file} ({error.strerror}); make its folder, or give another audit_file"
-        ) from error
-    audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    # A start that fails has said why in one line; the server would add its traceback.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
-    for chatty in ("httpx", "sentence_transformers", "transformers"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 async def _answer_error(_: HttpRequest, error: Exception) -> Response:

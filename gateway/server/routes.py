@@ -134,7 +134,7 @@ def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics
     async def expose(http: HttpRequest) -> Response:
         if not access.may_see_inside(http.headers):
             raise Unauthorized(f"the admin key is needed: send it in {ADMIN_HEADER}")
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
 
 
 def has_chat_template(tokenizer: Tokenizer) -> bool:

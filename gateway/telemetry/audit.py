@@ -25,7 +25,8 @@ class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
     `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
-    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error.
+    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `worker` is the
+    number of the process that answered, where several serve one port.
     """
 
     time: str
@@ -49,6 +50,7 @@ class AuditEvent:
     arm: str | None = None
     shadow: bool | None = None
     leak_screen: Sequence[str] | None = None
+    worker: int | None = None
 
     def line(self) -> dict[str, Any]:
         """The fields that a log keeps."""
@@ -169,13 +171,15 @@ class Record:
 class Audit:
     """Opens a record for each request."""
 
-    def __init__(self, *sinks: Sink, with_prompts: bool = False) -> None:
+    def __init__(self, *sinks: Sink, with_prompts: bool = False, worker: int | None = None) -> None:
         self._sinks = sinks or (log_line,)
         self._with_prompts = with_prompts
+        self._worker = worker
 
     def open(self, request: Request, *, shadow: bool = False) -> Record:
         """A record whose clock runs from now. A shadow's never has the prompt: the request's own record has it."""
         record = Record(request, self._sinks, with_prompt=self._with_prompts and not shadow)
+        record.note(worker=self._worker)
         if shadow:
             record.note(shadow=True)
         return record

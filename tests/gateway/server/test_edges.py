@@ -14,7 +14,7 @@ from tiny import tiny_model
 
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
-from gateway.server.app import check_port
+from gateway.server.process import check_port
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 SITE = {"origin": "https://app.example"}

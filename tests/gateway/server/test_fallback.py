@@ -19,7 +19,8 @@ from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
 from gateway.packs.files import Policy
 from gateway.screening.reload import PackReloader
-from gateway.server.app import create_app, log_to
+from gateway.server.app import create_app
+from gateway.server.process import log_to
 from gateway.settings import load_settings
 
 ADMIN = {"x-unrecall-admin-key": "boss"}
