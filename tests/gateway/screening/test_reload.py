@@ -193,7 +193,7 @@ def test_the_watch_outlives_a_look_that_fails(
     async def run() -> bool:
         async with reloader_of(root, encoder, poll_s=0.02) as packs:
             with monkeypatch.context() as broken:
-                broken.setattr("gateway.screening.reload.list_packs", lambda _: 1 / 0)
+                broken.setattr("gateway.screening.reload.FolderWatch.look", lambda _: 1 / 0)
                 await asyncio.sleep(0.1)
             save("oz")
             for _ in range(1000):
