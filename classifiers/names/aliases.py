@@ -18,7 +18,7 @@ from classifiers.names.boundaries import (
 )
 from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias, as_written, name_of
-from classifiers.names.text import is_mark, normalise
+from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
 __all__ = ["LexicalDetector", "check_alias", "confirmed"]
@@ -278,7 +278,7 @@ def _form(alias: Alias, name: str) -> _Form:
     letters = Letters(name)
     if not letters.text:
         raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
-    words = normalise(name).text.split()
+    words = letters.words
     breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
     breaks |= set(_initials(letters))
     script = letters.script(len(letters.text) - 1)

@@ -38,7 +38,7 @@ from gateway.policy import Guard
 
 __all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
-_READERS = 8
+_READERS = 2  # more would wait for the interpreter more than for the disk
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +139,7 @@ def load_packs(
         cache=cache or ArtifactCache(),
         whole=False,
     )
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="packs") as threads:  # a disk answers several at once
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="packs") as threads:
         try:
             return {pack.guard.scope: pack for pack in threads.map(load, list_packs(root))}
         except PackError:
