@@ -74,10 +74,15 @@ class Letters:
         places = self.places
         if places[index] - places[index - 1] > 1:
             return Boundary.HARD
-        starts, ends = self._normal.starts, self._normal.ends
+        starts = self._normal.starts
         before, after = starts[places[index - 1]], starts[places[index]]
         if after == before + 1 and _INSIDE_A_WORD.match(self.source, before):
             return Boundary.NONE
+        return self._edge(index, before, after)
+
+    def _edge(self, index: int, before: int, after: int) -> int:
+        """The boundary between two source characters with no space between them."""
+        places, ends = self.places, self._normal.ends
         letter = self.text[index]
         if before == after or is_mark(letter) or letter in _CONTINUES or _LATE_JAMO.match(letter):
             return Boundary.INSIDE

@@ -94,7 +94,8 @@ class WordIndex(Generic[_Entry]):
         return type(self)([*kept, *_parts(fresh)])
 
     def occurrences(self, text: str) -> Iterator[tuple[int, _Entry]]:
-        """Each place where a word stands, as the index of its last character, with what the word stands for."""
+        """Each place where a word stands, as the index of its last character, with what the word stands for; in no
+        order."""
         for part in self._parts:
             gone = part.gone
             for last, owners in part.automaton.iter(text):

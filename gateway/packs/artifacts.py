@@ -1,6 +1,7 @@
 """What methods learned, read from packs when a request first needs it and kept within a bound of memory."""
 
 import hashlib
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from gateway.methods.base import Method, MethodArtifact
 __all__ = ["ArtifactCache", "StoredArtifact"]
 
 _RETRY_S = 5.0
+_log = logging.getLogger("unrecall.packs")
 
 
 class ArtifactCache:
@@ -77,6 +79,8 @@ class ArtifactCache:
         try:
             found, size = artifact.from_files()
         except PackError as error:
+            if (known, message) != (artifact, str(error)):
+                _log.error("%s; requests inside its scope are refused", error)
             with self._lock:
                 self._faults[artifact.scope] = (artifact, str(error), now + _RETRY_S)
             raise

@@ -1,6 +1,6 @@
 """Which packs changed: a file that every command of ours adds a line to, and that a gateway reads on.
 
-PACKS/.changes    one scope's id a line, in the order of the changes; begun anew where it grows long
+PACKS/.changes    one scope's id a line, in the order of the changes; a long one is begun anew with an empty line
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def note_change(root: Path, scope: str) -> None:
             file.write(line)
             long = file.tell() > _LONGEST
         if long:
-            replace_file(path, line)
+            replace_file(path, b"\n" + line)
 
 
 class ChangeLog:
@@ -55,6 +55,6 @@ class ChangeLog:
             file.seek(start)
             content = file.read()
         lines = content[: content.rfind(b"\n") + 1]
-        lost = cut or (another and self._file != 0)
+        lost = cut or (another and self._file != 0) or (start == 0 and lines.startswith(b"\n"))
         self._file, self._read = status.st_ino, start + len(lines)
         return None if lost else frozenset(lines.decode("utf-8", "replace").split("\n")) - {""}

@@ -69,6 +69,8 @@ class FolderWatch:
         self._stamps[name] = stamp
         if settled:
             self._restless.pop(name, None)
+        else:
+            self._restless[name] = None
 
     def is_still(self, name: str, stamp: int) -> bool:
         """Whether a pack has not changed since it had this stamp."""
