@@ -27,9 +27,8 @@ import numpy as np
 import orjson
 
 from benchmarks.record import quantiles_ms, write
-from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.encoders import find_encoder
 from gateway.packs.changes import note_change
 from gateway.packs.detectors import GATE_FILE, detector_kind
 from gateway.packs.folders import read_manifest, remove_pack, set_enabled
@@ -68,7 +67,8 @@ class _Source:
 
     def __init__(self, pack: Path, vectors: int) -> None:
         self._manifest = read_manifest(pack).model_dump(mode="json")
-        self._version = pack / self._manifest["version"]
+        self._manifest["encoder_fingerprint"] = find_encoder("minilm").fingerprint
+        self._version = pack / str(self._manifest["version"])
         self._gate = orjson.loads((self._version / GATE_FILE).read_bytes())
         self._detector = detector_kind(self._manifest["detector"])
         head = load_pack(pack).model
@@ -117,12 +117,12 @@ def measure_scopes(pack: Path, root: Path, scopes: int, *, vectors: int, seed: i
         vectors: support vectors of each.
         seed: of names and vectors.
     """
-    folder = resolve("minilm")
-    encoder, encoder_fingerprint = Encoder(folder), fingerprint(folder)
+    files = find_encoder("minilm")
+    encoder = files.load()
     base = read_manifest(pack).base_fingerprint
 
     def reloader(packs: Path) -> PackReloader:
-        return PackReloader(packs, encoder=encoder, base_fingerprint=base, encoder_fingerprint=encoder_fingerprint)
+        return PackReloader(packs, encoder=encoder, base_fingerprint=base, encoder_fingerprint=files.fingerprint)
 
     with tempfile.TemporaryDirectory() as nothing:  # the encoder's and the libraries' own memory
         make_packs(pack, Path(nothing), range(1), vectors=vectors, seed=seed)
