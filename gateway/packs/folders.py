@@ -139,11 +139,11 @@ def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None 
 
     The files that every pack must list are gate and detector; `load_pack` asks the method for its own.
     """
-    name, files, version = folder.name, manifest.files, folder / manifest.version
+    name, files, version = folder.name, manifest.files, os.path.join(folder, manifest.version)
     try:
         present = set(os.listdir(version))
     except OSError as error:
-        raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
+        raise PackError(f"pack {name!r} lacks its version folder {manifest.version}: {error}") from error
     for file in _needed(name, manifest):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
@@ -156,7 +156,7 @@ def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None 
         if read is not None and file not in read:
             continue
         try:
-            found = sha256_of(version / file)
+            found = sha256_of(os.path.join(version, file))
         except OSError as error:
             raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
         if found != expected:
@@ -209,9 +209,10 @@ def remove_pack(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path | str) -> str:
     """Of a file's content, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def stamp_of(folder: Path) -> int:
