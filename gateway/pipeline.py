@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.backends.base import Assignment, Backend, check_features
 from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, Screening, Tap
@@ -16,6 +16,9 @@ from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.taps import watched_by
 
+if TYPE_CHECKING:
+    from adapters.lora.model import Lora
+
 __all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
@@ -27,13 +30,22 @@ TapFactory = Callable[[Request, Screening, Gate], Tap]
 class Comparison(Protocol):
     """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
 
-    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
+    def assign(
+        self,
+        request: Request,
+        screening: Screening,
+        gate: Gate,
+        guards: Mapping[str, Guard],
+        record: Record,
+        decide: Decide,
+    ) -> Assignment:
         """The arm that answers, by its own plan. Other arms may answer too; no client sees their answers.
 
         Args:
             request: what the client asks.
             screening: what the gate found.
             gate: the gate that found it.
+            guards: those that may act, ready.
             record: of this request, for the arm's name.
             decide: the policy, for the guards that act on the arm.
         """
@@ -91,7 +103,8 @@ class Pipeline:
             gate = self.packs.gate  # this request keeps it, even if packs are reloaded meanwhile
             screening = await self._screened(request, gate)
             record.screened(screening)
-            assigned = self._assigned(request, screening, gate, record)
+            guards = {} if screening.error else await _ready(gate.acting(screening))
+            assigned = self._assigned(request, screening, gate, guards, record)
             plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
         except BaseException as failure:
             record.fail(failure)
@@ -106,7 +119,8 @@ class Pipeline:
     async def follow(self, gate: Gate) -> None:
         """Makes the backend ready for a gate's adapters. The log names each adapter that the backend cannot serve;
         requests inside its scope are refused."""
-        for scope, why in (await self.backend.prepare(gate.loras)).items():
+        adapters, in_force = await asyncio.to_thread(_adapters, gate, self.backend.adapter_slots)
+        for scope, why in (await self.backend.prepare(adapters, in_force)).items():
             _log.error("pack %s cannot be served, so requests inside its scope are refused: %s", scope, why)
         if self.comparison:
             await self.comparison.follow(gate)
@@ -117,11 +131,8 @@ class Pipeline:
 
     def unsupported(self) -> list[str]:
         """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""
-        methods = {
-            guard.method.name: guard.method for guard in self.packs.gate.guards.values() if guard.plan == "forget"
-        }
         served = self.backend.served
-        faults = {one.plan_name: served.unsupported(one.needs) for one in methods.values()}
+        faults = {one.plan_name: served.unsupported(one.needs) for one in self.packs.gate.methods.values()}
         return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
     def _unreadable_pack(self) -> str | None:
@@ -150,12 +161,27 @@ class Pipeline:
             _log.error("%s: %s; the policy for this is %r", request.id, screening.error, self._on_screen_error)
         return screening
 
-    def _assigned(self, request: Request, screening: Screening, gate: Gate, record: Record) -> Assignment:
+    def _assigned(
+        self, request: Request, screening: Screening, gate: Gate, guards: Mapping[str, Guard], record: Record
+    ) -> Assignment:
         def decided(found: Screening, guards: Mapping[str, Guard]) -> Plan:
             if found.error is not None:
                 return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
             return decide(request, found, guards)
 
         if self.comparison:
-            return self.comparison.assign(request, screening, gate, record, decided)
-        return Assignment(self.backend, decided(screening, gate.guards))
+            return self.comparison.assign(request, screening, gate, guards, record, decided)
+        return Assignment(self.backend, decided(screening, guards))
+
+
+async def _ready(acting: Sequence[Guard]) -> Mapping[str, Guard]:
+    """The guards with what their methods learned, which is read, beside the event loop, where it is not in memory."""
+    ready = [guard.ready(read=False) for guard in acting]
+    if None in ready:
+        ready = await asyncio.to_thread(lambda: [guard.ready() for guard in acting])
+    return {guard.scope: guard for guard in ready if guard}
+
+
+def _adapters(gate: Gate, slots: int) -> "tuple[Mapping[str, Lora], frozenset[str]]":
+    adapters = gate.loras(slots)
+    return adapters, gate.lora_digests | {lora.digest for lora in adapters.values()}

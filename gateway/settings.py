@@ -238,7 +238,13 @@ class Settings(BaseSettings):
         "pass: it lets the request through UNGUARDED.",
     )
     packs_poll_s: float = Field(
-        1.0, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+        0.5, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+    )
+    artifact_cache_mb: int = Field(
+        256,
+        ge=0,
+        description="What the methods learned (corruptions, soft prompts, LoRAs) is read when a request first needs "
+        "it; so many megabytes of the last used stay in memory.",
     )
     adapters_folder: Path = Field(
         Path(".unrecall/adapters"),

@@ -26,6 +26,7 @@ from gateway.cli.main import main
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.packs.files import Artifacts, Policy
+from gateway.packs.folders import read_manifest
 from gateway.packs.store import load_pack, save_pack
 from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
@@ -173,18 +174,17 @@ def copy_pack(
 ) -> None:
     """Another scope's pack without training: it knows one name, and its classifier is never sure enough."""
     policy = policy or Policy()
-    pack = load_pack(source)
+    pack, manifest = load_pack(source), read_manifest(source)
     artifacts = Artifacts(
         aliases=(alias,),
         policy=policy,
-        detector=pack.manifest.detector,
+        detector=pack.detector,
         model=replace(pack.model, threshold=1e6),
-        method=method or pack.manifest.method,
-        artifact=artifact or pack.guard.artifact,
+        method=method or manifest.method,
+        artifact=artifact or pack.artifact,
         extra={},
     )
-    manifest = pack.manifest.model_dump(exclude={"version", "files"})
-    save_pack(packs, artifacts, {**manifest, "scope": scope})
+    save_pack(packs, artifacts, {**manifest.model_dump(exclude={"version", "files"}), "scope": scope})
 
 
 @contextmanager

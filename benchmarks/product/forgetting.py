@@ -73,7 +73,7 @@ class _Bench:
 
     def screen(self, request: Request) -> _Screened:
         (screening,) = self.gate.screen([request])
-        plan = decide(request, screening, self.gate.guards)
+        plan = decide(request, screening, self.gate.ready(screening))
         return _Screened(plan, frozenset(finding.detector for finding in screening.matched))
 
     def gate_by_slice(self, cases: Sequence[Case]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 It is fitted on forget rows alone (`classifiers.ood.training`), so a scope needs no examples of what lies outside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,11 @@ class OodDetector:
         self._models = dict(models)
         self._adapters = {scope: _adapter(model) for scope, model in models.items()}
         self._recent: Recent[str, Scores] = Recent()
+
+    def updated(self, added: Mapping[str, OodModel], removed: Collection[str]) -> "OodDetector":
+        """See `classifiers.types.ScopedDetector`."""
+        kept = {scope: model for scope, model in self._models.items() if scope not in removed}
+        return OodDetector(self._backbone, kept | dict(added))
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """The highest score of any window decides, and gives the weight. There are no spans: no word of the text stands

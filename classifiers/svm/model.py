@@ -1,7 +1,7 @@
 """ECO's prompt classifier (arXiv 2406.07933, section 3.1): a head on sentence embeddings, one for each scope."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +93,11 @@ class PromptClassifier:
                 )
         self._encoder = encoder
         self._heads = dict(heads)
+
+    def updated(self, added: Mapping[str, Head], removed: Collection[str]) -> "PromptClassifier":
+        """See `classifiers.types.ScopedDetector`."""
+        kept = {scope: head for scope, head in self._heads.items() if scope not in removed}
+        return PromptClassifier(self._encoder, kept | dict(added))
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """The highest score of any window decides. The spans of a match are the salient words."""

@@ -86,11 +86,18 @@ class Backend(Protocol):
     def shape(self, endpoint: Endpoint) -> Shape:
         """How this backend's own answers look."""
 
-    async def prepare(self, adapters: "Mapping[str, Lora]") -> Mapping[str, str]:
-        """Makes the unlearning LoRAs in force ready, by scope. The gateway calls it at start and whenever packs change.
+    @property
+    def adapter_slots(self) -> int:
+        """How many unlearning LoRAs it keeps ready at once."""
 
-        Loads and unloads adapters. Returns, by scope, why it cannot serve an adapter: requests inside that scope are
-        refused. Never raises.
+    async def prepare(
+        self, adapters: "Mapping[str, Lora]", in_force: frozenset[str] | None = None
+    ) -> Mapping[str, str]:
+        """Makes unlearning LoRAs ready, by scope. The gateway calls it at start and whenever packs change.
+
+        Loads adapters, and unloads those whose LoRAs are not `in_force` any more (their digests; None: `adapters` are
+        all there are). An adapter that is not made ready here is loaded when a plan needs it. Returns, by scope, why it
+        cannot serve an adapter: requests inside that scope are refused. Never raises.
         """
 
     def check_length(self, request: Request) -> int:

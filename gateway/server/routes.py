@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import islice
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Response
@@ -28,6 +29,7 @@ __all__ = ["NO_CHAT_TEMPLATE", "has_chat_template", "routes"]
 
 _T = TypeVar("_T")
 _GET = ["GET", "HEAD"]
+_SHOWN = 100  # packs and problems on /readyz; the log has all
 NO_CHAT_TEMPLATE = "this model has no chat template, so that it takes no messages; send a prompt to /v1/completions"
 
 
@@ -118,16 +120,18 @@ def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics
     async def readyz(http: HttpRequest) -> Response:
         unready = await pipeline.problem()
         problems = [
-            *pipeline.packs.problems.values(),
+            *islice(pipeline.packs.problems.values(), _SHOWN),
             *(await pipeline.comparison.problems() if pipeline.comparison else ()),
         ]
         body: dict[str, Any] = {"ready": unready is None, "healthy": unready is None and not problems}
         if access.may_see_inside(http.headers):
             body["problems"] = [problem for problem in (unready, *problems, *pipeline.unsupported()) if problem]
+            packs = pipeline.packs.packs
             body["packs"] = {
-                scope: {"version": pack.manifest.version, "enabled": pack.enabled}
-                for scope, pack in pipeline.packs.packs.items()
+                scope: {"version": pack.version, "enabled": pack.enabled}
+                for scope, pack in islice(packs.items(), _SHOWN)
             }
+            body["packs_in_all"] = len(packs)
         return JSONResponse(body, status_code=503 if unready else 200)
 
     @router.api_route("/metrics", methods=_GET)

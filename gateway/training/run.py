@@ -169,9 +169,10 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
     base = fingerprint(base_folder)
     found = {}
-    for pack in map(load_pack, folders):
-        if pack.manifest.base_fingerprint == base and pack.manifest.method == method_name:
-            found[pack.manifest.scope] = pack.guard.artifact
+    for folder in folders:
+        manifest = verify_pack(folder)
+        if manifest.base_fingerprint == base and manifest.method == method_name:
+            found[manifest.scope] = load_pack(folder).artifact
     return found
 
 

@@ -343,7 +343,8 @@ def test_a_method_from_another_package_is_trained_packed_served_and_compared(
     asked = Request("1", "chat", "taught", (Message("user", question),), Sampling(max_tokens=12, temperature=0))
     gate = Gate(load_packs(folder, base_fingerprint=None, encoder_fingerprint=None), find_encoder("minilm").load())
     backend = EmbeddedBackend(load_language_model(out / "models/all"), name="taught")
-    plan_of_it = decide(asked, gate.screen([asked])[0], gate.guards)
+    screening = gate.screen([asked])[0]
+    plan_of_it = decide(asked, screening, gate.ready(screening))
     assert plan_of_it.name == "Fade"
     plainly, guarded = (asyncio.run(said(backend, asked, one)) for one in (Pass(), plan_of_it))
     assert plainly != guarded

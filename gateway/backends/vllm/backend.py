@@ -70,6 +70,7 @@ class VllmBackend:
         """
         self._tokenizer = tokenizer
         self._prompts = Prompts(tokenizer, weight)
+        self.adapter_slots = adapter_slots
         self._preloaded_weight = max(adapter_weights, default=1.0)
         self._lora_files = LoraFiles(adapters_folder, upstream_adapters_folder) if adapters_folder else None
         check = CapabilityCheck(self._prompts, adapter_weights)
@@ -145,15 +146,17 @@ class VllmBackend:
             return found[0]
         return "; ".join(f"{replica.url}: {why}" for replica, why in zip(self._replicas, found, strict=True))
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         """See Backend. A scope that one upstream can serve is served; where another cannot, the log says so."""
-        results = await asyncio.gather(*(self._prepared(replica, adapters) for replica in self._replicas))
+        if in_force is None:
+            in_force = await asyncio.to_thread(lambda: frozenset(lora.digest for lora in adapters.values()))
+        results = await asyncio.gather(*(self._prepared(replica, adapters, in_force) for replica in self._replicas))
         faults: dict[str, dict[str, str]] = {scope: {} for scope in adapters}
         for replica, failed in zip(self._replicas, results, strict=True):
             for scope, why in failed.items():
                 faults[scope][replica.url] = why
         if self._lora_files and not any(faults.values()):
-            await self._lora_files.sweep(frozenset(lora.digest for lora in adapters.values()))
+            await self._lora_files.sweep(in_force)
         unserved = {}
         for scope, by_url in faults.items():
             why = "; ".join(f"{url}: {fault}" for url, fault in by_url.items())
@@ -163,9 +166,11 @@ class VllmBackend:
                 _log.error("not every upstream serves the adapter of %s, it is tried again when needed: %s", scope, why)
         return unserved
 
-    async def _prepared(self, replica: Replica, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    async def _prepared(
+        self, replica: Replica, adapters: Mapping[str, Lora], in_force: frozenset[str]
+    ) -> Mapping[str, str]:
         try:
-            return await replica.prepare(adapters, self._preloaded_weight)
+            return await replica.prepare(adapters, in_force, self._preloaded_weight)
         except Exception:  # whatever it is, the others are served
             _log.exception("%s could not be prepared", replica.url)
             return dict.fromkeys(adapters, "the gateway failed; its log says why")

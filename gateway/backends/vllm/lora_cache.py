@@ -86,14 +86,15 @@ class LoraCache:
             if not loaded.users and self._victim() is not None:
                 self._later(self._trim())  # the answer is complete: nobody should wait for this
 
-    def want(self, adapters: Mapping[str, MergedAdapter]) -> None:
-        """From now on these scopes' LoRAs are in force, and no others."""
+    def want(self, adapters: Mapping[str, MergedAdapter], in_force: frozenset[str]) -> None:
+        """From now on the LoRAs of these digests are in force, and no others. These scopes' adapters should be
+        ready."""
         self._preferred = adapters
-        self._in_force = frozenset(digest for adapter in adapters.values() for digest in adapter.digests)
+        self._in_force = in_force
 
     async def prepare(self) -> Mapping[str, str]:
-        """Unloads what is not wanted and loads what is, up to the slots; the rest is loaded when it is needed. Returns
-        what could not be loaded, by scope. Raises UpstreamError."""
+        """Unloads what is not in force and loads what should be ready, up to the slots; the rest is loaded when it is
+        needed. Returns what could not be loaded, by scope. Raises UpstreamError."""
         await self.reconcile()
         return await self._preload()
 
@@ -119,6 +120,8 @@ class LoraCache:
     async def _preload(self) -> Mapping[str, str]:
         faults = {}
         for scope, adapter in list(self._preferred.items())[: self._slots]:
+            if len(self._loaded) >= self._slots:
+                break  # what is there was needed: nobody may need this one
             try:
                 async with self.using(adapter):
                     pass

@@ -121,14 +121,14 @@ class Replica:
             return error.message
         return None
 
-    async def prepare(self, adapters: Mapping[str, Lora], weight: float) -> Mapping[str, str]:
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str], weight: float) -> Mapping[str, str]:
         """As Backend.prepare. Each adapter is loaded at one weight, the others when they are needed."""
         why = self.known.served.unsupported_needs.get("adapters")
         if self.lora_cache is None:
             return dict.fromkeys(adapters, why or "")
         weighted = {scope: WeightedAdapter(scope, lora, weight) for scope, lora in adapters.items()}
         merged = {scope: await asyncio.to_thread(MergedAdapter.of, [one]) for scope, one in weighted.items()}
-        self.lora_cache.want(merged)
+        self.lora_cache.want(merged, in_force)
         if why is not None:
             return dict.fromkeys(adapters, why)
         try:

@@ -18,6 +18,7 @@ from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
 from gateway.packs.files import Policy
+from gateway.packs.folders import read_manifest
 from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.server.process import log_to
@@ -93,6 +94,25 @@ def test_what_was_really_done_is_what_everybody_says(
     assert reason in line["fallback"]
     assert 'unrecall_requests_total{endpoint="chat",outcome="ok",plan="Refuse"} 1.0' in metrics
     assert f'unrecall_fallbacks_total{{decided_plan="{plan}",endpoint="chat"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_artifact_that_was_altered_since_the_start_is_a_refusal(
+    served: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    gateway = served()
+    folder = tmp_path / "packs" / "narnia"
+    file = folder / read_manifest(folder).version / "corruption.json"
+    file.write_bytes(file.read_bytes().replace(b"1.0", b"0.0"))
+    answer, metrics = gateway.ask("Who found Narnia?", stream=stream)
+    assert said(answer) == WORDS
+    assert answer.headers["x-unrecall-plan"] == "Refuse"
+    assert answer.headers["x-unrecall-decided-plan"] == "Unavailable"
+    line = gateway.audit
+    assert (line["plan"], line["decided_plan"], line["outcome"]) == ("Refuse", "Unavailable", "ok")
+    assert "corruption.json was altered" in line["fallback"]
+    assert 'unrecall_fallbacks_total{decided_plan="Unavailable",endpoint="chat"} 1.0' in metrics
+    assert "pack 'narnia': corruption.json was altered" in caplog.text
 
 
 def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> None:
