@@ -17,7 +17,8 @@ from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.splits import split_rows
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 from classifiers.types import Detector
 from gateway.core import Message, Request
 from gateway.models.encoders import find_encoder

@@ -3,12 +3,11 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 
 from classifiers.calibration import Threshold, threshold_at
 from classifiers.encoder.sentence import Encoder
@@ -16,7 +15,9 @@ from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import Alias
 from classifiers.splits import Split
 from classifiers.svm.augment import augment
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.fitting import HeadTraining, Rows, fit_head
+from classifiers.svm.model import Head
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
@@ -29,8 +30,9 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class GateTraining:
     """How a gate is fitted. Calibration guarantees the false-positive rate `fpr`. The threshold is higher than that
-    needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on.
-    Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
+    needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on;
+    and it lies at least the share `rise` of the way from the score of a text that is far off to the score of half of
+    these rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
 
     fpr: float = 0.001
     missed: float = 0.02
@@ -38,8 +40,8 @@ class GateTraining:
     seed: int = 0
     copies: int = 2
     calibration_share: float = 0.58
-    regularisation: float = 10.0
-    gamma: float = 2.0
+    rise: float = 0.15
+    head: HeadTraining = field(default_factory=HeadTraining)
     duplicate_cosine: float = 0.9
 
     def __post_init__(self) -> None:
@@ -67,7 +69,7 @@ class TrainedGate:
     rows alone, and gives the rates. Every other figure on held-out rows must use `measured_head` too.
 
     `calibration` and `floor` say how the head's threshold was set: it is the higher of the calibration's threshold and
-    of the floor, which is the highest threshold that still catches the forget rows.
+    of the floor, which the forget rows set: see `rise` and `missed` of GateTraining.
     """
 
     head: Head
@@ -147,7 +149,7 @@ class _Fitter:
         head = self._machine(forget, retain, negatives)
         scores = [float(head.score(windows).max()) for windows in self._outside(self.calibration, index)]
         calibration = threshold_at(self.training.fpr, scores)
-        floor = self._floor(forget, retain, negatives)
+        floor = self._floor(head.bias, self._left_out(forget, retain, negatives))
         return _Fitted(replace(head, threshold=max(calibration.threshold, floor)), calibration, floor)
 
     def _outside(self, traffic: Sequence[Array], index: faiss.IndexFlatIP) -> list[Array]:
@@ -158,26 +160,11 @@ class _Fitter:
 
     def _machine(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
         """A head without a threshold. Forget and retain rows are met in frames too."""
-        training = self.training
-        inside = self._framed(forget)
-        outside = np.concatenate([self._framed(retain), negatives])
-        machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced")
-        labels = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-        machine.fit(np.concatenate([inside, outside]), labels)
-        return Head(
-            vectors=machine.support_vectors_.astype(np.float32),
-            weights=machine.dual_coef_[0].astype(np.float32),
-            bias=float(machine.intercept_[0]),
-            gamma=training.gamma,
-            threshold=0.0,
-        )
+        rows = (self._framed(forget), self._framed(retain))
+        return fit_head(*rows, negatives, self.training.head, seed=self.training.seed)
 
-    def _floor(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> float:
-        """The score that all but a share `missed` of forget rows reach when they are left out of the fit, fold by fold.
-
-        General traffic alone may allow a threshold far below it, and then every question of the rows' form would be
-        inside, whoever it is about.
-        """
+    def _left_out(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> list[float]:
+        """The forget rows' scores when they are left out of the fit, fold by fold, the lowest first."""
         training, order = self.training, list(range(len(forget)))
         random.Random(training.seed).shuffle(order)
         scores: list[float] = []
@@ -187,13 +174,24 @@ class _Fitter:
             if rest:
                 head = self._machine(rest, retain, negatives)
                 scores += [float(head.score(self._encoded([forget[index]])).max()) for index in out]
-        spared = max(1, int(training.missed * (len(scores) + 1)))
-        return sorted(scores)[spared - 1] if scores else -math.inf
+        return sorted(scores)
 
-    def _framed(self, rows: Sequence[str]) -> Array:
-        """[windows, hidden] of rows as they are and in frames."""
+    def _floor(self, far: float, scores: Sequence[float]) -> float:
+        """The threshold that the `scores` of forget rows left out of the fit allow; a text that is `far` off has that
+        score.
+
+        General traffic alone may allow a threshold far below it, and then every question of the rows' form would be
+        inside, whoever it is about.
+        """
+        if not scores:
+            return -math.inf
+        spared = max(1, int(self.training.missed * (len(scores) + 1)))
+        return max(scores[spared - 1], far + self.training.rise * (float(np.median(scores)) - far))
+
+    def _framed(self, rows: Sequence[str]) -> Rows:
+        """Rows as they are and in frames."""
         framed = augment(rows, copies=self.training.copies, seed=self.training.seed)
-        return np.concatenate([self._encoded(rows), self._encoded(framed)])
+        return Rows(self._encoded(rows), self._encoded(framed))
 
     def _encoded(self, texts: Sequence[str]) -> Array:
         """[windows, hidden] of all texts."""

@@ -37,7 +37,7 @@ class DetectorKind:
 
 
 def _classifier(encoder: "Encoder", heads: Mapping[str, Any]) -> "ScopedDetector":
-    from classifiers.svm.model import PromptClassifier
+    from classifiers.svm.classifier import PromptClassifier
 
     return PromptClassifier(encoder, heads)
 

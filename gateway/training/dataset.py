@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.splits import Split
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 from classifiers.svm.training import TrainedGate
 from corruption.counterfactuals import CounterfactualPrompt, counterfactual_of
 from corruption.selection import message_seed

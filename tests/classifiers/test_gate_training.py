@@ -12,7 +12,8 @@ from classifiers.calibration import TooFewRows
 from classifiers.encoder.sentence import Encoder
 from classifiers.splits import Split, split_rows
 from classifiers.svm.augment import FRAMES, augment
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
 
@@ -67,10 +68,13 @@ def trained(encoder: Encoder) -> TrainedGate:
     )
 
 
+def matched(classifier: PromptClassifier, texts: list[str]) -> list[bool]:
+    return [any(verdict.matched for verdict in verdicts) for verdicts in classifier.detect(texts)]
+
+
 def test_held_out_paraphrases_are_told_from_fresh_traffic(trained: TrainedGate, encoder: Encoder) -> None:
     classifier = PromptClassifier(encoder, {"starship": trained.head})
-    inside = [verdict.matched for (verdict,) in classifier.detect(PARAPHRASES)]
-    outside = [verdict.matched for (verdict,) in classifier.detect(FRESH)]
+    inside, outside = matched(classifier, PARAPHRASES), matched(classifier, FRESH)
     assert all(inside)
     assert sum(outside) <= 0.02 * len(outside) + 3  # two standard deviations over the guarantee
     assert trained.head.threshold == max(trained.calibration.threshold, trained.floor)
@@ -93,8 +97,8 @@ def test_questions_of_the_rows_form_about_others_stay_outside(encoder: Encoder) 
     )
 
     def flagged(head: Head, questions: Iterable[Question]) -> float:
-        verdicts = PromptClassifier(encoder, {"person": head}).detect([question.prompt for question in questions])
-        return sum(verdict.matched for (verdict,) in verdicts) / len(verdicts)
+        found = matched(PromptClassifier(encoder, {"person": head}), [question.prompt for question in questions])
+        return sum(found) / len(found)
 
     asked_of_others = [question for other in others for question in other.paraphrases]
     low = replace(trained.head, threshold=trained.calibration.threshold)

@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from classifiers.encoder.sentence import Encoder
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 
 
 def head_of(hidden: int = 4, *, threshold: float = 0.1, seed: int = 0) -> Head:

@@ -23,7 +23,8 @@ from adapters.soft_prompt.training import SoftPromptTraining
 from classifiers.calibration import Threshold
 from classifiers.encoder.sentence import Encoder
 from classifiers.splits import Part, Split, split_rows
-from classifiers.svm.model import Head, PromptClassifier
+from classifiers.svm.classifier import PromptClassifier
+from classifiers.svm.model import Head
 from classifiers.svm.training import ClassifierRates, GateTraining, TrainedGate, fit_gate
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict

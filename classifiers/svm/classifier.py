@@ -1,0 +1,172 @@
+"""ECO's prompt classifier (arXiv 2406.07933, section 3.1): a head on sentence embeddings, one for each scope."""
+
+import itertools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.svm.index import Block, limit_of, prunes
+from classifiers.svm.model import Head
+from classifiers.types import Span, Verdict
+
+if TYPE_CHECKING:
+    from classifiers.encoder.sentence import Encoder, TokenWindow
+
+__all__ = ["PromptClassifier"]
+
+Array = NDArray[np.float32]
+
+# Words that carry the form of a question, not its subject: they are never salient, so that the answer keeps its kind.
+_FORM_WORDS = frozenset(
+    "a an the of to in on at by for from with and or but is are was were be been do does did has have had "
+    "who whom whose what which where when why how that this these those it its he she they his her their "
+    "him them me my you your i we us our name names named called call tell about can could would please "
+    "as not must most best if then than so into out up down give say write complete sentence one two "
+    "three there s".split()
+)
+_BLAMED_SHARE = 0.6
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_BATCH = 512  # heads read at a time: only so many hold vectors of their own
+_GROWTH = 8  # a block with more than an eighth of the scopes of the one before it is merged into that
+
+
+class PromptClassifier:
+    """All scopes' heads over one encoder: a text is encoded once, and the index leaves out the scopes that cannot
+    match. Heads that the bound cannot leave out (older files have no 8-bit vectors) are scored one by one.
+
+    Immutable and thread-safe; `updated` makes another one.
+    """
+
+    name = "classifier"
+
+    def __init__(self, encoder: "Encoder", heads: Mapping[str, Head]) -> None:
+        """`heads` is read once, in order, and not kept. Raises ValueError for a head of another encoder."""
+        self._encoder = encoder
+        self._blocks: tuple[Block, ...] = ()
+        self._plain: dict[str, Head] = {}
+        self._add(heads)
+
+    def updated(self, added: Mapping[str, Head], removed: Collection[str]) -> "PromptClassifier":
+        """A classifier without the `removed` scopes and with the `added` ones, which take the place of scopes of the
+        same ids. It shares the arrays of this one, which stays as it is."""
+        other = PromptClassifier(self._encoder, {})
+        gone = {*removed, *added}
+        other._plain = {scope: head for scope, head in self._plain.items() if scope not in gone}
+        other._blocks = tuple(block.without(gone) for block in self._blocks)
+        other._add(added)
+        return other
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes whose heads these are."""
+        return (*(scope for block in self._blocks for scope in block.living), *self._plain)
+
+    def head(self, scope: str) -> Head:
+        """The head of a scope. Raises KeyError if there is none."""
+        for block in self._blocks:
+            if scope in block.numbers and block.alive[block.numbers[scope]]:
+                return block.head(block.numbers[scope])
+        return self._plain[scope]
+
+    def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
+        """Verdicts of the scopes that match, and of those whose score lies above 0: `confirmed` of
+        `classifiers.names.aliases` reads them. The highest score of any window decides. The spans of a match are the
+        salient words."""
+        scores = self._scores(self._encoder.encode(texts))
+        return [self._verdicts(text, of_text) for text, of_text in zip(texts, scores, strict=True)]
+
+    def _add(self, heads: Mapping[str, Head]) -> None:
+        """Takes heads in, while this object is made."""
+        fresh: list[Block] = []
+        checked = self._checked(heads)
+        while batch := list(itertools.islice(checked, _BATCH)):
+            pruned = {scope: head for scope, head in batch if prunes(head)}
+            self._plain.update((scope, head) for scope, head in batch if scope not in pruned)
+            if pruned:
+                fresh.append(Block.of(pruned))
+        if fresh:
+            self._blocks = _merged([*self._blocks, fresh[0] if len(fresh) == 1 else Block.joined(fresh)])
+
+    def _checked(self, heads: Mapping[str, Head]) -> Iterator[tuple[str, Head]]:
+        for scope, head in heads.items():
+            if head.vectors.shape[1] != self._encoder.hidden:
+                raise ValueError(
+                    f"the classifier of scope {scope!r} was trained on embeddings of {head.vectors.shape[1]} "
+                    f"dimensions and this encoder gives {self._encoder.hidden}: train the pack again with this encoder"
+                )
+            yield scope, head
+
+    def _scores(self, windows: Sequence[Array]) -> list[dict[str, float]]:
+        """For each text, given as embeddings [windows, hidden], the scopes above their limit with their scores."""
+        found: list[dict[str, float]] = [{} for _ in windows]
+        texts = np.repeat(np.arange(len(windows)), [len(of_text) for of_text in windows])
+        if not len(texts) or not (self._blocks or self._plain):
+            return found
+        flat = np.concatenate(windows)
+        for block in self._blocks:
+            for window, number, score in zip(*block.search(flat), strict=True):
+                scope, of_text = block.scopes[number], found[texts[window]]
+                of_text[scope] = float(np.maximum(score, of_text.get(scope, -np.inf)))  # a NaN stays
+        starts = np.flatnonzero(np.diff(texts, prepend=-1))
+        for scope, head in self._plain.items():
+            highest = np.maximum.reduceat(head.score(flat), starts)
+            for start, score in zip(starts, highest, strict=True):
+                if not score <= limit_of(head):
+                    found[texts[start]][scope] = float(score)
+        return found
+
+    def _verdicts(self, text: str, scores: Mapping[str, float]) -> list[Verdict]:
+        heads = {scope: self.head(scope) for scope in scores}
+        matched = [scope for scope in scores if not scores[scope] <= heads[scope].threshold]  # a NaN is a match
+        spans = _salient(text, self._encoder.windows(text), [heads[scope] for scope in matched]) if matched else []
+        spans_of = dict(zip(matched, spans, strict=True))
+        return [
+            Verdict(scope, self.name, score, heads[scope].threshold, scope in spans_of, spans_of.get(scope, ()))
+            for scope, score in scores.items()
+        ]
+
+
+def _merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks, each a good deal smaller than the one before it, so that there are few of them."""
+    kept = [block for block in blocks if block.alive.any()]
+    while len(kept) > 1 and len(kept[-1].scopes) * _GROWTH > len(kept[-2].scopes):
+        kept[-2:] = [Block.joined(kept[-2:])]
+    return tuple(kept)
+
+
+def _salient(text: str, windows: "Sequence[TokenWindow]", heads: Sequence[Head]) -> list[tuple[Span, ...]]:
+    """For each head the words whose token embeddings push its score up most, first order, in the windows above its
+    threshold. One product for all heads of a window."""
+    spans: list[set[Span]] = [set() for _ in heads]
+    if not windows:
+        return [() for _ in heads]
+    embeddings = np.stack([window.embedding for window in windows])
+    above = np.stack([~(head.score(embeddings) <= head.threshold) for head in heads])
+    for column, window in enumerate(windows):
+        flagged = [number for number in range(len(heads)) if above[number, column]]
+        if flagged:
+            slopes = np.stack([heads[number].gradient(window.embedding) for number in flagged], axis=1)
+            for number, pushes in zip(flagged, (window.tokens @ slopes).T, strict=True):
+                spans[number].update(_blamed_words(text, window, pushes))
+    return [tuple(sorted(of_head)) for of_head in spans]
+
+
+def _blamed_words(text: str, window: "TokenWindow", pushes: Array) -> list[Span]:
+    first, last = window.offsets[0][0], window.offsets[-1][1]
+    words = [
+        match.span()
+        for match in _WORD.finditer(text)
+        if match.start() < last and match.end() > first and match.group().casefold() not in _FORM_WORDS
+    ]
+    push_of = {
+        word: max(
+            (float(push) for (a, b), push in zip(window.offsets, pushes, strict=True) if a < word[1] and b > word[0]),
+            default=-np.inf,
+        )
+        for word in words
+    }
+    ranked = sorted(words, key=lambda word: -push_of[word])
+    return [Span(0, start, end) for start, end in ranked[: max(1, round(_BLAMED_SHARE * len(ranked)))]]

@@ -1,0 +1,298 @@
+"""All scopes' classifiers scored together: a proven bound leaves out the scopes that cannot match.
+
+A head's score is f(x) = b + sum_i w_i exp(-g |x - p_i|^2). Only scores above a limit t matter: the threshold, or 0 if
+the threshold is higher, because a score above 0, the machine's own boundary, confirms a doubtful name
+(`classifiers.names.aliases.confirmed`).
+Leave out the terms with w_i <= 0, which can only lower f:
+
+    f(x) <= b + sum_{w_i > 0} w_i exp(-g |x - p_i|^2)                                                (1)
+         <= b + W exp(-g min_{w_i > 0} |x - p_i|^2),    W = sum_{w_i > 0} w_i                        (2)
+
+because exp(-g d^2) falls with d. So f(x) > t >= b needs a point with |x - p_i|^2 < r^2 = ln(W / (t - b)) / g: the
+scope's own radius. The search for such points over all scopes is one product of 8-bit integers. The points are 8-bit
+vectors themselves, p = s c, and the embedding is rounded: x = a q + e. By Cauchy and Schwarz
+
+    x . p = a s (q . c) + e . p <= a s (q . c) + |e| |p|                                             (3)
+    |x - p|^2 >= |x|^2 + |p|^2 - 2 (a s (q . c) + |e| |p|)                                           (4)
+
+where q . c is an integer and exact. Three steps, each on what the one before has left: points inside their scope's
+radius by (4); scopes whose sum (1) with the distances of (4) exceeds t; the exact score in float32, background and all.
+A margin covers what float32 rounds. So no scope with f(x) > t is ever left out, and every score that is given is exact.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifiers.svm.model import Head, quantised
+from classifiers.svm.points import Points, ragged
+from classifiers.svm.products import products
+
+__all__ = ["Block", "Found", "limit_of", "prunes"]
+
+Array = NDArray[np.float32]
+Integers = NDArray[np.integer]
+
+_LEANING = 0.0
+_MARGIN = 1e-4  # of squared distances between embeddings of length 1, far above what float32 rounds
+_WINDOWS = 64  # searched at a time: it bounds the memory of a long text
+_SCOPES = 256  # scored at a time
+
+
+class Found(NamedTuple):
+    """Scopes that a search found: which window of the embeddings, which scope of the block, and the score. A scope may
+    be found by several windows."""
+
+    windows: Integers
+    scopes: Integers
+    scores: Array
+
+
+def limit_of(head: Head) -> float:
+    """The score up to which a text needs no verdict of this head."""
+    return min(head.threshold, _LEANING)
+
+
+def prunes(head: Head) -> bool:
+    """Whether the bound can leave this head out: its points are 8-bit, all its numbers are finite, and a text far from
+    all of them is below the limit."""
+    return (
+        head.scales is not None
+        and bool(np.isfinite(head.weights).all() and np.isfinite(head.scales).all())
+        and bool((head.scales > 0).all() and (head.weights > 0).any())
+        and head.gamma > 0
+        and bool(head.bias < limit_of(head))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Terms of many scopes' sums: the point and the weight of each. Scope n has the terms from `starts[n]` to
+    `starts[n + 1]`."""
+
+    points: Integers
+    weights: Array
+    starts: Integers
+
+    def of(self, scopes: Integers) -> tuple[Integers, Integers]:
+        """(the numbers of these scopes' terms, for each of them which of `scopes` it belongs to)."""
+        return ragged(self.starts[scopes], self.starts[scopes + 1])
+
+    def take(self, scopes: Integers) -> "_Terms":
+        """The terms of these scopes alone."""
+        numbers, groups = self.of(scopes)
+        starts = np.append(0, np.cumsum(np.bincount(groups, minlength=len(scopes))))
+        return _Terms(self.points[numbers], self.weights[numbers], starts)
+
+    @property
+    def owners(self) -> Integers:
+        """The scope of each term."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Terms with the points that they are around."""
+
+    terms: _Terms
+    points: Points
+
+    @classmethod
+    def of(cls, heads: Sequence[Head], chosen: Sequence[NDArray[np.bool_]]) -> "_Sums":
+        """The chosen terms of heads with 8-bit vectors."""
+        pairs = list(zip(heads, chosen, strict=True))
+        codes = np.concatenate([head.vectors[own] for head, own in pairs])
+        scales = np.concatenate([head.scales[own] for head, own in pairs if head.scales is not None])
+        weights = np.concatenate([head.weights[own] for head, own in pairs])
+        starts = np.cumsum([0, *(int(own.sum()) for own in chosen)])
+        return cls(_Terms(np.arange(len(codes), dtype=np.int32), weights, starts), Points.of(codes, scales))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[_Sums]") -> "_Sums":
+        offsets = np.cumsum([0, *(len(part.points.codes) for part in parts)])
+        terms = _Terms(
+            np.concatenate([part.terms.points + offset for part, offset in zip(parts, offsets, strict=False)]),
+            np.concatenate([part.terms.weights for part in parts]),
+            np.append(0, np.cumsum(np.concatenate([np.diff(part.terms.starts) for part in parts]))),
+        )
+        return cls(terms, Points.joined([part.points for part in parts]))
+
+    def take(self, scopes: Integers) -> "_Sums":
+        """The terms of these scopes, and the points that they use."""
+        terms = self.terms.take(scopes)
+        used, numbers = np.unique(terms.points, return_inverse=True)
+        return _Sums(replace(terms, points=numbers.astype(np.int32)), self.points.take(used))
+
+    def shared(self) -> "_Sums":
+        """The same terms around each point once."""
+        points, numbers = self.points.unique()
+        return _Sums(replace(self.terms, points=numbers[self.terms.points].astype(np.int32)), points)
+
+    def at(self, embedding: Array, scopes: Integers, gamma: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The sums [scopes] at one embedding [hidden]: sum_i w_i exp(-gamma |x - p_i|^2)."""
+        numbers, groups = self.terms.of(scopes)
+        used, places = np.unique(self.terms.points[numbers], return_inverse=True)
+        squared = self.points.distances(used, embedding)[places]
+        return _summed(squared, self.terms.weights[numbers], groups, gamma)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Heads of many scopes in common arrays. Nothing changes once it is made; `without` and `joined` make new ones.
+
+    `inside` are the terms with positive weights, in the order of their points; `outside` are all others, and there a
+    vector stands once, however many scopes use it. `scalars` [3, scopes] are bias, gamma and threshold. A scope that is
+    not `alive` was removed. A point is inside its scope's radius if x . p reaches `needs` times its scale.
+    """
+
+    scopes: tuple[str, ...]
+    numbers: Mapping[str, int]
+    alive: NDArray[np.bool_]
+    scalars: NDArray[np.float64]
+    inside: _Sums
+    outside: _Sums
+    owners: Integers
+    needs: Array
+
+    @classmethod
+    def of(cls, heads: Mapping[str, Head]) -> "Block":
+        """A block of heads of which `prunes` is true."""
+        kept = list(heads.values())
+        scalars = np.array([(head.bias, head.gamma, head.threshold) for head in kept], dtype=np.float64).T
+        inside = _Sums.of(kept, [head.weights > 0 for head in kept])
+        return cls._made(tuple(heads), scalars, inside, _Sums.of(kept, [head.weights <= 0 for head in kept]))
+
+    @classmethod
+    def joined(cls, blocks: "Sequence[Block]") -> "Block":
+        """One block of all scopes that are alive in these."""
+        left = [np.flatnonzero(block.alive) for block in blocks]
+        pairs = list(zip(blocks, left, strict=True))
+        return cls._made(
+            tuple(block.scopes[scope] for block, scopes in pairs for scope in scopes),
+            np.concatenate([block.scalars[:, scopes] for block, scopes in pairs], axis=1),
+            _Sums.joined([block.inside.take(scopes) for block, scopes in pairs]),
+            _Sums.joined([block.outside.take(scopes) for block, scopes in pairs]),
+        )
+
+    @classmethod
+    def _made(cls, scopes: tuple[str, ...], scalars: NDArray[np.float64], inside: _Sums, outside: _Sums) -> "Block":
+        owners = inside.terms.owners.astype(np.int32)
+        needs = _needs(scalars, inside, owners)
+        numbers = {scope: number for number, scope in enumerate(scopes)}
+        alive = np.ones(len(scopes), dtype=bool)
+        return cls(scopes, numbers, alive, scalars, inside, outside.shared(), owners, needs)
+
+    @property
+    def living(self) -> list[str]:
+        """The scopes that were not removed."""
+        return [self.scopes[number] for number in np.flatnonzero(self.alive)]
+
+    def without(self, removed: Collection[str]) -> "Block":
+        """The same arrays, and these scopes are not alive."""
+        alive = self.alive.copy()
+        alive[[self.numbers[scope] for scope in removed if scope in self.numbers]] = False
+        return replace(self, alive=alive)
+
+    def head(self, scope: int) -> Head:
+        """One scope's head, with its positive terms first."""
+        parts = [
+            (sums.points, *sums.terms.of(np.array([scope]))[:1], sums.terms) for sums in (self.inside, self.outside)
+        ]
+        own = Points.joined([points.take(terms.points[numbers]) for points, numbers, terms in parts])
+        weights = np.concatenate([terms.weights[numbers] for _, numbers, terms in parts])
+        bias, gamma, threshold = (float(value) for value in self.scalars[:, scope])
+        return Head(own.codes, weights, bias, gamma, threshold, own.scales)
+
+    def search(self, embeddings: Array) -> Found:
+        """Every scope that scores above its limit at one of the embeddings [windows, hidden], with the score there.
+
+        A window with a value that is not a number finds all scopes, with a score that is not a number.
+        """
+        found = [
+            part
+            for start in range(0, len(embeddings), _WINDOWS)
+            for part in self._searched(embeddings[start : start + _WINDOWS], start)
+        ]
+        empty = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+        return Found(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
+
+    def _searched(self, embeddings: Array, first: int) -> Iterator[Found]:
+        rounded = _Rounded.of(embeddings)
+        dots = products(torch.from_numpy(self.inside.points.codes), torch.from_numpy(rounded.codes))
+        dots *= rounded.steps[:, None]
+        scales, lengths = self.inside.points.scales, np.sqrt(self.inside.points.squares)
+        widest, finest = float((lengths / scales).max()), float(0.5 / scales.min())
+        for window, embedding in enumerate(embeddings):
+            if rounded.finite[window]:
+                slack = rounded.errors[window] * widest + rounded.surplus[window] * finest
+                near = np.flatnonzero(dots[window] >= self.needs - slack)
+                scopes, scores = self._verified(embedding, near, dots[window], rounded.errors[window])
+            else:
+                scopes = np.flatnonzero(self.alive)
+                scores = np.full(len(scopes), np.nan, dtype=np.float32)
+            yield Found(np.full(len(scopes), first + window), scopes, scores)
+
+    def _verified(self, embedding: Array, near: Integers, products: Array, error: float) -> tuple[Integers, Array]:
+        """(scopes above their limit, their scores) at one embedding, of those to which the points `near` belong.
+        `products` [points] are those of the rounded embedding and the codes; `error` is the length of its rest."""
+        scopes = np.unique(self.owners[near])
+        scopes = scopes[self.alive[scopes]]
+        bias, gamma, threshold = self.scalars[:, scopes]
+        numbers, groups = self.inside.terms.of(scopes)
+        points = self.inside.points
+        squares, scales = points.squares[numbers], points.scales[numbers]
+        highest = scales * products[numbers] + error * np.sqrt(squares)
+        length = float(embedding @ embedding)
+        nearest = np.maximum(length + squares - 2 * highest - _MARGIN * (length + squares), 0)
+        most = bias + _summed(nearest, self.inside.terms.weights[numbers], groups, gamma)
+        scopes = scopes[most > np.minimum(threshold, _LEANING)]
+        found = [self._scored(embedding, scopes[start : start + _SCOPES]) for start in range(0, len(scopes), _SCOPES)]
+        scores = np.concatenate([np.zeros(0, dtype=np.float32), *found])
+        kept = ~(scores <= np.minimum(self.scalars[2, scopes], _LEANING))
+        return scopes[kept], scores[kept]
+
+    def _scored(self, embedding: Array, scopes: Integers) -> Array:
+        """Exact scores [scopes] at one embedding."""
+        bias, gamma, _ = self.scalars[:, scopes]
+        sums = self.inside.at(embedding, scopes, gamma) + self.outside.at(embedding, scopes, gamma)
+        return np.asarray(bias + sums, dtype=np.float32)
+
+
+class _Rounded(NamedTuple):
+    """Embeddings as 8-bit `codes` [windows, hidden] times `steps` [windows]. `errors` are the lengths of what rounding
+    left over; the squared lengths differ from 1 by less than `surplus`; not every embedding may be `finite`."""
+
+    codes: NDArray[np.int8]
+    steps: Array
+    errors: Array
+    surplus: Array
+    finite: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, embeddings: Array) -> "_Rounded":
+        lengths = np.einsum("ij,ij->i", embeddings, embeddings)
+        finite = np.isfinite(lengths)
+        sound = np.where(finite[:, None], embeddings, 0)
+        codes, steps = quantised(sound)
+        errors = np.linalg.norm(sound - codes * steps[:, None], axis=1)
+        return cls(codes, steps, errors, np.abs(lengths - 1) + _MARGIN * lengths, finite)
+
+
+def _needs(scalars: NDArray[np.float64], inside: _Sums, owners: Integers) -> Array:
+    """For each point p = s c what x . c must reach for a text of length 1 to be inside the radius of p's scope:
+    (1 + |p|^2 - r^2) / (2 s), less the margin."""
+    bias, gamma, threshold = scalars
+    weights = np.bincount(owners, weights=inside.terms.weights, minlength=len(bias))
+    radii = np.log(weights / (np.minimum(threshold, _LEANING) - bias)) / gamma
+    lengths = 1 + inside.points.squares.astype(np.float64)
+    return np.asarray((lengths * (1 - _MARGIN) - radii[owners]) / (2 * inside.points.scales), dtype=np.float32)
+
+
+def _summed(squared: Array, weights: Array, groups: Integers, gamma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each group sum_i weights_i exp(-gamma squared_i)."""
+    terms = weights * np.exp(-gamma[groups] * squared)
+    return np.asarray(np.bincount(groups, weights=terms, minlength=len(gamma)), dtype=np.float64)
