@@ -20,13 +20,13 @@ FLOORS = (
     {"files", "models", "policy", "prompts", "telemetry"},
     {"methods", "openai_format"},
     {"backends", "packs", "settings"},
-    {"screening"},
+    {"screening", "speculation"},
     {"evaluation", "experiments", "pipeline"},
     {"server", "training"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-SERVING = {"backends", "pipeline", "policy", "screening", "server"}
+SERVING = {"backends", "pipeline", "policy", "screening", "server", "speculation"}
 SEAM = "gateway/server/assembly.py"  # brings experiments/ in, when there are arms to compare
 
 

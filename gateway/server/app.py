@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.backends.base import Backend
+from gateway.backends.base import Backend, Starting
 from gateway.errors import AnswerError, SetupError, UnknownPath, WrongMethod
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
@@ -64,6 +64,7 @@ def create_app(
         metrics=metrics,
         on_screen_error=settings.on_screen_error,
         comparison=experiment,
+        starting=backend if settings.speculation and not experiment and isinstance(backend, Starting) else None,
     )
 
     @asynccontextmanager
@@ -73,7 +74,9 @@ def create_app(
             yield
 
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    prompts = Prompts(pipeline, access, settings.limits, settings.unknown_fields)
+    prompts = Prompts(
+        pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
+    )
     app = Application(prompts, settings.cors_origins, lifespan)
     app.include_router(routes(pipeline, access, metrics))
     _add_handlers(app)

@@ -25,7 +25,9 @@ class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
     `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
-    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error.
+    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `speculation`
+    says what became of an answer that began before the gate's verdict: 'used', 'aborted' (after so many ms, with so
+    many bytes unread), or 'skipped'.
     """
 
     time: str
@@ -45,6 +47,9 @@ class AuditEvent:
     served_weights: Mapping[str, float] | None = None
     screen_error: str | None = None
     gate_ms: float | None = None
+    speculation: str | None = None
+    speculation_ms: float | None = None
+    speculation_bytes: int | None = None
     first_chunk_ms: float | None = None
     arm: str | None = None
     shadow: bool | None = None
