@@ -1,5 +1,6 @@
 """Puts the server together: settings in, an ASGI application out."""
 
+import gc
 import logging
 import socket
 import sys
@@ -38,7 +39,11 @@ _log = logging.getLogger("unrecall")
 
 def build_app(settings: Settings) -> FastAPI:
     """Loads models and packs and returns the application. Raises SetupError before the server answers anything."""
-    return create_app(settings, *build_parts(settings))
+    app = create_app(settings, *build_parts(settings))
+    # Models and libraries are a million objects that stay: the garbage collector need not visit them ever again.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def create_app(

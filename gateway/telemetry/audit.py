@@ -78,8 +78,7 @@ class Record:
         self._started = time.perf_counter()
         self._sinks = sinks
         self._plan: Plan | None = None
-        self._closed = False
-        self._held = False
+        self._begun = self._closed = self._held = False
         self.fallback = ""
         self._fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -130,7 +129,8 @@ class Record:
         """One step of the answer."""
         if event.fallback:
             self.fallback = event.fallback
-        else:
+        elif not self._begun:
+            self._begun = True
             self.mark("first_chunk")
 
     def end(self, outcome: str) -> None:

@@ -126,6 +126,8 @@ class VllmBackend:
         never offered."""
         first, *others = self._well() or self._replicas
         found = first.known.served
+        if not others:
+            return found
         nowhere = {
             need: why
             for need, why in found.unsupported_needs.items()
