@@ -237,6 +237,17 @@ class Settings(BaseSettings):
         description="What the gateway does when screening fails or takes too long. refuse: it refuses the request. "
         "pass: it lets the request through UNGUARDED.",
     )
+    speculation: bool = Field(
+        True,
+        description="vllm: `true`: the upstream begins to answer while the gate screens. The answer waits for the "
+        "verdict, and if that is no pass, it is aborted. `false`: no request reaches the upstream before its verdict.",
+    )
+    equal_pace_ms: float = Field(
+        0.0,
+        ge=0,
+        description="No answer or error begins earlier than so many milliseconds after its request came, so that its "
+        "time tells less of the verdict. Every request pays for it. 0: each begins as soon as it can.",
+    )
     packs_poll_s: float = Field(
         0.5, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
     )

@@ -1,31 +1,34 @@
 """Puts the server together: settings in, an ASGI application out."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from gateway.backends.base import Backend
-from gateway.errors import AnswerError, InvalidRequest, ModelError, SetupError, UnknownPath, WrongMethod
+from gateway.backends.base import Backend, Starting
+from gateway.errors import AnswerError, SetupError, UnknownPath, WrongMethod
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.reload import PackReloader
 from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
-from gateway.server.routes import has_chat_template, routes
+from gateway.server.prompts import PATHS, Prompts, has_chat_template
+from gateway.server.routes import routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics, Worker
 
-__all__ = ["build_app", "create_app"]
+__all__ = ["Application", "build_app", "create_app"]
 
 _log = logging.getLogger("unrecall")
 
@@ -66,6 +69,7 @@ def create_app(
         metrics=metrics,
         on_screen_error=settings.on_screen_error,
         comparison=experiment,
+        starting=backend if settings.speculation and not experiment and isinstance(backend, Starting) else None,
     )
 
     @asynccontextmanager
@@ -74,11 +78,45 @@ def create_app(
             await _start(stack, pipeline, experiment, screen)
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    app.include_router(routes(pipeline, access, settings.limits, metrics, settings.unknown_fields))
-    _add_handlers(app, settings.cors_origins)
+    prompts = Prompts(
+        pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
+    )
+    app = Application(prompts, settings.cors_origins, lifespan)
+    app.include_router(routes(pipeline, access, metrics))
+    _add_handlers(app)
     return app
+
+
+class Application(FastAPI):
+    """The framework, and a short cut around it for prompts: its layers would take longer than the rest of the way."""
+
+    def __init__(
+        self,
+        prompts: Prompts,
+        cors_origins: Sequence[str],
+        lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    ) -> None:
+        super().__init__(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+        cors = partial(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        )
+        self.router.routes += [Route(path, prompts, methods=["POST"]) for path in PATHS]
+        self._prompts = cors(prompts) if cors_origins else prompts
+        if cors_origins:
+            self.add_middleware(cors)
+        self.add_middleware(Edge)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") in PATHS:
+            await self._prompts(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def _start(
@@ -105,21 +143,10 @@ async def _start(
         _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
 
 
-def _add_handlers(app: FastAPI, cors_origins: Sequence[str]) -> None:
+def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AnswerError, _answer_error)
     app.add_exception_handler(HTTPException, _unknown_path)
-    app.add_exception_handler(ClientDisconnect, _nobody_there)
-    app.add_exception_handler(ModelError, _unusable_model)
     app.add_exception_handler(Exception, _unexpected)
-    if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=[REQUEST_ID],
-        )
-    app.add_middleware(Edge)
 
 
 async def _answer_error(_: HttpRequest, error: Exception) -> Response:
@@ -139,15 +166,6 @@ async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
     unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
     status = error.status_code if isinstance(error, HTTPException) else unknown.status
     return JSONResponse(unknown.body(), status_code=status, headers=headers)
-
-
-async def _unusable_model(http: HttpRequest, error: Exception) -> Response:
-    _log.error("%s: %s", http.state.request_id, error)
-    return await _answer_error(http, InvalidRequest(str(error)))
-
-
-async def _nobody_there(_: HttpRequest, __: Exception) -> Response:
-    return Response(status_code=499)
 
 
 async def _unexpected(http: HttpRequest, __: Exception) -> Response:

@@ -45,6 +45,18 @@ class Metrics:
         )
         self.flagged = Counter("unrecall_flagged", "Flagged requests by scope", ["scope"], registry=registry)
         self.screen_errors = Counter("unrecall_screen_errors", "Requests the gate could not decide", registry=registry)
+        self.speculated = Counter(
+            "unrecall_speculated_requests",
+            "Requests whose answer began before the gate's verdict (used or aborted), or did not (skipped)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.speculated_seconds = Counter(
+            "unrecall_speculation_aborted_seconds", "Time of answers that were begun and aborted", registry=registry
+        )
+        self.speculated_bytes = Counter(
+            "unrecall_speculation_aborted_bytes", "Bytes that had come of answers that were aborted", registry=registry
+        )
         self.gate_seconds = Histogram("unrecall_gate_seconds", "Time in the gate", buckets=_SECONDS, registry=registry)
         self.first_token_seconds = Histogram(
             "unrecall_time_to_first_token_seconds",
@@ -72,6 +84,10 @@ class Metrics:
             self.flagged.labels(scope).inc()
         if event.screen_error is not None:
             self.screen_errors.inc()
+        if event.speculation is not None:
+            self.speculated.labels(event.speculation).inc()
+            self.speculated_seconds.inc((event.speculation_ms or 0) / 1000)
+            self.speculated_bytes.inc(event.speculation_bytes or 0)
         if event.plan is None:
             return
         self.requests.labels(event.endpoint, event.plan, event.outcome).inc()

@@ -19,7 +19,7 @@ from adapters.soft_prompt.model import VirtualTokens
 HEAVY = {
     *("torch", "transformers", "sentence_transformers", "peft", "accelerate", "tokenizers", "huggingface_hub"),
     *("sklearn", "scipy", "pandas", "matplotlib", "nevergrad", "faiss"),
-    *("fastapi", "starlette", "uvicorn", "httpx"),
+    *("aiohttp", "fastapi", "starlette", "uvicorn", "httpx"),
 }
 
 
