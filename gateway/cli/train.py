@@ -66,13 +66,28 @@ def train(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
+    dtype: Annotated[
+        str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
+    ] = "auto",
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="soft-prompt, lora: less memory, about a third slower.")
+    ] = False,
+    load_in_8bit: Annotated[
+        bool, typer.Option("--load-in-8bit", help="The model's linear layers in 8 bit; needs bitsandbytes.")
+    ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Spread the model's layers over all GPUs and main memory.")
+    ] = False,
 ) -> None:
     """Learn to forget one scope and write its pack.
 
     A second run is cheap: a pack of the same rows, models and settings is kept as it is.
+    Several processes share a training by gradients: accelerate launch --num_processes N -m gateway.cli.main train ...
     """
+    from gateway.models.loading import Loading
     from gateway.training.config import training_of
     from gateway.training.run import train_scope
+    from gateway.training.workers import assist, launched
 
     training = training_of(
         method,
@@ -83,20 +98,26 @@ def train(
         lr=lr,
         optimizer=optimizer,
         seed=seed,
+        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
     )
-    with show_progress(errors, "loading models") as report:
-        manifest = train_scope(
-            scope_file=scope,
-            model=model,
-            encoder=encoder,
-            encoder_runtime=encoder_runtime,
-            out=out,
-            training=training,
-            traffic_file=traffic,
-            fresh=fresh,
-            reference=reference,
-            progress=report,
-        )
+    with launched() as processes:
+        if not processes.main:
+            assist(processes, training, model)
+            return
+        with show_progress(errors, "loading models") as report:
+            manifest = train_scope(
+                scope_file=scope,
+                model=model,
+                encoder=encoder,
+                encoder_runtime=encoder_runtime,
+                out=out,
+                training=training,
+                traffic_file=traffic,
+                fresh=fresh,
+                reference=reference,
+                progress=report,
+                processes=processes,
+            )
     _print_rates(manifest)
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gateway.errors import ModelError
 from gateway.models.families import refusal, vllm_scale
 from gateway.models.folders import StoredTensor, stored_tensors
+from gateway.models.loading import Loading
 
 __all__ = ["LanguageModel", "check_embeddings", "embedding_table", "load_language_model", "load_tokenizer"]
 
@@ -60,18 +61,19 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_language_model(folder: Path, *, device: str | None = None) -> LanguageModel:
-    """Loads in the dtype of its config, on the first GPU if there is one, and checks its embeddings.
-
-    Raises ModelError.
+def load_language_model(folder: Path, *, device: str | None = None, loading: Loading | None = None) -> LanguageModel:
+    """Loads in the dtype of its config, or as `loading` says, on the current GPU if there is one, and checks its
+    embeddings. Raises ModelError.
     """
     from transformers import AutoModelForCausalLM
+
+    loading, target = loading or Loading(), device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     tokenizer = load_tokenizer(folder)
     config = _configuration(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(folder), config=config, dtype="auto", trust_remote_code=False, use_safetensors=True
+            str(folder), config=config, trust_remote_code=False, use_safetensors=True, **loading.arguments(target)
         )
     except _UNREADABLE as error:
         raise ModelError(f"cannot load {folder}: {_short(error)}; if it is damaged, fetch or make it anew") from error
@@ -79,10 +81,22 @@ def load_language_model(folder: Path, *, device: str | None = None) -> LanguageM
     _let_generate_from_embeddings(model)
     if head := model.get_output_embeddings():
         head.register_forward_pre_hook(_in_one_piece)
-    target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = LanguageModel(model.eval().to(target), tokenizer)
+    model.eval()
+    loaded = LanguageModel(model if loading.placed else model.to(target), tokenizer)
     check_embeddings(loaded)
+    if loading.gradient_checkpointing:
+        _checkpoint(model)
     return loaded
+
+
+def _checkpoint(model: Any) -> None:
+    from adapters.checkpointing import checkpoint_layers
+
+    try:
+        checkpoint_layers(model)
+    except ValueError as error:
+        family = model.config.get_text_config().model_type
+        raise ModelError(f"{error} (family {family!r}): leave --gradient-checkpointing out") from error
 
 
 def check_embeddings(language_model: LanguageModel) -> None:
