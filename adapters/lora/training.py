@@ -161,7 +161,8 @@ def _overlap(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) -> T
     total = torch.zeros((), device=next(iter(downs.values())).device)
     for of_one in before:
         names = [name for name in downs if name in of_one]
-        total = total + orthogonality([downs[name] for name in names], [[of_one[name] for name in names]])
+        overlap = orthogonality([downs[name] for name in names], [[of_one[name] for name in names]])
+        total = total + overlap.to(total.device)
     return total
 
 

@@ -1,5 +1,6 @@
 """`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from gateway.cli.terminal import EncoderName, EncoderRuntime, Model, console, er
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
+    from gateway.training.config import Training
 
 __all__ = ["models", "train"]
 
@@ -76,7 +78,10 @@ def train(
         bool, typer.Option("--load-in-8bit", help="The model's linear layers in 8 bit; needs bitsandbytes.")
     ] = False,
     shard: Annotated[
-        bool, typer.Option("--shard", help="Spread the model's layers over all GPUs and main memory.")
+        bool, typer.Option("--shard", help="Spread the model's layers over all GPUs of this machine.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how much memory the training would take, by part.")
     ] = False,
 ) -> None:
     """Learn to forget one scope and write its pack.
@@ -100,6 +105,9 @@ def train(
         seed=seed,
         loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
     )
+    if estimate:
+        _print_memory(scope, model, out, training, reference)
+        return
     with launched() as processes:
         if not processes.main:
             assist(processes, training, model)
@@ -120,6 +128,24 @@ def train(
             )
     _print_rates(manifest)
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
+
+
+def _print_memory(scope: Path, model: str, out: Path, training: "Training", reference: str | None) -> None:
+    from gateway.errors import ModelError
+    from gateway.models.folders import resolve
+    from gateway.training.estimate import estimate_of, gib
+    from gateway.training.scope_file import load_scope
+
+    other = resolve(reference) if reference else None
+    found = estimate_of(load_scope(scope), training, resolve(model), out, reference=other)
+    if found is None:
+        raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")
+    table = Table("memory", "size")
+    for field in fields(found.memory):
+        table.add_row(field.name, gib(getattr(found.memory, field.name)))
+    console.print(table)
+    console.print(found.line, soft_wrap=True, highlight=False, markup=False)
+    found.check()
 
 
 def _print_rates(manifest: "Manifest") -> None:

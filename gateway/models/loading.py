@@ -16,7 +16,7 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 @dataclass(frozen=True, slots=True)
 class Loading:
     """`dtype` of the weights ('auto': that of the model's config); linear layers in 8 bit, by bitsandbytes; the layers
-    spread over all GPUs and main memory, by accelerate; the layers' activations computed again when they are needed
+    spread over all GPUs, by accelerate; the layers' activations computed again when they are needed
     (`gradient_checkpointing`), in place of being kept. Raises SetupError for what does not go together."""
 
     dtype: Dtype = "auto"
@@ -61,10 +61,21 @@ class Loading:
 
             given["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
         if self.shard:
-            given["device_map"] = "auto"
+            given["device_map"] = "balanced"
         elif self.load_in_8bit:
             given["device_map"] = {"": device}
         return given
+
+    @staticmethod
+    def check_placed(model: Any) -> None:
+        """Whether all layers of a loaded model are on GPUs. peft cannot train an adapter of a layer that is not. Raises
+        SetupError."""
+        elsewhere = {"cpu", "disk"} & {str(place) for place in getattr(model, "hf_device_map", {}).values()}
+        if elsewhere:
+            raise SetupError(
+                f"the GPUs together are too small for this model: --shard would leave layers on {min(elsewhere)}; add "
+                "--load-in-8bit or --dtype bfloat16, or take a machine with more GPU memory"
+            )
 
     @property
     def placed(self) -> bool:

@@ -33,6 +33,7 @@ from gateway.screening.logged import read_traffic
 from gateway.training.config import Training, fingerprint_of
 from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
+from gateway.training.estimate import estimate_of
 from gateway.training.evaluator import Evaluator
 from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
@@ -91,6 +92,11 @@ def train_scope(
         send_end(processes)
         return kept
     _check_writable(out)
+    if estimate := estimate_of(
+        scope, training, base_folder, out, reference=reference_folder, processes=processes.count
+    ):
+        progress(estimate.line, 0, 0)
+        estimate.check()
     progress("loading models", 0, 1)
     send_base(processes, training, fingerprint(base_folder))
     sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading)
