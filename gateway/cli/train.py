@@ -72,7 +72,8 @@ def train(
         str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
     ] = "auto",
     gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="soft-prompt, lora: less memory, about a third slower.")
+        bool,
+        typer.Option("--gradient-checkpointing", help="soft-prompt, lora: less memory, one more forward pass a step."),
     ] = False,
     load_in_8bit: Annotated[
         bool, typer.Option("--load-in-8bit", help="The model's linear layers in 8 bit; needs bitsandbytes.")

@@ -1,6 +1,8 @@
 """The memory of a training: computed from shapes it is what torch gives out, and it is told before the work begins."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import tiny_tokenizer
@@ -139,3 +141,23 @@ def test_the_free_memory_of_a_container_is_what_its_limit_leaves(tmp_path: Path)
     assert gateway.training.estimate._free_of_group(tmp_path) == 500
     (tmp_path / "memory.max").write_text("max\n")
     assert gateway.training.estimate._free_of_group(tmp_path) is None
+
+
+def test_the_page_shows_what_is_computed() -> None:
+    ways: list[dict[str, Any]] = [{"method": "corruption"}]
+    ways += [{"method": "soft-prompt", "passes": 3, "checkpointing": kept} for kept in (False, True)]
+    ways += [{"method": "lora", "checkpointing": kept} for kept in (False, True)]
+    ways += [{"method": "lora", "checkpointing": True, "eight_bit": True}]
+    page = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    for name, shape in PUBLIC_SHAPES.items():
+        found = [memory_of(shape, TrainingStep(**way)) for way in ways]
+        sizes = [found[0].weights, *(memory.total for memory in found)]
+        assert f"| {name} | {' | '.join(f'{size / GIB:.1f}' for size in sizes)} |" in page
+
+
+def test_the_page_says_how_far_the_measured_figures_are() -> None:
+    root = Path(__file__).parents[3]
+    sizes = json.loads((root / "benchmarks/results/memory.json").read_text(encoding="utf-8"))["sizes"]
+    ratios = [one["ratio"] for cases in sizes.values() for one in cases]
+    words = f"the computed figure is {min(ratios):.2f} to {max(ratios):.2f} times"
+    assert words in (root / "docs/training.md").read_text(encoding="utf-8")
