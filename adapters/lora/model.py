@@ -146,7 +146,7 @@ class LoraSwitch:
             if isinstance(module, nn.Linear)
         }
         self._active = threading.local()
-        self._placed: WeakKeyDictionary[Lora, Mapping[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+        self._placed: WeakKeyDictionary[Lora, dict[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._hooks = [
             module.register_forward_hook(self._hook(name))
@@ -181,20 +181,21 @@ class LoraSwitch:
             parts = getattr(self._active, "parts", ())
             for lora, weight in parts:
                 if name in lora.layers:
-                    down, up = self._on(lora, inputs[0])[name]
+                    down, up = self._on(lora, name, inputs[0])
                     output = output + (weight * lora.scaling) * (inputs[0] @ down.T @ up.T)
             return output if parts else None
 
         return add
 
-    def _on(self, lora: Lora, like: Tensor) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """The adapter's matrices on the device and in the dtype of the activations, moved once."""
+    def _on(self, lora: Lora, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's matrices on the device and in the dtype of its activations, moved once. The layers of a model may
+        lie on several devices."""
         with self._lock:
-            placed = self._placed.get(lora)
-            if placed is None:
-                placed = {name: (a.to(like), b.to(like)) for name, (a, b) in lora.layers.items()}
-                self._placed[lora] = placed
-        return placed
+            placed = self._placed.setdefault(lora, {})
+            if name not in placed:
+                down, up = lora.layers[name]
+                placed[name] = (down.to(like), up.to(like))
+            return placed[name]
 
 
 @contextmanager
