@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -292,6 +292,11 @@ class Watched:
     """The rows of each search for a corruption."""
 
 
+def marked(head: Head) -> bytes:
+    """Tells heads apart, in whatever order their terms stand."""
+    return np.sort(head.weights).tobytes()
+
+
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """Notes which data the parts of a training hand to each other; the parts are the real ones, on little traffic."""
@@ -310,8 +315,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         return seen.datasets[-1]
 
     def detect(self: PromptClassifier, texts: Sequence[str]) -> list[list[Verdict]]:
-        heads: Mapping[str, Head] = self._heads
-        seen.located += [(text, head.weights.tobytes()) for text in texts for head in heads.values()]
+        heads = [marked(self.head(scope)) for scope in self.scopes]
+        seen.located += [(text, head) for text in texts for head in heads]
         return real_detect(self, texts)
 
     def search(samples: Sequence[Sample], **rest: Any) -> SearchResult:
@@ -342,7 +347,7 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     assert {row.row.prompt for row in dataset.train} == set(one.forget.train)
     assert {row.row.prompt for row in dataset.every} == {row.prompt for row in UNNAMED}
     assert manifest.heldout.gate.forget_rows == manifest.heldout.forgetting.rows == len(one.forget.held_out)
-    measured, final = gate.measured_head.weights.tobytes(), gate.head.weights.tobytes()
+    measured, final = marked(gate.measured_head), marked(gate.head)
     assert measured != final
     # each row is located twice: by the measured head, to measure or learn it, and by the last head, to serve it
     assert sorted(seen.located) == sorted((row.prompt, head) for row in UNNAMED for head in (measured, final))
