@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 
 from starlette.types import Receive, Send
@@ -56,12 +55,12 @@ class Departure:
     """A context that is left as soon as the client is gone: nobody would read the answer. What runs inside is
     cancelled, and the context ends without an error.
 
-    It reads what the client sends; so the request's body must be read before.
+    It reads what the client sends; so the request's body must be read before. `gone` says that the client left.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._gone = False
+        self.gone = False
 
     async def __aenter__(self) -> "Departure":
         self._work = asyncio.current_task()
@@ -71,7 +70,7 @@ class Departure:
     async def _left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
+        self.gone = True
         if self._work:
             self._work.cancel()
 
@@ -79,10 +78,7 @@ class Departure:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watch.cancel()
-        if not self._gone or self._work is None:
+        if not self.gone or self._work is None:
             return False
-        if kind is not asyncio.CancelledError:  # the work ended in this very moment: its cancellation is still to come
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
         others = self._work.uncancel()  # the server may cancel it too
         return kind is asyncio.CancelledError and not others

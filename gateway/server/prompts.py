@@ -103,9 +103,9 @@ class Prompts:
 
     async def _answer(self, request: Request, writer: Writer, arrived: float, *, explain: bool) -> None:
         """Runs the pipeline and writes what comes of it."""
+        encoder = AnswerEncoder(request, self._pipeline.backend.shape(request.endpoint))
         answer = await self._pipeline.run(request)
         async with aclosing(answer.events):
-            encoder = AnswerEncoder(request, self._pipeline.backend.shape(request.endpoint))
             first = await _first(answer)
             body = None if request.stream else await encoder.collect(answer.events, first)
             await self._paced(arrived)

@@ -52,7 +52,8 @@ class Passage:
         held_bytes = 0
         if self._begun is not None:
             self._begun.cancel()
-            await asyncio.wait([self._begun])
+            if not self._begun.done():
+                await asyncio.wait([self._begun])
             if not self._begun.cancelled() and self._begun.exception() is None:
                 opened = self._begun.result()
                 held_bytes = opened.reply.held_bytes
