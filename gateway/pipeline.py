@@ -173,7 +173,7 @@ class Pipeline:
         if self._starting is None:
             return None
         named = await _named(request, gate)
-        likely = worth_a_start(gate.guards, named=named)
+        likely = worth_a_start(named=named, always=gate.always_acts)
         return EarlyAnswer(self._starting.start(request) if likely else None, record)
 
     async def _screened(self, request: Request, gate: Gate) -> Screening:

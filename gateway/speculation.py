@@ -1,20 +1,19 @@
 """The model server begins to answer a request before the gate has its verdict. Nothing of the answer is read until the
 verdict is there, and nothing is ever read if the request may not pass."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 
 from gateway.backends.base import Started
 from gateway.core import Event, Pass, Plan
-from gateway.policy import Guard
 from gateway.telemetry.audit import Record
 
 __all__ = ["EarlyAnswer", "worth_a_start"]
 
 
-def worth_a_start(guards: Mapping[str, Guard], *, named: bool) -> bool:
+def worth_a_start(*, named: bool, always: bool) -> bool:
     """Whether a request is likely to pass: no name in it is known to flag it (`named`), and no guard acts on every
-    request."""
-    return not named and all(guard.gated for guard in guards.values())
+    request (`always`)."""
+    return not (named or always)
 
 
 class EarlyAnswer:

@@ -101,6 +101,11 @@ class Gate:
         acts = guard.plan == "forget" and guard.method.ungated
         return replace(guard, gated=False) if acts and not self._soft_prompts_gated else guard
 
+    @property
+    def always_acts(self) -> bool:
+        """Whether a guard acts on every request."""
+        return bool(self._ungated)
+
     def acting(self, screening: Screening) -> tuple[Guard, ...]:
         """The guards that may act on a request, not ready yet: those of its scopes, then those that are not gated."""
         called = dict.fromkeys(finding.scope for finding in screening.matched)

@@ -29,11 +29,12 @@ from gateway.errors import InvalidRequest, PlanError, UpstreamError
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, model_input
-from gateway.prompts.rendering import Tokenizer, count_tokens
+from gateway.prompts.rendering import Tokenizer
 
 __all__ = ["VllmBackend"]
 
 _log = logging.getLogger("unrecall.upstream")
+_INLINE_CHARS = 2_000  # to read so short a prompt takes less time than to wake another thread
 
 
 class VllmBackend:
@@ -181,7 +182,7 @@ class VllmBackend:
     def check_length(self, request: Request) -> int:
         """See Backend: the words are vLLM's own."""
         context = self._context(request.model)
-        prompt_tokens = count_tokens(self._tokenizer, request)
+        prompt_tokens = len(self._prompts.render(request).ids)
         max_tokens = request.sampling.max_tokens or 0
         if max_tokens > context:
             raise too_much(max_tokens, context)
@@ -237,11 +238,17 @@ class VllmBackend:
         the upstream itself is asked wherever the gateway is not sure to know what it would say."""
         if judged_alike(request):
             try:
-                await asyncio.to_thread(self.check_length, request)
-                return (await asyncio.to_thread(self._prompts.render, request)).ids
+                if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
+                    return self._read(request)
+                return await asyncio.to_thread(self._read, request)
             except InvalidRequest as error:
                 _log.debug("the upstream is asked for its own words: %s", error.message)
         return await self._verdict(request)
+
+    def _read(self, request: Request) -> tuple[int, ...]:
+        """The request's prompt tokens. Raises InvalidRequest as `check_length` does."""
+        self.check_length(request)
+        return self._prompts.render(request).ids
 
     async def _verdict(self, request: Request) -> tuple[int, ...]:
         """Of the first upstream that gives one. Raises UpstreamRefused with its own words, or UpstreamError."""
