@@ -19,6 +19,7 @@ from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
 from gateway.packs.files import Policy
 from gateway.packs.folders import read_manifest
+from gateway.screening.gate import Gate
 from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.server.process import log_to
@@ -125,10 +126,19 @@ def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> N
 
 
 def test_a_request_that_was_let_through_unscreened_is_told_to_the_operator(
-    tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    save: SavePack,
+    encoder: Encoder,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     save("narnia")
-    gateway = Served(tmp_path / "packs", encoder, caplog, on_screen_error="pass", screen_timeout_s=1e-6)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a detector that fails")
+
+    monkeypatch.setattr(Gate, "screen", broken)
+    gateway = Served(tmp_path / "packs", encoder, caplog, on_screen_error="pass")
     answer, _ = gateway.ask("Who found Narnia?")
     assert answer.headers["x-unrecall-plan"] == "Pass"
     assert answer.headers["x-unrecall-screen-error"] == gateway.audit["screen_error"]
