@@ -174,7 +174,7 @@ class Pipeline:
             return None
         named = await _named(request, gate)
         likely = worth_a_start(named=named, always=gate.always_acts)
-        return EarlyAnswer(self._starting.start(request) if likely else None, record)
+        return EarlyAnswer(await self._starting.start(request) if likely else None, record)
 
     async def _screened(self, request: Request, gate: Gate) -> Screening:
         screening = await self._screen.screened(request, gate)

@@ -139,8 +139,9 @@ class Started(Protocol):
 class Starting(Protocol):
     """A backend that can begin a Pass before it is known whether the request may pass."""
 
-    def start(self, request: Request) -> Started:
-        """Begins at once. The backend reads ahead a few dozen KiB at most."""
+    async def start(self, request: Request) -> Started:
+        """Begins, and returns once the request has left, unless that takes long. The backend reads ahead a few dozen
+        KiB at most."""
 
 
 def check_features(request: Request, served: Served) -> None:

@@ -196,10 +196,10 @@ class VllmBackend:
             return self._passage(request).events()
         return self._otherwise(request, plan)
 
-    def start(self, request: Request) -> Started:
+    async def start(self, request: Request) -> Started:
         """See Starting."""
         passage = self._passage(request)
-        passage.begin()
+        await passage.begin()
         return passage
 
     def _passage(self, request: Request) -> Passage:

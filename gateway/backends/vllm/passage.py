@@ -16,6 +16,9 @@ from gateway.openai_format.decoding import DONE, reader
 __all__ = ["Opened", "Passage"]
 
 _ERROR = b'data: {"error"'
+# Of the event loop, until the bytes of a request have left over an open connection. After that the gate's threads take
+# the interpreter: a request that had not left by then would wait for some milliseconds.
+_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,16 @@ class Passage:
         self._begun: asyncio.Task[Opened] | None = None
         self._begun_at = 0.0
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Asks the upstream now. Then the events must be read, or `abort` called."""
         self._begun_at = time.perf_counter()
         self._begun = asyncio.ensure_future(self._opened())
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await self.abort()
+            raise
 
     async def abort(self) -> Wasted:
         """See Started."""
