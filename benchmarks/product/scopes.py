@@ -1,6 +1,6 @@
 """What ten thousand scopes cost: the start, memory, a change, the watch, and `unrecall packs list`.
 
-python -m benchmarks.product.scopes --pack PACKS/SCOPE [--scopes 10000] [--vectors 16] [--folder DIR] [--seed 0]
+python -m benchmarks.product.scopes --pack PACKS/SCOPE [--scopes 10000] [--vectors 64] [--folder DIR] [--seed 0]
 
 The packs are copies of one trained pack: other ids, invented names, and a classifier of `--vectors` support vectors
 that are moved at random, so that no text reaches it. No figure holds the load of the encoder, which does not depend on
@@ -28,6 +28,7 @@ import numpy as np
 import orjson
 
 from benchmarks.record import quantiles_ms, write
+from classifiers.svm.model import quantised
 from gateway.core import Message, Request
 from gateway.models.encoders import find_encoder
 from gateway.packs.changes import note_change
@@ -73,8 +74,9 @@ class _Source:
         self._gate = orjson.loads((self._version / GATE_FILE).read_bytes())
         self._detector = detector_kind(self._manifest["detector"])
         head = load_pack(pack).model
-        keep = np.linspace(0, len(head.vectors) - 1, vectors).astype(int)
-        self._head = replace(head, vectors=head.vectors[keep], weights=head.weights[keep], bias=-1.0, threshold=0.5)
+        keep = np.linspace(0, len(head.weights) - 1, vectors).astype(int)
+        self._points = head.points[keep]
+        self._head = replace(head, weights=head.weights[keep], bias=-1.0, threshold=0.5)
         written = {GATE_FILE, self._detector.file}
         self._linked = [file for file in self._manifest["files"] if file not in written]
 
@@ -85,9 +87,9 @@ class _Source:
         for file in self._linked:
             os.link(self._version / file, folder / version / file)
         (folder / version / GATE_FILE).write_bytes(orjson.dumps({**self._gate, "aliases": invented(chance)}))
-        moved = np.random.default_rng(chance.getrandbits(32)).normal(0, 0.05, self._head.vectors.shape)
-        vectors = self._head.vectors + moved.astype(np.float32)
-        replace(self._head, vectors=vectors).save(folder / version / self._detector.file)
+        moved = np.random.default_rng(chance.getrandbits(32)).normal(0, 0.05, self._points.shape)
+        vectors, scales = quantised(self._points + moved.astype(np.float32))
+        replace(self._head, vectors=vectors, scales=scales).save(folder / version / self._detector.file)
         hashes = {
             file: hashlib.sha256((folder / version / file).read_bytes()).hexdigest()
             for file in (GATE_FILE, self._detector.file)
@@ -225,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, required=True, help="folder of a trained pack")
     parser.add_argument("--scopes", type=int, default=10_000)
-    parser.add_argument("--vectors", type=int, default=16, help="support vectors of each scope")
+    parser.add_argument("--vectors", type=int, default=64, help="support vectors of each scope")
     parser.add_argument("--folder", type=Path, help="where to make the packs; on the disk of --pack. Kept afterwards")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
