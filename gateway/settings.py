@@ -249,7 +249,7 @@ class Settings(BaseSettings):
         "time tells less of the verdict. Every request pays for it. 0: each begins as soon as it can.",
     )
     packs_poll_s: float = Field(
-        0.5, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+        0.25, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
     )
     artifact_cache_mb: int = Field(
         256,

@@ -31,6 +31,7 @@ class OodDetector:
 
     def __init__(self, encoder: Path | Backbone, models: Mapping[str, OodModel]) -> None:
         """`encoder` is the folder the models were trained with, or a backbone that several detectors share."""
+        models = dict(models)
         self._backbone = encoder if isinstance(encoder, Backbone) else Backbone(encoder)
         for scope, model in models.items():
             wanted, given = model.layers.means.shape, (self._backbone.blocks + 1, self._backbone.hidden)
@@ -40,7 +41,7 @@ class OodDetector:
                     f"{wanted[1]} dimensions and this encoder gives {given[0]} of {given[1]}: train the pack again "
                     "with this encoder"
                 )
-        self._models = dict(models)
+        self._models = models
         self._adapters = {scope: _adapter(model) for scope, model in models.items()}
         self._recent: Recent[str, Scores] = Recent()
 

@@ -23,7 +23,8 @@ GATE_FILE = "gate.json"  # aliases and policy, with every detector
 
 @dataclass(frozen=True, slots=True)
 class DetectorKind:
-    """`model` is 'package.module:Class' of one scope's numbers; `build` makes one detector of all scopes' models."""
+    """`model` is 'package.module:Class' of one scope's numbers; `build` makes one detector of all scopes' models, which
+    are read from their files as it takes them out of the mapping: once each, if it is wise."""
 
     name: str
     file: str

@@ -5,13 +5,13 @@ the old pack or the new one and never half of either.
 """
 
 import contextlib
+import functools
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,20 @@ _READERS = 2  # more would wait for the interpreter more than for the disk
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory: `model` is what its `detector` learned. What its method learned stays on disk until
-    somebody asks for it. A pack is equal only to itself, because arrays cannot be compared."""
+    """A verified pack in memory. What its `detector` and its method learned may stay on disk until somebody asks for
+    it. A pack is equal only to itself, because arrays cannot be compared."""
 
     version: str
     enabled: bool
     aliases: tuple[str | Alias, ...]
     detector: str
-    model: Any
+    read_model: Callable[[], Any]
     guard: Guard
+
+    @property
+    def model(self) -> Any:
+        """What the pack's detector learned. Slow. Raises PackError if its file cannot be read."""
+        return self.read_model()
 
     @property
     def artifact(self) -> MethodArtifact:
@@ -102,7 +107,8 @@ def load_pack(
         base_fingerprint: of the base model; None takes any.
         encoder_fingerprint: of the encoder, likewise.
         cache: keeps what the method learned, once somebody has asked for it. None: a cache of the pack's own.
-        whole: False looks into the files of the gate alone; those of the method are checked when they are read.
+        whole: False checks the hashes of the gate's files alone, and reads what the detector learned when somebody asks
+            for it. The method's files are checked when they are read.
     """
     cache = cache or ArtifactCache()
     while True:
@@ -110,7 +116,7 @@ def load_pack(
             folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint, whole=whole
         )
         try:
-            return _load(folder, manifest, cache)
+            return _load(folder, manifest, cache, whole=whole)
         except PackError:
             if read_manifest(folder).version == manifest.version:
                 raise  # else it was replaced while it was read: the new one is whole
@@ -132,7 +138,7 @@ def load_packs(
         encoder_fingerprint: of the encoder, likewise.
         cache: keeps what the methods learned, once somebody has asked for it. None: a cache of these packs' own.
     """
-    load = partial(
+    load = functools.partial(
         load_pack,
         base_fingerprint=base_fingerprint,
         encoder_fingerprint=encoder_fingerprint,
@@ -147,18 +153,28 @@ def load_packs(
             raise
 
 
-def _load(folder: Path, manifest: Manifest, cache: ArtifactCache) -> Pack:
+def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool) -> Pack:
     acting, detector = _kinds(manifest)
     version, scope = manifest.version, manifest.scope
     try:
         aliases, policy = read_gate(folder / version)
-        model = detector.load(folder / version / detector.file)
     except (OSError, ValueError) as error:
         raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+    read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
+    if whole:
+        read_model = functools.cache(read_model)
+        read_model()
     hashes = tuple(manifest.files[file] for file in acting.files)
     stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
-    return Pack(version, is_enabled(folder), aliases, detector.name, model, guard)
+    return Pack(version, is_enabled(folder), aliases, detector.name, read_model, guard)
+
+
+def _model(folder: Path, version: str, detector: DetectorKind) -> Any:
+    try:
+        return detector.load(folder / version / detector.file)
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
 
 
 def _kinds(manifest: Manifest) -> tuple[Method, DetectorKind]:

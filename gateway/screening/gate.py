@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,16 +80,16 @@ class Gate:
 
     def _changed_detectors(self, added: Mapping[str, Pack], gone: Set[str]) -> Mapping[str, ScopedDetector]:
         """One detector for each kind that some pack has."""
-        coming: dict[str, dict[str, Any]] = {}
+        coming: dict[str, dict[str, Pack]] = {}
         for scope, pack in added.items():
-            coming.setdefault(pack.detector, {})[scope] = pack.model
+            coming.setdefault(pack.detector, {})[scope] = pack
         leaving: dict[str, set[str]] = {}
         for scope in gone & self._kinds.keys():
             leaving.setdefault(self._kinds[scope], set()).add(scope)
         staying = {kind for scope, kind in self._kinds.items() if scope not in gone}
         found = {}
         for kind in dict.fromkeys([*self._learned, *coming]):
-            models, scopes = coming.get(kind, {}), leaving.get(kind, set())
+            models, scopes = _Models(coming.get(kind, {})), leaving.get(kind, set())
             if kind not in self._learned:
                 found[kind] = DETECTORS[kind].build(self._encoder, models)
             elif kind in staying or models:
@@ -146,6 +146,22 @@ class Gate:
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
         return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
+
+
+class _Models(Mapping[str, Any]):
+    """What the detectors of packs learned, read one after the other: all at once would take twice the memory."""
+
+    def __init__(self, packs: Mapping[str, Pack]) -> None:
+        self._packs = packs
+
+    def __getitem__(self, scope: str) -> Any:
+        return self._packs[scope].model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packs)
+
+    def __len__(self) -> int:
+        return len(self._packs)
 
 
 def screened_texts(request: Request) -> list[ScreenedText]:

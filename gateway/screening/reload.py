@@ -46,7 +46,7 @@ class PackReloader:
         encoder: Encoder,
         base_fingerprint: str,
         encoder_fingerprint: str,
-        poll_s: float = 0.5,
+        poll_s: float = 0.25,
         soft_prompts_gated: bool = True,
         artifact_cache: ArtifactCache | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class PackReloader:
             return
         try:
             self.gate = self.gate.updated(packs, gone)
-        except ValueError as error:  # of one of them: it must not hold up the others
+        except (ValueError, PackError) as error:  # of one of them: it must not hold up the others
             if len(packs) + len(gone) > 1:
                 self._put_in_force({}, gone, stamps)
                 for scope, pack in packs.items():

@@ -10,11 +10,14 @@ from hand_made import CORRUPTION, SavePack
 
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
+from classifiers.encoder.sentence import Encoder
+from classifiers.svm.model import Head
 from gateway.errors import PackError
 from gateway.methods import corruption
 from gateway.packs.artifacts import ArtifactCache, StoredArtifact
 from gateway.packs.folders import read_manifest
 from gateway.packs.store import load_pack, load_packs
+from gateway.screening.gate import Gate
 
 
 class Clock:
@@ -161,3 +164,22 @@ def test_soft_prompts_are_read_with_their_numbers(tmp_path: Path, save: SavePack
     save("oz", method="soft-prompt", artifact=VirtualTokens(torch.full((2, 4), 0.5)))
     found = load_pack(tmp_path / "packs" / "oz").artifact
     assert torch.equal(found.embeddings, torch.full((2, 4), 0.5))
+
+
+def test_classifiers_are_read_one_after_the_other_as_the_gate_takes_them(
+    root: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    load = Head.load
+
+    def noted(path: Path) -> Head:
+        reads.append(path.parent.parent.name)
+        return load(path)
+
+    monkeypatch.setattr(Head, "load", noted)
+    packs = load_packs(root, base_fingerprint=None, encoder_fingerprint=None)
+    assert reads == []
+    Gate(packs, encoder)
+    assert reads == ["mordor", "narnia", "oz"]
+    load_pack(root / "oz")
+    assert reads[3:] == ["oz"], "a pack that is checked as a whole is read, too"

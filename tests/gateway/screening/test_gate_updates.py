@@ -53,7 +53,7 @@ steps = st.lists(
 
 def pack_of(scope: str, given_: Mapping[str, Any], heads: Sequence[Head]) -> Pack:
     guard = Guard(scope, given_["plan"], method("corruption"), None, f"Not {scope}.", f"Forget {scope}.")
-    return Pack("v-1", given_["enabled"], tuple(given_["aliases"]), "classifier", heads[given_["head"]], guard)
+    return Pack("v-1", given_["enabled"], tuple(given_["aliases"]), "classifier", lambda: heads[given_["head"]], guard)
 
 
 def said(gate: Gate) -> list[tuple[Screening, Any]]:
