@@ -4,7 +4,7 @@ Both see the prompt alone, and neither the aliases: it is the learned detectors 
 the scope's own rows; the classifier also on near rows and general traffic, the other on forget rows alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ from benchmarks.product.rows import data_sets, heldout, request_of, translated
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.splits import split_rows
-from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.model import Head
-from classifiers.types import Detector
 from gateway.core import Message, Request
 from gateway.models.encoders import find_encoder
 from gateway.packs.store import load_pack
@@ -37,6 +35,7 @@ _FAMILIES = ("noise-prefix", "instruction-prefix", "composite", "base64", "rot13
 _ATTACKED_EVERY = 3  # long attacks are slow to encode
 _BATCH = 64
 _Scores = Sequence[float]
+_Score = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 
 def measure_detectors(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
@@ -51,9 +50,9 @@ def measure_detectors(data: Path, packs: Path, *, seed: int) -> dict[str, Any]:
     )
     slices, inside = _slices(data, seed)
     found: dict[str, Any] = {}
-    for name, detector in _detectors(packs, seed).items():
-        scored = {key: _scores(detector, requests, f"{name}: {key}") for key, requests in slices.items()}
-        found[name] = {"threshold": _threshold(detector), "slices": _by_slice(scored, inside, _threshold(detector))}
+    for name, (score, threshold) in _detectors(packs, seed).items():
+        scored = {key: _scores(score, requests, f"{name}: {key}") for key, requests in slices.items()}
+        found[name] = {"threshold": threshold, "slices": _by_slice(scored, inside, threshold)}
     return found
 
 
@@ -73,7 +72,8 @@ def _slices(data: Path, seed: int) -> tuple[dict[str, list[Request]], frozenset[
     return slices, inside
 
 
-def _detectors(packs: Path, seed: int) -> Mapping[str, Detector]:
+def _detectors(packs: Path, seed: int) -> Mapping[str, tuple[_Score, float]]:
+    """Each detector's scores of texts (none of a text that nobody sees), and the score above which a text is inside."""
     scope = load_scope(_SCOPE)
     files = find_encoder("minilm")
     folder, encoder = files.folder, files.load()
@@ -81,26 +81,30 @@ def _detectors(packs: Path, seed: int) -> Mapping[str, Detector]:
     if not isinstance(head, Head):
         raise RuntimeError(f"the pack in {packs} was trained with another detector; train it with the classifier")
     forget = split_rows([row.prompt for row in scope.forget], [], seed=seed).forget
-    found: dict[str, Detector] = {"classifier": PromptClassifier(encoder, {scope.id: head})}
+
+    def classifier(texts: Sequence[str]) -> list[list[float]]:
+        return [[float(head.score(windows).max())] if len(windows) else [] for windows in encoder.encode(texts)]
+
+    found: dict[str, tuple[_Score, float]] = {"classifier": (classifier, head.threshold)}
     # the paper's, and the plain encoder without any tuning
     for name, training in {"ood": OodTraining(seed=seed), "ood, untuned": OodTraining(seed=seed, epochs=0)}.items():
         fitted = fit_ood(forget=forget, encoder_folder=folder, training=training, progress=lambda *_: None)
-        found[name] = OodDetector(encoder.backbone, {scope.id: fitted.model})
+        detector = OodDetector(encoder.backbone, {scope.id: fitted.model})
+        found[name] = (_ood_scores(detector), fitted.model.threshold)
     return found
 
 
-def _threshold(detector: Detector) -> float:
-    """The score above which a text is inside."""
-    return detector.detect(["?"])[0][0].threshold
+def _ood_scores(detector: OodDetector) -> _Score:
+    return lambda texts: [[verdict.score for verdict in verdicts] for verdicts in detector.detect(texts)]
 
 
-def _scores(detector: Detector, requests: Sequence[Request], label: str) -> _Scores:
+def _scores(score: _Score, requests: Sequence[Request], label: str) -> _Scores:
     """The highest score among the texts of each request; the gate uses that score, too."""
     found = []
     for start in tqdm(range(0, len(requests), _BATCH), desc=label, mininterval=5):
         texts = [[one.text for one in screened_texts(request)] for request in requests[start : start + _BATCH]]
-        verdicts = iter(detector.detect([text for of_one in texts for text in of_one]))
-        found += [max(v.score for _ in of_one for v in next(verdicts)) for of_one in texts]
+        scores = iter(score([text for of_one in texts for text in of_one]))
+        found += [max(found_one for _ in of_one for found_one in next(scores)) for of_one in texts]
     return found
 
 

@@ -34,7 +34,7 @@ _STEM_LETTERS = 6
 _ADJECTIVES = ("ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", "ие")
 _DECLINED_WORDS, _DECLINED_LETTERS = 2, 3  # of a Cyrillic name: words before the last, letters of each
 _ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
-_LEANING = 0.0  # a support-vector machine's own boundary
+_LEANING = 0.0  # the classifier's own boundary
 _CARRIERS = {
     "CJK": "请告诉我{}的故事",
     "HIRAGANA": "これは{}についてです",
@@ -129,9 +129,9 @@ class LexicalDetector:
 def confirmed(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts of all detectors on one text. The detector of names counts where it is sure or has a second sign.
 
-    A name that needs a second sign has it if the scope's classifier leans to the scope: its score lies above the
-    support-vector machine's own boundary, 0, whether or not its threshold is higher. Other detectors must match. Names
-    without a second sign are left out.
+    A name that needs a second sign has it if the scope's classifier leans to the scope: its score lies above its
+    own boundary, 0, whether or not its threshold is higher. Other detectors must match. Names without a second sign are
+    left out.
     """
     leaning = {
         verdict.scope

@@ -1,4 +1,4 @@
-"""Fits one scope's head: few points of its own, and the general traffic that lies nearest to them.
+"""Fits one scope's head: few points of its own and the general traffic nearest to them; or a support-vector machine.
 
 A support-vector machine with the same kernel keeps some 900 points of the demo's scope, half of them general traffic
 far from it. Here the points are chosen first (Moody & Darken 1989; Broomhead & Lowe 1988) and the weights are then
@@ -11,10 +11,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from sklearn.svm import SVC
 
 from classifiers.svm.model import Head, quantised
 
-__all__ = ["HeadTraining", "Rows", "fit_head"]
+__all__ = ["HeadTraining", "Rows", "fit_head", "fit_machine"]
 
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -29,13 +30,15 @@ class HeadTraining:
 
     `rows_per_centre` forget rows share a point, but there are `fewest` to `most` of these. `retain_centres` and
     `background` are the most points around retain rows and in general traffic. `penalty` is that of the squared
-    weights. `gamma` says how fast a point's part falls with the squared distance.
+    weights, `regularisation` the C of a support-vector machine. `gamma` says how fast a point's part falls with the
+    squared distance.
     """
 
     gamma: float = 4.0
     penalty: float = 0.01
-    rows_per_centre: int = 3
-    fewest: int = 6
+    regularisation: float = 10.0
+    rows_per_centre: int = 7
+    fewest: int = 3
     most: int = 32
     retain_centres: int = 32
     background: int = 64
@@ -79,6 +82,17 @@ def fit_head(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining,
     weights, bias = _weights(features, labels, signs, training.penalty)
     kept = weights != 0
     return Head(codes[kept], weights[kept].astype(np.float32), bias, training.gamma, 0.0, scales[kept])
+
+
+def fit_machine(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining, *, seed: int) -> Head:
+    """A support-vector machine as a head without a threshold: every row may be a point. For the arguments see
+    `fit_head`; the machine does not depend on the seed."""
+    inside, outside = forget.every, np.concatenate([retain.every, traffic])
+    machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced", random_state=seed)
+    machine.fit(np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)]))
+    codes, scales = quantised(machine.support_vectors_.astype(np.float32))
+    weights = machine.dual_coef_[0].astype(np.float32)
+    return Head(codes, weights, float(machine.intercept_[0]), training.gamma, 0.0, scales)
 
 
 def _centres(rows: Array, wanted: int, seed: int) -> Array:

@@ -16,21 +16,21 @@ vectors themselves, p = s c, and the embedding is rounded: x = a q + e. By Cauch
     |x - p|^2 >= |x|^2 + |p|^2 - 2 (a s (q . c) + |e| |p|)                                           (4)
 
 where q . c is an integer and exact. Three steps, each on what the one before has left: points inside their scope's
-radius by (4); scopes whose sum (1) with the distances of (4) exceeds t; the exact score in float32, background and all.
-A margin covers what float32 rounds. So no scope with f(x) > t is ever left out, and every score that is given is exact.
+radius by (4), of which a shorter product leaves out most (see `classifiers.svm.scan`); scopes whose sum (1) exceeds t;
+the exact score in float32, background and all. A margin covers what float32 rounds. So no scope with f(x) > t is ever
+left out, and every score that is given is exact.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from classifiers.svm.model import Head, quantised
+from classifiers.svm.model import Head
 from classifiers.svm.points import Points, ragged
-from classifiers.svm.products import products
+from classifiers.svm.scan import MARGIN, Rounded, Scan
 
 __all__ = ["Block", "Found", "limit_of", "prunes"]
 
@@ -38,7 +38,6 @@ Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
 
 _LEANING = 0.0
-_MARGIN = 1e-4  # of squared distances between embeddings of length 1, far above what float32 rounds
 _WINDOWS = 64  # searched at a time: it bounds the memory of a long text
 _SCOPES = 256  # scored at a time
 
@@ -101,6 +100,12 @@ class _Sums:
     terms: _Terms
     points: Points
 
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All arrays."""
+        terms, points = self.terms, self.points
+        return terms.points, terms.weights, terms.starts, points.codes, points.scales, points.squares
+
     @classmethod
     def of(cls, heads: Sequence[Head], chosen: Sequence[NDArray[np.bool_]]) -> "_Sums":
         """The chosen terms of heads with 8-bit vectors."""
@@ -146,7 +151,7 @@ class Block:
 
     `inside` are the terms with positive weights, in the order of their points; `outside` are all others, and there a
     vector stands once, however many scopes use it. `scalars` [3, scopes] are bias, gamma and threshold. A scope that is
-    not `alive` was removed. A point is inside its scope's radius if x . p reaches `needs` times its scale.
+    not `alive` was removed. `owners` are the scopes of the points inside.
     """
 
     scopes: tuple[str, ...]
@@ -156,7 +161,7 @@ class Block:
     inside: _Sums
     outside: _Sums
     owners: Integers
-    needs: Array
+    scan: Scan
 
     @classmethod
     def of(cls, heads: Mapping[str, Head]) -> "Block":
@@ -180,16 +185,22 @@ class Block:
 
     @classmethod
     def _made(cls, scopes: tuple[str, ...], scalars: NDArray[np.float64], inside: _Sums, outside: _Sums) -> "Block":
-        owners = inside.terms.owners.astype(np.int32)
-        needs = _needs(scalars, inside, owners)
+        owners, outside = inside.terms.owners.astype(np.int32), outside.shared()
+        scan = Scan.of(inside.points, _needs(scalars, inside, owners), outside.points)
         numbers = {scope: number for number, scope in enumerate(scopes)}
         alive = np.ones(len(scopes), dtype=bool)
-        return cls(scopes, numbers, alive, scalars, inside, outside.shared(), owners, needs)
+        return cls(scopes, numbers, alive, scalars, inside, outside, owners, scan)
 
     @property
     def living(self) -> list[str]:
         """The scopes that were not removed."""
         return [self.scopes[number] for number in np.flatnonzero(self.alive)]
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the arrays."""
+        sums = [array for part in (self.inside, self.outside) for array in part.arrays]
+        return sum(array.nbytes for array in (*sums, *self.scan.arrays, self.owners, self.scalars, self.alive))
 
     def without(self, removed: Collection[str]) -> "Block":
         """The same arrays, and these scopes are not alive."""
@@ -221,75 +232,49 @@ class Block:
         return Found(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
 
     def _searched(self, embeddings: Array, first: int) -> Iterator[Found]:
-        rounded = _Rounded.of(embeddings)
-        dots = products(torch.from_numpy(self.inside.points.codes), torch.from_numpy(rounded.codes))
-        dots *= rounded.steps[:, None]
-        scales, lengths = self.inside.points.scales, np.sqrt(self.inside.points.squares)
-        widest, finest = float((lengths / scales).max()), float(0.5 / scales.min())
-        for window, embedding in enumerate(embeddings):
+        rounded = Rounded.of(embeddings)
+        for window, near in enumerate(self.scan.near(rounded)):
             if rounded.finite[window]:
-                slack = rounded.errors[window] * widest + rounded.surplus[window] * finest
-                near = np.flatnonzero(dots[window] >= self.needs - slack)
-                scopes, scores = self._verified(embedding, near, dots[window], rounded.errors[window])
+                scopes, scores = self._verified(embeddings[window], near)
             else:
                 scopes = np.flatnonzero(self.alive)
                 scores = np.full(len(scopes), np.nan, dtype=np.float32)
             yield Found(np.full(len(scopes), first + window), scopes, scores)
 
-    def _verified(self, embedding: Array, near: Integers, products: Array, error: float) -> tuple[Integers, Array]:
-        """(scopes above their limit, their scores) at one embedding, of those to which the points `near` belong.
-        `products` [points] are those of the rounded embedding and the codes; `error` is the length of its rest."""
+    def _verified(self, embedding: Array, near: Integers) -> tuple[Integers, Array]:
+        """(scopes above their limit, their scores) at one embedding, of those to which the points `near` belong."""
         scopes = np.unique(self.owners[near])
         scopes = scopes[self.alive[scopes]]
-        bias, gamma, threshold = self.scalars[:, scopes]
-        numbers, groups = self.inside.terms.of(scopes)
-        points = self.inside.points
-        squares, scales = points.squares[numbers], points.scales[numbers]
-        highest = scales * products[numbers] + error * np.sqrt(squares)
-        length = float(embedding @ embedding)
-        nearest = np.maximum(length + squares - 2 * highest - _MARGIN * (length + squares), 0)
-        most = bias + _summed(nearest, self.inside.terms.weights[numbers], groups, gamma)
-        scopes = scopes[most > np.minimum(threshold, _LEANING)]
         found = [self._scored(embedding, scopes[start : start + _SCOPES]) for start in range(0, len(scopes), _SCOPES)]
-        scores = np.concatenate([np.zeros(0, dtype=np.float32), *found])
-        kept = ~(scores <= np.minimum(self.scalars[2, scopes], _LEANING))
-        return scopes[kept], scores[kept]
+        if not found:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        kept, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        return kept, scores
 
-    def _scored(self, embedding: Array, scopes: Integers) -> Array:
-        """Exact scores [scopes] at one embedding."""
-        bias, gamma, _ = self.scalars[:, scopes]
-        sums = self.inside.at(embedding, scopes, gamma) + self.outside.at(embedding, scopes, gamma)
-        return np.asarray(bias + sums, dtype=np.float32)
-
-
-class _Rounded(NamedTuple):
-    """Embeddings as 8-bit `codes` [windows, hidden] times `steps` [windows]. `errors` are the lengths of what rounding
-    left over; the squared lengths differ from 1 by less than `surplus`; not every embedding may be `finite`."""
-
-    codes: NDArray[np.int8]
-    steps: Array
-    errors: Array
-    surplus: Array
-    finite: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, embeddings: Array) -> "_Rounded":
-        lengths = np.einsum("ij,ij->i", embeddings, embeddings)
-        finite = np.isfinite(lengths)
-        sound = np.where(finite[:, None], embeddings, 0)
-        codes, steps = quantised(sound)
-        errors = np.linalg.norm(sound - codes * steps[:, None], axis=1)
-        return cls(codes, steps, errors, np.abs(lengths - 1) + _MARGIN * lengths, finite)
+    def _scored(self, embedding: Array, scopes: Integers) -> tuple[Integers, Array]:
+        """(scopes above their limit, their exact scores) at one embedding. Most are below it by (1) alone."""
+        bias, gamma, threshold = self.scalars[:, scopes]
+        limits = np.minimum(threshold, _LEANING)
+        most = bias + self.inside.at(embedding, scopes, gamma)
+        left = np.flatnonzero(~(most <= limits))
+        if len(left):
+            most, scopes, limits = most[left], scopes[left], limits[left]
+            most = most + self.outside.at(embedding, scopes, gamma[left])
+        else:
+            return scopes[:0], np.zeros(0, dtype=np.float32)
+        scores = most.astype(np.float32)
+        above = ~(scores <= limits)
+        return scopes[above], scores[above]
 
 
-def _needs(scalars: NDArray[np.float64], inside: _Sums, owners: Integers) -> Array:
-    """For each point p = s c what x . c must reach for a text of length 1 to be inside the radius of p's scope:
-    (1 + |p|^2 - r^2) / (2 s), less the margin."""
+def _needs(scalars: NDArray[np.float64], inside: _Sums, owners: Integers) -> NDArray[np.float64]:
+    """For each point p what x . p must reach for a text of length 1 to be inside the radius r of p's scope:
+    (1 + |p|^2 - r^2) / 2, less the margin."""
     bias, gamma, threshold = scalars
     weights = np.bincount(owners, weights=inside.terms.weights, minlength=len(bias))
     radii = np.log(weights / (np.minimum(threshold, _LEANING) - bias)) / gamma
     lengths = 1 + inside.points.squares.astype(np.float64)
-    return np.asarray((lengths * (1 - _MARGIN) - radii[owners]) / (2 * inside.points.scales), dtype=np.float32)
+    return np.asarray((lengths * (1 - MARGIN) - radii[owners]) / 2)
 
 
 def _summed(squared: Array, weights: Array, groups: Integers, gamma: NDArray[np.float64]) -> NDArray[np.float64]:

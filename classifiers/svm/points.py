@@ -39,6 +39,11 @@ class Points:
             np.concatenate([part.squares for part in parts]),
         )
 
+    @property
+    def vectors(self) -> Array:
+        """[n, hidden] in float32."""
+        return np.asarray(self.codes * self.scales[:, None], dtype=np.float32)
+
     def take(self, numbers: Integers) -> "Points":
         return Points(self.codes[numbers], self.scales[numbers], self.squares[numbers])
 

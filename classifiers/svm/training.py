@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import faiss
 import numpy as np
@@ -16,7 +17,7 @@ from classifiers.names.ordinary import Alias
 from classifiers.splits import Split
 from classifiers.svm.augment import augment
 from classifiers.svm.classifier import PromptClassifier
-from classifiers.svm.fitting import HeadTraining, Rows, fit_head
+from classifiers.svm.fitting import HeadTraining, Rows, fit_head, fit_machine
 from classifiers.svm.model import Head
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
@@ -25,6 +26,10 @@ __all__ = ["ClassifierRates", "GateTraining", "TrainedGate", "fit_gate"]
 
 Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
+
+
+class _Fit(Protocol):
+    def __call__(self, forget: Rows, retain: Rows, traffic: Array, training: HeadTraining, *, seed: int) -> Head: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,13 @@ def fit_gate(
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
+    """`missed` forget rows and `flagged` retain rows, of those that the folds left out."""
+
     head: Head
     calibration: Threshold
     floor: float
+    missed: int
+    flagged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +150,38 @@ class _Fitter:
     calibration: Sequence[Array]
 
     def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
-        """A head with its threshold set, of these rows alone."""
+        """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
+        the scope as well as a support-vector machine. A broad scope needs the machine."""
         index = faiss.IndexFlatIP(self.encoder.hidden)
         index.add(self._encoded(forget))
         outside = self._outside(self.general, index)
         negatives = np.concatenate([np.zeros((0, self.encoder.hidden), dtype=np.float32), *outside])
-        head = self._machine(forget, retain, negatives)
-        scores = [float(head.score(windows).max()) for windows in self._outside(self.calibration, index)]
-        calibration = threshold_at(self.training.fpr, scores)
-        floor = self._floor(head.bias, self._left_out(forget, retain, negatives))
-        return _Fitted(replace(head, threshold=max(calibration.threshold, floor)), calibration, floor)
+        outside_scored = self._outside(self.calibration, index)
+        small = self._calibrated(fit_head, forget, retain, negatives, outside_scored)
+        if small.missed <= self._spared(len(forget)) and not small.flagged:
+            return small
+        large = self._calibrated(fit_machine, forget, retain, negatives, outside_scored)
+        return small if small.missed <= large.missed and small.flagged <= large.flagged else large
+
+    def _calibrated(
+        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[Array]
+    ) -> _Fitted:
+        """A head with its threshold set, and its errors on rows that the folds leave out.
+
+        Args:
+            fit: fits a head without a threshold.
+            forget: rows to fit on.
+            retain: rows to fit on.
+            negatives: [windows, hidden] of general traffic to fit on.
+            outside: windows [windows, hidden] of each text to calibrate on.
+        """
+        head = self._fitted(fit, forget, retain, negatives)
+        calibration = threshold_at(self.training.fpr, [float(head.score(windows).max()) for windows in outside])
+        inside, near = self._left_out(fit, forget, retain, negatives)
+        floor = self._floor(head.bias, inside)
+        threshold = max(calibration.threshold, floor)
+        missed, flagged = sum(score <= threshold for score in inside), sum(score > threshold for score in near)
+        return _Fitted(replace(head, threshold=threshold), calibration, floor, missed, flagged)
 
     def _outside(self, traffic: Sequence[Array], index: faiss.IndexFlatIP) -> list[Array]:
         """The texts that do not lie next to a forget row (nearest neighbour by cosine): a log holds questions about the
@@ -158,23 +189,35 @@ class _Fitter:
         near = self.training.duplicate_cosine
         return [windows for windows in traffic if float(index.search(windows, 1)[0].max()) < near]
 
-    def _machine(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
+    def _fitted(self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
         """A head without a threshold. Forget and retain rows are met in frames too."""
         rows = (self._framed(forget), self._framed(retain))
-        return fit_head(*rows, negatives, self.training.head, seed=self.training.seed)
+        return fit(*rows, negatives, self.training.head, seed=self.training.seed)
 
-    def _left_out(self, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> list[float]:
-        """The forget rows' scores when they are left out of the fit, fold by fold, the lowest first."""
-        training, order = self.training, list(range(len(forget)))
-        random.Random(training.seed).shuffle(order)
-        scores: list[float] = []
-        for fold in range(min(training.folds, len(order))):
-            out = order[fold :: training.folds]
-            rest = [forget[index] for index in order if index not in out]
+    def _left_out(
+        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array
+    ) -> tuple[list[float], list[float]]:
+        """The scores of forget and of retain rows when they are left out of the fit, fold by fold, the lowest first."""
+        inside: list[float] = []
+        near: list[float] = []
+        forget_folds, retain_folds = self._folds(forget), self._folds(retain)
+        for fold, (out, rest) in enumerate(forget_folds):
             if rest:
-                head = self._machine(rest, retain, negatives)
-                scores += [float(head.score(self._encoded([forget[index]])).max()) for index in out]
-        return sorted(scores)
+                out_near, rest_near = retain_folds[fold] if fold < len(retain_folds) else ([], list(retain))
+                head = self._fitted(fit, rest, rest_near, negatives)
+                inside += [float(head.score(self._encoded([row])).max()) for row in out]
+                near += [float(head.score(self._encoded([row])).max()) for row in out_near]
+        return sorted(inside), sorted(near)
+
+    def _folds(self, rows: Sequence[str]) -> list[tuple[list[str], list[str]]]:
+        """(rows left out, all others) of each fold."""
+        order, folds = list(range(len(rows))), self.training.folds
+        random.Random(self.training.seed).shuffle(order)
+        chosen = [set(order[fold::folds]) for fold in range(min(folds, len(order)))]
+        return [
+            ([rows[index] for index in order if index in out], [rows[index] for index in order if index not in out])
+            for out in chosen
+        ]
 
     def _floor(self, far: float, scores: Sequence[float]) -> float:
         """The threshold that the `scores` of forget rows left out of the fit allow; a text that is `far` off has that
@@ -185,8 +228,11 @@ class _Fitter:
         """
         if not scores:
             return -math.inf
-        spared = max(1, int(self.training.missed * (len(scores) + 1)))
-        return max(scores[spared - 1], far + self.training.rise * (float(np.median(scores)) - far))
+        return max(scores[self._spared(len(scores)) - 1], far + self.training.rise * (float(np.median(scores)) - far))
+
+    def _spared(self, rows: int) -> int:
+        """How many of so many forget rows the threshold may lose."""
+        return max(1, int(self.training.missed * (rows + 1)))
 
     def _framed(self, rows: Sequence[str]) -> Rows:
         """Rows as they are and in frames."""

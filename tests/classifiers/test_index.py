@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from classifiers.svm import scan
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.index import Block, limit_of, prunes
 from classifiers.svm.model import Head, quantised
@@ -111,6 +112,19 @@ def test_it_finds_what_every_head_alone_finds(seed: int, count: int, gamma: floa
     heads = heads_of(seed, count, gamma=gamma, spread=spread)
     texts = texts_of(seed, heads)
     classifier, names = classifier_of(heads, texts)
+    check(classifier, heads, names, texts)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.5, 4.0, 16.0]), st.sampled_from([2, 6, 23]))
+@settings(max_examples=40)
+def test_shadows_leave_out_no_scope(seed: int, gamma: float, dimensions: int) -> None:
+    heads = heads_of(seed, 25, gamma=gamma)
+    texts = texts_of(seed, heads, 12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_SHADOWED", 0)
+        patch.setattr(scan, "_DIMENSIONS", dimensions)
+        classifier, names = classifier_of(heads, texts)
+        assert all(block.scan.shadow is not None for block in classifier._blocks)
     check(classifier, heads, names, texts)
 
 
