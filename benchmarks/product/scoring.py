@@ -29,7 +29,7 @@ from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.index import Block
 from classifiers.svm.model import Head, quantised
 from classifiers.svm.scan import Rounded
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 
 __all__ = ["measure_scoring"]
 
@@ -44,7 +44,7 @@ Array = NDArray[np.float32]
 
 def measure_scoring(data: Path, *, seed: int) -> dict[str, Any]:
     """Milliseconds a text, candidates and verdicts a text, bytes a scope, and how long a change takes."""
-    encoder = Encoder(resolve("minilm"))
+    encoder = find_encoder("minilm").load()
     real = _real_heads(data, encoder, seed)
     texts = [prompt for name, rows in data_sets(data).items() if name.startswith("general/") for prompt in rows]
     random.Random(seed).shuffle(texts)

@@ -85,8 +85,15 @@ def fit_head(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining,
 
 
 def fit_machine(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining, *, seed: int) -> Head:
-    """A support-vector machine as a head without a threshold: every row may be a point. For the arguments see
-    `fit_head`; the machine does not depend on the seed."""
+    """A support-vector machine as a head without a threshold: every row may be a point.
+
+    Args:
+        forget: rows inside the scope, at least one.
+        retain: rows near the scope, but outside; perhaps none.
+        traffic: [windows, hidden] of general traffic.
+        training: settings.
+        seed: for the same call as `fit_head`; the machine does not depend on it.
+    """
     inside, outside = forget.every, np.concatenate([retain.every, traffic])
     machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced", random_state=seed)
     machine.fit(np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)]))
