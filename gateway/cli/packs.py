@@ -110,7 +110,7 @@ def packs_verify(
 
 @packs.command("enable")
 def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
-    """Switch a pack on; a running gateway follows within a second or two."""
+    """Switch a pack on; a running gateway follows within a second."""
     from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, True)
