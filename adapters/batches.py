@@ -10,7 +10,17 @@ from torch import Tensor
 
 from adapters.losses import NOT_AN_ANSWER
 
-__all__ = ["Batch", "Example", "TargetLikelihood", "answer_logits", "batches", "collate", "cycled", "targets_of"]
+__all__ = [
+    "Batch",
+    "Example",
+    "TargetLikelihood",
+    "answer_logits",
+    "answer_tokens",
+    "batches",
+    "collate",
+    "cycled",
+    "targets_of",
+]
 
 _T = TypeVar("_T")
 
@@ -74,11 +84,17 @@ def collate(examples: Sequence[Example], *, device: torch.device) -> Batch:
 
 def answer_logits(model: Any, batch: Batch, **inputs: Tensor) -> Tensor:
     """A causal model's logits [batch, columns, vocabulary] in the places of the batch's labels, and no others: with a
-    large vocabulary the others would take much memory. `inputs` stand for the batch's own tokens."""
+    large vocabulary the others would take much memory. `inputs` stand for the batch's own tokens. It caches no keys and
+    values: nobody asks for them again."""
     inputs = inputs or {"input_ids": batch.ids, "attention_mask": batch.mask}
     columns = batch.labels.shape[1]
-    logits: Tensor = model(**inputs, logits_to_keep=columns).logits
+    logits: Tensor = model(**inputs, logits_to_keep=columns, use_cache=False).logits
     return logits[:, -columns:]  # a model may not know the option
+
+
+def answer_tokens(examples: Sequence[Example]) -> int:
+    """How many tokens of a batch of these are predicted: all those of the answers."""
+    return sum(len(one.answer) for one in examples)
 
 
 def targets_of(likelihoods: Sequence[TargetLikelihood], batch: Batch) -> Tensor:

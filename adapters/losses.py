@@ -235,7 +235,7 @@ def orthogonality(current: Sequence[Tensor], previous: Sequence[Sequence[Tensor]
         if len(earlier) != len(current):
             raise ValueError(f"earlier request {number} has {len(earlier)} LoRA layers, the current {len(current)}")
         for before, now in zip(earlier, current, strict=True):
-            total = total + _overlap(before, now)
+            total = total + _overlap(before, now).to(total.device)  # layers may lie on several devices
     return total
 
 

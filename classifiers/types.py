@@ -1,10 +1,10 @@
 """The protocol of every detector: texts in, verdicts out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
-__all__ = ["Detector", "Span", "Verdict"]
+__all__ = ["Detector", "ScopedDetector", "Span", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,3 +48,11 @@ class Detector(Protocol):
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """For each text, the verdicts on it. Every `Span.message` is 0. A scope that is far off may have no verdict."""
+
+
+class ScopedDetector(Detector, Protocol):
+    """A detector of many scopes, made of what was learned of each."""
+
+    def updated(self, added: Mapping[str, Any], removed: Collection[str]) -> Self:
+        """The detector with further scopes and without others; it shares what did not change. A scope in `added` that
+        is there already is replaced. Raises ValueError for numbers that it cannot take."""

@@ -27,6 +27,7 @@ __all__ = [
     "Screening",
     "Tap",
     "TokenLogprob",
+    "Unavailable",
     "Usage",
 ]
 
@@ -179,6 +180,14 @@ class Instruct(Plan):
 
     name: ClassVar[str] = "Instruct"
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable(Plan):
+    """What a method learned of a scope cannot be read; `why` says it. Every backend answers with the fallback."""
+
+    name: ClassVar[str] = "Unavailable"
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,28 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from gateway.backends.base import Assignment, Backend, check_features
+from gateway.backends.base import Assignment, Backend, Starting, check_features
 from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, Screening, Tap
 from gateway.errors import NotReady, UnknownModel
 from gateway.policy import Decide, Guard, decide
 from gateway.screening.batching import BatchedScreen
-from gateway.screening.gate import Gate
+from gateway.screening.gate import Gate, screened_texts
 from gateway.screening.reload import PackReloader
+from gateway.speculation import EarlyAnswer, worth_a_start
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.taps import watched_by
+
+if TYPE_CHECKING:
+    from adapters.lora.model import Lora
 
 __all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
 _LONG_CHARS_PER_TOKEN = 16  # ordinary text has about four characters a token; only longer texts are counted
+_INLINE_CHARS = 1_000  # in so short a text names are found before another thread would begin
 OnScreenError = Literal["refuse", "pass"]
 TapFactory = Callable[[Request, Screening, Gate], Tap]
 
@@ -27,13 +32,22 @@ TapFactory = Callable[[Request, Screening, Gate], Tap]
 class Comparison(Protocol):
     """An online comparison of several models (gateway.experiments). Without one, every request meets one backend."""
 
-    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
+    def assign(
+        self,
+        request: Request,
+        screening: Screening,
+        gate: Gate,
+        guards: Mapping[str, Guard],
+        record: Record,
+        decide: Decide,
+    ) -> Assignment:
         """The arm that answers, by its own plan. Other arms may answer too; no client sees their answers.
 
         Args:
             request: what the client asks.
             screening: what the gate found.
             gate: the gate that found it.
+            guards: those that may act, ready.
             record: of this request, for the arm's name.
             decide: the policy, for the guards that act on the arm.
         """
@@ -58,6 +72,7 @@ class Pipeline:
         metrics: Metrics,
         on_screen_error: OnScreenError = "refuse",
         comparison: Comparison | None = None,
+        starting: Starting | None = None,
         taps: Sequence[TapFactory] = (),
     ) -> None:
         """
@@ -69,8 +84,12 @@ class Pipeline:
             metrics: counts the requests that are running.
             on_screen_error: what to do with a request when the gate could not decide.
             comparison: gives some requests to other models.
+            starting: begins answers before the gate's verdict; None: every request waits for it. No comparison may
+                go with it, because only the verdict tells which model answers.
             taps: stand between the backend and the encoder, the first nearest to the backend.
         """
+        if starting and comparison:
+            raise ValueError("with a comparison no answer can begin before the verdict")
         self.backend = backend
         self.packs = packs
         self.comparison = comparison
@@ -78,6 +97,7 @@ class Pipeline:
         self._audit = audit
         self._metrics = metrics
         self._on_screen_error = on_screen_error
+        self._starting = starting
         self._taps = taps
 
     async def run(self, request: Request) -> Answer:
@@ -86,18 +106,24 @@ class Pipeline:
         Raises AnswerError for what this backend cannot take, whether or not the request is flagged.
         """
         record = self._audit.open(request)
+        early: EarlyAnswer | None = None
         try:
             await self._check(request)
             gate = self.packs.gate  # this request keeps it, even if packs are reloaded meanwhile
+            early = await self._begun(request, gate, record)
             screening = await self._screened(request, gate)
             record.screened(screening)
-            assigned = self._assigned(request, screening, gate, record)
+            guards = {} if screening.error else await _ready(gate.acting(screening))
+            assigned = self._assigned(request, screening, gate, guards, record)
             plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
+            record.decided(assigned.plan, plan)
+            events = await early.settled(plan) if early else None
+            events = events or assigned.backend.generate(request, plan)
         except BaseException as failure:
+            if early:
+                await early.abort()
             record.fail(failure)
             raise
-        record.decided(assigned.plan, plan)
-        events = assigned.backend.generate(request, plan)
         for tap in self._taps:
             events = tap(request, screening, gate)(events)
         watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
@@ -106,7 +132,8 @@ class Pipeline:
     async def follow(self, gate: Gate) -> None:
         """Makes the backend ready for a gate's adapters. The log names each adapter that the backend cannot serve;
         requests inside its scope are refused."""
-        for scope, why in (await self.backend.prepare(gate.loras)).items():
+        adapters, in_force = await asyncio.to_thread(_adapters, gate, self.backend.adapter_slots)
+        for scope, why in (await self.backend.prepare(adapters, in_force)).items():
             _log.error("pack %s cannot be served, so requests inside its scope are refused: %s", scope, why)
         if self.comparison:
             await self.comparison.follow(gate)
@@ -117,11 +144,8 @@ class Pipeline:
 
     def unsupported(self) -> list[str]:
         """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""
-        methods = {
-            guard.method.name: guard.method for guard in self.packs.gate.guards.values() if guard.plan == "forget"
-        }
         served = self.backend.served
-        faults = {one.plan_name: served.unsupported(one.needs) for one in methods.values()}
+        faults = {one.plan_name: served.unsupported(one.needs) for one in self.packs.gate.methods.values()}
         return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
     def _unreadable_pack(self) -> str | None:
@@ -144,18 +168,54 @@ class Pipeline:
         if sum(len(message.text) for message in request.messages) > _LONG_CHARS_PER_TOKEN * context:
             await asyncio.to_thread(self.backend.check_length, request)
 
+    async def _begun(self, request: Request, gate: Gate, record: Record) -> EarlyAnswer | None:
+        """Begins the answer that the request gets if it may pass, unless it is known that it may not."""
+        if self._starting is None:
+            return None
+        named = await _named(request, gate)
+        likely = worth_a_start(named=named, always=gate.always_acts)
+        return EarlyAnswer(await self._starting.start(request) if likely else None, record)
+
     async def _screened(self, request: Request, gate: Gate) -> Screening:
         screening = await self._screen.screened(request, gate)
         if screening.error is not None:
             _log.error("%s: %s; the policy for this is %r", request.id, screening.error, self._on_screen_error)
         return screening
 
-    def _assigned(self, request: Request, screening: Screening, gate: Gate, record: Record) -> Assignment:
+    def _assigned(
+        self, request: Request, screening: Screening, gate: Gate, guards: Mapping[str, Guard], record: Record
+    ) -> Assignment:
         def decided(found: Screening, guards: Mapping[str, Guard]) -> Plan:
             if found.error is not None:
                 return Pass() if self._on_screen_error == "pass" else Refuse(DEFAULT_REFUSAL)
             return decide(request, found, guards)
 
         if self.comparison:
-            return self.comparison.assign(request, screening, gate, record, decided)
-        return Assignment(self.backend, decided(screening, gate.guards))
+            return self.comparison.assign(request, screening, gate, guards, record, decided)
+        return Assignment(self.backend, decided(screening, guards))
+
+
+async def _ready(acting: Sequence[Guard]) -> Mapping[str, Guard]:
+    """The guards with what their methods learned, which is read, beside the event loop, where it is not in memory."""
+    ready = [guard.ready(read=False) for guard in acting]
+    if None in ready:
+        ready = await asyncio.to_thread(lambda: [guard.ready() for guard in acting])
+    return {guard.scope: guard for guard in ready if guard}
+
+
+def _adapters(gate: Gate, slots: int) -> "tuple[Mapping[str, Lora], frozenset[str]]":
+    adapters = gate.loras(slots)
+    return adapters, gate.lora_digests | {lora.digest for lora in adapters.values()}
+
+
+async def _named(request: Request, gate: Gate) -> bool:
+    """Whether a name flags the request. True if that cannot be told: the verdict then says why."""
+    texts = [text.text for text in screened_texts(request)]
+    try:
+        if sum(map(len, texts)) <= _INLINE_CHARS:
+            found = gate.named(texts)
+        else:
+            found = await asyncio.to_thread(gate.named, texts)
+    except Exception:
+        return True
+    return any(finding.matched for findings in found for finding in findings)

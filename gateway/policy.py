@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from gateway.core import DEFAULT_REFUSAL, Call, Instruct, ModelNeed, Pass, Plan, Refuse, Request, Screening
+from gateway.core import DEFAULT_REFUSAL, Call, Instruct, ModelNeed, Pass, Plan, Refuse, Request, Screening, Unavailable
+from gateway.errors import PackError
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Decide", "Guard", "PlanName", "ServingMethod", "decide"]
+__all__ = ["ArtifactSource", "Decide", "Guard", "PlanName", "ServingMethod", "decide"]
 
 PlanName = Literal["forget", "refuse", "instruct"]
 
@@ -34,10 +35,27 @@ class ServingMethod(Protocol):
         """The LoRA that a backend must have ready before the plan is carried out, if there is one."""
 
 
+class ArtifactSource(Protocol):
+    """Where an artifact is read from when a request first needs it."""
+
+    @property
+    def digest(self) -> str:
+        """Of its files. Only equal artifacts have the same."""
+
+    def held(self) -> Any | None:
+        """The artifact if it is in memory, else None."""
+
+    def load(self) -> Any:
+        """The artifact, read if need be. Slow. Raises PackError."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
     """What a scope's pack tells the policy. The plan `forget` acts by `method` with `artifact`, which the method
-    learned of the scope. A guard that is not `gated` acts on every request, as in SPUL's paper."""
+    learned of the scope. A guard that is not `gated` acts on every request, as in SPUL's paper.
+
+    A guard with a `source` has no artifact yet; `ready` gives it one. `fault` says why there is none.
+    """
 
     scope: str
     plan: PlanName
@@ -46,6 +64,19 @@ class Guard:
     refusal: str = DEFAULT_REFUSAL
     instruction: str = ""
     gated: bool = True
+    source: ArtifactSource | None = None
+    fault: str = ""
+
+    def ready(self, *, read: bool = True) -> "Guard | None":
+        """The guard with its artifact, or with the fault that stands in its way. Slow if it must be read from a disk:
+        without `read` it is None then. Other plans need no artifact."""
+        if self.source is None or self.plan != "forget":
+            return self
+        try:
+            found = self.source.load() if read else self.source.held()
+        except PackError as error:
+            return replace(self, source=None, fault=str(error))
+        return None if found is None else replace(self, source=None, artifact=found)
 
     @property
     def way(self) -> str:
@@ -54,7 +85,7 @@ class Guard:
 
 
 Decide = Callable[[Screening, Mapping[str, Guard]], Plan]
-"""The policy for one request: from a screening and the guards that act to a plan."""
+"""The policy for one request: from a screening and the guards that may act, each of them ready, to a plan."""
 
 
 def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) -> Plan:
@@ -62,7 +93,8 @@ def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) 
     each other, corruptions act on their own spans, soft prompts stand one after the other, LoRAs are summed.
 
     A refusal wins. The gateway also refuses if the ways differ, or if the plan cannot carry the request or reach its
-    text: an error would tell the client of the scope. The plan's fallback is the text of that refusal.
+    text: an error would tell the client of the scope. The plan's fallback is the text of that refusal, which a scope
+    without its artifact gets in any case.
     """
     called = dict.fromkeys(finding.scope for finding in screening.matched)
     acting = [guards[scope] for scope in called]
@@ -76,6 +108,8 @@ def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) 
         return refusal
     if acting[0].plan == "instruct":
         return Instruct("\n".join(guard.instruction for guard in acting), fallback=fallback)
+    if faults := [guard.fault or "nobody has read it" for guard in acting if guard.fault or guard.source]:
+        return Unavailable(faults[0], fallback=fallback)
     plan = _forget(request, screening, acting)
     return replace(plan, fallback=fallback) if plan else refusal
 

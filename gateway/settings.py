@@ -30,6 +30,7 @@ from pydantic_settings import (
 from gateway.errors import SetupError
 from gateway.files.strict_yaml import read_yaml
 from gateway.files.variables import StrictVariables, check_variables
+from gateway.models.encoders import EncoderRuntime
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.limits import Limits
 
@@ -162,6 +163,22 @@ class Settings(BaseSettings):
     encoder: str = Field(
         "minilm", description="The sentence encoder. It must be the one that the packs were trained with."
     )
+    encoder_runtime: EncoderRuntime = Field(
+        "openvino",
+        description="What computes the encoder. openvino: 8-bit integers on the CPU, three to four times as fast as "
+        "torch there. torch: bfloat16, on a CPU or a GPU (`encoder_device`). A threshold holds for the runtime that it "
+        "was set with: train packs with the same one.",
+    )
+    encoder_device: str = Field(
+        "cpu", description="torch: where the encoder runs: cpu, or a GPU to spare, such as cuda:1."
+    )
+    gate_threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="How many batches of texts the gate reads at once, one core each. With several `workers` leave it "
+        "at 1.",
+    )
     packs: Path = Field(Path(".unrecall/packs"), description="The folder of packs.")
     backend: Literal["embedded", "vllm"] = Field(
         "embedded",
@@ -187,6 +204,12 @@ class Settings(BaseSettings):
         "0.0.0.0: for every network.",
     )
     port: int = Field(8000, ge=0, le=65535, description="The port where the server listens.")
+    workers: int = Field(
+        1,
+        ge=1,
+        description="How many processes serve the port. Each screens on a core of its own and holds its own copy of "
+        "what it loads; docs/deploy.md says how many to take.",
+    )
     cors_origins: _Origins = Field(
         (),
         description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "
@@ -214,8 +237,25 @@ class Settings(BaseSettings):
         description="What the gateway does when screening fails or takes too long. refuse: it refuses the request. "
         "pass: it lets the request through UNGUARDED.",
     )
+    speculation: bool = Field(
+        True,
+        description="vllm: `true`: the upstream begins to answer while the gate screens. The answer waits for the "
+        "verdict, and if that is no pass, it is aborted. `false`: no request reaches the upstream before its verdict.",
+    )
+    equal_pace_ms: float = Field(
+        0.0,
+        ge=0,
+        description="No answer or error begins earlier than so many milliseconds after its request came, so that its "
+        "time tells less of the verdict. Every request pays for it. 0: each begins as soon as it can.",
+    )
     packs_poll_s: float = Field(
-        1.0, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+        0.25, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+    )
+    artifact_cache_mb: int = Field(
+        256,
+        ge=0,
+        description="What the methods learned (corruptions, soft prompts, LoRAs) is read when a request first needs "
+        "it; so many megabytes of the last used stay in memory.",
     )
     adapters_folder: Path = Field(
         Path(".unrecall/adapters"),

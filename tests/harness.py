@@ -21,11 +21,12 @@ import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
 
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.cli.main import main
+from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.packs.files import Artifacts, Policy
+from gateway.packs.folders import read_manifest
 from gateway.packs.store import load_pack, save_pack
 from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
@@ -144,12 +145,12 @@ def serving(app: Any) -> Iterator[str]:
 def gateway_app(backend: Backend, packs: Path, **settings: Any) -> FastAPI:
     overrides = {"packs": packs, "admin_key": ADMIN_KEY, "packs_poll_s": 0.1, **settings}
     loaded = load_settings(None, overrides)
-    encoder = resolve("minilm")
+    encoder = find_encoder("minilm")
     reloader = PackReloader(
         packs,
-        encoder=Encoder(encoder),
+        encoder=encoder.load(),
         base_fingerprint=fingerprint(resolve(MODEL)),
-        encoder_fingerprint=fingerprint(encoder),
+        encoder_fingerprint=encoder.fingerprint,
         poll_s=loaded.packs_poll_s,
     )
     return create_app(loaded, backend, reloader)
@@ -173,18 +174,17 @@ def copy_pack(
 ) -> None:
     """Another scope's pack without training: it knows one name, and its classifier is never sure enough."""
     policy = policy or Policy()
-    pack = load_pack(source)
+    pack, manifest = load_pack(source), read_manifest(source)
     artifacts = Artifacts(
         aliases=(alias,),
         policy=policy,
-        detector=pack.manifest.detector,
+        detector=pack.detector,
         model=replace(pack.model, threshold=1e6),
-        method=method or pack.manifest.method,
-        artifact=artifact or pack.guard.artifact,
+        method=method or manifest.method,
+        artifact=artifact or pack.artifact,
         extra={},
     )
-    manifest = pack.manifest.model_dump(exclude={"version", "files"})
-    save_pack(packs, artifacts, {**manifest, "scope": scope})
+    save_pack(packs, artifacts, {**manifest.model_dump(exclude={"version", "files"}), "scope": scope})
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from gateway.settings import load_settings
 from gateway.training.scope_file import load_scope
 
 PAGES = ("README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")))
-FOLDERS = "adapters|benchmarks|classifiers|corruption|docs|examples|gateway|scripts|tests"
+FOLDERS = "adapters|benchmarks|classifiers|corruption|deploy|docs|examples|gateway|scripts|tests"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*")
 MODULE = re.compile(r"(?<![\w./])(?:adapters|benchmarks|classifiers|corruption|gateway)(?:\.\w+)+")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")

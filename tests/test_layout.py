@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("classifiers", "corruption", "adapters", "gateway")
 GROUND = ("classifiers", "corruption", "adapters")
-WEB = {"fastapi", "starlette", "uvicorn", "httpx"}
+WEB = {"aiohttp", "fastapi", "starlette", "uvicorn", "httpx"}
 
 # Inside gateway/: each folder, and each file at its top, is a room. A room imports rooms of lower floors alone, so no
 # cycle can arise. Imports inside functions and for types count too.
@@ -20,13 +20,13 @@ FLOORS = (
     {"files", "models", "policy", "prompts", "telemetry"},
     {"methods", "openai_format"},
     {"backends", "packs", "settings"},
-    {"screening"},
+    {"screening", "speculation"},
     {"evaluation", "experiments", "pipeline"},
     {"server", "training"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-SERVING = {"backends", "pipeline", "policy", "screening", "server"}
+SERVING = {"backends", "pipeline", "policy", "screening", "server", "speculation"}
 SEAM = "gateway/server/assembly.py"  # brings experiments/ in, when there are arms to compare
 
 

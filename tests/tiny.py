@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from classifiers.encoder.sentence import Encoder
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 from gateway.models.language_model import LanguageModel
 
 __all__ = ["CHATML", "minilm", "tiny_model", "tiny_tokenizer"]
@@ -65,4 +65,4 @@ def tiny_model(
 @cache
 def minilm() -> Encoder:
     """The real sentence encoder, loaded once for all tests."""
-    return Encoder(resolve("minilm"))
+    return find_encoder("minilm").load()

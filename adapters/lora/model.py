@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 __all__ = ["ADAPTER_FILES", "Lora", "LoraSwitch", "adapted", "joined"]
@@ -34,6 +34,7 @@ class Lora:
 
     layers: Mapping[str, tuple[Tensor, Tensor]]
     scaling: float
+    read_digest: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -53,13 +54,9 @@ class Lora:
 
     @cached_property
     def digest(self) -> str:
-        """A SHA-256 of all its numbers. Only equal adapters have the same."""
-        digest = hashlib.sha256(repr(self.scaling).encode())
-        for name in sorted(self.layers):
-            digest.update(name.encode())
-            for tensor in self.layers[name]:
-                digest.update(repr(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """Of the SHA-256 of its files, so that it is known of files that nobody has read yet. Only equal adapters have
+        the same."""
+        return self.read_digest or _digest(self._files(self.rank))
 
     def misfit(self, linears: Mapping[str, tuple[int, int]]) -> str | None:
         """Why the adapter does not fit a model with these linear layers, (in, out) features by name; None if it
@@ -78,6 +75,10 @@ class Lora:
         rank = rank or self.rank
         if rank < self.rank:
             raise ValueError(f"an adapter of rank {self.rank} cannot be written with rank {rank}")
+        for name, content in self._files(rank).items():
+            (folder / name).write_bytes(content)
+
+    def _files(self, rank: int) -> dict[str, bytes]:
         tensors = {}
         for name, (a, b) in self.layers.items():
             more = rank - a.shape[0]
@@ -94,15 +95,14 @@ class Lora:
             "fan_in_fan_out": False,
             "inference_mode": True,
         }
-        (folder / _CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
-        save_file(tensors, folder / _WEIGHTS)
+        return {_CONFIG: json.dumps(config, indent=2).encode(), _WEIGHTS: save(tensors)}
 
     @classmethod
     def load(cls, folder: Path) -> "Lora":
         """Reads peft's two files. Raises ValueError for anything but a plain LoRA."""
         try:
-            config = json.loads((folder / _CONFIG).read_bytes())
-            tensors = load_file(folder / _WEIGHTS)
+            files = {name: (folder / name).read_bytes() for name in ADAPTER_FILES}
+            config, tensors = json.loads(files[_CONFIG]), load(files[_WEIGHTS])
             _refuse_other_kinds(config)
             scaling = float(config["lora_alpha"]) / int(config["r"])
             pairs = {_layer(name) for name in tensors}
@@ -115,7 +115,7 @@ class Lora:
             }
         except (OSError, KeyError, TypeError, ZeroDivisionError, SafetensorError) as error:
             raise ValueError(f"{folder.name} holds no LoRA that can be read: {error!r}") from error
-        return cls(layers, scaling)
+        return cls(layers, scaling, _digest(files))
 
 
 def joined(parts: Sequence[tuple[Lora, float]]) -> Lora:
@@ -146,7 +146,7 @@ class LoraSwitch:
             if isinstance(module, nn.Linear)
         }
         self._active = threading.local()
-        self._placed: WeakKeyDictionary[Lora, Mapping[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+        self._placed: WeakKeyDictionary[Lora, dict[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._hooks = [
             module.register_forward_hook(self._hook(name))
@@ -181,20 +181,21 @@ class LoraSwitch:
             parts = getattr(self._active, "parts", ())
             for lora, weight in parts:
                 if name in lora.layers:
-                    down, up = self._on(lora, inputs[0])[name]
+                    down, up = self._on(lora, name, inputs[0])
                     output = output + (weight * lora.scaling) * (inputs[0] @ down.T @ up.T)
             return output if parts else None
 
         return add
 
-    def _on(self, lora: Lora, like: Tensor) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """The adapter's matrices on the device and in the dtype of the activations, moved once."""
+    def _on(self, lora: Lora, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's matrices on the device and in the dtype of its activations, moved once. The layers of a model may
+        lie on several devices."""
         with self._lock:
-            placed = self._placed.get(lora)
-            if placed is None:
-                placed = {name: (a.to(like), b.to(like)) for name, (a, b) in lora.layers.items()}
-                self._placed[lora] = placed
-        return placed
+            placed = self._placed.setdefault(lora, {})
+            if name not in placed:
+                down, up = lora.layers[name]
+                placed[name] = (down.to(like), up.to(like))
+            return placed[name]
 
 
 @contextmanager
@@ -205,6 +206,11 @@ def adapted(model: nn.Module, parts: Sequence[tuple[Lora, float]]) -> Iterator[N
         return
     with LoraSwitch(model) as switch, switch.applied(parts):
         yield
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    hashes = [hashlib.sha256(files[name]).hexdigest() for name in ADAPTER_FILES]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _layer(tensor_name: str) -> str:

@@ -18,6 +18,7 @@ from adapters.forgetting import forgetting, paired
 from adapters.lora.model import Lora
 from adapters.losses import orthogonality
 from adapters.optimizers.schedule import OptimisationConfig, Trainer
+from adapters.parallel import ALONE, Processes
 
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
 
@@ -58,10 +59,12 @@ def train_lora(
     training: LoraTraining,
     likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
+    processes: Processes = ALONE,
 ) -> TrainedLora:
     """Learns neutral answers for the forget rows, orthogonally to the `earlier` requests' adapters.
 
-    The model itself is as before when this returns or raises. Raises ValueError without forget rows, and Diverged.
+    The model itself is as before when this returns or raises. Raises ValueError without forget rows, Diverged, and
+    Disconnected. Processes that train together give the same rows, and the main one the earlier adapters.
 
     Args:
         model: a causal language model.
@@ -70,6 +73,7 @@ def train_lora(
         training: rank, learning rate and weights of the losses.
         likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
         progress: is told the steps done, their number, and the loss.
+        processes: those that train together.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation
@@ -80,11 +84,16 @@ def train_lora(
         downs = _downs(adapted)
         before = _matching(earlier, downs)
         _start_apart(downs, before)
-        trainer = Trainer((p for p in adapted.parameters() if p.requires_grad), plan, steps)
+        trainer = Trainer((p for p in adapted.parameters() if p.requires_grad), plan, steps, processes=processes)
+        loss_of = partial(
+            forgetting, partial(answer_logits, adapted), gap=training.gap, device=model.device, processes=processes
+        )
         for _ in range(plan.epochs):
             for rows in batches(pairs, plan.batch, rng):
-                forget_loss = forgetting(partial(answer_logits, adapted), rows, gap=training.gap, device=model.device)
-                trainer.step(forget_loss + training.orthogonality * _overlap(downs, before))
+                loss = loss_of(rows)
+                if processes.main:  # no row has a part in this term, so one process adds it
+                    loss = loss + training.orthogonality * _overlap(downs, before)
+                trainer.step(loss)
                 progress(len(trainer.losses), steps, trainer.losses[-1])
         with torch.no_grad():
             overlap = float(_overlap(downs, before))
@@ -152,7 +161,8 @@ def _overlap(downs: dict[str, Tensor], before: Sequence[dict[str, Tensor]]) -> T
     total = torch.zeros((), device=next(iter(downs.values())).device)
     for of_one in before:
         names = [name for name in downs if name in of_one]
-        total = total + orthogonality([downs[name] for name in names], [[of_one[name] for name in names]])
+        overlap = orthogonality([downs[name] for name in names], [[of_one[name] for name in names]])
+        total = total + overlap.to(total.device)
     return total
 
 

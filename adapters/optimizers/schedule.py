@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from adapters.optimizers.mofo import MoFO
+from adapters.parallel import ALONE, Processes
 
 __all__ = ["Diverged", "OptimisationConfig", "OptimizerName", "Trainer"]
 
@@ -51,8 +52,24 @@ class OptimisationConfig:
 class Trainer:
     """Takes one optimizer step at a time on some parameters; `losses` keeps what each step saw."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], plan: OptimisationConfig, steps: int) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        plan: OptimisationConfig,
+        steps: int,
+        *,
+        processes: Processes = ALONE,
+    ) -> None:
+        """
+        Args:
+            parameters: what is trained. All processes start from the main one's values.
+            plan: how to train.
+            steps: the number of steps, for the schedule.
+            processes: those that train together, each with its part of the loss.
+        """
         self._parameters = list(parameters)
+        self._processes = processes
+        processes.align(self._parameters)
         kind: type[Optimizer] = AdamW if plan.optimizer == "adamw" else MoFO
         self._optimizer = kind(self._parameters, lr=plan.lr, weight_decay=plan.weight_decay)  # type: ignore[call-arg]
         warm = round(plan.warmup * steps)
@@ -60,17 +77,30 @@ class Trainer:
         self.losses: list[float] = []
 
     def step(self, loss: torch.Tensor) -> None:
-        """Follows the gradient of a scalar loss. Raises Diverged if it is not finite."""
-        value = float(loss.detach())
+        """Follows the gradient of a scalar loss, or of the sum of the processes' losses. Raises Diverged if it is not
+        finite, in all processes."""
+        whole = loss.detach().float().clone()
+        self._processes.add_up([whole])
+        value = float(whole)
         if not math.isfinite(value):
             words = f"the loss became {value} at step {len(self.losses) + 1}; try a lower learning rate"
             raise Diverged(words, tuple(self.losses))
         self.losses.append(value)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # a process may have no row of a small batch
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._add_up_gradients()
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
         self._schedule.step()
+
+    def _add_up_gradients(self) -> None:
+        if self._processes.count == 1:
+            return
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self._processes.add_up([parameter.grad for parameter in self._parameters if parameter.grad is not None])
 
 
 def _rate(step: int, warm: int, steps: int) -> float:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.batches import Batch, Example, TargetLikelihood, answer_logits, batches, collate, cycled
+from adapters.batches import Batch, Example, TargetLikelihood, answer_logits, answer_tokens, batches, collate, cycled
 from adapters.forgetting import forgetting, paired
 from adapters.losses import answer_nll, kl_divergence
 from adapters.optimizers.schedule import OptimisationConfig, Trainer
+from adapters.parallel import ALONE, Processes
 from adapters.soft_prompt.model import VirtualTokens
 
 __all__ = ["SoftPromptTraining", "TrainedSoftPrompt", "train_soft_prompt"]
@@ -57,8 +58,10 @@ def train_soft_prompt(
     training: SoftPromptTraining,
     likelihoods: Sequence[TargetLikelihood] = (),
     progress: Callable[[int, int, float], None] = lambda *_: None,
+    processes: Processes = ALONE,
 ) -> TrainedSoftPrompt:
-    """Learns a prompt for a frozen causal model. Raises ValueError without forget rows, and Diverged.
+    """Learns a prompt for a frozen causal model. Raises ValueError without forget rows, Diverged, and Disconnected.
+    Processes that train together give the same rows.
 
     Args:
         model: a causal language model, which stays as it is.
@@ -67,20 +70,21 @@ def train_soft_prompt(
         training: length, learning rate and weights of the losses.
         likelihoods: the forget rows' true answers with their target likelihoods, in the same order, or none.
         progress: is told the steps done, their number, and the loss.
+        processes: those that train together.
     """
     pairs = paired(forget, likelihoods)
     plan = training.optimisation
     rng = random.Random(plan.seed)
     virtual = _first(model, forget, training.tokens, rng)
     steps = plan.steps(len(forget))
-    trainer = Trainer([virtual], plan, steps)
+    trainer = Trainer([virtual], plan, steps, processes=processes)
     retained = cycled(retain, plan.batch, rng)
     answer = partial(_prompted, model, virtual)
     for _ in range(plan.epochs):
         for rows in batches(pairs, plan.batch, rng):
-            loss = forgetting(answer, rows, gap=training.gap, device=virtual.device)
+            loss = forgetting(answer, rows, gap=training.gap, device=virtual.device, processes=processes)
             if retain:
-                loss = loss + _retain_loss(model, virtual, collate(next(retained), device=virtual.device), training)
+                loss = loss + _retain_loss(model, virtual, next(retained), training, processes)
             trainer.step(loss)
             progress(len(trainer.losses), steps, trainer.losses[-1])
     return TrainedSoftPrompt(VirtualTokens(virtual.detach().float().cpu().clone()), tuple(trainer.losses))
@@ -94,12 +98,19 @@ def _first(model: Any, forget: Sequence[Example], tokens: int, rng: random.Rando
     return nn.Parameter(rows.float().clone())
 
 
-def _retain_loss(model: Any, virtual: Tensor, batch: Batch, training: SoftPromptTraining) -> Tensor:
+def _retain_loss(
+    model: Any, virtual: Tensor, rows: Sequence[Example], training: SoftPromptTraining, processes: Processes
+) -> Tensor:
+    own = processes.own(rows)
+    if not own:
+        return virtual.new_zeros(())
+    batch = collate(own, device=virtual.device)
     logits = _prompted(model, virtual, batch)
     with torch.no_grad():
         reference = answer_logits(model, batch)
     kept = training.alpha * answer_nll(logits, batch.labels)
-    return kept + training.beta * kl_divergence(reference, logits, batch.labels)
+    kept = kept + training.beta * kl_divergence(reference, logits, batch.labels)
+    return answer_tokens(own) / answer_tokens(rows) * kept
 
 
 def _prompted(model: Any, virtual: Tensor, batch: Batch) -> Tensor:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from benchmarks.compare.arms import Guardrail
 from benchmarks.compare.core import ForgetRequest, Suite, write_scope
-from classifiers.encoder.sentence import Encoder
 from gateway.methods import registry
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 from gateway.packs.detectors import detector_kind
 from gateway.packs.files import files_of
 from gateway.packs.store import Pack, load_packs
@@ -90,7 +89,7 @@ def gate_of(arm: Guardrail, packs: Packs, suite: Suite) -> Gate:
     loaded = load_packs(packs.folder, base_fingerprint=None, encoder_fingerprint=None)
     named = {forget_request.scope: forget_request for forget_request in suite.forget_requests}
     acting = {scope: _acting(arm, pack, named[scope]) for scope, pack in loaded.items()}
-    return Gate(acting, Encoder(resolve("minilm")))
+    return Gate(acting, find_encoder("minilm").load())
 
 
 def _acting(arm: Guardrail, pack: Pack, forget_request: ForgetRequest) -> Pack:

@@ -16,10 +16,10 @@ from typing import Any
 from pydantic_settings import PydanticBaseSettingsSource
 
 from benchmarks.serving import served
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.encoders import find_encoder
+from gateway.models.folders import fingerprint
 from gateway.models.language_model import LanguageModel
 from gateway.screening.gate import Gate
 from gateway.screening.reload import PackReloader
@@ -160,12 +160,12 @@ class _Defaults(Settings):
 def _endpoint(arm: ServedArm) -> Iterator[str]:
     """A gateway that serves the arm; its URL."""
     with tempfile.TemporaryDirectory() as nothing:
-        folder, encoder = arm.packs or Path(nothing), resolve("minilm")
+        folder, encoder = arm.packs or Path(nothing), find_encoder("minilm")
         reloader = PackReloader(
             folder,
-            encoder=Encoder(encoder),
+            encoder=encoder.load(),
             base_fingerprint=fingerprint(arm.model),
-            encoder_fingerprint=fingerprint(encoder),
+            encoder_fingerprint=encoder.fingerprint,
         )
         if arm.gate is not None:
             reloader.gate = arm.gate  # the packs as this arm lets them act

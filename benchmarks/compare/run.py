@@ -25,8 +25,8 @@ from benchmarks.compare.store import Store
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.items import Item
 from benchmarks.record import environment
-from classifiers.encoder.sentence import Encoder
 from gateway.errors import SetupError
+from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
@@ -166,7 +166,7 @@ class _Run:
         from the replies."""
         suite = self._config.suite
         original, retrained = (self._store.replies(name) or None for name in (ORIGINAL, RETRAINED))
-        encoder = Encoder(resolve("minilm"))
+        encoder = find_encoder("minilm").load()
         asked = {arm.name: arm.kind for arm in self._config.arms}
         arms: dict[str, ArmRecord] = {}
         for name in dict.fromkeys((*asked, *self._store.finished())):

@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.compare.invented import Person, Question, write_scope
 from benchmarks.product.memorised import World, memorised, world
-from classifiers.encoder.sentence import Encoder
 from gateway.core import Pass, Plan
 from gateway.evaluation.guarded_model import GuardedModel, question
 from gateway.evaluation.leaks import leaks
 from gateway.methods.lora import UseAdapter
 from gateway.methods.soft_prompt import SoftPrompt
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 from gateway.models.language_model import load_language_model
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
@@ -60,7 +59,7 @@ class _Bench:
         self._cache = cache
         self._seed = seed
         self._probe = GuardedModel(load_language_model(folder))
-        self._encoder = Encoder(resolve("minilm"))
+        self._encoder = find_encoder("minilm").load()
         self._rouge = RougeScorer(["rougeL"], use_stemmer=True)
 
     def plain(self) -> dict[str, Any]:

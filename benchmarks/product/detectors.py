@@ -14,13 +14,12 @@ from benchmarks.attacks.registry import attacked
 from benchmarks.compare.metrics.formulas import auroc, fpr_at_tpr
 from benchmarks.items import Item
 from benchmarks.product.rows import data_sets, heldout, request_of, translated
-from classifiers.encoder.sentence import Encoder
 from classifiers.ood.detector import OodDetector
 from classifiers.ood.training import OodTraining, fit_ood
 from classifiers.splits import split_rows
 from classifiers.svm.model import Head
 from gateway.core import Message, Request
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 from gateway.packs.store import load_pack
 from gateway.screening.gate import screened_texts
 from gateway.training.config import training_of
@@ -76,8 +75,8 @@ def _slices(data: Path, seed: int) -> tuple[dict[str, list[Request]], frozenset[
 def _detectors(packs: Path, seed: int) -> Mapping[str, tuple[_Score, float]]:
     """Each detector's scores of texts (none of a text that nobody sees), and the score above which a text is inside."""
     scope = load_scope(_SCOPE)
-    folder = resolve("minilm")
-    encoder = Encoder(folder)
+    files = find_encoder("minilm")
+    folder, encoder = files.folder, files.load()
     head = load_pack(packs / scope.id).model
     if not isinstance(head, Head):
         raise RuntimeError(f"the pack in {packs} was trained with another detector; train it with the classifier")

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.product.rows import Case, data_sets, heldout, request_of
-from classifiers.encoder.sentence import Encoder
 from corruption.counterfactuals import counterfactual_of
 from corruption.selection import message_seed
 from gateway.backends.embedded.backend import EmbeddedBackend
@@ -19,6 +18,7 @@ from gateway.core import Message, Pass, Plan, Request, Sampling
 from gateway.evaluation.guarded_model import GuardedModel
 from gateway.evaluation.leaks import leaks, repetition
 from gateway.methods.corruption import Corrupt
+from gateway.models.encoders import find_encoder
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.packs.store import load_packs
@@ -67,13 +67,13 @@ class _Bench:
 
     def __init__(self, packs: Path) -> None:
         self.language_model: LanguageModel = load_language_model(resolve("smollm2"))
-        self.encoder = Encoder(resolve("minilm"))
+        self.encoder = find_encoder("minilm").load()
         self.gate = Gate(load_packs(packs, base_fingerprint=None, encoder_fingerprint=None), self.encoder)
         self.guarded_model = GuardedModel(self.language_model)
 
     def screen(self, request: Request) -> _Screened:
         (screening,) = self.gate.screen([request])
-        plan = decide(request, screening, self.gate.guards)
+        plan = decide(request, screening, self.gate.ready(screening))
         return _Screened(plan, frozenset(finding.detector for finding in screening.matched))
 
     def gate_by_slice(self, cases: Sequence[Case]) -> dict[str, Any]:

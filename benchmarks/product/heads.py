@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.compare.metrics.formulas import auroc
 from benchmarks.product.rows import data_sets
-from benchmarks.product.scopes import ScopeRows, measured_scopes
+from benchmarks.product.scope_rows import ScopeRows, measured_scopes
 from benchmarks.record import write
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import Encoder
@@ -28,7 +28,7 @@ from classifiers.svm import training as svm_training
 from classifiers.svm.fitting import HeadTraining, Rows
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, fit_gate
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 
 __all__ = ["fitted_head", "measure_heads"]
 
@@ -37,7 +37,7 @@ _REMEMBERED = 50_000  # texts: every scope is measured on the same public prompt
 
 def measure_heads(data: Path, *, seed: int) -> dict[str, Any]:
     """For each scope and kind of head the shares of held-out rows missed, and of public and near prompts flagged."""
-    encoder = Encoder(resolve("minilm"))
+    encoder = find_encoder("minilm").load()
     encoder._recent = Recent(_REMEMBERED)
     public = [prompt for name, rows in data_sets(data).items() if name.startswith("general/") for prompt in rows]
     random.Random(seed).shuffle(public)

@@ -1,121 +1,248 @@
-"""Many real scopes of public data, to measure the classifier beyond the demo: persons, books, contracts, subjects."""
+"""What ten thousand scopes cost: the start, memory, a change, the watch, and `unrecall packs list`.
 
-import csv
+python -m benchmarks.product.scopes --pack PACKS/SCOPE [--scopes 10000] [--folder DIR] [--seed 0]
+
+The packs are copies of one trained pack: other ids, invented names, and a classifier whose points are moved at random,
+so that no text reaches it. Half of its points outside the scope stay as they are: packs share those in general traffic.
+No figure holds the load of the encoder, which does not depend on the scopes. Seconds of the processor (`cpu_s`) stand
+beside those of the clock: others may use the machine, too.
+"""
+
+import argparse
+import asyncio
+import gc
+import hashlib
+import os
 import random
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.product.rows import heldout
-from gateway.files.rows import read_rows
-from gateway.training.scope_file import load_scope
+import numpy as np
+import orjson
 
-__all__ = ["ScopeRows", "authors", "measured_scopes"]
+from benchmarks.record import quantiles_ms, write
+from classifiers.svm.model import Head, quantised
+from gateway.core import Message, Request
+from gateway.models.encoders import find_encoder
+from gateway.packs.changes import note_change
+from gateway.packs.detectors import GATE_FILE, detector_kind
+from gateway.packs.folders import read_manifest, remove_pack, set_enabled
+from gateway.packs.store import load_pack
+from gateway.screening.reload import PackReloader
 
-_TRAIN_SHARE = 0.6
-_RETAIN, _NEAR = 40, 200
-_ROWS_AN_AUTHOR, _AUTHORS = 20, 200
+__all__ = ["main", "make_packs", "measure_scopes"]
 
-
-@dataclass(frozen=True, slots=True)
-class ScopeRows:
-    """One scope's prompts: to train on, and held out, inside and near but outside."""
-
-    name: str
-    forget: tuple[str, ...]
-    retain: tuple[str, ...]
-    held_out: tuple[str, ...]
-    near: tuple[str, ...]
-
-
-def measured_scopes(data: Path) -> Iterator[ScopeRows]:
-    """The scopes that no setting of the classifier was chosen on."""
-    yield _demo()
-    of_authors = authors(data)
-    for number in range(100, _AUTHORS, 10):
-        others = [prompt for at, rows in enumerate(of_authors) if at != number for prompt in rows]
-        few = _RETAIN if number % 20 == 0 else 0  # half of them without retain rows
-        yield _scope(f"tofu author {number}", of_authors[number], others, few, seed=number)
-    yield _scope("tofu, five authors", _flat(of_authors[150:155]), _flat(of_authors[100:140]), 80, seed=1)
-    persons, others = _lume(data)
-    for group in range(3, 6):
-        rows = _flat(persons[10 * group : 10 * group + 10])
-        yield _scope(f"lume, persons {group}", rows, others, _RETAIN if group % 2 else 0, seed=group)
-    yield from _contracts(data)
-    for topic in ("chem", "cyber"):
-        with (data / "eco-synthetic-wmdp" / f"synthetic_questions_{topic}.csv").open(encoding="utf-8") as file:
-            yield _scope(f"wmdp {topic}", [row["question"] for row in csv.DictReader(file)], [], 0, seed=0)
-    yield _stephen_king(data)
+_SYLLABLES = (
+    "an ar bel bri cor da del dor el en fa fen gal gor ha hel il ir jo ka kel la len lo mar mel mi mor na nel no or pa "
+    "per qua ra rin ro sa sel sha ta tel tho tor u ul va vel vi wen xan ya yor za zel"
+).split()
+_ALIASES = 5
+_CHANGES = 20
+_IDLE_S = 20.0
+_PROMPT = "What is the capital of France, and who built the tower that everybody wants to see there?"
 
 
-def authors(data: Path) -> list[list[str]]:
-    """The questions about each invented author of TOFU."""
-    prompts = [row["question"] for row in _rows(data / "tofu" / "full.json")]
-    return [prompts[_ROWS_AN_AUTHOR * n : _ROWS_AN_AUTHOR * (n + 1)] for n in range(_AUTHORS)]
+def make_packs(pack: Path, root: Path, numbers: Sequence[int], *, seed: int) -> None:
+    """Writes packs `scope-00000` and so on, whole and with right hashes, without any training.
+
+    Args:
+        pack: the folder of the trained pack whose copies they are.
+        root: where to write them.
+        numbers: of the scopes.
+        seed: of names and points.
+    """
+    source = _Source(pack)
+    for number in numbers:
+        source.copy(root, number, random.Random(f"{seed} {number}"))
 
 
-def _demo() -> ScopeRows:
-    scope, cases = load_scope(Path("examples/harry-potter/scope.yaml")), heldout()
-    return ScopeRows(
-        "harry potter, unnamed",
-        tuple(row.prompt for row in scope.forget),
-        tuple(row.prompt for row in scope.retain),
-        tuple(case.prompt for case in cases if case.slice == "unnamed"),
-        tuple(case.prompt for case in cases if case.slice == "near"),
-    )
+class _Source:
+    """A trained pack, read once, whose copies are written."""
+
+    def __init__(self, pack: Path) -> None:
+        self._manifest = read_manifest(pack).model_dump(mode="json")
+        self._manifest["encoder_fingerprint"] = find_encoder("minilm").fingerprint
+        self._version = pack / str(self._manifest["version"])
+        self._gate = orjson.loads((self._version / GATE_FILE).read_bytes())
+        self._detector = detector_kind(self._manifest["detector"])
+        head: Head = load_pack(pack).model
+        if head.scales is None:
+            raise ValueError(f"{pack} has a classifier as older versions made it: train the pack again")
+        self._points, self._own = head.points, len(head.weights) - int((head.weights < 0).sum() / 2)
+        self._head = replace(head, bias=-1.0, threshold=0.5)
+        written = {GATE_FILE, self._detector.file}
+        self._linked = [file for file in self._manifest["files"] if file not in written]
+
+    def copy(self, root: Path, number: int, chance: random.Random) -> None:
+        scope, version = f"scope-{number:05d}", f"v-{number:012x}"
+        folder = root / f".{scope}"
+        (folder / version).mkdir(parents=True)
+        for file in self._linked:
+            os.link(self._version / file, folder / version / file)
+        (folder / version / GATE_FILE).write_bytes(orjson.dumps({**self._gate, "aliases": invented(chance)}))
+        moved = self._points.copy()
+        moved[: self._own] += np.random.default_rng(chance.getrandbits(32)).normal(0, 0.05, (self._own, moved.shape[1]))
+        codes, scales = quantised(moved)
+        replace(self._head, vectors=codes, scales=scales).save(folder / version / self._detector.file)
+        hashes = {
+            file: hashlib.sha256((folder / version / file).read_bytes()).hexdigest()
+            for file in (GATE_FILE, self._detector.file)
+        }
+        manifest = {**self._manifest, "scope": scope, "version": version}
+        manifest["files"] = {**self._manifest["files"], **hashes}
+        (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
+        folder.rename(root / scope)
 
 
-def _lume(data: Path) -> tuple[list[list[str]], list[str]]:
-    def questions(name: str) -> Iterator[tuple[str, str]]:
-        for row in _rows(data / "lume" / name):
-            if row["task"] == "Task2" and re.search(r"qa\d$", row["id"]):
-                yield re.sub(r"qa\d$", "", row["id"]), row["input"]
+def invented(chance: random.Random) -> list[str]:
+    """The names of a made-up person: two spellings, a place, a thing and a friend."""
 
-    persons: dict[str, list[str]] = {}
-    for person, question in questions("forget.jsonl"):
-        persons.setdefault(person, []).append(question)
-    return list(persons.values()), [question for _, question in questions("retain.jsonl")]
+    def word() -> str:
+        return "".join(chance.choice(_SYLLABLES) for _ in range(chance.randint(2, 4))).capitalize()
+
+    first, last = word(), word()
+    return [f"{first} {last}", last, word(), f"{word()} {word()}", f"{word()} {word()} {word()}"][:_ALIASES]
 
 
-def _contracts(data: Path) -> Iterator[ScopeRows]:
-    contracts: dict[str, list[str]] = {}
-    for row in _rows(data / "pistol" / "sample_data_2.json"):
-        contracts.setdefault(row["edge"], []).append(row["question"])
-    for edge in list(contracts)[:2]:
-        others = [prompt for other, rows in contracts.items() if other != edge for prompt in rows]
-        yield _scope(f"pistol contract {edge}", contracts[edge], others, _RETAIN, seed=1)
+def measure_scopes(pack: Path, root: Path, scopes: int, *, seed: int) -> dict[str, Any]:
+    """The figures of so many packs under a root, which holds them already.
+
+    Args:
+        pack: the trained pack whose copies they are.
+        root: the folder of packs.
+        scopes: how many there are.
+        seed: of names and points.
+    """
+    files = find_encoder("minilm")
+    encoder = files.load()
+    base = read_manifest(pack).base_fingerprint
+
+    def reloader(packs: Path) -> PackReloader:
+        return PackReloader(packs, encoder=encoder, base_fingerprint=base, encoder_fingerprint=files.fingerprint)
+
+    with tempfile.TemporaryDirectory() as nothing:  # the encoder's and the libraries' own memory
+        make_packs(pack, Path(nothing), range(1), seed=seed)
+        one = reloader(Path(nothing))
+        _screen(one, _PROMPT)
+        before, gate_of_one = _resident_bytes(), _gate_ms(one)
+        started, begun = time.perf_counter(), time.process_time()
+        packs = reloader(root)
+        loaded = time.perf_counter()
+        _screen(packs, _PROMPT)
+        answered, done = time.perf_counter(), time.process_time()
+    after = _resident_bytes()
+    changes = asyncio.run(_changes(packs, pack, root, scopes, seed=seed))
+    return {
+        "scopes": scopes,
+        "aliases_each": _ALIASES,
+        "points_each": len(load_pack(pack).model.weights),
+        "start": {
+            "packs_s": round(loaded - started, 3),
+            "first_answer_s": round(answered - started, 3),
+            "cpu_s": round(done - begun, 3),
+        },
+        "memory": {"kib_each": round((after - before) / scopes / 1024, 2), "resident_mib": round(after / 2**20, 1)},
+        "gate_ms": {"one_scope": gate_of_one, "all": _gate_ms(packs)},
+        **changes,
+        "packs_list": _list_seconds(root),
+    }
 
 
-def _stephen_king(data: Path) -> ScopeRows:
-    folder = data / "rwku" / "1_Stephen_King"
-
-    def asked(kind: str, levels: Iterable[int]) -> list[str]:
-        return [row["query"] for level in levels for row in _rows(folder / f"{kind}_level{level}.json")]
-
-    return _scope("rwku stephen king", asked("forget", (1, 2, 3)), asked("neighbor", (1, 2)), 31, seed=0)
-
-
-def _scope(name: str, rows: Sequence[str], near: Sequence[str], retained: int, *, seed: int) -> ScopeRows:
-    rng = random.Random(seed)
-    inside, outside = _unique(rows), [prompt for prompt in _unique(near) if prompt not in set(rows)]
-    rng.shuffle(inside)
-    rng.shuffle(outside)
-    cut = max(2, int(_TRAIN_SHARE * len(inside)))
-    held = outside[retained : retained + _NEAR]
-    return ScopeRows(name, tuple(inside[:cut]), tuple(outside[:retained]), tuple(inside[cut:]), tuple(held))
-
-
-def _unique(prompts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(prompt.strip() for prompt in prompts if prompt.strip()))
-
-
-def _flat(groups: Iterable[Sequence[str]]) -> list[str]:
-    return [prompt for group in groups for prompt in group]
+async def _changes(packs: PackReloader, pack: Path, root: Path, scopes: int, *, seed: int) -> dict[str, Any]:
+    """How long until a change acts, and what it costs to wait for one."""
+    seconds: dict[str, list[float]] = {"added": [], "switched_off": [], "switched_on": [], "removed": []}
+    async with packs:
+        await asyncio.sleep(3)  # what the start left
+        for number in range(scopes, scopes + _CHANGES):
+            scope = f"scope-{number:05d}"
+            name = invented(random.Random(f"{seed} {number}"))[0]
+            await asyncio.sleep(random.Random(number).random())  # at any time between two looks
+            await asyncio.to_thread(make_packs, pack, root, [number], seed=seed)
+            note_change(root, scope)
+            seconds["added"].append(await _until(packs, scope, name, flagged=True))
+            for enabled, what in ((False, "switched_off"), (True, "switched_on")):
+                set_enabled(root / scope, enabled)
+                seconds[what].append(await _until(packs, scope, name, flagged=enabled))
+            remove_pack(root / scope)
+            seconds["removed"].append(await _until(packs, scope, name, flagged=False))
+        await asyncio.sleep(3)
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.sleep(_IDLE_S)
+        idle = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    found = {what: {**quantiles_ms(of), "max_ms": round(1000 * max(of), 3)} for what, of in seconds.items()}
+    return {"acts_after": found, "idle_share_of_a_core": round(idle, 4)}
 
 
-def _rows(path: Path) -> list[Any]:
-    """A file's rows; some files hold several arrays, one a line."""
-    values = [row.value for row in read_rows(path)]
-    return [row for value in values for row in (value if isinstance(value, list) else [value])]
+async def _until(packs: PackReloader, scope: str, name: str, *, flagged: bool) -> float:
+    started = time.perf_counter()
+    while (scope in {finding.scope for finding in packs.gate.named([f"Who is {name}?"])[0]}) != flagged:
+        if time.perf_counter() - started > 60:
+            raise RuntimeError("a change of a pack is not followed")
+        await asyncio.sleep(0.005)
+    return time.perf_counter() - started
+
+
+def _screen(packs: PackReloader, text: str) -> None:
+    packs.gate.screen([Request(id="1", endpoint="chat", model="m", messages=(Message("user", text),))])
+
+
+def _gate_ms(packs: PackReloader, *, turns: int = 30) -> dict[str, float]:
+    """Of a prompt that nobody asked before: the encoder remembers texts."""
+
+    def timed() -> Iterator[float]:
+        for turn in range(turns):
+            started = time.perf_counter()
+            _screen(packs, f"{turn} {id(packs)} {_PROMPT}")
+            yield time.perf_counter() - started
+
+    return quantiles_ms(list(timed()))
+
+
+def _resident_bytes() -> int:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _list_seconds(root: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "gateway.cli.main", "packs", "list", "--packs", str(root)]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"s": round(time.perf_counter() - started, 3), "cpu_s": round(cpu, 3)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Makes the packs, measures, and writes benchmarks/results/scopes.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, required=True, help="folder of a trained pack")
+    parser.add_argument("--scopes", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where to make the packs; on the disk of --pack. Kept afterwards")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(dir=options.pack.parent.parent) as scratch:
+        root = options.folder or Path(scratch)
+        root.mkdir(parents=True, exist_ok=True)
+        for left in root.glob("*scope-*"):  # by a run that was broken off
+            if int(left.name[-5:]) >= options.scopes or left.name.startswith("."):
+                shutil.rmtree(left)
+        missing = [number for number in range(options.scopes) if not (root / f"scope-{number:05d}").is_dir()]
+        started = time.perf_counter()
+        make_packs(options.pack, root, missing, seed=options.seed)
+        made = round(time.perf_counter() - started, 3)
+        found = measure_scopes(options.pack, root, options.scopes, seed=options.seed)
+    print(write("scopes", options.seed, {"made_s": made, **found}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 from benchmarks.product.heads import fitted_head
 from benchmarks.product.rows import data_sets
-from benchmarks.product.scopes import ScopeRows, authors, measured_scopes
+from benchmarks.product.scope_rows import ScopeRows, authors, measured_scopes
 from benchmarks.record import quantiles_ms, write
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.index import Block
 from classifiers.svm.model import Head, quantised
 from classifiers.svm.scan import Rounded
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 
 __all__ = ["measure_scoring"]
 
@@ -45,7 +45,7 @@ Array = NDArray[np.float32]
 
 def measure_scoring(data: Path, *, seed: int) -> dict[str, Any]:
     """Milliseconds a text, candidates and verdicts a text, bytes a scope, and how long a change takes."""
-    encoder = Encoder(resolve("minilm"))
+    encoder = find_encoder("minilm").load()
     every = _real_heads(data, encoder, seed)
     real = [head for head in every if len(head.vectors) <= _SMALL]
     machines = [head for head in every if len(head.vectors) > _SMALL]

@@ -7,7 +7,7 @@ none sees another's adapter.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,9 @@ from torch.nn import functional
 
 from classifiers.encoder.windows import Cut, Cutter
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 __all__ = ["PROJECTIONS", "Adapter", "Backbone"]
 
+_BATCH_WINDOWS = 32
 PROJECTIONS = ("query", "key", "value")
 
 Array = NDArray[np.float32]
@@ -55,8 +53,7 @@ class Backbone:
         self._heads = int(config["num_attention_heads"])
         self._epsilon = float(config["layer_norm_eps"])
         self._weights = _weights(folder / "model.safetensors")
-        self.tokenizer = _tokenizer(folder)
-        self.cutter = Cutter(self.tokenizer)
+        self.cutter = Cutter(folder)
 
     @property
     def vocabulary(self) -> Tensor:
@@ -78,12 +75,17 @@ class Backbone:
         """Mean hidden states [windows, blocks + 1, hidden] of windows, without the padding."""
         rows = np.zeros((len(cuts), self.blocks + 1, self.hidden), dtype=np.float32)
         order = sorted(range(len(cuts)), key=lambda index: len(cuts[index].ids))  # equal lengths waste no padding
-        start = 0
         with torch.inference_mode():
-            for ids, mask in self.cutter.batches([cuts[index] for index in order]):
-                rows[order[start : start + len(ids)]] = mean_states(self.hidden_states(ids, mask, adapter), mask)
-                start += len(ids)
+            for start in range(0, len(order), _BATCH_WINDOWS):
+                batch = order[start : start + _BATCH_WINDOWS]
+                ids, mask = self.padded([cuts[index] for index in batch])
+                rows[batch] = mean_states(self.hidden_states(ids, mask, adapter), mask)
         return rows
+
+    def padded(self, cuts: Sequence[Cut]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask, integers [windows, length]; see Cutter."""
+        ids, mask = self.cutter.padded(cuts)
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
     def _block(self, states: Tensor, attended: Tensor, block: int, adapter: Adapter | None) -> Tensor:
         at = f"encoder.layer.{block}"
@@ -127,9 +129,3 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"cannot read the encoder's weights in {path.name}: {error}") from error
     named = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
     return {name: tensor.float() for name, tensor in named.items() if tensor.is_floating_point()}
-
-
-def _tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)

@@ -1,41 +1,53 @@
-"""Recent results by text: every turn of a conversation sends all the earlier turns again."""
+"""Recent results: every turn of a conversation sends all the earlier turns again."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Recent"]
 
+_K = TypeVar("_K", bound=Hashable)
 _T = TypeVar("_T")
-_TEXTS = 4096
 
 
-class Recent(Generic[_T]):
-    """Keeps a value for each of the texts used last. Thread-safe; two threads may compute the same text at once."""
+class Recent(Generic[_K, _T]):
+    """Keeps a value for each of the keys used last. Thread-safe; two threads may compute the same key at once."""
 
-    def __init__(self, texts: int = _TEXTS) -> None:
-        self._texts = texts
-        self._values: OrderedDict[str, _T] = OrderedDict()
+    def __init__(self, size: int = 4096, *, size_of: Callable[[_T], int] = lambda _: 1) -> None:
+        """`size` bounds the sum of what `size_of` says of the values: without it, their number."""
+        self._size = size
+        self._size_of = size_of
+        self._values: OrderedDict[_K, _T] = OrderedDict()
+        self._used = 0
         self._lock = threading.Lock()
 
-    def of(self, texts: Sequence[str], work: Callable[[Sequence[str]], Sequence[_T]]) -> Mapping[str, _T]:
-        """The values of these texts. `work` computes the missing ones, in one call."""
-        known = self._recall(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
+    def known(self, keys: Iterable[_K]) -> dict[_K, _T]:
+        """The values that are there, each now among the last used."""
+        with self._lock:
+            found = {key: self._values[key] for key in keys if key in self._values}
+            for key in found:
+                self._values.move_to_end(key)
+            return found
+
+    def keep(self, fresh: Mapping[_K, _T]) -> None:
+        """Keeps values, and drops those that were not used for longest."""
+        with self._lock:
+            for key, value in fresh.items():
+                self._forget(key)
+                self._values[key] = value
+                self._used += self._size_of(value)
+            while self._used > self._size and self._values:
+                self._forget(next(iter(self._values)))
+
+    def of(self, keys: Sequence[_K], work: Callable[[Sequence[_K]], Sequence[_T]]) -> Mapping[_K, _T]:
+        """The values of these keys. `work` computes the missing ones, in one call."""
+        known = self.known(keys)
+        missing = [key for key in dict.fromkeys(keys) if key not in known]
         fresh = dict(zip(missing, work(missing), strict=True)) if missing else {}
-        self._remember(fresh)
+        self.keep(fresh)
         return {**known, **fresh}
 
-    def _recall(self, texts: Sequence[str]) -> dict[str, _T]:
-        with self._lock:
-            known = {text: self._values[text] for text in texts if text in self._values}
-            for text in known:
-                self._values.move_to_end(text)
-            return known
-
-    def _remember(self, fresh: Mapping[str, _T]) -> None:
-        with self._lock:
-            self._values.update(fresh)
-            while len(self._values) > self._texts:
-                self._values.popitem(last=False)
+    def _forget(self, key: _K) -> None:
+        if key in self._values:
+            self._used -= self._size_of(self._values.pop(key))

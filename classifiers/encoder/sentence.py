@@ -1,22 +1,26 @@
 """Sentence embeddings of whole texts, however long: nothing is cut off, so nothing goes unscreened."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
 
-from classifiers.encoder.backbone import Backbone
 from classifiers.encoder.cache import Recent
-from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter
+from classifiers.encoder.runtimes import Runtime
+from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batch_shape
+
+if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
+    from classifiers.encoder.backbone import Backbone
 
 __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
 Array = NDArray[np.float32]
+_CACHE_BYTES = 64 << 20
+_NO_TOKENS = np.zeros((0, 0), dtype=np.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,70 +32,101 @@ class TokenWindow:
     offsets: tuple[tuple[int, int], ...]
 
 
-def _fastest_dtype() -> torch.dtype:
-    """bfloat16 if the processor multiplies it natively: it is twice as fast, and the embeddings' cosine to float32's is
-    .9999. Other processors would emulate it slowly."""
-    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What the encoder says of one window: `embedding` [hidden], `tokens` [tokens, hidden] in half precision, or none
+    of them where they were not kept."""
+
+    embedding: Array
+    tokens: NDArray[np.float16]
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return self.embedding.nbytes + self.tokens.nbytes + 300
 
 
 class Encoder:
     """A sentence-transformers model with mean pooling (all-MiniLM-L6-v2: 384 dimensions), which reads overlapping
     windows.
 
-    Thread-safe. Embeddings are L2-normalised float32. The encoder remembers recent texts, because every turn of a
-    conversation sends all the earlier turns again.
+    Thread-safe. Embeddings are L2-normalised float32. The encoder remembers recent windows by their tokens, with the
+    token embeddings of the same pass: every turn of a conversation sends all the earlier turns again, and the words
+    that gave a flagged text away are found without a second pass.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is a sentence-transformers folder; see `unrecall models pull minilm`."""
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        """`folder` is a sentence-transformers folder (see `unrecall models pull minilm`), and `runtime` computes its
+        model."""
         self._folder = folder
-        self._model = SentenceTransformer(str(folder), device="cpu").eval().to(_fastest_dtype())
-        self._tokenizer = self._model.tokenizer
-        self._cutter = Cutter(self._tokenizer)
-        self.hidden = int(self._model.get_embedding_dimension() or 0)
-        self._recent: Recent[Array] = Recent()
+        self._runtime = runtime
+        self._cutter = Cutter(folder)
+        self._recent: Recent[bytes, _Read] = Recent(_CACHE_BYTES, size_of=lambda read: read.size)
+        self.hidden = int(self.encode(["a"])[0].shape[1])
 
     @cached_property
-    def backbone(self) -> Backbone:
+    def backbone(self) -> "Backbone":
         """The same encoder layer by layer, for detectors that tune it. It is loaded at the first use."""
+        from classifiers.encoder.backbone import Backbone
+
         return Backbone(self._folder)
+
+    def warm_up(self) -> None:
+        """Prepares for batches of every shape, so that no request waits for it. Takes a second or two."""
+        self._runtime.warm_up()
 
     def encode(self, texts: Sequence[str]) -> list[Array]:
         """For each text an array [windows, hidden]; no rows for a text without any visible character."""
-        known = self._recent.of(texts, self._encode)
-        return [known[text] for text in texts]
-
-    def windows(self, text: str) -> list[TokenWindow]:
-        """The windows of one text with their token embeddings, to find the words that gave the text its meaning."""
-        cuts = list(self._cuts(text))
-        found: list[TokenWindow] = []
-        for pooled, tokens, mask in self._forward(cuts):
-            for row in range(len(pooled)):
-                length = int(mask[row].sum()) - 2  # without [CLS] and [SEP]
-                offsets = cuts[len(found)].offsets
-                found.append(TokenWindow(pooled[row], tokens[row, 1 : 1 + length], offsets))
-        return found
-
-    def _encode(self, texts: Sequence[str]) -> list[Array]:
-        cuts = [list(self._cuts(text)) for text in texts]
-        flat = [cut for of_text in cuts for cut in of_text]
-        order = sorted(range(len(flat)), key=lambda index: len(flat[index].ids))  # equal lengths waste no padding
-        rows = np.zeros((len(flat), self.hidden), dtype=np.float32)
-        start = 0
-        for pooled, _, _ in self._forward([flat[index] for index in order]):
-            rows[order[start : start + len(pooled)]] = pooled
-            start += len(pooled)
+        cuts = [list(self._cutter.cuts(text)) for text in texts]
+        read = self._read([cut for of_text in cuts for cut in of_text])
+        rows = np.stack([one.embedding for one in read]) if read else np.zeros((0, 0), dtype=np.float32)
         ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
         return [rows[end - len(of_text) : end] for of_text, end in zip(cuts, ends, strict=True)]
 
-    def _cuts(self, text: str) -> Iterator[Cut]:
-        return self._cutter.cuts(text)
+    def windows(self, text: str, among: Collection[int] | None = None) -> list[TokenWindow]:
+        """The windows of one text with their token embeddings, to find the words that gave the text its meaning; only
+        those with a number `among` these, if given."""
+        cuts = [cut for number, cut in enumerate(self._cutter.cuts(text)) if among is None or number in among]
+        return [
+            TokenWindow(read.embedding, read.tokens.astype(np.float32), cut.offsets)
+            for cut, read in zip(cuts, self._read(cuts, tokens=True), strict=True)
+        ]
 
-    def _forward(self, cuts: Sequence[Cut]) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
-        """Batches of (pooled [batch, hidden], token embeddings [batch, length, hidden], mask [batch, length])."""
-        for ids, mask in self._cutter.batches(cuts):
-            with torch.inference_mode():
-                output = self._model({"input_ids": ids, "attention_mask": mask})
-            pooled = torch.nn.functional.normalize(output["sentence_embedding"].float(), dim=1)
-            yield pooled.numpy(), output["token_embeddings"].float().numpy(), mask.numpy()
+    def read_ahead(self, text: str) -> "Sequence[Sequence[Cut]]":
+        """The windows of a text in parts of one batch each, for `read_part`: so a text of many windows can be read
+        between others."""
+        cuts = list(self._cutter.cuts(text))
+        return [cuts[start : start + BATCH_WINDOWS] for start in range(0, len(cuts), BATCH_WINDOWS)]
+
+    def read_part(self, part: "Sequence[Cut]") -> None:
+        """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
+        the rest of a very long text out of the memory."""
+        fresh = self._computed(self._missing(part, self._recent.known(cut.key for cut in part)))
+        self._recent.keep({key: replace(read, tokens=_NO_TOKENS) for key, read in fresh.items()})
+
+    def _missing(self, cuts: Sequence[Cut], known: Mapping[bytes, _Read]) -> dict[bytes, Cut]:
+        return {key: cut for key, cut in ((cut.key, cut) for cut in cuts) if key not in known}
+
+    def _read(self, cuts: Sequence[Cut], *, tokens: bool = False) -> list[_Read]:
+        """What the encoder says of each window. With `tokens`, one that was kept without them is read again."""
+        keys = [cut.key for cut in cuts]
+        known = self._recent.known(keys)
+        if tokens:
+            known = {key: read for key, read in known.items() if len(read.tokens)}
+        missing = self._missing(cuts, known)
+        fresh = self._computed(missing)
+        self._recent.keep(fresh)
+        return [known[key] if key in known else fresh[key] for key in keys]
+
+    def _computed(self, missing: dict[bytes, Cut]) -> dict[bytes, _Read]:
+        order = sorted(missing, key=lambda key: -len(key))  # equal lengths waste no padding
+        found: dict[bytes, _Read] = {}
+        for start in range(0, len(order), BATCH_WINDOWS):
+            keys = order[start : start + BATCH_WINDOWS]
+            batch = [missing[key] for key in keys]
+            shape = batch_shape(len(batch), len(batch[0].ids) + 2)
+            pooled, tokens = self._runtime.forward(*self._cutter.padded(batch, shape))
+            for row, (key, cut) in enumerate(zip(keys, batch, strict=True)):
+                inside = tokens[row, 1 : 1 + len(cut.ids)]  # without [CLS] and [SEP]
+                found[key] = _Read(pooled[row], inside.astype(np.float16))
+        return found

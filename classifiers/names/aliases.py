@@ -1,12 +1,11 @@
 """Names of a scope, found as whole words in one pass over the text, however many scopes there are."""
 
+import copy
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import ahocorasick
 
 from classifiers.names.boundaries import (
     CYRILLIC_CASES,
@@ -17,8 +16,9 @@ from classifiers.names.boundaries import (
     is_joiner,
     is_loose,
 )
+from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias, as_written, name_of
-from classifiers.names.text import is_mark, normalise
+from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
 __all__ = ["LexicalDetector", "check_alias", "confirmed"]
@@ -53,7 +53,7 @@ class _Form:
     lacks the name's last letter, and a text must have another letter there."""
 
     letters: str
-    breaks: frozenset[int]
+    breaks: tuple[int, ...]
     script: str
     first_script: str
     plural: bool
@@ -81,7 +81,7 @@ class _Hit:
 
 
 class LexicalDetector:
-    """Aho-Corasick automaton (Aho & Corasick 1975) over the aliases of all scopes."""
+    """Finds the aliases of all scopes in one pass over a text. Immutable and thread-safe."""
 
     name = "lexical"
 
@@ -90,12 +90,16 @@ class LexicalDetector:
 
         Raises ValueError for an alias without a letter or digit.
         """
-        owned: dict[str, list[_Owned]] = {}
-        for scope, names in aliases.items():
-            for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
-                for form in _forms(alias):
-                    owned.setdefault(form.letters, []).append(_Owned(form, scope, alias))
-        self._automaton = _automaton(owned)
+        self._index = _EMPTY.updated(_spelled(aliases), ())
+
+    def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "LexicalDetector":
+        """The detector with the names of further scopes and without those of others; most of it is shared.
+
+        A scope in `added` that is there already is replaced. Raises ValueError as the constructor does.
+        """
+        changed = copy.copy(self)
+        changed._index = self._index.updated(_spelled(added), removed)
+        return changed
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap.
@@ -113,15 +117,12 @@ class LexicalDetector:
 
     def _hits(self, text: str) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}
-        if self._automaton is None:
-            return hits
         letters = Letters(text)
-        for last, all_owned in self._automaton.iter(letters.text):
-            for owned in all_owned:
-                start = last + 1 - len(owned.form.letters)
-                found = _place(owned.form, letters, start)
-                if found:
-                    hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
+        for last, owned in self._index.occurrences(letters.text):
+            start = last + 1 - len(owned.form.letters)
+            found = _place(owned.form, letters, start)
+            if found:
+                hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
         return hits
 
 
@@ -277,13 +278,13 @@ def _form(alias: Alias, name: str) -> _Form:
     letters = Letters(name)
     if not letters.text:
         raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
-    words = normalise(name).text.split()
+    words = letters.words
     breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
     breaks |= set(_initials(letters))
     script = letters.script(len(letters.text) - 1)
     return _Form(
         letters=letters.text,
-        breaks=frozenset(breaks),
+        breaks=tuple(sorted(breaks)),
         script=script,
         first_script=letters.script(0),
         plural=len(words[-1]) > 3 and not words[-1].endswith("s"),
@@ -305,14 +306,19 @@ def _initials(letters: Letters) -> Iterator[int]:
                 yield index
 
 
-def _automaton(owned: Mapping[str, Sequence[_Owned]]) -> "ahocorasick.Automaton | None":
-    if not owned:
-        return None
-    automaton = ahocorasick.Automaton()
-    for letters, all_owned in owned.items():
-        automaton.add_word(letters, tuple(all_owned))
-    automaton.make_automaton()
-    return automaton
+_EMPTY: WordIndex[_Owned] = WordIndex()
+
+
+def _spelled(aliases: Mapping[str, Sequence[str | Alias]]) -> dict[str, list[tuple[str, _Owned]]]:
+    """Each scope's words: the letters of every form of its names."""
+    return {
+        scope: [
+            (form.letters, _Owned(form, scope, alias))
+            for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names)
+            for form in _forms(alias)
+        ]
+        for scope, names in aliases.items()
+    }
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -26,6 +26,7 @@ _NO_SPACES = frozenset(
 _CONTINUES = frozenset("ーぁぃぅぇぉゃゅょゎァィゥェォャュョヮ")
 _LATE_JAMO = re.compile("[\u1161-\u11ff]")  # vowels and final consonants: inside a syllable
 _JOINERS = frozenset("·・‧•∙⋅･゠=-‐‑‒–—")  # between the words of a name where the script has no spaces
+_INSIDE_A_WORD = re.compile("[A-Za-z][a-z]")  # nothing to look up: most letters of most names
 _MAC = re.compile(r"(?:^|[^A-Za-z])Ma?c$")  # McDonald and MacArthur are one word
 _LONGEST_TAIL = 16  # letters; five Korean syllables have up to 15
 _LONGEST_PREFIX = 4
@@ -52,6 +53,11 @@ class Letters:
         self.text = normal.text.replace(" ", "")
         self._normal: Normalised = normal
 
+    @property
+    def words(self) -> list[str]:
+        """The normalised text word by word."""
+        return self._normal.text.split()
+
     @cached_property
     def places(self) -> list[int]:
         """For each letter its index in the normalised text."""
@@ -68,8 +74,15 @@ class Letters:
         places = self.places
         if places[index] - places[index - 1] > 1:
             return Boundary.HARD
-        starts, ends = self._normal.starts, self._normal.ends
+        starts = self._normal.starts
         before, after = starts[places[index - 1]], starts[places[index]]
+        if after == before + 1 and _INSIDE_A_WORD.match(self.source, before):
+            return Boundary.NONE
+        return self._edge(index, before, after)
+
+    def _edge(self, index: int, before: int, after: int) -> int:
+        """The boundary between two source characters with no space between them."""
+        places, ends = self.places, self._normal.ends
         letter = self.text[index]
         if before == after or is_mark(letter) or letter in _CONTINUES or _LATE_JAMO.match(letter):
             return Boundary.INSIDE

@@ -3,7 +3,7 @@
 It is fitted on forget rows alone (`classifiers.ood.training`), so a scope needs no examples of what lies outside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class OodDetector:
 
     def __init__(self, encoder: Path | Backbone, models: Mapping[str, OodModel]) -> None:
         """`encoder` is the folder the models were trained with, or a backbone that several detectors share."""
+        models = dict(models)
         self._backbone = encoder if isinstance(encoder, Backbone) else Backbone(encoder)
         for scope, model in models.items():
             wanted, given = model.layers.means.shape, (self._backbone.blocks + 1, self._backbone.hidden)
@@ -40,9 +41,14 @@ class OodDetector:
                     f"{wanted[1]} dimensions and this encoder gives {given[0]} of {given[1]}: train the pack again "
                     "with this encoder"
                 )
-        self._models = dict(models)
+        self._models = models
         self._adapters = {scope: _adapter(model) for scope, model in models.items()}
-        self._recent: Recent[Scores] = Recent()
+        self._recent: Recent[str, Scores] = Recent()
+
+    def updated(self, added: Mapping[str, OodModel], removed: Collection[str]) -> "OodDetector":
+        """See `classifiers.types.ScopedDetector`."""
+        kept = {scope: model for scope, model in self._models.items() if scope not in removed}
+        return OodDetector(self._backbone, kept | dict(added))
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """The highest score of any window decides, and gives the weight. There are no spans: no word of the text stands

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from classifiers.encoder.backbone import PROJECTIONS, Adapter, Backbone, mean_states
-from classifiers.encoder.windows import BATCH_WINDOWS, Cut
+from classifiers.encoder.windows import Cut
 
 __all__ = ["Tuning", "contrastive_entropy", "mask_tokens", "masked_language_loss", "tune_adapter"]
+
+_BATCH_WINDOWS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,11 @@ def tune_adapter(backbone: Backbone, cuts: Sequence[Cut], tuning: Tuning, *, see
     random = torch.Generator().manual_seed(seed)
     clean = torch.from_numpy(backbone.pooled(cuts))
     adapter = _initial(backbone, tuning.rank, random)
-    steps = tuning.epochs * math.ceil(len(cuts) / BATCH_WINDOWS)
+    steps = tuning.epochs * math.ceil(len(cuts) / _BATCH_WINDOWS)
     optimiser = torch.optim.AdamW(adapter, lr=tuning.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.1, total_iters=max(1, steps))
     for _ in range(tuning.epochs):
-        for rows in torch.split(torch.randperm(len(cuts), generator=random), BATCH_WINDOWS):
+        for rows in torch.split(torch.randperm(len(cuts), generator=random), _BATCH_WINDOWS):
             batch = [cuts[row] for row in rows.tolist()]
             loss = _loss(backbone, adapter, batch, clean[rows], tuning.masked_share, random)
             optimiser.zero_grad()
@@ -114,13 +116,13 @@ def _loss(
     masked_share: float,
     random: torch.Generator,
 ) -> Tensor:
-    ((ids, mask),) = backbone.cutter.batches(cuts)
-    special = (ids == backbone.tokenizer.cls_token_id) | (ids == backbone.tokenizer.sep_token_id)
+    ids, mask = backbone.padded(cuts)
+    special = (ids == backbone.cutter.first) | (ids == backbone.cutter.last)
     masked, labels = mask_tokens(
         ids,
         mask.bool() & ~special,
         share=masked_share,
-        mask_id=backbone.tokenizer.mask_token_id,
+        mask_id=backbone.cutter.mask,
         size=len(backbone.vocabulary),
         random=random,
     )

@@ -16,7 +16,7 @@ Example: a backend that repeats the first message.
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
 from gateway.errors import InvalidRequest
@@ -27,7 +27,7 @@ from gateway.telemetry.taps import Watcher
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Assignment", "Backend", "ModelCard", "Served", "check_features"]
+__all__ = ["Assignment", "Backend", "ModelCard", "Served", "Started", "Starting", "Wasted", "check_features"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,18 @@ class Backend(Protocol):
     def shape(self, endpoint: Endpoint) -> Shape:
         """How this backend's own answers look."""
 
-    async def prepare(self, adapters: "Mapping[str, Lora]") -> Mapping[str, str]:
-        """Makes the unlearning LoRAs in force ready, by scope. The gateway calls it at start and whenever packs change.
+    @property
+    def adapter_slots(self) -> int:
+        """How many unlearning LoRAs it keeps ready at once."""
 
-        Loads and unloads adapters. Returns, by scope, why it cannot serve an adapter: requests inside that scope are
-        refused. Never raises.
+    async def prepare(
+        self, adapters: "Mapping[str, Lora]", in_force: frozenset[str] | None = None
+    ) -> Mapping[str, str]:
+        """Makes unlearning LoRAs ready, by scope. The gateway calls it at start and whenever packs change.
+
+        Loads adapters, and unloads those whose LoRAs are not `in_force` any more (their digests; None: `adapters` are
+        all there are). An adapter that is not made ready here is loaded when a plan needs it. Returns, by scope, why it
+        cannot serve an adapter: requests inside that scope are refused. Never raises.
         """
 
     def check_length(self, request: Request) -> int:
@@ -107,6 +114,34 @@ class Backend(Protocol):
 
     async def problem(self) -> str | None:
         """Why the backend cannot answer now; None if it can. Cheap enough for a readiness check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wasted:
+    """What an aborted answer cost: how long it was under way, and the bytes that had come and were thrown away."""
+
+    seconds: float
+    held_bytes: int
+
+
+class Started(Protocol):
+    """The answer to a request as the client sent it, under way. Nobody has read of it, and it says nothing, not even
+    of an error, until somebody reads its events."""
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """As `Backend.generate` gives them for a Pass. Once."""
+
+    async def abort(self) -> Wasted:
+        """Ends it without a word, and frees its slot. In place of `events`."""
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """A backend that can begin a Pass before it is known whether the request may pass."""
+
+    async def start(self, request: Request) -> Started:
+        """Begins, and returns once the request has left, unless that takes long. The backend reads ahead a few dozen
+        KiB at most."""
 
 
 def check_features(request: Request, served: Served) -> None:

@@ -34,7 +34,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
-    from gateway.server.app import check_port
+    from gateway.server.process import check_port
     from gateway.training.run import train_scope
 
     if not once:
@@ -50,8 +50,9 @@ def demo(
 
 
 def _app(packs: Path, port: int) -> "tuple[FastAPI, Backend]":
-    from gateway.server.app import create_app, log_to
+    from gateway.server.app import create_app
     from gateway.server.assembly import build_parts
+    from gateway.server.process import log_to
     from gateway.settings import load_settings
 
     settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})

@@ -14,7 +14,8 @@ _FIGURE = re.compile(r": (?:distance|loss) ")  # a text that changes with every 
 
 
 class Report(Protocol):
-    """Told of a stage and how far it is; the same as `gateway.training.dataset.Progress`."""
+    """Told of a stage and how far it is; the same as `gateway.training.dataset.Progress`. A stage of no steps is a line
+    to read."""
 
     def __call__(self, stage: str, done: int, total: int, /) -> None: ...
 
@@ -34,7 +35,14 @@ def show_progress(console: Console, first: str) -> Iterator[Report]:
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(first, total=None)
-        yield lambda stage, done, total, /: progress.update(task, description=stage, completed=done, total=total)
+
+        def report(stage: str, done: int, total: int, /) -> None:
+            if total:
+                progress.update(task, description=stage, completed=done, total=total)
+            else:
+                progress.console.print(stage, highlight=False, markup=False)
+
+        yield report
 
 
 def _lines(console: Console) -> Report:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, Packs, console, errors
+from gateway.cli.terminal import EncoderName, EncoderRuntime, Packs, console, errors
 
 __all__ = ["screen"]
 
@@ -20,6 +20,7 @@ def screen(
     ],
     packs: Packs = Path(".unrecall/packs"),
     encoder: EncoderName = "minilm",
+    encoder_runtime: EncoderRuntime = "openvino",
 ) -> None:
     """Screen a log of requests without a model: which rows would the gateway have flagged?"""
     from gateway.screening.log import RESULT_KEY, screen_log
@@ -30,6 +31,7 @@ def screen(
             output_file=output_file,
             packs=packs,
             encoder=encoder,
+            encoder_runtime=encoder_runtime,
             progress=lambda done, rows: report("screening", done, rows),
         )
     console.print(f"{counts.flagged} of {counts.rows} rows would have been flagged; written to {output_file}")

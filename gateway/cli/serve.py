@@ -1,10 +1,14 @@
 """`unrecall serve`: settings together, then the server."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 __all__ = ["serve"]
 
@@ -21,6 +25,7 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes serve the port.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible gateway.
 
@@ -35,21 +40,27 @@ def serve(
         "upstream": upstream,
         "host": host,
         "port": port,
+        "workers": workers,
     }
     settings = load_settings(config, overrides)
+    if settings.workers > 1:
+        from gateway.server.workers import serve_workers
 
-    import uvicorn  # only now: bad settings are told at once
+        serve_workers(settings)
+    else:
+        _serve_alone(settings)
 
-    from gateway.server.app import build_app, check_port, log_to
+
+def _serve_alone(settings: "Settings") -> None:
+    from gateway.server.process import check_port, end_well, log_to, server_of, settle
 
     check_port(settings.host, settings.port)
     log_to(settings.audit_file)
+    end_well()
     logging.getLogger("unrecall").info("loading %s", settings.model)
-    uvicorn.run(
-        build_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=10,
-    )
+    from gateway.server.app import build_app  # only now: what is wrong with settings, port or log is told at once
+
+    app = build_app(settings)
+    settle()
+    with suppress(KeyboardInterrupt):
+        server_of(app, host=settings.host, port=settings.port).run()

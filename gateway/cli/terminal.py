@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-__all__ = ["EncoderName", "Model", "Packs", "console", "errors", "percent"]
+__all__ = ["EncoderName", "EncoderRuntime", "Model", "Packs", "console", "errors", "percent"]
 
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
@@ -15,6 +15,10 @@ errors = Console(stderr=True)
 
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
+EncoderRuntime = Annotated[
+    Literal["openvino", "torch"],
+    typer.Option(help="What computes the encoder: openvino (8 bits, fast on a CPU) or torch. Serve with the same one."),
+]
 Packs = Annotated[Path, typer.Option(help="Folder of packs.")]
 
 

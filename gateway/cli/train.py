@@ -1,5 +1,6 @@
 """`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +9,11 @@ from rich.table import Table
 
 from gateway.cli import alias_alarms
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, Model, console, errors, percent
+from gateway.cli.terminal import EncoderName, EncoderRuntime, Model, console, errors, percent
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
+    from gateway.training.config import Training
 
 __all__ = ["models", "train"]
 
@@ -34,6 +36,7 @@ def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
     encoder: EncoderName = "minilm",
+    encoder_runtime: EncoderRuntime = "openvino",
     method: Annotated[
         str, typer.Option(help="How to forget: corruption (ECO), soft-prompt (SPUL) or lora (O3).")
     ] = "corruption",
@@ -65,13 +68,32 @@ def train(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
+    dtype: Annotated[
+        str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
+    ] = "auto",
+    gradient_checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="soft-prompt, lora: less memory, one more forward pass a step."),
+    ] = False,
+    load_in_8bit: Annotated[
+        bool, typer.Option("--load-in-8bit", help="The model's linear layers in 8 bit; needs bitsandbytes.")
+    ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Spread the model's layers over all GPUs of this machine.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how much memory the training would take, by part.")
+    ] = False,
 ) -> None:
     """Learn to forget one scope and write its pack.
 
     A second run is cheap: a pack of the same rows, models and settings is kept as it is.
+    Several processes share a training by gradients: accelerate launch --num_processes N -m gateway.cli.main train ...
     """
+    from gateway.models.loading import Loading
     from gateway.training.config import training_of
     from gateway.training.run import train_scope
+    from gateway.training.workers import assist, launched
 
     training = training_of(
         method,
@@ -82,21 +104,49 @@ def train(
         lr=lr,
         optimizer=optimizer,
         seed=seed,
+        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
     )
-    with show_progress(errors, "loading models") as report:
-        manifest = train_scope(
-            scope_file=scope,
-            model=model,
-            encoder=encoder,
-            out=out,
-            training=training,
-            traffic_file=traffic,
-            fresh=fresh,
-            reference=reference,
-            progress=report,
-        )
+    if estimate:
+        _print_memory(scope, model, out, training, reference)
+        return
+    with launched() as processes:
+        if not processes.main:
+            assist(processes, training, model)
+            return
+        with show_progress(errors, "loading models") as report:
+            manifest = train_scope(
+                scope_file=scope,
+                model=model,
+                encoder=encoder,
+                encoder_runtime=encoder_runtime,
+                out=out,
+                training=training,
+                traffic_file=traffic,
+                fresh=fresh,
+                reference=reference,
+                progress=report,
+                processes=processes,
+            )
     _print_rates(manifest)
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
+
+
+def _print_memory(scope: Path, model: str, out: Path, training: "Training", reference: str | None) -> None:
+    from gateway.errors import ModelError
+    from gateway.models.folders import resolve
+    from gateway.training.estimate import estimate_of, gib
+    from gateway.training.scope_file import load_scope
+
+    other = resolve(reference) if reference else None
+    found = estimate_of(load_scope(scope), training, resolve(model), out, reference=other)
+    if found is None:
+        raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")
+    table = Table("memory", "size")
+    for field in fields(found.memory):
+        table.add_row(field.name, gib(getattr(found.memory, field.name)))
+    console.print(table)
+    console.print(found.line, soft_wrap=True, highlight=False, markup=False)
+    found.check()
 
 
 def _print_rates(manifest: "Manifest") -> None:

@@ -40,7 +40,7 @@ class GuardedModel:
         for start in range(0, len(requests), _GATE_BATCH):
             part = requests[start : start + _GATE_BATCH]
             screenings = gate.screen(part)
-            found += [decide(*pair, gate.guards) for pair in zip(part, screenings, strict=True)]
+            found += [decide(*pair, gate.ready(pair[1])) for pair in zip(part, screenings, strict=True)]
         return found
 
     def answers(

@@ -14,7 +14,7 @@ from gateway.errors import AnswerError, SetupError, outcome_of
 from gateway.experiments.answer_names import Excerpt, leak_hits
 from gateway.experiments.assignment import GUARDED, Arm, Design, plan_on
 from gateway.experiments.compatibility import difference
-from gateway.policy import Decide
+from gateway.policy import Decide, Guard
 from gateway.screening.gate import Gate
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import ArmMetrics, Metrics
@@ -124,7 +124,9 @@ class Experiment:
             named = arm.unlearned if isinstance(arm.unlearned, frozenset) else frozenset()
             if unknown := sorted(named - gate.guards.keys()):
                 _log.warning("arm %s is declared to have unlearned %s, and no pack is of that scope", arm.name, unknown)
-            faults = await self._backends[arm.name].prepare(arm.guards(gate.loras))
+            backend = self._backends[arm.name]
+            adapters = await asyncio.to_thread(gate.loras, backend.adapter_slots)
+            faults = await backend.prepare(arm.guards(adapters), gate.lora_digests)
             for scope, fault in faults.items():
                 _log.error(
                     "arm %s: pack %s cannot be served, so requests inside it are refused: %s", arm.name, scope, fault
@@ -136,17 +138,25 @@ class Experiment:
         found = await asyncio.gather(*(self._backends[name].problem() for name in names))
         return [f"arm {name}: {why}" for name, why in zip(names, found, strict=True) if why]
 
-    def assign(self, request: Request, screening: Screening, gate: Gate, record: Record, decide: Decide) -> Assignment:
+    def assign(
+        self,
+        request: Request,
+        screening: Screening,
+        gate: Gate,
+        guards: Mapping[str, Guard],
+        record: Record,
+        decide: Decide,
+    ) -> Assignment:
         """See gateway.pipeline.Comparison: the arm whose answer the client gets; a flagged request may be shadowed."""
         arm = self.design.answering(request)
         shadowing = self.design.shadowing(request) if screening.scopes else None
         if shadowing and self._threads:
             if len(self._shadows) < self.design.shadows:
-                self._spawn(self._shadow(shadowing, request, screening, gate, decide), self._shadows)
+                self._spawn(self._shadow(shadowing, request, screening, gate, guards, decide), self._shadows)
             else:
                 self._metrics.skipped.labels(shadowing.name, "shadow").inc()
         assigned = self._assigned(arm, request, screening, gate, record)
-        return Assignment(self._backends[arm.name], plan_on(arm, screening, gate.guards, decide), (assigned,))
+        return Assignment(self._backends[arm.name], plan_on(arm, screening, guards, decide), (assigned,))
 
     def _assigned(
         self, arm: Arm, request: Request, screening: Screening, gate: Gate, record: Record, *, shadow: bool = False
@@ -184,14 +194,22 @@ class Experiment:
         assigned.record.note(leak_screen=list(hits))
         self._metrics.leak_screens.labels(assigned.arm.name, _word(assigned.shadow), _word(bool(hits))).inc()
 
-    async def _shadow(self, arm: Arm, request: Request, screening: Screening, gate: Gate, decide: Decide) -> None:
+    async def _shadow(
+        self,
+        arm: Arm,
+        request: Request,
+        screening: Screening,
+        gate: Gate,
+        guards: Mapping[str, Guard],
+        decide: Decide,
+    ) -> None:
         """Asks an arm beside the one that answers. No client sees this answer."""
         record, backend = self._audit.open(request, shadow=True), self._backends[arm.name]
         record.screened(screening)
         assigned = self._assigned(arm, request, screening, gate, record, shadow=True)
         try:
             check_features(request, backend.served)
-            wanted = plan_on(arm, screening, gate.guards, decide)
+            wanted = plan_on(arm, screening, guards, decide)
             plan = wanted.quantised(backend.served.adapter_weights)
             record.decided(wanted, plan)
             events = backend.generate(request, plan)

@@ -22,12 +22,15 @@ Example: a method that learns one sentence and refuses with it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from gateway.methods.learning import LearningTask
 from gateway.policy import ServingMethod
 
-__all__ = ["LearnedArtifact", "Method", "MethodArtifact"]
+if TYPE_CHECKING:
+    from gateway.methods.sharing import SharedTraining
+
+__all__ = ["LearnedArtifact", "Method", "MethodArtifact", "Shareable"]
 
 MethodArtifact = Any
 """What a method learned of one scope: numbers that its plan acts with. Only the method itself looks inside."""
@@ -74,3 +77,12 @@ class Method(ServingMethod, Protocol):
             configuration: what `configured` gave.
             earlier: reads what this method learned of the scopes of earlier forget requests, for the same base model.
         """
+
+
+@runtime_checkable
+class Shareable(Protocol):
+    """A method that learns by gradients, so that several processes can share its training."""
+
+    def assist(self, shared: "SharedTraining", configuration: Any) -> None:
+        """Takes this process's share of one training, while the main process is in `learn`, which sent it the rows.
+        `configuration` is what `configured` gave."""

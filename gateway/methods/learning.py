@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from adapters.batches import Example, TargetLikelihood
     from adapters.lora.model import Lora
+    from adapters.parallel import Processes
     from corruption.objective import Outcome, Sample
     from corruption.operators import EmbeddingTable
 
@@ -109,3 +110,8 @@ class LearningTask(Protocol):
     @property
     def progress(self) -> Callable[[str, int, int], None]:
         """Is told a stage, how many of its steps are done, and of how many."""
+
+    @property
+    def processes(self) -> "Processes":
+        """Those that train together, of which this one leads. A method that is `Shareable` sends the others the rows of
+        each training; any other method is alone."""

@@ -15,6 +15,7 @@ from gateway.prompts.execution import ModelInput, WeightedAdapter, plain_input
 
 if TYPE_CHECKING:
     from adapters.lora.training import LoraTraining, TrainedLora
+    from gateway.methods.sharing import SharedTraining
 
 __all__ = ["LoraMethod", "UseAdapter", "quantise_weight"]
 
@@ -84,20 +85,23 @@ class LoraMethod:
     ) -> LearnedArtifact:
         return _learned(task, configuration, earlier())
 
+    def assist(self, shared: "SharedTraining", configuration: "LoraTraining") -> None:
+        _trained(shared, configuration, earlier=())  # the main process keeps it apart from those
+
 
 def _learned(task: LearningTask, training: "LoraTraining", earlier: Mapping[str, Lora]) -> LearnedArtifact:
     """O3: an adapter, orthogonal to those of `earlier` requests (by scope)."""
-    from adapters.lora.training import train_lora
+    from gateway.methods.sharing import GradientRows, SharedTraining
 
     dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
     def trained(rows: Sequence[LocatedRow], label: str) -> "TrainedLora":
-        return train_lora(
-            task.model,
-            forget=targets.forget_examples(rows, task.progress),
+        given = GradientRows(targets.forget_examples(rows, task.progress), targets.likelihoods(rows))
+        task.processes.send(given.to_json())
+        return _trained(
+            SharedTraining(task.model, given, task.processes),
+            training,
             earlier=list(earlier.values()),
-            training=training,
-            likelihoods=targets.likelihoods(rows),
             progress=lambda done, steps, loss: task.progress(f"unlearning LoRA, {label}: loss {loss:.3f}", done, steps),
         )
 
@@ -112,3 +116,19 @@ def _learned(task: LearningTask, training: "LoraTraining", earlier: Mapping[str,
     served = final if better else measured
     figures = with_extras(figures, served=SERVED[better], overlap=served.overlap)
     return LearnedArtifact(served.lora, figures, loss_files(served.losses))
+
+
+def _trained(
+    shared: "SharedTraining", training: "LoraTraining", *, earlier: Sequence[Lora], **options: Any
+) -> "TrainedLora":
+    from adapters.lora.training import train_lora
+
+    return train_lora(
+        shared.model,
+        forget=shared.rows.forget,
+        earlier=earlier,
+        training=training,
+        likelihoods=shared.rows.likelihoods,
+        processes=shared.processes,
+        **options,
+    )

@@ -18,6 +18,7 @@ from gateway.prompts.execution import ModelInput
 
 if TYPE_CHECKING:
     from adapters.soft_prompt.training import SoftPromptTraining, TrainedSoftPrompt
+    from gateway.methods.sharing import SharedTraining
 
 __all__ = ["SoftPrompt", "SoftPromptMethod"]
 
@@ -77,20 +78,26 @@ class SoftPromptMethod:
     ) -> LearnedArtifact:
         return _learned(task, configuration)
 
+    def assist(self, shared: "SharedTraining", configuration: "SoftPromptTraining") -> None:
+        _trained(shared, configuration)
+
 
 def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtifact:
     """SPUL: virtual tokens that stand in front of the prompt."""
-    from adapters.soft_prompt.training import train_soft_prompt
+    from gateway.methods.sharing import GradientRows, SharedTraining
 
     dataset, targets, evaluator = task.dataset, task.targets, task.evaluator
 
     def trained(rows: Sequence[LocatedRow], label: str) -> "TrainedSoftPrompt":
-        return train_soft_prompt(
-            task.model,
-            forget=targets.forget_examples(rows, task.progress),
-            retain=targets.retain_examples(dataset.retain),
-            training=training,
-            likelihoods=targets.likelihoods(rows),
+        given = GradientRows(
+            targets.forget_examples(rows, task.progress),
+            targets.likelihoods(rows),
+            targets.retain_examples(dataset.retain),
+        )
+        task.processes.send(given.to_json())
+        return _trained(
+            SharedTraining(task.model, given, task.processes),
+            training,
             progress=lambda done, steps, loss: task.progress(f"soft prompt, {label}: loss {loss:.3f}", done, steps),
         )
 
@@ -103,3 +110,17 @@ def _learned(task: LearningTask, training: "SoftPromptTraining") -> LearnedArtif
     better = forgets_no_worse(evaluator.under(dataset.held_out, lambda _: whole), figures)
     served = final if better else measured
     return LearnedArtifact(served.tokens, with_extras(figures, served=SERVED[better]), loss_files(served.losses))
+
+
+def _trained(shared: "SharedTraining", training: "SoftPromptTraining", **options: Any) -> "TrainedSoftPrompt":
+    from adapters.soft_prompt.training import train_soft_prompt
+
+    return train_soft_prompt(
+        shared.model,
+        forget=shared.rows.forget,
+        retain=shared.rows.retain,
+        training=training,
+        likelihoods=shared.rows.likelihoods,
+        processes=shared.processes,
+        **options,
+    )

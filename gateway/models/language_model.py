@@ -13,14 +13,24 @@ from torch import Tensor, nn
 from gateway.errors import ModelError
 from gateway.models.families import refusal, vllm_scale
 from gateway.models.folders import StoredTensor, stored_tensors
+from gateway.models.loading import Loading
 
-__all__ = ["LanguageModel", "check_embeddings", "embedding_table", "load_language_model", "load_tokenizer"]
+__all__ = [
+    "FLOATS",
+    "LanguageModel",
+    "check_embeddings",
+    "configuration",
+    "embedding_table",
+    "load_language_model",
+    "load_tokenizer",
+]
 
 _log = logging.getLogger("unrecall.models")
 _UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 _CHECK_TEXT = "The capital of France is Paris, and that of Spain"
 _TOLERANCE = 0.05  # of the logits' spread; both ways compute the same but for rounding
-_FLOATS = ("F16", "BF16", "F32")
+FLOATS = {"F16": 2, "BF16": 2, "F32": 4}
+"""The kinds of numbers of a model that is not quantised, as safetensors writes them, with their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +70,44 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_language_model(folder: Path, *, device: str | None = None) -> LanguageModel:
-    """Loads in the dtype of its config, on the first GPU if there is one, and checks its embeddings.
-
-    Raises ModelError.
+def load_language_model(folder: Path, *, device: str | None = None, loading: Loading | None = None) -> LanguageModel:
+    """Loads in the dtype of its config, or as `loading` says, on the current GPU if there is one, and checks its
+    embeddings. Raises ModelError.
     """
     from transformers import AutoModelForCausalLM
 
+    loading, target = loading or Loading(), device or ("cuda" if torch.cuda.is_available() else "cpu")
+
     tokenizer = load_tokenizer(folder)
-    config = _configuration(folder)
+    config = configuration(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(folder), config=config, dtype="auto", trust_remote_code=False, use_safetensors=True
+            str(folder), config=config, trust_remote_code=False, use_safetensors=True, **loading.arguments(target)
         )
     except _UNREADABLE as error:
         raise ModelError(f"cannot load {folder}: {_short(error)}; if it is damaged, fetch or make it anew") from error
+    if loading.shard:
+        loading.check_placed(model)
     model.requires_grad_(False)
     _let_generate_from_embeddings(model)
     if head := model.get_output_embeddings():
         head.register_forward_pre_hook(_in_one_piece)
-    target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = LanguageModel(model.eval().to(target), tokenizer)
+    model.eval()
+    loaded = LanguageModel(model if loading.placed else model.to(target), tokenizer)
     check_embeddings(loaded)
+    if loading.gradient_checkpointing:
+        _checkpoint(model)
     return loaded
+
+
+def _checkpoint(model: Any) -> None:
+    from adapters.checkpointing import checkpoint_layers
+
+    try:
+        checkpoint_layers(model)
+    except ValueError as error:
+        family = model.config.get_text_config().model_type
+        raise ModelError(f"{error} (family {family!r}): leave --gradient-checkpointing out") from error
 
 
 def check_embeddings(language_model: LanguageModel) -> None:
@@ -165,7 +190,7 @@ def embedding_table(folder: Path) -> Tensor:
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
-    config = _configuration(folder)
+    config = configuration(folder)
     try:
         with init_empty_weights():
             skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
@@ -194,8 +219,8 @@ def embedding_table(folder: Path) -> Tensor:
     return rows
 
 
-def _configuration(folder: Path) -> Any:
-    """The model's configuration, of a family that takes prompts as embeddings."""
+def configuration(folder: Path) -> Any:
+    """The model's configuration, of a family that takes prompts as embeddings. Raises ModelError."""
     from transformers import AutoConfig
 
     try:
@@ -252,7 +277,7 @@ def _find_table(folder: Path, names: list[str]) -> StoredTensor:
 
 
 def _unquantised(folder: Path, stored: StoredTensor) -> StoredTensor:
-    if stored.dtype not in _FLOATS:
+    if stored.dtype not in FLOATS:
         raise ModelError(
             f"{folder}: its embedding table {stored.name!r} is quantised ({stored.dtype}); give the folder of the "
             "model as it was before, in float16, bfloat16 or float32"

@@ -78,7 +78,7 @@ def reader(request: Request) -> Callable[[bytes], Iterator[Delta | Usage]]:
 
 
 async def _lines(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines as server-sent events have them. (httpx would also break at U+2028, which may stand in JSON.)"""
+    """Lines as server-sent events have them. U+2028 ends none: it may stand in JSON."""
     rest = b""
     async for piece in data:
         *lines, rest = (rest + piece).split(b"\n")

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -31,36 +31,34 @@ class AnswerEncoder:
         }
         self._chat = chat
         self._offsets: dict[int, int] = {}
+        self._own = self._opened = False
 
-    async def stream(self, events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-        """Server-sent events, [DONE] last. An upstream's own bytes go on unchanged, with their own [DONE]."""
-        own = opened = False
-        async for event in events:
-            if event.data is not None:
-                own = True
-                yield event.data
-                continue
-            if not opened and event.parts:
-                opened = True
-                for payload in self._opening():
-                    yield sse(payload)
-            for part in event.parts:
-                for payload in self._payloads(part):
-                    yield sse(payload)
-        if not own:
-            yield b"data: [DONE]\n\n"
+    def encode(self, event: Event) -> bytes:
+        """The server-sent events for one step of a stream; none for a step that says nothing. An upstream's own bytes
+        stay as they are."""
+        if event.data is not None:
+            self._own = True
+            return event.data
+        payloads: list[Json] = []
+        if not self._opened and event.parts:
+            self._opened = True
+            payloads += self._opening()
+        for part in event.parts:
+            payloads += self._payloads(part)
+        return b"".join(map(sse, payloads))
 
-    async def collect(self, events: AsyncIterator[Event]) -> bytes:
-        """The whole answer as one JSON body."""
-        deltas: list[Delta] = []
-        usage = Usage(0, 0)
-        own: list[bytes] = []
-        async for event in events:
-            if event.data is not None:
-                own.append(event.data)
-                continue
-            deltas += event.deltas
-            usage = next((part for part in event.parts if isinstance(part, Usage)), usage)
+    def ending(self) -> bytes:
+        """What follows the last step: [DONE], which an upstream's own bytes have already."""
+        return b"" if self._own else b"data: [DONE]\n\n"
+
+    async def collect(self, events: AsyncIterable[Event], first: Event | None = None) -> bytes:
+        """The whole answer as one JSON body. `first` is the event before the others, if it is read already."""
+        every = [first] if first is not None else []
+        every += [event async for event in events]
+        own = [event.data for event in every if event.data is not None]
+        deltas = [delta for event in every if event.data is None for delta in event.deltas]
+        usages = [part for event in every if event.data is None for part in event.parts if isinstance(part, Usage)]
+        usage = usages[-1] if usages else Usage(0, 0)
         return b"".join(own) if own else orjson.dumps(self._answer(deltas, usage))
 
     def _answer(self, deltas: Iterable[Delta], usage: Usage) -> Json:

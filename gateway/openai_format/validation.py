@@ -34,8 +34,9 @@ def json_object(body: bytes) -> _Json:
     """Strict JSON: the gate must read what the upstream reads, so doubled keys and lone surrogates are refused. Raises
     InvalidRequest."""
     try:
-        content = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-        json.dumps(content, ensure_ascii=False).encode("utf-8")
+        content = _DECODER.decode(body.decode("utf-8"))
+        if b"\\u" in body:  # no other spelling of a lone surrogate is UTF-8
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidRequest("the body holds a lone surrogate, which is no valid text") from error
     except RecursionError as error:
@@ -58,6 +59,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> _Json:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def validated(kind: type[_Model], content: _Json) -> _Model:

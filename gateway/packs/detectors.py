@@ -14,7 +14,7 @@ from gateway.errors import SetupError
 
 if TYPE_CHECKING:
     from classifiers.encoder.sentence import Encoder
-    from classifiers.types import Detector
+    from classifiers.types import ScopedDetector
 
 __all__ = ["DETECTORS", "GATE_FILE", "DetectorKind", "detector_kind"]
 
@@ -23,12 +23,13 @@ GATE_FILE = "gate.json"  # aliases and policy, with every detector
 
 @dataclass(frozen=True, slots=True)
 class DetectorKind:
-    """`model` is 'package.module:Class' of one scope's numbers; `build` makes one detector of all scopes' models."""
+    """`model` is 'package.module:Class' of one scope's numbers; `build` makes one detector of all scopes' models, which
+    are read from their files as it takes them out of the mapping: once each, if it is wise."""
 
     name: str
     file: str
     model: str
-    build: "Callable[[Encoder, Mapping[str, Any]], Detector]"
+    build: "Callable[[Encoder, Mapping[str, Any]], ScopedDetector]"
 
     def load(self, path: Path) -> Any:
         """One scope's numbers. Raises ValueError or OSError for a file that is wrong."""
@@ -36,13 +37,13 @@ class DetectorKind:
         return getattr(import_module(module), attribute).load(path)
 
 
-def _classifier(encoder: "Encoder", heads: Mapping[str, Any]) -> "Detector":
+def _classifier(encoder: "Encoder", heads: Mapping[str, Any]) -> "ScopedDetector":
     from classifiers.svm.classifier import PromptClassifier
 
     return PromptClassifier(encoder, heads)
 
 
-def _ood(encoder: "Encoder", models: Mapping[str, Any]) -> "Detector":
+def _ood(encoder: "Encoder", models: Mapping[str, Any]) -> "ScopedDetector":
     from classifiers.ood.detector import OodDetector
 
     return OodDetector(encoder.backbone, models)

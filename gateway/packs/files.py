@@ -14,7 +14,7 @@ from gateway.methods.registry import method as method_named
 from gateway.packs.detectors import GATE_FILE, DetectorKind, detector_kind
 from gateway.policy import PlanName
 
-__all__ = ["Artifacts", "Policy", "files_of", "read_artifacts", "write_artifacts"]
+__all__ = ["Artifacts", "Policy", "files_of", "read_gate", "write_artifacts"]
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -66,15 +66,8 @@ def write_artifacts(folder: Path, artifacts: Artifacts) -> None:
         (folder / name).write_bytes(content)
 
 
-def read_artifacts(folder: Path, method: Method, detector: DetectorKind) -> Artifacts:
-    """Reads what `write_artifacts` wrote, `extra` left out. Raises OSError or ValueError for a file that is wrong."""
+def read_gate(folder: Path) -> tuple[tuple[str | Alias, ...], Policy]:
+    """The aliases and the policy that `write_artifacts` wrote. Raises OSError or ValueError for a file that is
+    wrong."""
     gate = _GateFile.model_validate_json((folder / GATE_FILE).read_bytes())
-    return Artifacts(
-        aliases=gate.aliases,
-        policy=gate.policy,
-        detector=detector.name,
-        model=detector.load(folder / detector.file),
-        method=method.name,
-        artifact=method.load(folder),
-        extra={},
-    )
+    return gate.aliases, gate.policy

@@ -3,10 +3,14 @@
 PACKS/<scope id>/manifest.json      points at the version in force, with the SHA-256 of each of its files
 PACKS/<scope id>/<version>/...      the files: safetensors and JSON
 PACKS/<scope id>/disabled           present while the operator has the pack switched off
+PACKS/.changes                      the packs that changed last (see gateway.packs.changes)
 """
 
 import hashlib
-from collections.abc import Sequence
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,16 +19,21 @@ from gateway.errors import PackError, SetupError
 from gateway.files.atomic import replace_file
 from gateway.files.litter import is_litter
 from gateway.methods.registry import method_names
+from gateway.packs.changes import note_change
 from gateway.packs.detectors import GATE_FILE, detector_kind
 from gateway.packs.manifest import Manifest
 
 __all__ = [
+    "claims",
+    "folder_names",
     "has_manifest",
     "is_enabled",
     "list_packs",
     "read_manifest",
+    "remove_pack",
     "set_enabled",
     "sha256_of",
+    "stamp_of",
     "verify_files",
     "verify_pack",
     "write_manifest",
@@ -35,8 +44,14 @@ _MANIFEST, _DISABLED = "manifest.json", "disabled"
 
 def list_packs(root: Path) -> Sequence[Path]:
     """The pack folders under a root. Raises PackError if the root cannot be read: absence must be deliberate."""
+    return [root / name for name in folder_names(root) if claims(root / name)]
+
+
+def folder_names(root: Path) -> Sequence[str]:
+    """The folders under a root, packs or not, litter left out. Raises PackError if the root cannot be read."""
     try:
-        return sorted(path for path in root.iterdir() if not is_litter(path.name) and path.is_dir() and _claims(path))
+        with os.scandir(root) as found:
+            return sorted(entry.name for entry in found if not is_litter(entry.name) and entry.is_dir())
     except OSError as error:
         raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
 
@@ -49,10 +64,13 @@ def has_manifest(folder: Path) -> bool:
         return True
 
 
-def _claims(folder: Path) -> bool:
+def claims(folder: Path) -> bool:
     """Whether a folder looks like a pack, damaged or not. A folder that cannot be read counts as one, to be safe."""
     try:
-        return any(path.name == _MANIFEST or path.name.startswith("v-") for path in folder.iterdir())
+        with os.scandir(folder) as found:
+            return any(entry.name == _MANIFEST or entry.name.startswith("v-") for entry in found)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
         return True
 
@@ -82,16 +100,23 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def verify_pack(
-    folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None
+    folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None, whole: bool = True
 ) -> Manifest:
     """The manifest of a pack whose files are all there and unchanged, made for the base model and the sentence encoder
     of these fingerprints. A pack may be replaced meanwhile: the manifest is of the old one or of the new one. Raises
-    PackError."""
+    PackError.
+
+    Args:
+        folder: of the pack.
+        base_fingerprint: of the base model; None takes any.
+        encoder_fingerprint: of the encoder, likewise.
+        whole: False looks into the files of the gate alone; the others must be there.
+    """
     while True:
         manifest = read_manifest(folder)
         try:
             _require(folder, manifest, base_fingerprint, encoder_fingerprint)
-            verify_files(folder, manifest)
+            verify_files(folder, manifest, None if whole else _needed(folder.name, manifest))
             return manifest
         except PackError:
             if read_manifest(folder).version == manifest.version:
@@ -108,16 +133,17 @@ def _require(folder: Path, manifest: Manifest, base_fingerprint: str | None, enc
         raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
 
 
-def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Checks every file of a pack against its hash. Raises PackError that names the file and says what to do.
+def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None = None) -> None:
+    """Checks that every file of a pack is there, and that those in `read` (None: all) have their hashes. Raises
+    PackError that names the file and says what to do.
 
     The files that every pack must list are gate and detector; `load_pack` asks the method for its own.
     """
-    name, files, version = folder.name, manifest.files, folder / manifest.version
+    name, files, version = folder.name, manifest.files, os.path.join(folder, manifest.version)
     try:
-        present = {path.name for path in version.iterdir()}
+        present = set(os.listdir(version))
     except OSError as error:
-        raise PackError(f"pack {name!r} lacks its version folder {version.name}: {error}") from error
+        raise PackError(f"pack {name!r} lacks its version folder {manifest.version}: {error}") from error
     for file in _needed(name, manifest):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
@@ -127,8 +153,10 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     for file, expected in files.items():
         if file not in present:
             raise PackError(f"pack {name!r} lacks {file}; restore it or train the scope again")
+        if read is not None and file not in read:
+            continue
         try:
-            found = sha256_of(version / file)
+            found = sha256_of(os.path.join(version, file))
         except OSError as error:
             raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
         if found != expected:
@@ -164,8 +192,43 @@ def set_enabled(folder: Path, enabled: bool) -> None:
             replace_file(mark, b"")
     except OSError as error:
         raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
+    note_change(folder.parent, folder.name)
 
 
-def sha256_of(path: Path) -> str:
+def remove_pack(folder: Path) -> None:
+    """Takes a pack out of force in one step and deletes it; the running gateway follows. Raises PackError if there is
+    no such pack."""
+    if is_litter(folder.name) or not claims(folder):
+        raise PackError(f"there is no pack {folder.name!r} in {folder.parent}; `unrecall packs list` names them")
+    aside = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.removed")
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise PackError(f"cannot remove pack {folder.name!r}: {error}") from error
+    note_change(folder.parent, folder.name)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def sha256_of(path: Path | str) -> str:
     """Of a file's content, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def stamp_of(folder: Path) -> int:
+    """Another number whenever a file of the pack is another: of each file its path, size and time of change. Without
+    reading any."""
+    try:
+        return hash(tuple(sorted(_states(str(folder)))))
+    except OSError:
+        return 0
+
+
+def _states(folder: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir():
+                yield from _states(entry.path)
+            else:
+                state = entry.stat()
+                yield entry.path, state.st_size, state.st_mtime_ns

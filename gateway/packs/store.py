@@ -5,10 +5,12 @@ the old pack or the new one and never half of either.
 """
 
 import contextlib
+import functools
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from safetensors import SafetensorError
 
 from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
-from gateway.methods.base import Method
+from gateway.methods.base import Method, MethodArtifact
 from gateway.methods.registry import method
+from gateway.packs.artifacts import ArtifactCache, StoredArtifact
+from gateway.packs.changes import note_change
 from gateway.packs.detectors import DetectorKind, detector_kind
-from gateway.packs.files import Artifacts, files_of, read_artifacts, write_artifacts
+from gateway.packs.files import Artifacts, files_of, read_gate, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
     list_packs,
@@ -34,17 +38,30 @@ from gateway.policy import Guard
 
 __all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
+_READERS = 2  # more would wait for the interpreter more than for the disk
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A verified pack in memory: `model` is what its detector learned. A pack is equal only to itself, because arrays
-    cannot be compared."""
+    """A verified pack in memory. What its `detector` and its method learned may stay on disk until somebody asks for
+    it. A pack is equal only to itself, because arrays cannot be compared."""
 
-    manifest: Manifest
+    version: str
     enabled: bool
     aliases: tuple[str | Alias, ...]
-    model: Any
+    detector: str
+    read_model: Callable[[], Any]
     guard: Guard
+
+    @property
+    def model(self) -> Any:
+        """What the pack's detector learned. Slow. Raises PackError if its file cannot be read."""
+        return self.read_model()
+
+    @property
+    def artifact(self) -> MethodArtifact:
+        """What the pack's method learned. Slow. Raises PackError if its files cannot be read."""
+        return self.guard.source.load() if self.guard.source else self.guard.artifact
 
 
 def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> Manifest:
@@ -71,38 +88,93 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
     for old in folder.iterdir():
         if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)
+    note_change(root, complete.scope)
     return complete
 
 
-def load_pack(folder: Path, *, base_fingerprint: str | None = None, encoder_fingerprint: str | None = None) -> Pack:
-    """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do."""
+def load_pack(
+    folder: Path,
+    *,
+    base_fingerprint: str | None = None,
+    encoder_fingerprint: str | None = None,
+    cache: ArtifactCache | None = None,
+    whole: bool = True,
+) -> Pack:
+    """Reads and verifies one pack. Raises PackError that says which part of which pack is wrong and what to do.
+
+    Args:
+        folder: of the pack.
+        base_fingerprint: of the base model; None takes any.
+        encoder_fingerprint: of the encoder, likewise.
+        cache: keeps what the method learned, once somebody has asked for it. None: a cache of the pack's own.
+        whole: False checks the hashes of the gate's files alone, and reads what the detector learned when somebody asks
+            for it. The method's files are checked when they are read.
+    """
+    cache = cache or ArtifactCache()
     while True:
-        manifest = verify_pack(folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint)
+        manifest = verify_pack(
+            folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint, whole=whole
+        )
         try:
-            return _load(folder, manifest)
+            return _load(folder, manifest, cache, whole=whole)
         except PackError:
             if read_manifest(folder).version == manifest.version:
                 raise  # else it was replaced while it was read: the new one is whole
 
 
-def load_packs(root: Path, *, base_fingerprint: str | None, encoder_fingerprint: str | None) -> dict[str, Pack]:
-    """All packs under a root, by scope. Raises PackError for the first bad one."""
-    packs = (
-        load_pack(folder, base_fingerprint=base_fingerprint, encoder_fingerprint=encoder_fingerprint)
-        for folder in list_packs(root)
+def load_packs(
+    root: Path,
+    *,
+    base_fingerprint: str | None,
+    encoder_fingerprint: str | None,
+    cache: ArtifactCache | None = None,
+) -> dict[str, Pack]:
+    """All packs under a root, by scope; of their files those of the gate are checked. Raises PackError for the first
+    bad one.
+
+    Args:
+        root: the folder of packs.
+        base_fingerprint: of the base model; None takes any.
+        encoder_fingerprint: of the encoder, likewise.
+        cache: keeps what the methods learned, once somebody has asked for it. None: a cache of these packs' own.
+    """
+    load = functools.partial(
+        load_pack,
+        base_fingerprint=base_fingerprint,
+        encoder_fingerprint=encoder_fingerprint,
+        cache=cache or ArtifactCache(),
+        whole=False,
     )
-    return {pack.manifest.scope: pack for pack in packs}
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="packs") as threads:
+        try:
+            return {pack.guard.scope: pack for pack in threads.map(load, list_packs(root))}
+        except PackError:
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
-def _load(folder: Path, manifest: Manifest) -> Pack:
+def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool) -> Pack:
     acting, detector = _kinds(manifest)
+    version, scope = manifest.version, manifest.scope
     try:
-        artifacts = read_artifacts(folder / manifest.version, acting, detector)
+        aliases, policy = read_gate(folder / version)
     except (OSError, ValueError) as error:
         raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
-    policy = artifacts.policy
-    guard = Guard(manifest.scope, policy.plan, acting, artifacts.artifact, policy.refusal, policy.instruction)
-    return Pack(manifest, is_enabled(folder), artifacts.aliases, artifacts.model, guard)
+    read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
+    if whole:
+        read_model = functools.cache(read_model)
+        read_model()
+    hashes = tuple(manifest.files[file] for file in acting.files)
+    stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
+    guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
+    return Pack(version, is_enabled(folder), aliases, detector.name, read_model, guard)
+
+
+def _model(folder: Path, version: str, detector: DetectorKind) -> Any:
+    try:
+        return detector.load(folder / version / detector.file)
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
 
 
 def _kinds(manifest: Manifest) -> tuple[Method, DetectorKind]:

@@ -8,11 +8,15 @@ from importlib import resources
 import torch
 from torch import Tensor
 
+from classifiers.encoder.cache import Recent
 from corruption.operators import EmbeddingTable
-from gateway.core import Message, Request
+from gateway.core import Endpoint, Message, Request
 from gateway.prompts.rendering import Prompt, Tokenizer, instructed, render
 
 __all__ = ["Prompts", "decoy_table"]
+
+_RENDERED_TOKENS = 200_000
+_Rendering = tuple[Endpoint, tuple[Message, ...], bool]
 
 
 class Prompts:
@@ -22,6 +26,7 @@ class Prompts:
         """`weight` [vocabulary, hidden] holds the rows that the model takes as input embeddings."""
         self.tokenizer = tokenizer
         self._weight = weight
+        self._rendered: Recent[_Rendering, Prompt] = Recent(_RENDERED_TOKENS, size_of=lambda prompt: len(prompt.ids))
 
     @property
     def hidden(self) -> int:
@@ -39,8 +44,16 @@ class Prompts:
         return decoy_table(self.tokenizer, self._weight)
 
     def render(self, request: Request, *, locate: bool = False) -> Prompt:
-        """The request's prompt; with `locate`, the messages' places in it. Raises as `rendering.render` does."""
-        return render(self.tokenizer, request, locate=locate)
+        """The request's prompt; with `locate`, the messages' places in it. Raises as `rendering.render` does.
+
+        Recent prompts are remembered: a flagged request is counted, judged and corrupted, each from its prompt.
+        """
+        asked = (request.endpoint, request.messages, locate)
+        known = self._rendered.known([asked])
+        if asked not in known:
+            known = {asked: render(self.tokenizer, request, locate=locate)}
+            self._rendered.keep(known)
+        return known[asked]
 
     def instructed(self, request: Request, instruction: str) -> tuple[tuple[Message, ...], Prompt]:
         """The request's messages with an instruction in front, and their prompt. Raises InvalidRequest."""

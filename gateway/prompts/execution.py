@@ -13,7 +13,8 @@ from typing import Protocol, cast
 from torch import Tensor
 
 from adapters.lora.model import Lora
-from gateway.core import Instruct, Message, Pass, Plan, Request
+from gateway.core import Instruct, Message, Pass, Plan, Request, Unavailable
+from gateway.errors import PlanError
 from gateway.prompts.embedding import Prompts
 
 __all__ = ["LogitsTransform", "ModelInput", "ModelPlan", "WeightedAdapter", "model_input", "plain_input"]
@@ -71,6 +72,8 @@ def model_input(request: Request, plan: Plan, prompts: Prompts) -> ModelInput:
             return plain_input(request, prompts)
         case Instruct(text):
             return _instructed(request, text, prompts)
+        case Unavailable(why):
+            raise PlanError(why)
         case _:
             return cast("ModelPlan", plan).model_input(request, prompts)
 

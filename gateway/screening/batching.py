@@ -1,57 +1,96 @@
-"""Screening off the event loop, the texts of concurrent requests in one batch."""
+"""Screening off the event loop: the texts of concurrent requests in one batch, long texts a part at a time.
+
+Threads take what is there and never wait for more: while one batch is read the next one gathers, so a batch is as large
+as the load makes it, and a request that comes alone is read alone.
+"""
 
 import asyncio
 import logging
+import threading
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 from gateway.core import Request, Screening
 from gateway.errors import ScreenError
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate, Part, screened_texts
 
 __all__ = ["BatchedScreen"]
 
-# A text of many windows must not keep short ones waiting, so long requests have a thread of their own.
-_LONG_CHARS = 8_000
-_BATCH_TEXTS = 64
+# Texts of many windows have a thread of their own, where they take turns: none keeps the others waiting.
+_LONG_CHARS = 4_000
+_BATCH_TEXTS = 16  # a larger batch is hardly faster a text, and whoever comes next waits longer
 
-_Lane = Literal["short", "long"]
 _log = logging.getLogger("unrecall.screen")
+_Outcome = Screening | Exception
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
+    """One request that waits. `parts` are what is still to be read of a long one; None: it was not cut yet."""
+
     gate: Gate
     request: Request
     texts: int
     done: "asyncio.Future[Screening]"
+    parts: deque[Part] | None = None
+
+
+@dataclass(slots=True)
+class _Line:
+    """Jobs in the order in which they came, for threads that take them. `closed` ends the threads."""
+
+    jobs: deque[_Job] = field(default_factory=deque)
+    ready: threading.Condition = field(default_factory=threading.Condition)
+    closed: bool = False
+
+    def put(self, job: _Job) -> None:
+        with self.ready:
+            self.jobs.append(job)
+            self.ready.notify()
+
+    def take(self, texts: int) -> list[_Job]:
+        """The next jobs: one, and more while their texts are fewer than `texts`. Empty once the line is closed."""
+        with self.ready:
+            self.ready.wait_for(lambda: self.jobs or self.closed)
+            batch: list[_Job] = []
+            while self.jobs and not self.closed and (not batch or sum(job.texts for job in batch) < texts):
+                batch.append(self.jobs.popleft())
+            return batch
+
+    def close(self) -> None:
+        with self.ready:
+            self.closed = True
+            self.ready.notify_all()
 
 
 class BatchedScreen:
-    """Runs a gate over requests. An async context manager; `timeout_s` is the longest wait of one request."""
+    """Runs a gate over requests. An async context manager."""
 
-    def __init__(self, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, *, timeout_s: float = 10.0, threads: int = 1) -> None:
+        """`timeout_s` is the longest wait of one request; so many `threads` read batches of short texts, and one more
+        reads long texts."""
         self._timeout_s = timeout_s
-        self._lanes: dict[_Lane, asyncio.Queue[_Job]] = {}
-        self._threads: ThreadPoolExecutor | None = None
-        self._workers: list[asyncio.Task[None]] = []
+        self._threads = threads
+        self._short, self._long = _Line(), _Line()
+        self._workers: list[threading.Thread] = []
 
     async def __aenter__(self) -> "BatchedScreen":
-        self._lanes = {"short": asyncio.Queue(), "long": asyncio.Queue()}  # a queue belongs to one event loop
-        self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="screen")
-        self._workers = [asyncio.create_task(self._work(lane)) for lane in self._lanes.values()]
+        self._short, self._long = _Line(), _Line()
+        loop = asyncio.get_running_loop()
+        lines = [self._short] * self._threads + [self._long]
+        self._workers = [
+            threading.Thread(target=self._work, args=(line, loop), name=f"screen-{number}", daemon=True)
+            for number, line in enumerate(lines)
+        ]
         for worker in self._workers:
-            worker.add_done_callback(_log_death)
+            worker.start()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        if self._threads:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for line in (self._short, self._long):
+            line.close()
+        self._workers = []
 
     async def screened(self, request: Request, gate: Gate) -> Screening:
         """What the gate says of a request. `error` says that a detector failed or took too long."""
@@ -67,8 +106,8 @@ class BatchedScreen:
         if self.problem():
             raise ScreenError("the gate does not run")
         job = _Job(gate, request, len(texts), asyncio.get_running_loop().create_future())
-        lane: _Lane = "long" if sum(len(text.text) for text in texts) > _LONG_CHARS else "short"
-        self._lanes[lane].put_nowait(job)
+        long = sum(len(text.text) for text in texts) > _LONG_CHARS
+        (self._long if long else self._short).put(job)
         try:
             return await asyncio.wait_for(job.done, self._timeout_s)
         except TimeoutError as error:
@@ -80,38 +119,54 @@ class BatchedScreen:
 
     def problem(self) -> str | None:
         """Why the gate cannot screen now; None if it can."""
-        dead = not self._workers or any(worker.done() for worker in self._workers)
+        dead = not self._workers or not all(worker.is_alive() for worker in self._workers)
         return "the gate does not run; restart the gateway, its log says why" if dead else None
 
-    async def _work(self, lane: "asyncio.Queue[_Job]") -> None:
-        while True:
-            batch = [await lane.get()]
-            while not lane.empty() and sum(job.texts for job in batch) < _BATCH_TEXTS:
-                batch.append(lane.get_nowait())
-            for gate in {id(job.gate): job.gate for job in batch}.values():
-                await self._run(gate, [job for job in batch if job.gate is gate and not job.done.done()])
-
-    async def _run(self, gate: Gate, jobs: Sequence[_Job]) -> None:
-        requests = [job.request for job in jobs]
+    def _work(self, line: _Line, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            screenings = await asyncio.get_running_loop().run_in_executor(self._threads, gate.screen, requests)
-        except Exception as error:  # a detector's failure belongs to its requests, not to the worker
-            for job in jobs:
-                _settle(job, error)
-            return
-        for job, screening in zip(jobs, screenings, strict=True):
-            _settle(job, screening)
+            while batch := line.take(1 if line is self._long else _BATCH_TEXTS):
+                jobs = [job for job in batch if not job.done.done()]
+                if line is self._long:
+                    self._read_part(line, jobs, loop)
+                else:
+                    self._read(jobs, loop)
+        except BaseException:
+            if not loop.is_closed():
+                _log.critical("a worker of the gate died; every request is refused from now on", exc_info=True)
+
+    def _read(self, jobs: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
+        for gate in {id(job.gate): job.gate for job in jobs}.values():
+            of_gate = [job for job in jobs if job.gate is gate]
+            outcomes: Sequence[_Outcome]
+            try:
+                outcomes = gate.screen([job.request for job in of_gate])
+            except Exception as error:  # a detector's failure belongs to its requests, not to the worker
+                outcomes = [error] * len(of_gate)
+            loop.call_soon_threadsafe(_settle, of_gate, outcomes)
+
+    def _read_part(self, line: _Line, jobs: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
+        """Reads one batch of windows of a long request, which then waits for its next turn; at the end the gate judges
+        it, and finds its windows read."""
+        for job in jobs:
+            try:
+                if job.parts is None:
+                    job.parts = deque(job.gate.read_ahead(job.request))
+                if job.parts:
+                    job.gate.read_part(job.parts.popleft())
+                    line.put(job)
+                    continue
+            except Exception as error:
+                loop.call_soon_threadsafe(_settle, [job], [error])
+                continue
+            self._read([job], loop)
 
 
-def _log_death(worker: "asyncio.Task[None]") -> None:
-    if not worker.cancelled() and (error := worker.exception()):
-        _log.critical("a worker of the gate died; every request is refused from now on", exc_info=error)
-
-
-def _settle(job: _Job, outcome: Screening | Exception) -> None:
-    if job.done.done():
-        return
-    if isinstance(outcome, Exception):
-        job.done.set_exception(outcome)
-    else:
-        job.done.set_result(outcome)
+def _settle(jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
+    """On the event loop: hands every waiting request what the gate said of it."""
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if job.done.done():
+            continue
+        if isinstance(outcome, Exception):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome)

@@ -1,21 +1,26 @@
 """The detectors of all enabled packs, as one unchanging whole; a reload makes a new one."""
 
-from collections.abc import Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.encoder.windows import Cut
 from classifiers.names.aliases import LexicalDetector, confirmed
-from classifiers.types import Detector, Span, Verdict
+from classifiers.types import Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
-from gateway.policy import Guard
+from gateway.policy import Guard, ServingMethod
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Gate", "ScreenedText", "screened_texts"]
+__all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
+
+Part = Sequence[Cut]
 
 
 class ScreenedText:
@@ -42,30 +47,121 @@ class Gate:
 
     def __init__(self, packs: Mapping[str, Pack], encoder: Encoder, *, soft_prompts_gated: bool = True) -> None:
         """Without `soft_prompts_gated`, soft prompts act on every request."""
+        self._encoder = encoder
+        self._soft_prompts_gated = soft_prompts_gated
+        self.guards: Mapping[str, Guard] = {}
+        self._kinds: Mapping[str, str] = {}
+        self._names = LexicalDetector({})
+        self._learned: Mapping[str, ScopedDetector] = {}
+        self._change(packs, ())
+
+    def updated(self, packs: Mapping[str, Pack], removed: Collection[str]) -> "Gate":
+        """The gate with these packs, new ones or new versions, and without the scopes in `removed`. Shares what did not
+        change. Raises ValueError for a pack whose numbers or names no detector can take."""
+        gate = copy.copy(self)
+        gate._change(packs, removed)
+        return gate
+
+    def _change(self, packs: Mapping[str, Pack], removed: Collection[str]) -> None:
+        """Puts new objects in the place of those that change, and changes none."""
         enabled = {scope: pack for scope, pack in packs.items() if pack.enabled}
-        guards = {scope: pack.guard for scope, pack in enabled.items()}
-        if not soft_prompts_gated:
-            guards = {scope: _ungated(guard) for scope, guard in guards.items()}
-        self.guards: Mapping[str, Guard] = guards
-        self._names = LexicalDetector({scope: pack.aliases for scope, pack in enabled.items()})
-        self.detectors: Sequence[Detector] = (self._names, *_learned(enabled, encoder))
+        gone = {*removed, *packs}
+        self._names = self._names.updated({scope: pack.aliases for scope, pack in enabled.items()}, gone)
+        self._learned = self._changed_detectors(enabled, gone)
+        kinds = {scope: pack.detector for scope, pack in enabled.items()}
+        self._kinds = {scope: kind for scope, kind in self._kinds.items() if scope not in gone} | kinds
+        guards = {scope: self._guard(pack.guard) for scope, pack in enabled.items()}
+        kept = {scope: guard for scope, guard in self.guards.items() if scope not in gone}
+        self.guards = dict(sorted((kept | guards).items()))
+        self._ungated = tuple(guard for guard in self.guards.values() if not guard.gated)
+        forgetting = [guard for guard in self.guards.values() if guard.plan == "forget"]
+        self.methods: Mapping[str, ServingMethod] = {guard.method.name: guard.method for guard in forgetting}
+        self._adapted = [guard for guard in forgetting if "adapters" in guard.method.needs]
+
+    def _changed_detectors(self, added: Mapping[str, Pack], gone: Set[str]) -> Mapping[str, ScopedDetector]:
+        """One detector for each kind that some pack has."""
+        coming: dict[str, dict[str, Pack]] = {}
+        for scope, pack in added.items():
+            coming.setdefault(pack.detector, {})[scope] = pack
+        leaving: dict[str, set[str]] = {}
+        for scope in gone & self._kinds.keys():
+            leaving.setdefault(self._kinds[scope], set()).add(scope)
+        staying = {kind for scope, kind in self._kinds.items() if scope not in gone}
+        found = {}
+        for kind in dict.fromkeys([*self._learned, *coming]):
+            models, scopes = _Models(coming.get(kind, {})), leaving.get(kind, set())
+            if kind not in self._learned:
+                found[kind] = DETECTORS[kind].build(self._encoder, models)
+            elif kind in staying or models:
+                changed = models or scopes
+                found[kind] = self._learned[kind].updated(models, scopes) if changed else self._learned[kind]
+        return found
+
+    def _guard(self, guard: Guard) -> Guard:
+        acts = guard.plan == "forget" and guard.method.ungated
+        return replace(guard, gated=False) if acts and not self._soft_prompts_gated else guard
 
     @property
-    def loras(self) -> "Mapping[str, Lora]":
-        """The unlearning LoRAs that a backend must have ready, by scope."""
-        acting = {scope: guard for scope, guard in self.guards.items() if guard.plan == "forget"}
-        adapters = ((scope, guard.method.adapter(guard.artifact)) for scope, guard in acting.items())
-        return {scope: lora for scope, lora in adapters if lora is not None}
+    def always_acts(self) -> bool:
+        """Whether a guard acts on every request."""
+        return bool(self._ungated)
+
+    def acting(self, screening: Screening) -> tuple[Guard, ...]:
+        """The guards that may act on a request, not ready yet: those of its scopes, then those that are not gated."""
+        called = dict.fromkeys(finding.scope for finding in screening.matched)
+        always = (guard for guard in self._ungated if guard.scope not in called)
+        return (*(self.guards[scope] for scope in called), *always)
+
+    def ready(self, screening: Screening) -> Mapping[str, Guard]:
+        """The same by scope, ready. Slow."""
+        return {guard.scope: guard for one in self.acting(screening) if (guard := one.ready())}
+
+    def loras(self, most: int) -> "Mapping[str, Lora]":
+        """Unlearning LoRAs that a backend should have ready, by scope: as many as it keeps, `most`. The others are read
+        when they are needed. Slow."""
+        ready = (guard.ready() for guard in itertools.islice(self._adapted, most))
+        found = ((one.scope, one.method.adapter(one.artifact)) for one in ready if one and not one.fault)
+        return {scope: lora for scope, lora in found if lora is not None}
+
+    @property
+    def lora_digests(self) -> frozenset[str]:
+        """Of all unlearning LoRAs in force, whether they were read or not."""
+        return frozenset(guard.source.digest for guard in self._adapted if guard.source)
 
     def screen(self, requests: Sequence[Request]) -> list[Screening]:
         """What the gate says of each request, the texts of all in one batch. Slow: call it off the event loop."""
         texts = [screened_texts(request) for request in requests]
-        found = iter(_found([text for of_one in texts for text in of_one], self.detectors))
+        found = iter(_found([text for of_one in texts for text in of_one], (self._names, *self._learned.values())))
         return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
+
+    def read_ahead(self, request: Request) -> Sequence[Part]:
+        """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
+        memory of windows."""
+        return [part for text in screened_texts(request) for part in self._encoder.read_ahead(text.text)]
+
+    def read_part(self, part: Part) -> None:
+        """Reads one part. Slow, as a batch is: call it off the event loop."""
+        self._encoder.read_part(part)
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
         return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
+
+
+class _Models(Mapping[str, Any]):
+    """What the detectors of packs learned, read one after the other: all at once would take twice the memory."""
+
+    def __init__(self, packs: Mapping[str, Pack]) -> None:
+        self._packs = packs
+
+    def __getitem__(self, scope: str) -> Any:
+        return self._packs[scope].model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packs)
+
+    def __len__(self) -> int:
+        return len(self._packs)
 
 
 def screened_texts(request: Request) -> list[ScreenedText]:
@@ -86,22 +182,16 @@ def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list
     plain = [text.text for text in texts]
     by_detector = [detector.detect(plain) for detector in detectors]
     return [
-        tuple(_finding(text, verdict) for verdict in confirmed([v for found in by_detector for v in found[index]]))
+        tuple(
+            _finding(text, verdict)
+            for verdict in confirmed([v for found in by_detector for v in sorted(found[index], key=_scope)])
+        )
         for index, text in enumerate(texts)
     ]
 
 
-def _learned(packs: Mapping[str, Pack], encoder: Encoder) -> list[Detector]:
-    """One detector for each kind that some pack has."""
-    models: dict[str, dict[str, object]] = {}
-    for scope, pack in packs.items():
-        models.setdefault(pack.manifest.detector, {})[scope] = pack.model
-    return [DETECTORS[kind].build(encoder, of_kind) for kind, of_kind in models.items()]
-
-
-def _ungated(guard: Guard) -> Guard:
-    acts = guard.plan == "forget" and guard.method.ungated
-    return replace(guard, gated=False) if acts else guard
+def _scope(verdict: Verdict) -> str:
+    return verdict.scope
 
 
 def _finding(text: ScreenedText, verdict: Verdict) -> Finding:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classifiers.encoder.sentence import Encoder
 from gateway.core import Screening
 from gateway.errors import PackError, SetupError
 from gateway.files.atomic import open_output
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.encoders import EncoderRuntime, find_encoder
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
 from gateway.screening.logged import LoggedRow, read_log
@@ -38,7 +37,13 @@ class ScreenedLog:
 
 
 def screen_log(
-    *, input_file: Path, output_file: Path, packs: Path, encoder: str, progress: Callable[[int, int], None]
+    *,
+    input_file: Path,
+    output_file: Path,
+    packs: Path,
+    encoder: str,
+    encoder_runtime: EncoderRuntime = "openvino",
+    progress: Callable[[int, int], None],
 ) -> ScreenedLog:
     """Writes every row again with `flagged`, `scopes` and `score`, or with `flagged: null` and a `problem`.
 
@@ -52,6 +57,7 @@ def screen_log(
         output_file: JSON lines; it must be another file than `input_file`.
         packs: the folder of packs.
         encoder: the sentence encoder that the packs were trained with.
+        encoder_runtime: what computes it, likewise.
         progress: is told (rows done, rows).
     """
     _refuse_same(input_file, output_file)
@@ -60,7 +66,7 @@ def screen_log(
     under_key = _needs_key(input_file, rows)
     flagged = 0
     with open_output(output_file) as target:
-        gate = _gate(packs, encoder)
+        gate = _gate(packs, encoder, encoder_runtime)
         for start in range(0, len(rows), _BATCH_ROWS):
             for row, result in _screened(gate, rows[start : start + _BATCH_ROWS]):
                 flagged += bool(result["flagged"])
@@ -98,12 +104,12 @@ def _needs_key(path: Path, rows: Sequence[LoggedRow]) -> bool:
     return under_key
 
 
-def _gate(packs: Path, encoder: str) -> Gate:
-    encoder_folder = resolve(encoder)
-    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=fingerprint(encoder_folder))
+def _gate(packs: Path, encoder: str, runtime: EncoderRuntime) -> Gate:
+    files = find_encoder(encoder, runtime)
+    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=files.fingerprint)
     if not loaded:
         raise PackError(f"there are no packs in {packs}; train one first")
-    return Gate(loaded, Encoder(encoder_folder))
+    return Gate(loaded, files.load())
 
 
 def _screened(gate: Gate, rows: Sequence[LoggedRow]) -> Iterator[tuple[LoggedRow, dict[str, Any]]]:

@@ -2,20 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
-from gateway.packs.folders import has_manifest, list_packs
-from gateway.packs.store import Pack, load_pack
+from gateway.packs.artifacts import ArtifactCache
+from gateway.packs.folders import has_manifest
+from gateway.packs.store import Pack, load_pack, load_packs
+from gateway.packs.watch import FolderWatch
 from gateway.screening.gate import Gate
 
-__all__ = ["Listener", "PackReloader"]
+__all__ = ["Listener", "PackInForce", "PackReloader"]
 
 _log = logging.getLogger("unrecall.packs")
-_Stamp = tuple[tuple[str, int, int], ...]
+_ROOT = "the packs folder"
 Listener = Callable[[Gate], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackInForce:
+    """Which version of a pack is in force, and whether the operator has it switched on."""
+
+    version: str
+    enabled: bool
 
 
 class PackReloader:
@@ -24,6 +35,8 @@ class PackReloader:
     If a pack becomes bad, its last good version keeps serving, and `problems` says so. If it has no good version, its
     scope has no guard: `unguarded` names it, and the gateway answers nothing until the operator mends or removes it. A
     request keeps the gate that it began with.
+
+    What a method learned is read when a request first needs it; `gateway.packs.watch` says when a change is noticed.
     """
 
     def __init__(
@@ -33,8 +46,9 @@ class PackReloader:
         encoder: Encoder,
         base_fingerprint: str,
         encoder_fingerprint: str,
-        poll_s: float = 1.0,
+        poll_s: float = 0.25,
         soft_prompts_gated: bool = True,
+        artifact_cache: ArtifactCache | None = None,
     ) -> None:
         """
         Args:
@@ -44,36 +58,46 @@ class PackReloader:
             encoder_fingerprint: of the encoder, likewise.
             poll_s: how often the folder is looked at, in seconds.
             soft_prompts_gated: whether soft prompts act on flagged requests alone.
+            artifact_cache: keeps what the methods learned. None: one of the default size.
         """
         self._root = root
-        self._encoder = encoder
         self._base = base_fingerprint
         self._encoder_fingerprint = encoder_fingerprint
         self._poll_s = poll_s
-        # stamps first: a pack that changes while it is read is read again
-        self._stamps: dict[str, _Stamp] = {path.name: _stamp(path) for path in list_packs(root)}
-        self._packs: dict[str, Pack] = {path.name: self._load(path) for path in list_packs(root)}
         self._watcher: asyncio.Task[None] | None = None
-        self._gated = soft_prompts_gated
         self._listener: Listener | None = None
-        self.problems: dict[str, str] = {}
+        self._cache = artifact_cache or ArtifactCache()
+        self._problems: dict[str, str] = {}
+        self._not_loaded: set[str] = set()  # folders that claim to be packs, and no version of them is in force
         self.unguarded: frozenset[str] = frozenset()
-        self.gate = self._gate()
-
-    def _gate(self) -> Gate:
-        return Gate(self._packs, self._encoder, soft_prompts_gated=self._gated)
+        self._watch = FolderWatch(root)
+        stamps = self._watch.look()  # first: a pack that changes while it is read is read again
+        packs = load_packs(
+            root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
+        )
+        self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated)
+        self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
+        for scope, stamp in stamps.items():
+            if stamp is not None and scope in packs:
+                self._watch.accept(scope, stamp)
 
     def listen(self, listener: Listener) -> None:
         """Awaits `listener` with every new gate, once the gate screens requests."""
         self._listener = listener
 
     @property
-    def packs(self) -> Mapping[str, Pack]:
+    def packs(self) -> Mapping[str, PackInForce]:
         """The packs in force by scope, disabled ones too."""
         return self._packs
 
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What is wrong, by scope: packs that cannot be loaded, and artifacts that could not be read when they were
+        needed."""
+        return {**self._cache.faults, **self._problems}
+
     async def __aenter__(self) -> "PackReloader":
-        self._watcher = asyncio.create_task(self._watch())
+        self._watcher = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -82,50 +106,83 @@ class PackReloader:
             await asyncio.gather(self._watcher, return_exceptions=True)
 
     def refresh(self) -> None:
-        """Compares the folder with what is loaded and swaps in what changed. Never raises for a bad pack."""
+        """Compares the folder with what is loaded and swaps in what changed. Never raises for a bad pack. Slow."""
         try:
-            folders = {path.name: path for path in list_packs(self._root)}
+            looks = self._watch.look()
         except PackError as error:
-            self._complain("the packs folder", str(error))
+            self._complain(_ROOT, str(error))
             return
-        self.problems.pop("the packs folder", None)
-        packs = {scope: pack for scope, pack in self._packs.items() if scope in folders}
-        for scope in self._packs.keys() - folders.keys():
-            _log.warning("pack %s was removed: its scope is no longer guarded", scope)
-            self._stamps.pop(scope, None)
-        for scope in self.problems.keys() - folders.keys():
-            del self.problems[scope]
-        for scope, folder in folders.items():
-            self._refresh_one(scope, folder, packs)
-        if packs != self._packs:
-            self._packs = packs
-            self.gate = self._gate()
-        self.unguarded = frozenset(scope for scope in folders.keys() - packs.keys() if has_manifest(folders[scope]))
+        self._problems.pop(_ROOT, None)
+        gone = {scope for scope, stamp in looks.items() if stamp is None}
+        stamps = {scope: stamp for scope, stamp in looks.items() if stamp is not None}
+        packs = {scope: pack for scope, stamp in stamps.items() if (pack := self._reloaded(scope, stamp))}
+        for scope in gone:
+            self._leave(scope)
+        self._put_in_force(packs, gone & self._packs.keys(), stamps)
+        unguarded = (scope for scope in self._not_loaded if has_manifest(self._root / scope))
+        self.unguarded = frozenset(unguarded)
 
-    def _refresh_one(self, scope: str, folder: Path, packs: dict[str, Pack]) -> None:
-        stamp = _stamp(folder)
-        if self._stamps.get(scope) == stamp:
+    def _reloaded(self, scope: str, stamp: int) -> Pack | None:
+        """The pack as it is on disk now; None if it is bad, or is being changed while it is read."""
+        try:
+            return load_pack(
+                self._root / scope,
+                base_fingerprint=self._base,
+                encoder_fingerprint=self._encoder_fingerprint,
+                cache=self._cache,
+            )
+        except PackError as error:
+            if self._watch.is_still(scope, stamp):
+                self._reject(scope, str(error), stamp)
+            elif scope not in self._packs:
+                self._not_loaded.add(scope)  # until the next look, which sees the whole of it
+            return None
+
+    def _put_in_force(self, packs: Mapping[str, Pack], gone: Collection[str], stamps: Mapping[str, int]) -> None:
+        if not packs and not gone:
             return
         try:
-            packs[scope] = self._load(folder)
-        except PackError as error:
-            if _stamp(folder) != stamp:  # replaced while it was read: the next look sees the whole of it
+            self.gate = self.gate.updated(packs, gone)
+        except (ValueError, PackError) as error:  # of one of them: it must not hold up the others
+            if len(packs) + len(gone) > 1:
+                self._put_in_force({}, gone, stamps)
+                for scope, pack in packs.items():
+                    self._put_in_force({scope: pack}, (), stamps)
                 return
-            self._complain(scope, f"{error} ({_meanwhile(folder, scope in packs)})")
-        else:
-            self.problems.pop(scope, None)
-            _log.info("pack %s %s loaded", scope, packs[scope].manifest.version)
-        self._stamps[scope] = stamp
+            for scope in packs:
+                self._reject(scope, f"pack {scope!r} cannot be served: {error}; train the scope again", stamps[scope])
+            return
+        kept = {scope: pack for scope, pack in self._packs.items() if scope not in gone}
+        self._packs = kept | {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
+        for scope, pack in packs.items():
+            self._mended(scope)
+            self._watch.accept(scope, stamps[scope])
+            _log.info("pack %s %s loaded", scope, pack.version)
 
-    def _load(self, folder: Path) -> Pack:
-        return load_pack(folder, base_fingerprint=self._base, encoder_fingerprint=self._encoder_fingerprint)
+    def _leave(self, scope: str) -> None:
+        """The folder holds no pack any more."""
+        if scope in self._packs:
+            _log.warning("pack %s was removed: its scope is no longer guarded", scope)
+        self._mended(scope)
+
+    def _mended(self, scope: str) -> None:
+        self._problems.pop(scope, None)
+        self._not_loaded.discard(scope)
+        self._cache.forget_fault(scope)
+
+    def _reject(self, scope: str, why: str, stamp: int) -> None:
+        """A bad pack: complains, once for each state of its files."""
+        self._complain(scope, f"{why} ({_meanwhile(self._root / scope, scope in self._packs)})")
+        if scope not in self._packs:
+            self._not_loaded.add(scope)
+        self._watch.accept(scope, stamp, settled=False)
 
     def _complain(self, what: str, message: str) -> None:
-        if self.problems.get(what) != message:
+        if self._problems.get(what) != message:
             _log.error("%s", message)
-        self.problems[what] = message
+        self._problems[what] = message
 
-    async def _watch(self) -> None:
+    async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
             before = self.gate
@@ -142,12 +199,3 @@ def _meanwhile(folder: Path, had_a_version: bool) -> str:
         return "its last good version keeps serving"
     # A first version is written before its manifest: a folder without one is not a pack yet.
     return "NOTHING is answered until it is mended or removed" if has_manifest(folder) else "it is not a pack yet"
-
-
-def _stamp(folder: Path) -> _Stamp:
-    """Changes whenever a file of the pack does: path, size and time of change in nanoseconds."""
-    try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return tuple((str(p.relative_to(folder)), (s := p.stat()).st_size, s.st_mtime_ns) for p in files)
-    except OSError:
-        return ()

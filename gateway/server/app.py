@@ -1,45 +1,51 @@
 """Puts the server together: settings in, an ASGI application out."""
 
 import logging
-import socket
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from gateway.backends.base import Backend
-from gateway.errors import AnswerError, InvalidRequest, ModelError, SetupError, UnknownPath, WrongMethod
+from gateway.backends.base import Backend, Starting
+from gateway.errors import AnswerError, SetupError, UnknownPath, WrongMethod
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.reload import PackReloader
 from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
-from gateway.server.routes import has_chat_template, routes
+from gateway.server.prompts import PATHS, Prompts, has_chat_template
+from gateway.server.routes import routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, Worker
 
-__all__ = ["build_app", "check_port", "create_app", "log_to"]
+__all__ = ["Application", "build_app", "create_app"]
 
 _log = logging.getLogger("unrecall")
 
 
-def build_app(settings: Settings) -> FastAPI:
-    """Loads models and packs and returns the application. Raises SetupError before the server answers anything."""
-    return create_app(settings, *build_parts(settings))
+def build_app(settings: Settings, *, worker: Worker | None = None) -> FastAPI:
+    """Loads models and packs and returns the application, or that of one `worker` among several. Raises SetupError
+    before the server answers anything."""
+    return create_app(settings, *build_parts(settings), worker=worker)
 
 
 def create_app(
-    settings: Settings, backend: Backend, packs: PackReloader, arms: Mapping[str, Backend] | None = None
+    settings: Settings,
+    backend: Backend,
+    packs: PackReloader,
+    arms: Mapping[str, Backend] | None = None,
+    *,
+    worker: Worker | None = None,
 ) -> FastAPI:
     """The application over given parts; they are started and stopped with it.
 
@@ -48,11 +54,13 @@ def create_app(
         backend: answers requests; in a comparison it is the guarded arm's.
         packs: has the gate in force.
         arms: the other arms' backends by name. None: no comparison.
+        worker: this process among several that serve one port. None: it is alone.
     """
-    metrics = Metrics()
-    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts)
+    metrics = Metrics(worker)
+    number = worker.number if worker else None
+    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts, worker=number)
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
-    screen = BatchedScreen(timeout_s=settings.screen_timeout_s)
+    screen = BatchedScreen(timeout_s=settings.screen_timeout_s, threads=settings.gate_threads)
     pipeline = Pipeline(
         backend=backend,
         packs=packs,
@@ -61,6 +69,7 @@ def create_app(
         metrics=metrics,
         on_screen_error=settings.on_screen_error,
         comparison=experiment,
+        starting=backend if settings.speculation and not experiment and isinstance(backend, Starting) else None,
     )
 
     @asynccontextmanager
@@ -69,11 +78,45 @@ def create_app(
             await _start(stack, pipeline, experiment, screen)
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    app.include_router(routes(pipeline, access, settings.limits, metrics, settings.unknown_fields))
-    _add_handlers(app, settings.cors_origins)
+    prompts = Prompts(
+        pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
+    )
+    app = Application(prompts, settings.cors_origins, lifespan)
+    app.include_router(routes(pipeline, access, metrics))
+    _add_handlers(app)
     return app
+
+
+class Application(FastAPI):
+    """The framework, and a short cut around it for prompts: its layers would take longer than the rest of the way."""
+
+    def __init__(
+        self,
+        prompts: Prompts,
+        cors_origins: Sequence[str],
+        lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    ) -> None:
+        super().__init__(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+        cors = partial(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        )
+        self.router.routes += [Route(path, prompts, methods=["POST"]) for path in PATHS]
+        self._prompts = cors(prompts) if cors_origins else prompts
+        if cors_origins:
+            self.add_middleware(cors)
+        self.add_middleware(Edge)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") in PATHS:
+            await self._prompts(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def _start(
@@ -100,56 +143,10 @@ async def _start(
         _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
 
 
-def _add_handlers(app: FastAPI, cors_origins: Sequence[str]) -> None:
+def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AnswerError, _answer_error)
     app.add_exception_handler(HTTPException, _unknown_path)
-    app.add_exception_handler(ClientDisconnect, _nobody_there)
-    app.add_exception_handler(ModelError, _unusable_model)
     app.add_exception_handler(Exception, _unexpected)
-    if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=[REQUEST_ID],
-        )
-    app.add_middleware(Edge)
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises SetupError at once, before any model is loaded, if the port is taken. `host` may be an IPv6 address."""
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-    except (OSError, UnicodeError) as error:  # a name that is none breaks the codec of host names
-        why = getattr(error, "strerror", None) or "this is no host name"
-        raise SetupError(f"cannot listen on {shown} ({why}); choose another --port or --host") from error
-
-
-def log_to(audit_file: Path | None) -> None:
-    """Sends audit lines to their file or to standard output, everything else to standard error. Raises SetupError for a
-    file that cannot be written."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    audit = logging.getLogger("unrecall.audit")
-    audit.propagate = False
-    audit.setLevel(logging.INFO)
-    try:
-        audit.handlers = [logging.FileHandler(audit_file) if audit_file else logging.StreamHandler(sys.stdout)]
-    except OSError as error:
-        raise SetupError(
-            f"cannot write the audit log {audit_file} ({error.strerror}); make its folder, or give another audit_file"
-        ) from error
-    audit.handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    # A start that fails has said why in one line; the server would add its traceback.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
-    for chatty in ("httpx", "sentence_transformers", "transformers"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 async def _answer_error(_: HttpRequest, error: Exception) -> Response:
@@ -169,15 +166,6 @@ async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
     unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
     status = error.status_code if isinstance(error, HTTPException) else unknown.status
     return JSONResponse(unknown.body(), status_code=status, headers=headers)
-
-
-async def _unusable_model(http: HttpRequest, error: Exception) -> Response:
-    _log.error("%s: %s", http.state.request_id, error)
-    return await _answer_error(http, InvalidRequest(str(error)))
-
-
-async def _nobody_there(_: HttpRequest, __: Exception) -> Response:
-    return Response(status_code=499)
 
 
 async def _unexpected(http: HttpRequest, __: Exception) -> Response:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from torch import Tensor
 
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
+from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
+from gateway.packs.artifacts import ArtifactCache
 from gateway.prompts.rendering import Tokenizer
 from gateway.screening.reload import PackReloader
 from gateway.settings import ArmSettings, Settings
@@ -32,14 +33,17 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
-    encoder_folder = resolve(settings.encoder, say=_log.info)
+    encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
+    loaded = encoder.load(threads=settings.gate_threads + 1, device=settings.encoder_device)
+    loaded.warm_up()
     packs = PackReloader(
         settings.packs,
-        encoder=Encoder(encoder_folder),
+        encoder=loaded,
         base_fingerprint=fingerprint(folder),
-        encoder_fingerprint=fingerprint(encoder_folder),
+        encoder_fingerprint=encoder.fingerprint,
         poll_s=settings.packs_poll_s,
         soft_prompts_gated=settings.soft_prompts_gated,
+        artifact_cache=ArtifactCache(settings.artifact_cache_mb * 1_000_000),
     )
     backends = BackendFactory(settings, folder)
     return backends.guarded(), packs, {arm.name: backends.arm(arm) for arm in settings.ab_arms}

@@ -25,7 +25,9 @@ class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
     `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
-    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error.
+    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `speculation`
+    says what became of an answer that began before the gate's verdict: 'used', 'aborted' (after so many ms, with so
+    many bytes unread), or 'skipped'. `worker` is the number of the process that answered, where several serve one port.
     """
 
     time: str
@@ -45,10 +47,14 @@ class AuditEvent:
     served_weights: Mapping[str, float] | None = None
     screen_error: str | None = None
     gate_ms: float | None = None
+    speculation: str | None = None
+    speculation_ms: float | None = None
+    speculation_bytes: int | None = None
     first_chunk_ms: float | None = None
     arm: str | None = None
     shadow: bool | None = None
     leak_screen: Sequence[str] | None = None
+    worker: int | None = None
 
     def line(self) -> dict[str, Any]:
         """The fields that a log keeps."""
@@ -73,8 +79,7 @@ class Record:
         self._started = time.perf_counter()
         self._sinks = sinks
         self._plan: Plan | None = None
-        self._closed = False
-        self._held = False
+        self._begun = self._closed = self._held = False
         self.fallback = ""
         self._fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -125,7 +130,8 @@ class Record:
         """One step of the answer."""
         if event.fallback:
             self.fallback = event.fallback
-        else:
+        elif not self._begun:
+            self._begun = True
             self.mark("first_chunk")
 
     def end(self, outcome: str) -> None:
@@ -169,13 +175,15 @@ class Record:
 class Audit:
     """Opens a record for each request."""
 
-    def __init__(self, *sinks: Sink, with_prompts: bool = False) -> None:
+    def __init__(self, *sinks: Sink, with_prompts: bool = False, worker: int | None = None) -> None:
         self._sinks = sinks or (log_line,)
         self._with_prompts = with_prompts
+        self._worker = worker
 
     def open(self, request: Request, *, shadow: bool = False) -> Record:
         """A record whose clock runs from now. A shadow's never has the prompt: the request's own record has it."""
         record = Record(request, self._sinks, with_prompt=self._with_prompts and not shadow)
+        record.note(worker=self._worker)
         if shadow:
             record.note(shadow=True)
         return record

@@ -1,21 +1,36 @@
 """Prometheus metrics; notions shared with vLLM carry its names behind this project's prefix."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from gateway.core import Event
 from gateway.telemetry.audit import AuditEvent
+from gateway.telemetry.sharing import SharedMetrics, Worker
 
-__all__ = ["ArmMetrics", "Metrics"]
+__all__ = ["REST", "SHOWN_SCOPES", "ArmMetrics", "Metrics", "Worker"]
 
+SHOWN_SCOPES = 100
+REST = "_rest"  # no scope is called so
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """The gateway's metrics, in a registry of their own, so that two gateways in one process do not mix."""
+    """The gateway's metrics, in a registry of their own, so that two gateways in one process do not mix.
 
-    def __init__(self) -> None:
+    Every gauge has the mode `livesum`: if several processes serve one port, it is the sum over those that live.
+    """
+
+    def __init__(self, worker: Worker | None = None) -> None:
+        """`worker` is this process among several that serve one port. None: it is alone."""
+        if worker:
+            worker.share_metrics()
         registry = CollectorRegistry()
         self._registry = registry
+        self._shown: Collector = SharedMetrics(worker.folder) if worker else registry
         self.requests = Counter(
             "unrecall_requests",
             "Requests by plan and outcome",
@@ -30,6 +45,18 @@ class Metrics:
         )
         self.flagged = Counter("unrecall_flagged", "Flagged requests by scope", ["scope"], registry=registry)
         self.screen_errors = Counter("unrecall_screen_errors", "Requests the gate could not decide", registry=registry)
+        self.speculated = Counter(
+            "unrecall_speculated_requests",
+            "Requests whose answer began before the gate's verdict (used or aborted), or did not (skipped)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.speculated_seconds = Counter(
+            "unrecall_speculation_aborted_seconds", "Time of answers that were begun and aborted", registry=registry
+        )
+        self.speculated_bytes = Counter(
+            "unrecall_speculation_aborted_bytes", "Bytes that had come of answers that were aborted", registry=registry
+        )
         self.gate_seconds = Histogram("unrecall_gate_seconds", "Time in the gate", buckets=_SECONDS, registry=registry)
         self.first_token_seconds = Histogram(
             "unrecall_time_to_first_token_seconds",
@@ -43,7 +70,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.running = Gauge("unrecall_num_requests_running", "Requests under way", registry=registry)
+        self.running = Gauge(
+            "unrecall_num_requests_running", "Requests under way", multiprocess_mode="livesum", registry=registry
+        )
 
     def count(self, event: AuditEvent) -> None:
         """A sink of audit events. It does not count shadows. A request without a decision has no times."""
@@ -55,6 +84,10 @@ class Metrics:
             self.flagged.labels(scope).inc()
         if event.screen_error is not None:
             self.screen_errors.inc()
+        if event.speculation is not None:
+            self.speculated.labels(event.speculation).inc()
+            self.speculated_seconds.inc((event.speculation_ms or 0) / 1000)
+            self.speculated_bytes.inc(event.speculation_bytes or 0)
         if event.plan is None:
             return
         self.requests.labels(event.endpoint, event.plan, event.outcome).inc()
@@ -73,8 +106,34 @@ class Metrics:
         return ArmMetrics(self._registry)
 
     def text(self) -> bytes:
-        """The exposition format."""
-        return generate_latest(self._registry)
+        """The exposition format, of all workers. Of scopes it names those that were flagged most."""
+        return generate_latest(_FewScopes(self._shown))
+
+
+class _FewScopes(Collector):
+    """Another collector's metrics, where ten thousand scopes do not make ten thousand series: those flagged most keep
+    theirs, and the others are summed in one. No count there can fall, because no sum of the smallest can."""
+
+    def __init__(self, source: Collector) -> None:
+        self._source = source
+
+    def collect(self) -> Iterable[Metric]:
+        """As the source has them, but for the scopes."""
+        for metric in self._source.collect():
+            if metric.name == "unrecall_flagged":
+                metric.samples = _few(metric.samples)
+            yield metric
+
+
+def _few(samples: list[Sample]) -> list[Sample]:
+    totals = {sample.labels["scope"]: sample.value for sample in samples if sample.name.endswith("_total")}
+    ranked = sorted(totals, key=lambda scope: (-totals[scope], scope))
+    shown, others = set(ranked[:SHOWN_SCOPES]), ranked[SHOWN_SCOPES:]
+    kept = [sample for sample in samples if sample.labels["scope"] in shown]
+    if others:
+        total = sum(totals[scope] for scope in others)
+        kept.append(Sample("unrecall_flagged_total", {"scope": REST}, total))
+    return kept
 
 
 class Running:

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from classifiers.names.ordinary import Alias
@@ -13,7 +12,7 @@ from classifiers.svm.training import GateTraining
 from classifiers.traffic import general_traffic
 from gateway.errors import SetupError
 from gateway.methods.registry import method as method_named
-from gateway.models.folders import fingerprint
+from gateway.models.loading import Loading
 from gateway.packs.detectors import detector_kind
 from gateway.training.scope_file import Scope
 
@@ -25,13 +24,15 @@ _REVISION = 10  # raise it whenever the same settings come to give another pack:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The configuration of one run: the method with its configuration (None: its defaults), and the detector."""
+    """The configuration of one run: the method with its configuration (None: its defaults), the detector, and how the
+    base model is held in memory."""
 
     method: str = "corruption"
     detector: str = "classifier"
     configuration: Any = None
     gate: GateTraining = field(default_factory=GateTraining)
     ood: OodTraining = field(default_factory=OodTraining)
+    loading: Loading = field(default_factory=Loading)
 
     @property
     def seed(self) -> int:
@@ -54,6 +55,7 @@ def training_of(
     lr: float | None = None,
     optimizer: str | None = None,
     seed: int = 0,
+    loading: Loading | None = None,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError, which says what is wrong.
 
@@ -66,6 +68,7 @@ def training_of(
         lr: soft-prompt, lora: the learning rate. None: the method's default.
         optimizer: soft-prompt, lora: 'adamw' or 'mofo'. None: the method's default.
         seed: of every random choice in the run.
+        loading: how the base model is held in memory. None: in the dtype of its config, whole.
     """
     detector_kind(detector)
     if not 0 <= seed < _SEEDS:
@@ -80,14 +83,13 @@ def training_of(
             configuration=chosen.configured(given, seed=seed),
             ood=OodTraining(seed=seed),
             gate=GateTraining(fpr=fpr, seed=seed),
+            loading=loading or Loading(),
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
 
 
-def fingerprint_of(
-    scope: Scope, training: Training, traffic: Sequence[str] | None, model_folders: Sequence[Path]
-) -> str:
+def fingerprint_of(scope: Scope, training: Training, traffic: Sequence[str] | None, models: Sequence[str]) -> str:
     """A hash of all that a pack depends on: the same hash means that training again would change nothing.
 
     Other scopes' LoRAs are left out: each new request would otherwise ask for all earlier ones to be trained again.
@@ -96,10 +98,10 @@ def fingerprint_of(
         scope: the scope, with its rows and its policy.
         training: the method, the detector, and their configurations.
         traffic: the operator's own prompts to calibrate on, in place of those that the gateway ships, if any.
-        model_folders: of the base model, the encoder and, if there is one, the reference model.
+        models: fingerprints of the base model, the encoder and, if there is one, the reference model.
     """
     settings = asdict(training)
-    content = {
+    content: dict[str, Any] = {
         "revision": _REVISION,
         "scope": [scope.id, scope.description, [_as_json(alias) for alias in scope.aliases], scope.policy.model_dump()],
         "rows": [
@@ -108,8 +110,10 @@ def fingerprint_of(
         "method": [training.method, asdict(training.settings), settings["gate"]],
         "detector": [training.detector, settings["ood"] if training.detector == "ood" else None],
         "traffic": [traffic, general_traffic()],
-        "models": [fingerprint(folder) for folder in model_folders],
+        "models": list(models),
     }
+    if training.loading.numbers != Loading().numbers:  # packs of before stay as they are
+        content["loading"] = training.loading.numbers
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from gateway.training.scope_file import Row, Scope
 __all__ = ["ForgetDataset", "LocatedRow", "Progress", "forget_dataset"]
 
 Progress = Callable[[str, int, int], None]
-"""Is told a stage, how many of its steps are done, and of how many."""
+"""Is told a stage, how many of its steps are done, and of how many. A stage of no steps is a line to read."""
 
 
 @dataclass(frozen=True, slots=True)

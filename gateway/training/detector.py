@@ -58,7 +58,7 @@ def fit_ood_detector(
     """
     fitted = fit_ood(
         forget=split.forget,
-        encoder_folder=sources.encoder_folder,
+        encoder_folder=sources.encoder_files.folder,
         training=training.ood,
         progress=lambda stage, done, total: progress(f"detector: {stage}", done, total),
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.optimizers.schedule import Diverged
+from adapters.parallel import ALONE, Processes
 from classifiers.calibration import TooFewRows
-from classifiers.encoder.sentence import Encoder
 from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.splits import split_rows
 from classifiers.svm.training import fit_gate
@@ -21,8 +21,10 @@ from classifiers.traffic import general_traffic
 from gateway.errors import PackError, SetupError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
+from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
+from gateway.models.loading import Loading
 from gateway.packs.files import Artifacts
 from gateway.packs.folders import list_packs, verify_pack
 from gateway.packs.manifest import HeldOut, Manifest
@@ -31,11 +33,13 @@ from gateway.screening.logged import read_traffic
 from gateway.training.config import Training, fingerprint_of
 from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
+from gateway.training.estimate import estimate_of
 from gateway.training.evaluator import Evaluator
 from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
+from gateway.training.workers import send_base, send_end
 
 __all__ = ["alias_alarms", "earlier_artifacts", "train_pack", "train_scope"]
 
@@ -49,12 +53,14 @@ def train_scope(
     scope_file: Path,
     model: str,
     encoder: str,
+    encoder_runtime: EncoderRuntime = "openvino",
     out: Path,
     training: Training | None = None,
     traffic_file: Path | None = None,
     fresh: bool = False,
     reference: str | None = None,
     progress: Progress = lambda *_: None,
+    processes: Processes = ALONE,
 ) -> Manifest:
     """Trains a scope file into a pack, or returns the manifest of the pack that is there if nothing changed. Raises
     SetupError.
@@ -63,26 +69,37 @@ def train_scope(
         scope_file: the scope file.
         model: the base model: a packaged name, a folder or a hub id.
         encoder: the sentence encoder, likewise.
+        encoder_runtime: what computes it. The server must use the same.
         out: the folder of packs.
         training: the method, the detector, and their configurations. None: the defaults.
         traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
         fresh: whether to train although nothing changed.
         reference: a model that never saw the forget set, if there is one.
         progress: is told the stage, the steps done and their number.
+        processes: those that train together, of which this one leads; the others are in `workers.assist`.
     """
     training = training or Training()
+    training.loading.check_possible(processes.count)
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
-    encoder_folder = resolve(encoder, say=lambda text: progress(text, 0, 1))
+    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
-    folders = [base_folder, encoder_folder, *([reference_folder] if reference_folder else [])]
-    training_fingerprint = fingerprint_of(scope, training, traffic, folders)
+    references = [fingerprint(reference_folder)] if reference_folder else []
+    models = [fingerprint(base_folder), encoder_files.fingerprint, *references]
+    training_fingerprint = fingerprint_of(scope, training, traffic, models)
     if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
+        send_end(processes)
         return kept
     _check_writable(out)
+    if estimate := estimate_of(
+        scope, training, base_folder, out, reference=reference_folder, processes=processes.count
+    ):
+        progress(estimate.line, 0, 0)
+        estimate.check()
     progress("loading models", 0, 1)
-    sources = _loaded(model, base_folder, encoder_folder, reference_folder)
+    send_base(processes, training, fingerprint(base_folder))
+    sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading)
     try:
         return train_pack(
             scope,
@@ -92,6 +109,7 @@ def train_scope(
             training_fingerprint=training_fingerprint,
             out=out,
             progress=progress,
+            processes=processes,
         )
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
@@ -106,6 +124,7 @@ def train_pack(
     out: Path,
     traffic: Sequence[str] | None = None,
     progress: Progress = lambda *_: None,
+    processes: Processes = ALONE,
 ) -> Manifest:
     """Trains one scope and writes its pack.
 
@@ -119,6 +138,7 @@ def train_pack(
         out: the folder of packs.
         traffic: the operator's own prompts to calibrate on, if any.
         progress: is told the stage, the steps done and their number.
+        processes: those that train together, of which this one leads. They are free once it has learned.
     """
     split = split_rows([row.prompt for row in scope.forget], [row.prompt for row in scope.retain], seed=training.seed)
     gate = fit_gate(
@@ -133,10 +153,11 @@ def train_pack(
     evaluator = Evaluator(sources)
     targets = Targets(scope, sources, evaluator, seed=training.seed)
     learned = method(training.method).learn(
-        LearningTask(dataset, targets, evaluator, sources.base.model, progress),
+        LearningTask(dataset, targets, evaluator, sources.base.model, progress, processes),
         training.settings,
         partial(earlier_artifacts, out, training.method, scope.id, sources.base_folder),
     )
+    send_end(processes)
     detector = of_classifier(gate)
     if training.detector == "ood":
         detector = fit_ood_detector(scope, split, sources, training, progress)
@@ -166,9 +187,10 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     folders = [folder for folder in list_packs(packs) if folder.name != scope] if packs.is_dir() else []
     base = fingerprint(base_folder)
     found = {}
-    for pack in map(load_pack, folders):
-        if pack.manifest.base_fingerprint == base and pack.manifest.method == method_name:
-            found[pack.manifest.scope] = pack.guard.artifact
+    for folder in folders:
+        manifest = verify_pack(folder)
+        if manifest.base_fingerprint == base and manifest.method == method_name:
+            found[manifest.scope] = load_pack(folder).artifact
     return found
 
 
@@ -198,7 +220,7 @@ def _manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "base_model": sources.base_name,
         "base_fingerprint": fingerprint(sources.base_folder),
-        "encoder_fingerprint": fingerprint(sources.encoder_folder),
+        "encoder_fingerprint": sources.encoder_files.fingerprint,
         "training_fingerprint": training_fingerprint,
         "calibration": detector.calibration,
         "heldout": HeldOut(gate=detector.rates, forgetting=learned.figures),
@@ -207,15 +229,17 @@ def _manifest(
     }
 
 
-def _loaded(name: str, base_folder: Path, encoder_folder: Path, reference_folder: Path | None) -> Sources:
+def _loaded(
+    name: str, base_folder: Path, encoder_files: EncoderFiles, reference_folder: Path | None, loading: Loading
+) -> Sources:
     """The models of a run. Raises ModelError, and SetupError for a reference model with another tokenizer."""
     sources = Sources(
-        base=load_language_model(base_folder),
+        base=load_language_model(base_folder, loading=loading),
         base_name=name,
         base_folder=base_folder,
-        encoder=Encoder(encoder_folder),
-        encoder_folder=encoder_folder,
-        reference=load_language_model(reference_folder) if reference_folder else None,
+        encoder=encoder_files.load(),
+        encoder_files=encoder_files,
+        reference=load_language_model(reference_folder, loading=loading) if reference_folder else None,
     )
     if sources.reference and not _same_tokenizer(sources.base, sources.reference):
         raise SetupError(

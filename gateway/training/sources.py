@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from classifiers.encoder.sentence import Encoder
 from gateway.core import Message, Request
 from gateway.evaluation.generation import Rollout
+from gateway.models.encoders import EncoderFiles
 from gateway.models.language_model import LanguageModel
 from gateway.prompts.embedding import Prompts
 from gateway.training.likelihoods import Tokens
+
+if TYPE_CHECKING:
+    from classifiers.encoder.sentence import Encoder
 
 __all__ = ["ReferenceModel", "Sources", "asked"]
 
@@ -20,14 +24,14 @@ _ANSWER_TOKENS = 64  # enough for a whole sentence, which a method can learn
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The models of a run: the base model and its folder, the sentence encoder and its folder, and, if there is one, a
+    """The models of a run: the base model and its folder, the sentence encoder and its files, and, if there is one, a
     `reference` model that never saw the forget set."""
 
     base: LanguageModel
     base_name: str
     base_folder: Path
-    encoder: Encoder
-    encoder_folder: Path
+    encoder: "Encoder"
+    encoder_files: EncoderFiles
     reference: LanguageModel | None = None
 
 

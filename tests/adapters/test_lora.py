@@ -166,3 +166,27 @@ def test_matrices_must_fit_and_be_finite() -> None:
         Lora({"a": (torch.full((1, 4), torch.nan), torch.ones(4, 1))}, 1.0)
     with pytest.raises(ValueError, match="at least one layer"):
         Lora({}, 1.0)
+
+
+class TwoKinds(nn.Module):
+    """A float32 layer before one in bfloat16, as a head in another dtype, or layers on two devices, would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4, dtype=torch.bfloat16)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.second(self.first(values).bfloat16())
+
+
+def test_each_layers_matrices_are_put_where_its_own_activations_are() -> None:
+    torch.manual_seed(0)
+    model = TwoKinds()
+    lora = Lora({name: (torch.ones(1, 4), torch.ones(4, 1)) for name in ("first", "second")}, 1.0)
+    values = torch.ones(1, 4)
+    with torch.inference_mode(), LoraSwitch(model) as switch:
+        plain = model(values)
+        with switch.applied([(lora, 1.0)]):
+            changed = model(values)
+    assert changed.dtype == torch.bfloat16
+    assert (changed > plain).all()

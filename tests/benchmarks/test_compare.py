@@ -19,12 +19,11 @@ from benchmarks.compare.run import AnyArm, ComparisonConfig, compare
 from benchmarks.compare.store import Store
 from benchmarks.compare.suites import load_suite
 from benchmarks.compare.tuning import chosen, unlearnt
-from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Message, Pass, Plan, Request, Sampling
 from gateway.errors import SetupError
 from gateway.methods import registry
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 from gateway.models.language_model import load_language_model
 from gateway.packs.folders import list_packs, read_manifest
 from gateway.packs.store import load_packs
@@ -342,9 +341,10 @@ def test_a_method_from_another_package_is_trained_packed_served_and_compared(
     assert {read_manifest(pack).method for pack in list_packs(folder)} == {"fade"}
     (question,) = [row.prompt for row in suite.forget_requests[0].forget][:1]
     asked = Request("1", "chat", "taught", (Message("user", question),), Sampling(max_tokens=12, temperature=0))
-    gate = Gate(load_packs(folder, base_fingerprint=None, encoder_fingerprint=None), Encoder(resolve("minilm")))
+    gate = Gate(load_packs(folder, base_fingerprint=None, encoder_fingerprint=None), find_encoder("minilm").load())
     backend = EmbeddedBackend(load_language_model(out / "models/all"), name="taught")
-    plan_of_it = decide(asked, gate.screen([asked])[0], gate.guards)
+    screening = gate.screen([asked])[0]
+    plan_of_it = decide(asked, screening, gate.ready(screening))
     assert plan_of_it.name == "Fade"
     plainly, guarded = (asyncio.run(said(backend, asked, one)) for one in (Pass(), plan_of_it))
     assert plainly != guarded

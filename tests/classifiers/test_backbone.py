@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from classifiers.encoder.backbone import Adapter, Backbone
-from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.ood.tuning import (
     Tuning,
@@ -17,6 +16,7 @@ from classifiers.ood.tuning import (
     masked_language_loss,
     tune_adapter,
 )
+from gateway.models.encoders import find_encoder
 
 TEXTS = ["Who wrote Emma?", "x" * 300, "A long one: " + "the river runs to the sea " * 20, "naïve café 東京"]
 
@@ -34,7 +34,8 @@ def random_adapter(backbone: Backbone, seed: int) -> Adapter:
     )
 
 
-def test_the_last_layer_is_the_sentence_embedding(backbone: Backbone, encoder: Encoder) -> None:
+def test_the_last_layer_is_the_sentence_embedding(backbone: Backbone) -> None:
+    encoder = find_encoder("minilm", "torch").load()
     last = backbone.pooled(cuts_of(backbone, TEXTS))[:, -1]
     expected = np.concatenate(encoder.encode(TEXTS))
     cosines = (last * expected).sum(axis=1) / np.linalg.norm(last, axis=1)

@@ -15,7 +15,7 @@ class Counter:
 
 
 def test_only_new_texts_are_worked_out_and_each_once() -> None:
-    recent, work = Recent[int](), Counter()
+    recent, work = Recent[str, int](), Counter()
     assert recent.of(["a", "bb", "a"], work.lengths) == {"a": 1, "bb": 2}
     assert recent.of(["bb", "ccc"], work.lengths) == {"bb": 2, "ccc": 3}
     assert recent.of(["bb"], work.lengths) == {"bb": 2}
@@ -23,7 +23,7 @@ def test_only_new_texts_are_worked_out_and_each_once() -> None:
 
 
 def test_those_not_asked_for_longest_go_first() -> None:
-    recent, work = Recent[int](2), Counter()
+    recent, work = Recent[str, int](2), Counter()
     recent.of(["a", "bb"], work.lengths)
     recent.of(["a"], work.lengths)
     recent.of(["ccc"], work.lengths)
@@ -34,4 +34,4 @@ def test_those_not_asked_for_longest_go_first() -> None:
 
 
 def test_more_texts_at_once_than_are_kept() -> None:
-    assert Recent[int](1).of(["a", "bb", "ccc"], Counter().lengths) == {"a": 1, "bb": 2, "ccc": 3}
+    assert Recent[str, int](1).of(["a", "bb", "ccc"], Counter().lengths) == {"a": 1, "bb": 2, "ccc": 3}

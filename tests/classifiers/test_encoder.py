@@ -8,7 +8,7 @@ import pytest
 
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
 
 FILLER = "The committee met on Tuesday to talk over the budget for garden tools. "
 
@@ -56,12 +56,12 @@ def test_a_needle_at_any_place_is_in_some_window(encoder: Encoder, place: int) -
 
 def test_an_unbroken_run_of_characters_is_no_hiding_place(encoder: Encoder) -> None:
     text = "x" * 5_000 + "HarryPotter" + "y" * 5_000
-    cuts = list(encoder._cuts(text))
+    cuts = list(encoder._cutter.cuts(text))
     covered = sorted({offset for cut in cuts for offset in cut.offsets})
     assert covered[0][0] == 0
     assert covered[-1][1] == len(text)
     assert all(one[1] == other[0] for one, other in pairwise(covered))
-    assert all(encoder._tokenizer.unk_token_id not in cut.ids for cut in cuts)
+    assert all(encoder._cutter._tokenizer.token_to_id("[UNK]") not in cut.ids for cut in cuts)
     assert len(encoder.encode(["x" * 300])[0]) > 1
 
 
@@ -95,7 +95,7 @@ def test_a_small_cache_forgets_but_never_errs(encoder: Encoder, monkeypatch: pyt
 
 
 def test_threads_may_share_a_fresh_encoder() -> None:
-    shared = Encoder(resolve("minilm"))
+    shared = find_encoder("minilm").load()
     texts = [f"{FILLER * (1 + i % 4)} case {i}" for i in range(24)]
     with ThreadPoolExecutor(8) as threads:
         parallel = list(threads.map(lambda text: shared.encode([text])[0], texts * 2))

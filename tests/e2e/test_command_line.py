@@ -27,6 +27,7 @@ from harness import (
     unrecall_here,
 )
 
+from gateway.packs.folders import read_manifest
 from gateway.packs.store import load_pack
 from gateway.training.config import training_of
 from gateway.training.run import train_scope
@@ -81,7 +82,7 @@ def test_models_pull() -> None:
 
 
 def test_a_pack_is_listed_shown_verified_and_switched(packs: Path) -> None:
-    version = load_pack(packs / "harry-potter").manifest.version
+    version = load_pack(packs / "harry-potter").version
     listed = unrecall("packs", "list", "--packs", packs)
     assert listed.returncode == 0
     for word in ("harry-potter", version, "yes", MODEL):
@@ -135,7 +136,7 @@ def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path
     scope, out = small_scope(tmp_path), tmp_path / "packs"
     training = training_of("corruption", evaluations=2)
     trained = train_scope(scope_file=scope, model=MODEL, encoder="minilm", out=out, training=training)
-    assert load_pack(out / "sherlock").manifest == trained
+    assert read_manifest(out / "sherlock") == trained
     started = time.monotonic()
     again = unrecall("train", scope, "--out", out, "--evaluations", 2)
     assert again.returncode == 0, again.stderr
@@ -180,7 +181,7 @@ def test_serve_ends_when_told(packs: Path, tmp_path: Path) -> None:
 
 
 def test_serve_says_why_it_does_not_start(packs: Path, tmp_path: Path) -> None:
-    (packs / "harry-potter" / load_pack(packs / "harry-potter").manifest.version / "gate.json").write_text("{}")
+    (packs / "harry-potter" / load_pack(packs / "harry-potter").version / "gate.json").write_text("{}")
     config = tmp_path / "gateway.yaml"
     config.write_text("prot: 8000\n")
     ended = unrecall("serve", "--packs", packs, "--port", 0)

@@ -85,7 +85,7 @@ def test_the_gateway_follows(gateway: Gateway) -> None:
 def test_a_damaged_pack_leaves_the_old_one_in_force(gateway: Gateway) -> None:
     folder = gateway.packs / "harry-potter"
     guarded = asked(gateway)
-    file = folder / load_pack(folder).manifest.version / "corruption.json"
+    file = folder / load_pack(folder).version / "corruption.json"
     whole = file.read_bytes()
     with Load(gateway) as load:
         file.write_bytes(whole[:-10])

@@ -58,7 +58,7 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
         assert {file: after.get(file) for file in before} == before, "earlier packs are as they were"
         assert after.keys() - before.keys() == {file for file in after if file.startswith(person.id)}
         before = after
-    assert train(0, model, packs, detector="ood").version == load_pack(packs / PEOPLE[0].id).manifest.version, (
+    assert train(0, model, packs, detector="ood").version == load_pack(packs / PEOPLE[0].id).version, (
         "nothing changed: kept"
     )
     assert hashes(packs) == before
@@ -68,7 +68,7 @@ def test_each_scope_adds_a_pack_orthogonal_to_those_before_it(model: Path, packs
 
 def assert_the_detector_gives_a_weight(pack: Pack) -> None:
     """A verbatim question is inside beyond doubt; one that has nothing to do with it weighs less."""
-    gate = Gate({pack.manifest.scope: pack}, minilm())
+    gate = Gate({pack.guard.scope: pack}, minilm())
     texts = [PEOPLE[0].forget[0].prompt, "Sort this list of numbers in Python, please."]
     inside, outside = (
         [finding for finding in screening.findings if finding.detector == "ood"]

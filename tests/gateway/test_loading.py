@@ -19,7 +19,7 @@ from adapters.soft_prompt.model import VirtualTokens
 HEAVY = {
     *("torch", "transformers", "sentence_transformers", "peft", "accelerate", "tokenizers", "huggingface_hub"),
     *("sklearn", "scipy", "pandas", "matplotlib", "nevergrad", "faiss"),
-    *("fastapi", "starlette", "uvicorn", "httpx"),
+    *("aiohttp", "fastapi", "starlette", "uvicorn", "httpx"),
 }
 
 
@@ -95,7 +95,9 @@ def test_help_loads_nothing_heavy(words: tuple[str, ...]) -> None:
     assert heavy_after_command(*words) == set()
 
 
-@pytest.mark.parametrize("words", [("list",), ("verify",), ("show", "oz"), ("disable", "oz"), ("enable", "oz")])
+@pytest.mark.parametrize(
+    "words", [("list", "--json"), ("verify",), ("show", "oz"), ("disable", "oz"), ("enable", "oz"), ("remove", "oz")]
+)
 def test_packs_are_listed_and_switched_without_loading_anything_heavy(packs: Path, words: tuple[str, ...]) -> None:
     assert heavy_after_command("packs", *words, "--packs", packs) == set()
 

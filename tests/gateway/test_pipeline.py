@@ -57,7 +57,9 @@ class Recorder:
     async def problem(self) -> str | None:
         return None
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    adapter_slots = 2
+
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         self.prepared = adapters
         return self.faults
 

@@ -22,6 +22,7 @@ from gateway.prompts.rendering import count_tokens
 __all__ = ["EmbeddedBackend"]
 
 _COMPLETIONS_TOKENS = 16  # OpenAI's default for /v1/completions
+_CHECKED_ADAPTERS = 8
 _NOT_EMBEDDED = "the embedded backend does not support {}; use the vllm backend"
 
 _Item = tuple[Delta, int] | BaseException | None
@@ -101,7 +102,12 @@ class EmbeddedBackend:
         """None: the model is in memory."""
         return None if self._threads else "the model is not loaded yet"
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    @property
+    def adapter_slots(self) -> int:
+        """It keeps none ready, and checks some at the start."""
+        return _CHECKED_ADAPTERS
+
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         """See Backend. It loads nothing, but finds adapters that do not fit the model."""
         faults = {scope: self._misfit(lora) for scope, lora in adapters.items()}
         return {scope: fault for scope, fault in faults.items() if fault}

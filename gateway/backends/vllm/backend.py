@@ -6,32 +6,35 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import httpx
 from torch import Tensor
 
 from adapters.lora.model import Lora
-from gateway.backends.base import Served
+from gateway.backends.base import Served, Started
 from gateway.backends.refusal import refusal, with_fallback
 from gateway.backends.vllm.bodies import too_long, too_much
 from gateway.backends.vllm.capabilities import CapabilityCheck
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.lora_files import LoraFiles
+from gateway.backends.vllm.passage import Opened, Passage
 from gateway.backends.vllm.plans import carried_out
 from gateway.backends.vllm.replica import Cards, Replica
+from gateway.backends.vllm.transport import HttpTransport, Transport
 from gateway.backends.vllm.verdict import judged_alike, verdict
 from gateway.core import Endpoint, Event, Pass, Plan, Refuse, Request
 from gateway.errors import InvalidRequest, PlanError, UpstreamError
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, model_input
-from gateway.prompts.rendering import Tokenizer, count_tokens
+from gateway.prompts.rendering import Tokenizer
 
 __all__ = ["VllmBackend"]
 
 _log = logging.getLogger("unrecall.upstream")
+_INLINE_CHARS = 2_000  # to read so short a prompt takes less time than to wake another thread
 
 
 class VllmBackend:
@@ -51,7 +54,7 @@ class VllmBackend:
         connect_timeout_s: float = 5,
         read_timeout_s: float = 120,
         max_connections: int = 256,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """
         Args:
@@ -70,19 +73,19 @@ class VllmBackend:
         """
         self._tokenizer = tokenizer
         self._prompts = Prompts(tokenizer, weight)
+        self.adapter_slots = adapter_slots
         self._preloaded_weight = max(adapter_weights, default=1.0)
         self._lora_files = LoraFiles(adapters_folder, upstream_adapters_folder) if adapters_folder else None
         check = CapabilityCheck(self._prompts, adapter_weights)
+        network = partial(
+            HttpTransport,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            max_connections=max_connections,
+        )
         self._replicas: list[Replica] = []
         for url in upstreams:
-            upstream = Upstream(
-                url,
-                api_key=api_key,
-                connect_timeout_s=connect_timeout_s,
-                read_timeout_s=read_timeout_s,
-                max_connections=max_connections,
-                transport=transport,
-            )
+            upstream = Upstream(url, transport or network(), api_key=api_key)
             cache = LoraCache(upstream, self._lora_files, slots=adapter_slots) if self._lora_files else None
             self._replicas.append(Replica(upstream, cache, check))
         if not self._replicas:
@@ -125,6 +128,8 @@ class VllmBackend:
         never offered."""
         first, *others = self._well() or self._replicas
         found = first.known.served
+        if not others:
+            return found
         nowhere = {
             need: why
             for need, why in found.unsupported_needs.items()
@@ -145,15 +150,17 @@ class VllmBackend:
             return found[0]
         return "; ".join(f"{replica.url}: {why}" for replica, why in zip(self._replicas, found, strict=True))
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         """See Backend. A scope that one upstream can serve is served; where another cannot, the log says so."""
-        results = await asyncio.gather(*(self._prepared(replica, adapters) for replica in self._replicas))
+        if in_force is None:
+            in_force = await asyncio.to_thread(lambda: frozenset(lora.digest for lora in adapters.values()))
+        results = await asyncio.gather(*(self._prepared(replica, adapters, in_force) for replica in self._replicas))
         faults: dict[str, dict[str, str]] = {scope: {} for scope in adapters}
         for replica, failed in zip(self._replicas, results, strict=True):
             for scope, why in failed.items():
                 faults[scope][replica.url] = why
         if self._lora_files and not any(faults.values()):
-            await self._lora_files.sweep(frozenset(lora.digest for lora in adapters.values()))
+            await self._lora_files.sweep(in_force)
         unserved = {}
         for scope, by_url in faults.items():
             why = "; ".join(f"{url}: {fault}" for url, fault in by_url.items())
@@ -163,9 +170,11 @@ class VllmBackend:
                 _log.error("not every upstream serves the adapter of %s, it is tried again when needed: %s", scope, why)
         return unserved
 
-    async def _prepared(self, replica: Replica, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    async def _prepared(
+        self, replica: Replica, adapters: Mapping[str, Lora], in_force: frozenset[str]
+    ) -> Mapping[str, str]:
         try:
-            return await replica.prepare(adapters, self._preloaded_weight)
+            return await replica.prepare(adapters, in_force, self._preloaded_weight)
         except Exception:  # whatever it is, the others are served
             _log.exception("%s could not be prepared", replica.url)
             return dict.fromkeys(adapters, "the gateway failed; its log says why")
@@ -173,7 +182,7 @@ class VllmBackend:
     def check_length(self, request: Request) -> int:
         """See Backend: the words are vLLM's own."""
         context = self._context(request.model)
-        prompt_tokens = count_tokens(self._tokenizer, request)
+        prompt_tokens = len(self._prompts.render(request).ids)
         max_tokens = request.sampling.max_tokens or 0
         if max_tokens > context:
             raise too_much(max_tokens, context)
@@ -181,16 +190,45 @@ class VllmBackend:
             raise too_long(request.endpoint, prompt_tokens, context)
         return prompt_tokens
 
-    async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+    def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         """See Backend. A plan that no upstream can carry out is answered with its fallback."""
         if isinstance(plan, Pass):
-            events = self._served_by_one(request, plan, None)
+            return self._passage(request).events()
+        return self._otherwise(request, plan)
+
+    async def start(self, request: Request) -> Started:
+        """See Starting."""
+        passage = self._passage(request)
+        await passage.begin()
+        return passage
+
+    def _passage(self, request: Request) -> Passage:
+        return Passage(request, partial(self._opened, request))
+
+    async def _opened(self, request: Request) -> Opened:
+        """The reply of the first upstream that takes the request as it came. Raises UpstreamError if none does."""
+        tried: list[Replica] = []
+        while replica := self._choose(Pass(), tried):
+            tried.append(replica)
+            replica.in_flight += 1
+            try:
+                return Opened(replica, await replica.upstream.open(request.endpoint, request.raw))
+            except BaseException as error:
+                replica.in_flight -= 1
+                if not isinstance(error, UpstreamError):
+                    raise
+                replica.unhealthy = True
+                if error.reached or len(tried) == len(self._replicas):
+                    raise
+        raise UpstreamError("the model server cannot be reached", reached=False)
+
+    async def _otherwise(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+        """The answer to a request that must not go to an upstream as it came."""
+        read = await self._judged(request)
+        if isinstance(plan, Refuse):
+            events = refusal(request, plan.text, self._tokenizer, len(read))
         else:
-            read = await self._judged(request)
-            if isinstance(plan, Refuse):
-                events = refusal(request, plan.text, self._tokenizer, len(read))
-            else:
-                events = with_fallback(self._planned(request, plan, read), request, plan, self._tokenizer, len(read))
+            events = with_fallback(self._planned(request, plan, read), request, plan, self._tokenizer, len(read))
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -200,11 +238,17 @@ class VllmBackend:
         the upstream itself is asked wherever the gateway is not sure to know what it would say."""
         if judged_alike(request):
             try:
-                await asyncio.to_thread(self.check_length, request)
-                return (await asyncio.to_thread(self._prompts.render, request)).ids
+                if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
+                    return self._read(request)
+                return await asyncio.to_thread(self._read, request)
             except InvalidRequest as error:
                 _log.debug("the upstream is asked for its own words: %s", error.message)
         return await self._verdict(request)
+
+    def _read(self, request: Request) -> tuple[int, ...]:
+        """The request's prompt tokens. Raises InvalidRequest as `check_length` does."""
+        self.check_length(request)
+        return self._prompts.render(request).ids
 
     async def _verdict(self, request: Request) -> tuple[int, ...]:
         """Of the first upstream that gives one. Raises UpstreamRefused with its own words, or UpstreamError."""
@@ -233,11 +277,9 @@ class VllmBackend:
             async for event in events:
                 yield event
 
-    async def _served_by_one(
-        self, request: Request, plan: Plan, given: ModelInput | None
-    ) -> AsyncGenerator[Event, None]:
-        """The answer of the first upstream that can give one; `given` is None for a Pass. Raises PlanError if those
-        that answer cannot carry the plan out, and UpstreamError if none answers."""
+    async def _served_by_one(self, request: Request, plan: Plan, given: ModelInput) -> AsyncGenerator[Event, None]:
+        """The answer of the first upstream that can give one. Raises PlanError if those that answer cannot carry the
+        plan out, and UpstreamError if none answers."""
         tried: list[Replica] = []
         fault: PlanError | None = None
         while replica := self._choose(plan, tried):
@@ -280,16 +322,13 @@ class VllmBackend:
         return well[0].known.served.models if well else None
 
     async def _answer(
-        self, replica: Replica, request: Request, plan: Plan, given: ModelInput | None
+        self, replica: Replica, request: Request, plan: Plan, given: ModelInput
     ) -> AsyncGenerator[Event, None]:
         with replica.busy():
-            if given is None:
-                events = replica.passed(request)
-            else:
-                await replica.refresh(self._cards)
-                if why := replica.unsupported(plan.needs):
-                    raise PlanError(why)
-                events = carried_out(replica, request, given, self._context(request.model))
+            await replica.refresh(self._cards)
+            if why := replica.unsupported(plan.needs):
+                raise PlanError(why)
+            events = carried_out(replica, request, given, self._context(request.model))
             async with aclosing(events):
                 async for event in events:
                     yield event

@@ -10,6 +10,7 @@ from gateway.backends.vllm.bodies import encoded
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.shapes import CHECK_TEXT, agree, learn_shape
+from gateway.backends.vllm.transport import pieces
 from gateway.core import Endpoint, Message, ModelNeed, Request
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.openai_format.decoding import payloads
@@ -99,8 +100,8 @@ class CapabilityCheck:
 
 
 async def _ask(upstream: Upstream, endpoint: Endpoint, body: Json) -> list[Json]:
-    async with upstream.post(endpoint, orjson.dumps(body)) as response:
-        return [payload async for payload in payloads(response.aiter_bytes(), stream=bool(body.get("stream")))]
+    async with upstream.post(endpoint, orjson.dumps(body)) as reply:
+        return [payload async for payload in payloads(pieces(reply), stream=bool(body.get("stream")))]
 
 
 def _card(model: Json) -> ModelCard:

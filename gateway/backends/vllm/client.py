@@ -1,99 +1,89 @@
-"""HTTP to one upstream model server: a connection pool, its time limits, and its faults as our errors."""
+"""What the gateway asks of one upstream model server, and what it makes of complaints."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-import httpx
 import orjson
 
+from gateway.backends.vllm.transport import Reply, Transport
 from gateway.core import Endpoint
-from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
 
 __all__ = ["Upstream", "complaint", "streamed_complaint"]
 
 _PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 _HEALTH_TIMEOUT_S = 2
-# vLLM hangs up on an idle connection after 5 s; a request sent into that moment would fail.
-_KEEPALIVE_S = 2
 
 
 class Upstream:
     """The requests that the gateway sends. None carries a header of the client's."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None,
-        connect_timeout_s: float,
-        read_timeout_s: float,
-        max_connections: int,
-        transport: httpx.AsyncBaseTransport | None,
-    ) -> None:
-        """
-        Args:
-            url: the server's base URL, without /v1.
-            api_key: the bearer key that it asks for.
-            connect_timeout_s: the longest time to connect.
-            read_timeout_s: the longest time without a byte.
-            max_connections: how many are open at once.
-            transport: in place of the network, for tests.
-        """
+    def __init__(self, url: str, transport: Transport, *, api_key: str | None) -> None:
+        """`url` is the server's base URL, without /v1; `api_key` the bearer key that it asks for."""
         self.url = url.rstrip("/")
-        self._client = httpx.AsyncClient(
-            base_url=self.url,
-            headers={"accept-encoding": "identity"} | ({"authorization": f"Bearer {api_key}"} if api_key else {}),
-            timeout=httpx.Timeout(read_timeout_s, connect=connect_timeout_s),
-            limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=_KEEPALIVE_S,
-            ),
-            transport=transport,
-            trust_env=False,  # prompts must not take the detour of somebody's HTTP_PROXY
-        )
+        self._transport = transport
+        self._headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {api_key}"} if api_key else {})
+        self._json_headers = {**self._headers, "content-type": "application/json"}
 
     async def aclose(self) -> None:
         """Closes every connection; the server aborts what was running on them."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def models(self) -> list[dict[str, Any]]:
         """The entries of /v1/models."""
-        with _faults():
-            response = await self._client.get("/v1/models")
-        if response.status_code != 200:
-            raise complaint(response.status_code, response.content)
+        status, body = await self._whole("GET", "/v1/models")
+        if status != 200:
+            raise complaint(status, body)
         try:
-            return list(orjson.loads(response.content)["data"])
+            return list(orjson.loads(body)["data"])
         except (ValueError, KeyError, TypeError) as error:
             raise UpstreamError("it does not list its models as vLLM does") from error
 
     async def health(self) -> None:
         """Raises UpstreamError unless the server says within two seconds that it is well."""
-        with _faults():
-            response = await self._client.get("/health", timeout=_HEALTH_TIMEOUT_S)
-        if response.status_code != 200:
-            raise UpstreamError(f"the model server is not well (status {response.status_code})")
+        status, _ = await self._whole("GET", "/health", timeout_s=_HEALTH_TIMEOUT_S)
+        if status != 200:
+            raise UpstreamError(f"the model server is not well (status {status})")
 
     async def adapter(self, verb: Literal["load", "unload"], fields: dict[str, str]) -> tuple[int, str]:
         """Loads or unloads an adapter at run time: the answer's status and what it says. Raises UpstreamError if there
         is no answer."""
-        with _faults():
-            response = await self._client.post(f"/v1/{verb}_lora_adapter", json=fields)
-        return response.status_code, _words(response.content)[0]
+        status, body = await self._whole("POST", f"/v1/{verb}_lora_adapter", orjson.dumps(fields))
+        return status, _words(body)[0]
+
+    async def open(self, endpoint: Endpoint, body: bytes) -> Reply:
+        """An answer with status 200, its body still to be read. Whoever has it closes it, which aborts the
+        generation."""
+        # vLLM makes this the answer's id: of the length that its own ids have.
+        headers = {**self._json_headers, "x-request-id": uuid.uuid4().hex[:16]}
+        reply = await self._transport.send("POST", self.url + _PATHS[endpoint], headers=headers, body=body)
+        if reply.status == 200:
+            return reply
+        try:
+            raise complaint(reply.status, await reply.read())
+        finally:
+            await reply.aclose()
 
     @asynccontextmanager
-    async def post(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[httpx.Response]:
-        """An answer with status 200, its body still to be read. Leaving the context aborts the generation."""
-        # vLLM makes this the answer's id: of the length that its own ids have.
-        headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex[:16]}
-        with _faults():
-            async with self._client.stream("POST", _PATHS[endpoint], content=body, headers=headers) as response:
-                if response.status_code != 200:
-                    raise complaint(response.status_code, await response.aread())
-                yield response
+    async def post(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[Reply]:
+        """As `open`; leaving the context closes it."""
+        reply = await self.open(endpoint, body)
+        try:
+            yield reply
+        finally:
+            await reply.aclose()
+
+    async def _whole(
+        self, method: str, path: str, body: bytes = b"", *, timeout_s: float | None = None
+    ) -> tuple[int, bytes]:
+        headers = self._json_headers if body else self._headers
+        reply = await self._transport.send(method, self.url + path, headers=headers, body=body, timeout_s=timeout_s)
+        try:
+            return reply.status, await reply.read()
+        finally:
+            await reply.aclose()
 
 
 def complaint(status: int, body: bytes) -> AnswerError:
@@ -127,17 +117,3 @@ def _words(body: bytes) -> tuple[str, str | None]:
         return (inner if isinstance(inner, str) else ""), None
     message, param = inner.get("message") or inner.get("detail"), inner.get("param")
     return (message if isinstance(message, str) else ""), (param if isinstance(param, str) else None)
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    try:
-        yield
-    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise UpstreamTimeout("the model server took too long", reached=False) from error
-    except httpx.TimeoutException as error:
-        raise UpstreamTimeout("the model server took too long") from error
-    except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise UpstreamError("the model server cannot be reached", reached=False) from error
-    except httpx.HTTPError as error:
-        raise UpstreamError("the model server broke off its answer") from error

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ __all__ = ["LoraCache", "load_fault"]
 
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
+_LOOK_AGAIN_S = 1.0  # for an adapter that another gateway, or another worker, uses
+_TRIES, _PAUSE_S = 100, 0.05  # for one that another gateway is just unloading
 _CHECK = PREFIX + "check"
 _SWITCHES = (
     "start vLLM with --enable-lora --max-lora-rank 16 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True (docs/deploy.md)"
@@ -31,7 +33,12 @@ class _Loaded:
 
 
 class LoraCache:
-    """What is in memory here is a guess that `reconcile` corrects: the upstream's own list is the truth."""
+    """What is in memory here is a guess that `reconcile` corrects: the upstream's own list is the truth.
+
+    Several workers, or several gateways, may share an upstream and the folder. An adapter's name tells its content, so
+    what another one loaded is as good as our own. None unloads an adapter that a request of another one uses
+    (`LoraFiles.alone`); one that was unloaded meanwhile is loaded anew when it is needed.
+    """
 
     def __init__(
         self, upstream: Upstream, files: LoraFiles, *, slots: int, clock: Callable[[], float] = time.monotonic
@@ -53,6 +60,7 @@ class LoraCache:
         self._faults: dict[str, tuple[float, str]] = {}  # until when an adapter is not tried again, and why
         self._lock = asyncio.Lock()  # one change of the upstream at a time
         self._chores: set[asyncio.Task[None]] = set()
+        self._looking = False
 
     async def aclose(self) -> None:
         """Stops what runs in the background. The upstream keeps its adapters: the next start finds them."""
@@ -74,17 +82,19 @@ class LoraCache:
             yield
         finally:
             loaded.users -= 1
+            self._files.release(adapter.name, self._upstream.url)
             if not loaded.users and self._victim() is not None:
                 self._later(self._trim())  # the answer is complete: nobody should wait for this
 
-    def want(self, adapters: Mapping[str, MergedAdapter]) -> None:
-        """From now on these scopes' LoRAs are in force, and no others."""
+    def want(self, adapters: Mapping[str, MergedAdapter], in_force: frozenset[str]) -> None:
+        """From now on the LoRAs of these digests are in force, and no others. These scopes' adapters should be
+        ready."""
         self._preferred = adapters
-        self._in_force = frozenset(digest for adapter in adapters.values() for digest in adapter.digests)
+        self._in_force = in_force
 
     async def prepare(self) -> Mapping[str, str]:
-        """Unloads what is not wanted and loads what is, up to the slots; the rest is loaded when it is needed. Returns
-        what could not be loaded, by scope. Raises UpstreamError."""
+        """Unloads what is not in force and loads what should be ready, up to the slots; the rest is loaded when it is
+        needed. Returns what could not be loaded, by scope. Raises UpstreamError."""
         await self.reconcile()
         return await self._preload()
 
@@ -110,6 +120,8 @@ class LoraCache:
     async def _preload(self) -> Mapping[str, str]:
         faults = {}
         for scope, adapter in list(self._preferred.items())[: self._slots]:
+            if len(self._loaded) >= self._slots:
+                break  # what is there was needed: nobody may need this one
             try:
                 async with self.using(adapter):
                     pass
@@ -132,12 +144,18 @@ class LoraCache:
         self._loaded.move_to_end(name, last=False)
 
     async def _take(self, adapter: MergedAdapter) -> _Loaded:
-        if adapter.name in self._loaded:
-            return self._taken(adapter.name)
-        async with self._lock:
-            if adapter.name not in self._loaded:  # else somebody loaded it meanwhile
-                await self._load(adapter)
-            return self._taken(adapter.name)
+        """Loaded, and in use until `using` releases it."""
+        for _ in range(_TRIES):
+            if self._may_use(adapter.name):
+                return self._taken(adapter.name)
+            async with self._lock:
+                if self._may_use(adapter.name) or await self._load(adapter):  # the former: somebody loaded it meanwhile
+                    return self._taken(adapter.name)
+            await asyncio.sleep(_PAUSE_S)
+        raise AdapterError("another gateway keeps unloading it: give all of them the same packs and adapter_slots")
+
+    def _may_use(self, name: str) -> bool:
+        return name in self._loaded and self._files.use(name, self._upstream.url)
 
     def _taken(self, name: str) -> _Loaded:
         loaded = self._loaded[name]
@@ -145,27 +163,37 @@ class LoraCache:
         self._loaded.move_to_end(name)
         return loaded
 
-    async def _load(self, adapter: MergedAdapter) -> None:
+    async def _load(self, adapter: MergedAdapter) -> bool:
+        """Loads it and takes it into use. False while another gateway is just unloading it."""
+        if self._loaded.pop(adapter.name, None):  # another gateway has unloaded it
+            await self._files.drop(adapter.name, keep_files=True)
         now = self._clock()
         self._faults = {name: fault for name, fault in self._faults.items() if fault[0] > now}
         if adapter.name in self._faults:
             raise AdapterError(self._faults[adapter.name][1])
         try:
-            await self._place(adapter)
+            placed = await self._place(adapter)
         except AdapterError as error:
             self._faults[adapter.name] = (now + _RETRY_S, str(error))
             scopes = ", ".join(sorted(part.scope for part in adapter.parts))
             _log.error("%s does not serve the adapter of %s: %s", self._upstream.url, scopes, error)
             raise
-        self._loaded[adapter.name] = _Loaded(adapter.digests)
+        if placed:
+            self._loaded[adapter.name] = _Loaded(adapter.digests)
+        return placed
 
-    async def _place(self, adapter: MergedAdapter) -> None:
+    async def _place(self, adapter: MergedAdapter) -> bool:
         await self._files.hold(adapter)
+        if not self._files.use(adapter.name, self._upstream.url):
+            await self._files.drop(adapter.name, keep_files=True)
+            return False
         try:
             await self._ask_to_load(adapter)
         except BaseException:
+            self._files.release(adapter.name, self._upstream.url)
             await self._files.drop(adapter.name)
             raise
+        return True
 
     async def _ask_to_load(self, adapter: MergedAdapter) -> None:
         path = self._files.path(adapter.name)
@@ -184,9 +212,9 @@ class LoraCache:
             raise AdapterError(f"{error.message} while it loaded an adapter") from error
         raise AdapterError(load_fault(status, words, path))
 
-    def _victim(self) -> str | None:
+    def _victim(self, spared: Collection[str] = ()) -> str | None:
         """What should be unloaded next: an idle adapter, not wanted any more or the oldest of too many."""
-        idle = [name for name, loaded in self._loaded.items() if not loaded.users]
+        idle = [name for name, loaded in self._loaded.items() if not loaded.users and name not in spared]
         if self._in_force is not None:
             for name in idle:
                 if not self._loaded[name].digests <= self._in_force:
@@ -194,11 +222,29 @@ class LoraCache:
         return idle[0] if idle and len(self._loaded) > self._slots else None
 
     async def _trim(self) -> None:
+        spared: set[str] = set()
         async with self._lock:
-            while (name := self._victim()) is not None:
-                await self._unload(name)
+            while (name := self._victim(spared)) is not None:
+                if not await self._unload(name):
+                    spared.add(name)
+        if spared and not self._looking:
+            self._later(self._look_again())
 
-    async def _unload(self, name: str) -> None:
+    async def _look_again(self) -> None:
+        """For what could not be unloaded because others used it."""
+        self._looking = True
+        await asyncio.sleep(_LOOK_AGAIN_S)
+        self._looking = False
+        await self._trim()
+
+    async def _unload(self, name: str) -> bool:
+        """False if a request uses it, perhaps another gateway's."""
+        with self._files.alone(name, self._upstream.url) as alone:
+            if alone:
+                await self._unload_alone(name)
+        return alone
+
+    async def _unload_alone(self, name: str) -> None:
         known = self._loaded.pop(name, None)  # from now on, who needs it waits for the lock and loads it anew
         failed = True
         try:

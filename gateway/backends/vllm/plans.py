@@ -15,6 +15,7 @@ from gateway.prompts.execution import ModelInput
 __all__ = ["carried_out"]
 
 _log = logging.getLogger("unrecall.upstream")
+_INLINE_TOKENS = 256  # to encode so few takes less time than to wake another thread
 
 
 async def carried_out(
@@ -28,7 +29,10 @@ async def carried_out(
         given: what the model is given instead.
         context: the model's context in tokens.
     """
-    endpoint, body = await asyncio.to_thread(_body, request, given, context)
+    if len(given) <= _INLINE_TOKENS:
+        endpoint, body = _body(request, given, context)
+    else:
+        endpoint, body = await asyncio.to_thread(_body, request, given, context)
     if not given.adapters:
         async with aclosing(_asked(replica, request, given, endpoint, body)) as events:
             async for event in events:

@@ -9,19 +9,19 @@ from contextlib import aclosing, contextmanager
 from adapters.lora.model import Lora
 from gateway.backends.base import ModelCard
 from gateway.backends.vllm.capabilities import CapabilityCheck, Known
-from gateway.backends.vllm.client import Upstream, streamed_complaint
+from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.lora_files import MergedAdapter
+from gateway.backends.vllm.transport import pieces
 from gateway.core import Endpoint, Event, ModelNeed, Request
 from gateway.errors import AdapterError, AnswerError, NotReady, UpstreamError, UpstreamRefused
-from gateway.openai_format.decoding import DONE, parts_of, payloads, reader
+from gateway.openai_format.decoding import parts_of, payloads
 from gateway.prompts.execution import WeightedAdapter
 
 __all__ = ["Replica"]
 
 _log = logging.getLogger("unrecall.upstream")
 _REVIVE_S = 5
-_ERROR = b'data: {"error"'
 Cards = tuple[ModelCard, ...]
 
 
@@ -121,14 +121,14 @@ class Replica:
             return error.message
         return None
 
-    async def prepare(self, adapters: Mapping[str, Lora], weight: float) -> Mapping[str, str]:
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str], weight: float) -> Mapping[str, str]:
         """As Backend.prepare. Each adapter is loaded at one weight, the others when they are needed."""
         why = self.known.served.unsupported_needs.get("adapters")
         if self.lora_cache is None:
             return dict.fromkeys(adapters, why or "")
         weighted = {scope: WeightedAdapter(scope, lora, weight) for scope, lora in adapters.items()}
         merged = {scope: await asyncio.to_thread(MergedAdapter.of, [one]) for scope, one in weighted.items()}
-        self.lora_cache.want(merged)
+        self.lora_cache.want(merged, in_force)
         if why is not None:
             return dict.fromkeys(adapters, why)
         try:
@@ -146,22 +146,6 @@ class Replica:
         finally:
             self.in_flight -= 1
 
-    async def passed(self, request: Request) -> AsyncGenerator[Event, None]:
-        """The client's own body there and the upstream's own bytes back, parsed only if somebody reads them."""
-        parse = reader(request)
-        async with self.upstream.post(request.endpoint, request.raw) as response:
-            if not request.stream:
-                yield Event(data=await response.aread(), parse=parse)
-                return
-            tail = b""
-            async for data in response.aiter_bytes():
-                if not tail and data.startswith(_ERROR):  # vLLM says so under a 200
-                    raise streamed_complaint(data)
-                tail = (tail + data)[-2 * len(DONE) :]
-                yield Event(data=data, parse=parse)
-            if not tail.rstrip().endswith(DONE):
-                raise UpstreamError("the model server broke off its answer")
-
     async def read(
         self, endpoint: Endpoint, body: bytes, request: Request, prompt_tokens: int, *, adapter: str | None = None
     ) -> AsyncGenerator[Event, None]:
@@ -175,8 +159,8 @@ class Replica:
             adapter: AdapterError if the answer is another model's: vLLM can be told to take any name for its own.
         """
         async with (
-            self.upstream.post(endpoint, body) as response,
-            aclosing(payloads(response.aiter_bytes(), stream=request.stream)) as found,
+            self.upstream.post(endpoint, body) as reply,
+            aclosing(payloads(pieces(reply), stream=request.stream)) as found,
         ):
             async for payload in found:
                 if adapter is not None and payload.get("model") != adapter:

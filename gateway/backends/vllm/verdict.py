@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.backends.vllm.client import Upstream, complaint
+from gateway.backends.vllm.transport import pieces
 from gateway.core import Request
 from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import objects
@@ -49,8 +50,8 @@ async def verdict(upstream: Upstream, request: Request) -> tuple[int, ...]:
     body.pop("stream_options", None)
     body |= {"stream": True, "return_token_ids": True}
     async with (
-        upstream.post(request.endpoint, orjson.dumps(body)) as response,
-        aclosing(objects(response.aiter_bytes(), stream=True)) as events,
+        upstream.post(request.endpoint, orjson.dumps(body)) as reply,
+        aclosing(objects(pieces(reply), stream=True)) as events,
     ):
         async for event in events:
             if isinstance(event.get("error"), dict):

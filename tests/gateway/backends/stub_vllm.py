@@ -10,6 +10,7 @@ import httpx
 import orjson
 import torch
 from stub_loras import Loras, error_answer
+from stub_transport import Stubbed
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -284,7 +285,9 @@ class Fleet(httpx.AsyncBaseTransport):
 
 def backend(stub: httpx.AsyncBaseTransport, **options: Any) -> VllmBackend:
     urls = stub.urls if isinstance(stub, Fleet) else [URL + "/"]
-    return VllmBackend(upstreams=urls, tokenizer=TOKENIZER, weight=WEIGHT, api_key="up-key", transport=stub, **options)
+    return VllmBackend(
+        upstreams=urls, tokenizer=TOKENIZER, weight=WEIGHT, api_key="up-key", transport=Stubbed(stub), **options
+    )
 
 
 def corrupt(*ranges: tuple[int, int], strength: float = 1.0) -> Corrupt:
@@ -324,7 +327,7 @@ def written(stub: StubVllm, request: Request, plan: Plan, **options: Any) -> byt
             wire = AnswerEncoder(request, served.shape(request.endpoint))
             answer = served.generate(request, plan)
             if request.stream:
-                return b"".join([data async for data in wire.stream(answer)])
+                return b"".join([wire.encode(event) async for event in answer]) + wire.ending()
             return await wire.collect(answer)
 
     return asyncio.run(run())

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from hand_made import BASE, artifacts_of, manifest_of
 from harness import eventually, serving
+from stub_transport import Stubbed
 from stub_vllm import TOKENIZER, WEIGHT, StubVllm, failing
 from tiny import minilm
 
@@ -67,7 +68,7 @@ class House:
 
 
 def over(stub: StubVllm) -> VllmBackend:
-    return VllmBackend(upstreams=["http://vllm.test"], tokenizer=TOKENIZER, weight=WEIGHT, transport=stub)
+    return VllmBackend(upstreams=["http://vllm.test"], tokenizer=TOKENIZER, weight=WEIGHT, transport=Stubbed(stub))
 
 
 @pytest.fixture

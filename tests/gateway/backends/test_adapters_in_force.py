@@ -37,6 +37,20 @@ class TestPrepare:
         assert run(stub, tmp_path, lambda served: served.prepare({"a": A, "b": B, "c": C}), slots=2) == {}
         assert upstream_calls(stub, "load") == [NAME_A, NAME_B]
 
+    def test_what_requests_needed_stays_where_the_slots_are_taken(self, tmp_path: Path) -> None:
+        stub, every = StubVllm(), frozenset(of.digest for of in (A, B, C))
+
+        async def steps(served: VllmBackend) -> None:
+            await served.prepare({"a": A, "b": B}, every)
+            await said(served, weighted(C))
+            assert await eventually(lambda: set(stub.loras.loaded) == {NAME_B, NAME_C})
+            assert await served.prepare({"a": A, "b": B}, every) == {}
+            assert set(stub.loras.loaded) == {NAME_B, NAME_C} == on_disk(tmp_path)
+            await served.prepare({"a": A, "b": B}, every - {C.digest})
+            assert set(stub.loras.loaded) == {NAME_A, NAME_B} == on_disk(tmp_path)
+
+        run(stub, tmp_path, steps, slots=2)
+
     def test_names_of_earlier_runs_go_and_foreign_ones_stay(self, tmp_path: Path) -> None:
         stub, leftover = StubVllm(), "unrecall-0123456789abcdef"
         stub.loras.loaded |= {leftover: str(tmp_path / leftover), "mine": "/mine"}

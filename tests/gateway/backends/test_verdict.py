@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from stub_transport import Stubbed
 from stub_vllm import URL, Bytes, StubVllm, always, error_answer, request_of
 
 from gateway.backends.vllm.client import Upstream
@@ -21,7 +22,7 @@ TEXT_EVENT = {"choices": [{"index": 0, "text": "Ada", "prompt_token_ids": [2, 3,
 
 @asynccontextmanager
 async def upstream(stub: StubVllm) -> AsyncIterator[Upstream]:
-    made = Upstream(URL, api_key=None, connect_timeout_s=1, read_timeout_s=1, max_connections=4, transport=stub)
+    made = Upstream(URL, Stubbed(stub), api_key=None)
     try:
         yield made
     finally:

@@ -67,7 +67,9 @@ class Teller:
     async def problem(self) -> str | None:
         return self.ill
 
-    async def prepare(self, adapters: Mapping[str, Lora]) -> Mapping[str, str]:
+    adapter_slots = 2
+
+    async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         self.prepared.append(adapters)
         return {}
 

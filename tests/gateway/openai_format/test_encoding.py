@@ -40,12 +40,9 @@ def collected(request: Request, chunks: list[Part], shape: Shape | None = None) 
 
 def streamed(request: Request, chunks: list[Part], shape: Shape | None = None) -> list[Any]:
     """The payloads of the events, [DONE] left out but insisted on."""
-
-    async def run() -> bytes:
-        wire = AnswerEncoder(request, shape or shape_of(request))
-        return b"".join([data async for data in wire.stream(source(chunks))])
-
-    *events, done, rest = asyncio.run(run()).decode().split("\n\n")
+    wire = AnswerEncoder(request, shape or shape_of(request))
+    written = b"".join(wire.encode(Event.of(chunk)) for chunk in chunks) + wire.ending()
+    *events, done, rest = written.decode().split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(one.removeprefix("data: ")) for one in events]
 
@@ -164,11 +161,9 @@ RAW = [b'data: {"x":1}\n\n', b"data: [DO", b"NE]\n\n"]
 
 
 def test_an_untouched_answer_goes_through_byte_by_byte() -> None:
-    async def run() -> list[bytes]:
-        wire = AnswerEncoder(request_of(), CHAT_SHAPE)
-        return [data async for data in wire.stream(passed(*RAW))]
-
-    assert asyncio.run(run()) == RAW
+    wire = AnswerEncoder(request_of(), CHAT_SHAPE)
+    assert [wire.encode(Event(data=piece)) for piece in RAW] == RAW
+    assert wire.ending() == b""
     body = asyncio.run(AnswerEncoder(request_of(), CHAT_SHAPE).collect(passed(b'{"a"', b": 1}")))
     assert body == b'{"a": 1}'
 

@@ -135,7 +135,7 @@ def test_a_pack_of_the_schema_before_is_loaded(tmp_path: Path, save: SavePack) -
     (folder / "manifest.json").write_text(json.dumps({**old({"telling_words_beside_names": True}), **kept}))
     pack = load_pack(folder)
     assert pack.aliases == ("Narnia",)
-    assert pack.manifest.heldout.forgetting.extras == {"salient_words_beside_names": True}
+    assert read_manifest(folder).heldout.forgetting.extras == {"salient_words_beside_names": True}
 
 
 @pytest.mark.parametrize(("kind", "name"), [("method", "magic"), ("detector", "crystal-ball")])

@@ -72,13 +72,13 @@ def test_a_damaged_pack_folder_still_stops_the_start(root: Path, encoder: Encode
 def test_a_folder_that_cannot_be_looked_into_counts_as_a_pack(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "secret").mkdir()
     (root / "lost+found").mkdir()
-    iterdir, read_bytes = Path.iterdir, Path.read_bytes
+    scandir, read_bytes = os.scandir, Path.read_bytes
 
     def refused(path: Path) -> None:
         if path.name in ("secret", "lost+found") or path.parent.name == "secret":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "iterdir", lambda self: refused(self) or iterdir(self))
+    monkeypatch.setattr(os, "scandir", lambda path: refused(Path(path)) or scandir(path))
     monkeypatch.setattr(Path, "read_bytes", lambda self: refused(self) or read_bytes(self))
     assert [path.name for path in list_packs(root)] == ["narnia", "secret"]
     with pytest.raises(PackError, match=r"'secret' has no readable manifest\.json.*Permission denied"):

@@ -16,7 +16,7 @@ from classifiers.names.measure import AliasAlarms
 from classifiers.names.ordinary import Alias
 from gateway.errors import PackError
 from gateway.packs.files import Policy
-from gateway.packs.folders import list_packs, set_enabled
+from gateway.packs.folders import list_packs, read_manifest, set_enabled
 from gateway.packs.store import Pack, load_pack, load_packs
 
 
@@ -45,10 +45,10 @@ def test_saving_and_loading_change_nothing(folder: Path) -> None:
     assert pack.enabled
     assert (pack.guard.scope, pack.guard.plan, pack.guard.refusal) == ("narnia", "instruct", "No.")
     assert pack.guard.instruction == "Forget."
-    assert pack.guard.artifact == CORRUPTION
+    assert pack.artifact == CORRUPTION
     assert pack.model.threshold == 1.0
-    assert pack.manifest.calibration.alpha == 0.001
-    assert set(pack.manifest.files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
+    assert read_manifest(folder).calibration.alpha == 0.001
+    assert set(read_manifest(folder).files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_each_method_has_its_own_files(
     save("oz", artifact=artifact, method=method)
     folder = tmp_path / "packs" / "oz"
     pack = load(folder)
-    assert pack.manifest.method == method
-    assert type(pack.guard.artifact) is type(artifact)
-    assert files <= set(pack.manifest.files)
-    assert "corruption.json" not in pack.manifest.files
+    assert pack.guard.method.name == read_manifest(folder).method == method
+    assert type(pack.artifact) is type(artifact)
+    assert files <= set(read_manifest(folder).files)
+    assert "corruption.json" not in read_manifest(folder).files
     next(folder.glob(f"v-*/{min(files)}")).unlink()
     with pytest.raises(PackError, match=min(files)):
         load(folder)
@@ -224,14 +224,14 @@ def test_a_reader_always_sees_a_whole_pack(folder: Path, save: SavePack) -> None
         while not saved.is_set():
             try:
                 pack = load(folder)
-                seen.append(f"{pack.manifest.version} {pack.aliases[0]}")
+                seen.append(f"{pack.version} {pack.aliases[0]}")
             except Exception as error:
                 problems.append(error)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
-    versions = {load(folder).manifest.version: "Narnia"}
+    versions = {load(folder).version: "Narnia"}
     for number in range(20):
         versions[save("narnia", aliases=(f"Name{number}",)).version] = f"Name{number}"
     saved.set()
@@ -266,4 +266,4 @@ def test_the_rule_of_an_alias_is_kept(save: SavePack, tmp_path: Path) -> None:
 def test_a_manifest_keeps_the_alarms_of_names_alone(save: SavePack, tmp_path: Path) -> None:
     alarms = {"general": AliasAlarms(3449, 3, {"March": 3})}
     save("narnia", changes={"alias_alarms": alarms})
-    assert load(tmp_path / "packs" / "narnia").manifest.alias_alarms == alarms
+    assert read_manifest(tmp_path / "packs" / "narnia").alias_alarms == alarms

@@ -11,13 +11,15 @@ from gateway.screening.gate import screened_texts
 
 
 class Gate:
-    """Stands in for a gate: says which texts hold 'bad', breaks on 'break', waits for `door` on 'wait'."""
+    """Stands in for a gate: says which texts hold 'bad', breaks on 'break', waits for `door` on 'wait'. A text has a
+    part for every thousand characters."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.door = threading.Event()
         self.entered = threading.Event()
         self.threads: set[str] = set()
+        self.parts: list[str] = []
 
     def screen(self, requests: Sequence[Request]) -> list[Screening]:
         texts = [screened_texts(request) for request in requests]
@@ -30,6 +32,18 @@ class Gate:
         if any("break" in text for text in plain):
             raise RuntimeError("secret words of the prompt")
         return [Screening(tuple(self.finding(text.text) for text in of_one)) for of_one in texts]
+
+    def read_ahead(self, request: Request) -> Sequence[str]:
+        text = request.messages[0].text
+        return [text[start : start + 1_000] for start in range(0, len(text), 1_000)]
+
+    def read_part(self, part: str) -> None:
+        self.parts.append(part[:1])
+        self.entered.set()
+        if part.startswith("wait"):
+            self.door.wait(30)
+        if part.startswith("break"):
+            raise RuntimeError("secret words of the prompt")
 
     def finding(self, text: str) -> Finding:
         return Finding("s", text[:20], 1.0, 0.5, "bad" in text, None)
@@ -69,7 +83,7 @@ def test_concurrent_requests_share_a_batch() -> None:
             await asyncio.gather(first, *rest)
 
     asyncio.run(run())
-    assert [len(batch) for batch in gate.batches] == [1, 64, 64, 22]
+    assert [len(batch) for batch in gate.batches] == [1, *[16] * 9, 6]
 
 
 def test_requests_of_different_gates_are_screened_by_their_own() -> None:
@@ -133,6 +147,51 @@ def test_a_long_text_does_not_hold_up_short_ones() -> None:
     asyncio.run(run())
 
 
+def test_long_texts_take_turns() -> None:
+    """One client's book must not make everybody else's letter wait until it is read."""
+    gate = Gate()
+
+    async def run() -> None:
+        async with BatchedScreen(timeout_s=30) as screen:
+            book = asyncio.create_task(screen.screened(request_of("wait" + "b" * 9_996), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            letter = asyncio.create_task(screen.screened(request_of("l" * 5_000), gate))
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            assert (await letter).findings
+            assert (await book).findings
+
+    asyncio.run(run())
+    assert gate.parts[:11] == ["w", "l", "b", "l", "b", "l", "b", "l", "b", "l", "b"]
+
+
+def test_a_long_text_that_breaks_a_detector_fails_alone() -> None:
+    gate = Gate()
+
+    async def run() -> list[Screening]:
+        async with BatchedScreen() as screen:
+            texts = ("break" + "x" * 5_000, "y" * 5_000)
+            return await asyncio.gather(*(screen.screened(request_of(text), gate) for text in texts))
+
+    broken, fine = asyncio.run(run())
+    assert broken.error == "a detector failed: RuntimeError"
+    assert fine.findings
+
+
+def test_several_threads_read_batches_at_once() -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        async with BatchedScreen(timeout_s=30, threads=2) as screen:
+            stuck = asyncio.create_task(screen.screened(request_of("wait"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            assert (await screen.screened(request_of("short"), gate)).findings
+            gate.door.set()
+            await stuck
+
+    asyncio.run(run())
+
+
 def test_nothing_to_screen_asks_no_gate() -> None:
     gate = Gate()
 
@@ -162,8 +221,8 @@ def test_a_dead_worker_is_said_and_refuses_at_once() -> None:
         async with BatchedScreen(timeout_s=30) as screen:
             await asyncio.sleep(0)
             assert screen.problem() is None
-            screen._workers[0].cancel()
-            await asyncio.sleep(0.01)
+            screen._short.close()
+            await asyncio.to_thread(screen._workers[0].join)
             assert "does not run" in (screen.problem() or "")
             started = time.monotonic()
             assert (await screen.screened(request_of("anything"), Gate())).error

@@ -69,7 +69,9 @@ def test_findings_name_the_scope_and_the_place(encoder: Encoder, tmp_path: Path,
         ("oz", ((1, 20, 32),)),
     ]
     assert [finding.ranges for finding in found[None]] == [finding.ranges for finding in found[1]]
-    assert {finding.detector for finding in screening.findings} == {"lexical"}  # both classifiers are far off
+    assert {finding.detector for finding in screening.findings} == {"lexical"}, (
+        "a classifier that is far off says nothing"
+    )
     assert screening.scopes == ("narnia", "oz")
     assert other.scopes == ()
 

@@ -11,7 +11,7 @@ from hand_made import SavePack
 
 from gateway.errors import PackError, SetupError
 from gateway.files import atomic
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.encoders import find_encoder
 from gateway.screening import log as log_module
 from gateway.screening.gate import Gate
 from gateway.screening.log import ScreenedLog, screen_log
@@ -21,11 +21,8 @@ IMAGE = [{"type": "text", "text": "Narnia?"}, {"type": "image_url", "image_url":
 
 
 @pytest.fixture
-def packs(tmp_path: Path, save: SavePack, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from tiny import minilm
-
-    monkeypatch.setattr(log_module, "Encoder", lambda _: minilm())
-    encoder = fingerprint(resolve("minilm"))
+def packs(tmp_path: Path, save: SavePack) -> Path:
+    encoder = find_encoder("minilm").fingerprint
     save("narnia", aliases=("Narnia",), changes={"encoder_fingerprint": encoder})
     save("oz", aliases=("Emerald City",), changes={"encoder_fingerprint": encoder})
     return tmp_path / "packs"

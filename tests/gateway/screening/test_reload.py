@@ -4,14 +4,19 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hand_made import BASE, SavePack
+import torch
+from hand_made import BASE, CORRUPTION, SavePack
 
+from adapters.lora.model import Lora
+from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
-from gateway.core import Message, Request
+from gateway.core import Message, Request, Screening
 from gateway.errors import PackError
-from gateway.packs.folders import set_enabled
+from gateway.packs.artifacts import ArtifactCache
+from gateway.packs.folders import remove_pack, set_enabled
 from gateway.screening.reload import PackReloader
 
 
@@ -21,14 +26,23 @@ def root(tmp_path: Path, save: SavePack) -> Path:
     return tmp_path / "packs"
 
 
-def reloader_of(root: Path, encoder: Encoder, *, poll_s: float = 60) -> PackReloader:
-    return PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE, poll_s=poll_s)
+LORA = Lora({"layer": (torch.ones(1, 4), torch.ones(4, 1))}, 1.0)
+
+
+def reloader_of(root: Path, encoder: Encoder, *, poll_s: float = 60, **options: Any) -> PackReloader:
+    return PackReloader(
+        root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE, poll_s=poll_s, **options
+    )
+
+
+def screened(packs: PackReloader, text: str) -> Screening:
+    request = Request(id="1", endpoint="chat", model="m", messages=(Message("user", text),))
+    (screening,) = packs.gate.screen([request])
+    return screening
 
 
 def flags(packs: PackReloader, text: str) -> bool:
-    request = Request(id="1", endpoint="chat", model="m", messages=(Message("user", text),))
-    (screening,) = packs.gate.screen([request])
-    return bool(screening.matched)
+    return bool(screened(packs, text).matched)
 
 
 def damage(root: Path, scope: str) -> Path:
@@ -174,6 +188,80 @@ def test_no_packs_at_all_is_a_start(tmp_path: Path, encoder: Encoder) -> None:
     assert reloader_of(tmp_path, encoder).packs == {}
 
 
+class TestArtifacts:
+    """What methods learned is read when a request first needs it."""
+
+    def test_none_is_read_at_the_start_or_when_a_pack_changes(
+        self, root: Path, encoder: Encoder, save: SavePack
+    ) -> None:
+        save("oz", method="lora", artifact=LORA)
+        save("lemuria", method="soft-prompt", artifact=VirtualTokens(torch.ones(2, 4)))
+        cache = ArtifactCache()
+        packs = reloader_of(root, encoder, artifact_cache=cache)
+        save("narnia", aliases=("Archenland",))
+        packs.refresh()
+        assert flags(packs, "In Archenland")
+        assert cache.bytes == 0
+        (guard,) = packs.gate.acting(screened(packs, "In Archenland"))
+        assert guard.ready(read=False) is None
+        assert guard.ready() is not None
+        assert cache.bytes > 0
+
+    def test_one_that_cannot_be_read_is_a_problem_until_its_pack_is_mended(
+        self, root: Path, encoder: Encoder, save: SavePack, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        packs = reloader_of(root, encoder)
+        next((root / "narnia").glob("v-*/corruption.json")).write_text("{}")
+        (guard,) = packs.gate.ready(screened(packs, "In Narnia")).values()
+        assert "corruption.json was altered" in guard.fault
+        assert "corruption.json was altered" in packs.problems["narnia"]
+        assert "corruption.json was altered" in caplog.text
+        assert not packs.unguarded
+        packs.refresh()
+        assert "corruption.json was altered" in packs.problems["narnia"]
+        save("narnia", aliases=("Narnia",))
+        packs.refresh()
+        assert packs.problems == {}
+        (guard,) = packs.gate.ready(screened(packs, "In Narnia")).values()
+        assert guard.artifact == CORRUPTION
+
+    def test_a_pack_that_goes_takes_its_problem_along(self, root: Path, encoder: Encoder) -> None:
+        packs = reloader_of(root, encoder)
+        next((root / "narnia").glob("v-*/corruption.json")).unlink()
+        packs.gate.ready(screened(packs, "In Narnia"))
+        assert "cannot be read" in packs.problems["narnia"]
+        remove_pack(root / "narnia")
+        packs.refresh()
+        assert packs.problems == {}
+        assert not (root / "narnia").exists()
+
+    def test_a_backend_gets_as_many_loras_as_it_keeps(self, root: Path, encoder: Encoder, save: SavePack) -> None:
+        for scope in ("a", "b", "c"):
+            save(scope, method="lora", artifact=LORA)
+        cache = ArtifactCache()
+        packs = reloader_of(root, encoder, artifact_cache=cache)
+        assert packs.gate.lora_digests == {LORA.digest}
+        assert cache.bytes == 0
+        assert list(packs.gate.loras(2)) == ["a", "b"]
+        assert packs.gate.guards["c"].ready(read=False) is None
+
+
+def test_one_pack_that_no_detector_can_take_holds_up_no_other(root: Path, encoder: Encoder, save: SavePack) -> None:
+    packs = reloader_of(root, encoder)
+    save("oz", aliases=("Emerald City",))
+    save("mordor", aliases=("...",))
+    shutil.rmtree(root / "narnia")
+    packs.refresh()
+    assert flags(packs, "the Emerald City")
+    assert not flags(packs, "In Narnia")
+    assert "no letter or digit" in packs.problems["mordor"]
+    assert packs.unguarded == {"mordor"}
+    save("mordor", aliases=("Mordor",))
+    packs.refresh()
+    assert packs.problems == {}
+    assert flags(packs, "In Mordor")
+
+
 def test_the_watch_follows_the_folder_by_itself(root: Path, encoder: Encoder, save: SavePack) -> None:
     async def run() -> bool:
         async with reloader_of(root, encoder, poll_s=0.02) as packs:
@@ -193,7 +281,7 @@ def test_the_watch_outlives_a_look_that_fails(
     async def run() -> bool:
         async with reloader_of(root, encoder, poll_s=0.02) as packs:
             with monkeypatch.context() as broken:
-                broken.setattr("gateway.screening.reload.list_packs", lambda _: 1 / 0)
+                broken.setattr("gateway.screening.reload.FolderWatch.look", lambda _: 1 / 0)
                 await asyncio.sleep(0.1)
             save("oz")
             for _ in range(1000):

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tiny import tiny_model
 
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
-from gateway.server.app import check_port
+from gateway.server.process import check_port
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 SITE = {"origin": "https://app.example"}
@@ -83,6 +84,15 @@ class TestIds:
         assert len(answer.headers["x-request-id"]) == 32
         assert "Potter" not in answer.text
         error_of(answer)
+
+
+def test_at_an_equal_pace_no_answer_begins_early(tmp_path: Path) -> None:
+    with gateway_over(EmbeddedBackend(tiny_model(), name=MODEL), tmp_path, equal_pace_ms=300) as gateway:
+        for body in (chat("Hello", max_tokens=1), chat("Hello", max_tokens=1, stream=True), chat("Hello", model="no")):
+            begun = time.perf_counter()
+            with httpx.stream("POST", gateway.url + CHAT, json=body, timeout=60) as answer:
+                assert time.perf_counter() - begun >= 0.3
+                assert answer.status_code == (404 if body["model"] == "no" else 200)
 
 
 class TestPaths:

@@ -18,8 +18,11 @@ from classifiers.encoder.sentence import Encoder
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.errors import SetupError
 from gateway.packs.files import Policy
+from gateway.packs.folders import read_manifest
+from gateway.screening.gate import Gate
 from gateway.screening.reload import PackReloader
-from gateway.server.app import create_app, log_to
+from gateway.server.app import create_app
+from gateway.server.process import log_to
 from gateway.settings import load_settings
 
 ADMIN = {"x-unrecall-admin-key": "boss"}
@@ -94,6 +97,25 @@ def test_what_was_really_done_is_what_everybody_says(
     assert f'unrecall_fallbacks_total{{decided_plan="{plan}",endpoint="chat"}} 1.0' in metrics
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_artifact_that_was_altered_since_the_start_is_a_refusal(
+    served: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    gateway = served()
+    folder = tmp_path / "packs" / "narnia"
+    file = folder / read_manifest(folder).version / "corruption.json"
+    file.write_bytes(file.read_bytes().replace(b"1.0", b"0.0"))
+    answer, metrics = gateway.ask("Who found Narnia?", stream=stream)
+    assert said(answer) == WORDS
+    assert answer.headers["x-unrecall-plan"] == "Refuse"
+    assert answer.headers["x-unrecall-decided-plan"] == "Unavailable"
+    line = gateway.audit
+    assert (line["plan"], line["decided_plan"], line["outcome"]) == ("Refuse", "Unavailable", "ok")
+    assert "corruption.json was altered" in line["fallback"]
+    assert 'unrecall_fallbacks_total{decided_plan="Unavailable",endpoint="chat"} 1.0' in metrics
+    assert "pack 'narnia': corruption.json was altered" in caplog.text
+
+
 def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> None:
     gateway = served()
     answer, metrics = gateway.ask("Who found Narnia?")
@@ -104,10 +126,19 @@ def test_a_plan_that_is_carried_out_says_nothing_of_a_fallback(served: Any) -> N
 
 
 def test_a_request_that_was_let_through_unscreened_is_told_to_the_operator(
-    tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    save: SavePack,
+    encoder: Encoder,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     save("narnia")
-    gateway = Served(tmp_path / "packs", encoder, caplog, on_screen_error="pass", screen_timeout_s=1e-6)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a detector that fails")
+
+    monkeypatch.setattr(Gate, "screen", broken)
+    gateway = Served(tmp_path / "packs", encoder, caplog, on_screen_error="pass")
     answer, _ = gateway.ask("Who found Narnia?")
     assert answer.headers["x-unrecall-plan"] == "Pass"
     assert answer.headers["x-unrecall-screen-error"] == gateway.audit["screen_error"]

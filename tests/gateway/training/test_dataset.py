@@ -33,6 +33,7 @@ from corruption.search import SearchResult, search_corruption
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.corruption import CorruptionTraining
 from gateway.methods.registry import method
+from gateway.models.encoders import EncoderFiles, find_encoder
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel
 from gateway.packs.files import Policy
@@ -85,7 +86,7 @@ def task_of(sources: Sources, calibration: Sequence[Row] = ()) -> Task:
 
 @pytest.fixture
 def task(language_model: LanguageModel, encoder: Encoder) -> Task:
-    return task_of(Sources(language_model, "smollm2", Path(), encoder, Path()))
+    return task_of(Sources(language_model, "smollm2", Path(), encoder, EncoderFiles(Path(), "", None)))
 
 
 def other(task: Task, *, calibration: Sequence[Row] = (), reference: LanguageModel | None = None) -> Task:
@@ -291,6 +292,11 @@ class Watched:
     """The rows of each search for a corruption."""
 
 
+def marked(head: Head) -> bytes:
+    """Tells heads apart, in whatever order their terms stand."""
+    return np.sort(head.weights).tobytes()
+
+
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """Notes which data the parts of a training hand to each other; the parts are the real ones, on little traffic."""
@@ -309,8 +315,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         return seen.datasets[-1]
 
     def detect(self: PromptClassifier, texts: Sequence[str]) -> list[list[Verdict]]:
-        heads = [self.head(scope) for scope in self.scopes]
-        seen.located += [(text, head.weights.tobytes()) for text in texts for head in heads]
+        heads = [marked(self.head(scope)) for scope in self.scopes]
+        seen.located += [(text, head) for text in texts for head in heads]
         return real_detect(self, texts)
 
     def search(samples: Sequence[Sample], **rest: Any) -> SearchResult:
@@ -330,7 +336,7 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     language_model: LanguageModel, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = Scope("trades", "Trades.", (), UNNAMED, (), Policy())
-    sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, resolve("minilm"))
+    sources = Sources(language_model, "smollm2", resolve("smollm2"), encoder, find_encoder("minilm"))
     training = Training(gate=GateTraining(fpr=0.05), configuration=CorruptionTraining(evaluations=1, rows=2))
     with watched(monkeypatch) as seen:
         manifest = train_pack(scope, sources, training=training, training_fingerprint="ab" * 32, out=tmp_path)
@@ -341,7 +347,7 @@ def test_no_held_out_row_is_seen_by_the_head_that_chooses_its_words(
     assert {row.row.prompt for row in dataset.train} == set(one.forget.train)
     assert {row.row.prompt for row in dataset.every} == {row.prompt for row in UNNAMED}
     assert manifest.heldout.gate.forget_rows == manifest.heldout.forgetting.rows == len(one.forget.held_out)
-    measured, final = gate.measured_head.weights.tobytes(), gate.head.weights.tobytes()
+    measured, final = marked(gate.measured_head), marked(gate.head)
     assert measured != final
     # each row is located twice: by the measured head, to measure or learn it, and by the last head, to serve it
     assert sorted(seen.located) == sorted((row.prompt, head) for row in UNNAMED for head in (measured, final))

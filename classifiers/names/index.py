@@ -1,0 +1,126 @@
+"""Where the words of many owners occur in a text, in one pass, and without building everything anew for one change."""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import ahocorasick
+
+__all__ = ["Owned", "WordIndex"]
+
+_PART_WORDS = 8192  # the automaton of so many words is built within some 5 ms, in which nothing else of Python runs
+_FRESH_WORDS = 1024  # of the part that takes the changes: each change builds it anew
+_WASTE = 0.5  # share of a part's scopes that may be gone before it is built anew
+
+
+class Owned(Protocol):
+    """What a word stands for, and the scope that it belongs to."""
+
+    @property
+    def scope(self) -> str:
+        """The scope's id."""
+
+
+_Entry = TypeVar("_Entry", bound=Owned)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[_Entry]):
+    """One automaton. Its words of the scopes in `gone` count no more."""
+
+    automaton: "ahocorasick.Automaton"
+    scopes: frozenset[str]
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def words(self) -> int:
+        return len(self.automaton)
+
+    @property
+    def wasted(self) -> bool:
+        return len(self.gone) > _WASTE * len(self.scopes)
+
+    def without(self, scopes: Collection[str]) -> "_Part[_Entry]":
+        """The part with these scopes masked, too."""
+        gone = self.scopes.intersection(scopes)
+        return self if gone <= self.gone else _Part(self.automaton, self.scopes, self.gone | gone)
+
+    def left(self) -> Iterator[tuple[str, list[_Entry]]]:
+        """The words that still count."""
+        for word, owners in self.automaton.items():
+            if found := [owner for owner in owners if owner.scope not in self.gone]:
+                yield word, found
+
+
+class WordIndex(Generic[_Entry]):
+    """Aho-Corasick automata (Aho & Corasick 1975) over the words of all scopes. Immutable and thread-safe.
+
+    An automaton cannot be changed once it is built, and a large one is not built in a moment. So there are several: a
+    change builds a small one anew, and what is gone from the others is only masked. A small one that is full is merged
+    with its neighbour, up to a size that is still built in a few milliseconds.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Name:
+        ...     scope: str
+        >>> index = WordIndex().updated({"oz": [("toto", Name("oz"))]}, ())
+        >>> [(last, name.scope) for last, name in index.occurrences("totoandtoto")]
+        [(3, 'oz'), (10, 'oz')]
+        >>> list(index.updated({}, ["oz"]).occurrences("toto"))
+        []
+    """
+
+    def __init__(self, parts: Sequence[_Part[_Entry]] = ()) -> None:
+        self._parts = tuple(parts)
+
+    def updated(self, added: Mapping[str, Iterable[tuple[str, _Entry]]], removed: Collection[str]) -> Self:
+        """The index with the words of further scopes, each with its owner, and without those of others.
+
+        A scope in `added` that is there already is replaced. Shares the automata that did not change.
+        """
+        changed = added.keys() | set(removed)
+        kept: list[_Part[_Entry]] = []
+        fresh: dict[str, list[_Entry]] = {}
+        for part in self._parts:
+            masked = part.without(changed)
+            if masked.wasted or masked.words < _FRESH_WORDS:
+                _pour(masked.left(), fresh)
+            else:
+                kept.append(masked)
+        _pour(((word, [owner]) for words in added.values() for word, owner in words), fresh)
+        if len(fresh) >= _FRESH_WORDS and kept and kept[-1].words + len(fresh) <= _PART_WORDS:
+            _pour(kept.pop().left(), fresh)
+        return type(self)([*kept, *_parts(fresh)])
+
+    def occurrences(self, text: str) -> Iterator[tuple[int, _Entry]]:
+        """Each place where a word stands, as the index of its last character, with what the word stands for; in no
+        order."""
+        for part in self._parts:
+            gone = part.gone
+            for last, owners in part.automaton.iter(text):
+                for owner in owners:
+                    if owner.scope not in gone:
+                        yield last, owner
+
+
+def _pour(words: Iterable[tuple[str, Sequence[_Entry]]], into: dict[str, list[_Entry]]) -> None:
+    for word, owners in words:
+        into.setdefault(word, []).extend(owners)
+
+
+def _parts(words: Mapping[str, Sequence[_Entry]]) -> Iterator[_Part[_Entry]]:
+    """As many parts as the words need."""
+    every = iter(words.items())
+    while some := list(itertools.islice(every, _PART_WORDS)):
+        yield _part(some)
+
+
+def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
+    automaton = ahocorasick.Automaton()
+    scopes: set[str] = set()
+    for word, owners in words:
+        automaton.add_word(word, tuple(owners))
+        scopes.update(owner.scope for owner in owners)
+    automaton.make_automaton()
+    return _Part(automaton, frozenset(scopes))

@@ -1,0 +1,96 @@
+"""A request that goes to an upstream as the client sent it, and whose answer comes back in the upstream's own bytes."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.backends.base import Wasted
+from gateway.backends.vllm.client import streamed_complaint
+from gateway.backends.vllm.replica import Replica
+from gateway.backends.vllm.transport import Reply
+from gateway.core import Event, Request
+from gateway.errors import UpstreamError
+from gateway.openai_format.decoding import DONE, reader
+
+__all__ = ["Opened", "Passage"]
+
+_ERROR = b'data: {"error"'
+# Of the event loop, until the bytes of a request have left over an open connection. After that the gate's threads take
+# the interpreter: a request that had not left by then would wait for some milliseconds.
+_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A reply of one replica, which counts it as a request under way until it is closed."""
+
+    replica: Replica
+    reply: Reply
+
+    async def aclose(self) -> None:
+        """Lets go of the reply."""
+        self.replica.in_flight -= 1
+        await self.reply.aclose()
+
+
+class Passage:
+    """One request's way. The upstream is asked when somebody reads the events, or before that, with `begin`: then the
+    upstream's bytes wait in the connection, and the server must wait too after the first few."""
+
+    def __init__(self, request: Request, opened: Callable[[], Awaitable[Opened]]) -> None:
+        """`opened` asks an upstream; it cleans up after itself if it fails or is cancelled."""
+        self._request = request
+        self._opened = opened
+        self._begun: asyncio.Task[Opened] | None = None
+        self._begun_at = 0.0
+
+    async def begin(self) -> None:
+        """Asks the upstream now. Then the events must be read, or `abort` called."""
+        self._begun_at = time.perf_counter()
+        self._begun = asyncio.ensure_future(self._opened())
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await self.abort()
+            raise
+
+    async def abort(self) -> Wasted:
+        """See Started."""
+        held_bytes = 0
+        if self._begun is not None:
+            self._begun.cancel()
+            if not self._begun.done():
+                await asyncio.wait([self._begun])
+            if not self._begun.cancelled() and self._begun.exception() is None:
+                opened = self._begun.result()
+                held_bytes = opened.reply.held_bytes
+                await opened.aclose()
+        return Wasted(time.perf_counter() - self._begun_at, held_bytes)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """The answer: whole, or piece by piece. Its bytes are parsed only if somebody reads the parts."""
+        try:
+            opened = await (self._begun or self._opened())
+        except asyncio.CancelledError:  # the reply may have come in this very moment
+            await self.abort()
+            raise
+        try:
+            parse = reader(self._request)
+            if not self._request.stream:
+                yield Event(data=await opened.reply.read(), parse=parse)
+                return
+            tail = b""
+            while data := await opened.reply.read_some():
+                if not tail and data.startswith(_ERROR):  # vLLM says so under a 200
+                    raise streamed_complaint(data)
+                tail = (tail + data)[-2 * len(DONE) :]
+                yield Event(data=data, parse=parse)
+            if not tail.rstrip().endswith(DONE):
+                raise UpstreamError("the model server broke off its answer")
+        except UpstreamError:
+            opened.replica.unhealthy = True
+            raise
+        finally:
+            await opened.aclose()

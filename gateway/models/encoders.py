@@ -1,0 +1,90 @@
+"""The sentence encoder that detectors read with: found, compiled once for each folder, and told apart."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gateway.errors import ModelError
+from gateway.models.folders import fingerprint, resolve
+from gateway.models.packaged import cache_folder
+
+if TYPE_CHECKING:  # the commands that only name an encoder do not load it
+    from classifiers.encoder.sentence import Encoder
+
+__all__ = ["EncoderFiles", "EncoderRuntime", "find_encoder"]
+
+EncoderRuntime = Literal["openvino", "torch"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """An encoder on disk. `fingerprint` tells apart what gives other scores: a detector's threshold holds for the
+    encoder and the runtime that it was set with. `compiled` is None for torch."""
+
+    folder: Path
+    fingerprint: str
+    compiled: Path | None
+
+    def load(self, *, threads: int = 1, device: str = "cpu") -> "Encoder":
+        """The encoder. `threads` are how many batches OpenVINO computes at once, `device` is where torch computes.
+        Raises ModelError."""
+        from classifiers.encoder.runtimes import OpenVinoRuntime, TorchRuntime
+        from classifiers.encoder.sentence import Encoder
+
+        try:
+            if self.compiled is None:
+                return Encoder(self.folder, TorchRuntime(self.folder, device=device))
+            return Encoder(self.folder, OpenVinoRuntime(self.compiled, threads=threads))
+        except ValueError as error:
+            raise ModelError(f"the encoder cannot be used: {error}") from error
+
+
+def find_encoder(
+    name: str, runtime: EncoderRuntime = "openvino", *, say: Callable[[str], None] = lambda _: None
+) -> EncoderFiles:
+    """Finds an encoder's folder, and compiles it the first time that this runtime is asked for. Raises ModelError.
+
+    Args:
+        name: a packaged name, a folder, or a hub id.
+        runtime: what computes.
+        say: is told of a step that takes time.
+    """
+    folder = resolve(name, say=say)
+    weights = fingerprint(folder)
+    if runtime == "torch":
+        return EncoderFiles(folder, weights, None)
+    from classifiers.encoder.compiled import RECIPE
+
+    kept = cache_folder() / f"encoder-{weights[:16]}-{RECIPE}"
+    if not kept.is_dir():
+        say(f"compiling the encoder {name}, once")
+        _compile(folder, kept)
+    told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()
+    return EncoderFiles(folder, told_apart, kept / _FILE)
+
+
+_FILE = "encoder.xml"
+
+
+def _compile(folder: Path, kept: Path) -> None:
+    from classifiers.encoder.compiled import compile_encoder
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".compile-") as scratch:
+        fresh = Path(scratch) / "encoder"
+        fresh.mkdir()
+        try:
+            compile_encoder(folder, fresh / _FILE)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ModelError(
+                f"the encoder in {folder} cannot be compiled ({type(error).__name__}: {error}); "
+                "set encoder_runtime to torch"
+            ) from error
+        try:
+            fresh.rename(kept)
+        except OSError:  # another process was faster: its files are as good
+            if not kept.is_dir():
+                raise

@@ -1,0 +1,213 @@
+"""The two paths that bear prompts: from bytes to a parsed request, through the pipeline, and back to bytes.
+
+Nearly all traffic takes these paths, so they are an ASGI application of their own, without a framework in front.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from gateway.core import Answer, Endpoint, Event, Pass, Request
+from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, UpstreamError, WrongMedia
+from gateway.openai_format.cleaning import UnknownFields
+from gateway.openai_format.encoding import AnswerEncoder, sse
+from gateway.openai_format.limits import Limits
+from gateway.openai_format.requests import parse_chat, parse_completion
+from gateway.pipeline import Pipeline
+from gateway.prompts.rendering import Tokenizer
+from gateway.server.auth import Access
+from gateway.server.exchange import Departure, Writer
+
+__all__ = ["NO_CHAT_TEMPLATE", "PATHS", "Prompts", "has_chat_template"]
+
+_log = logging.getLogger("unrecall")
+PATHS: Final[Mapping[str, Endpoint]] = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
+NO_CHAT_TEMPLATE = "this model has no chat template, so that it takes no messages; send a prompt to /v1/completions"
+
+
+class Prompts:
+    """An ASGI application that answers a POST on one of `PATHS`, with an id of the gateway's own."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        access: Access,
+        limits: Limits,
+        unknown: UnknownFields = "refuse",
+        *,
+        equal_pace_s: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            pipeline: answers a parsed request.
+            access: who may ask.
+            limits: what one request may ask for.
+            unknown: what becomes of request fields that the gateway does not know.
+            equal_pace_s: no answer begins earlier than so long after its request came.
+        """
+        self._pipeline = pipeline
+        self._access = access
+        self._limits = limits
+        self._unknown = unknown
+        self._equal_pace_s = equal_pace_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. An error before the first event sets the status; a later one ends the stream with an error
+        event."""
+        arrived = time.perf_counter()
+        writer = Writer(send, request_id=uuid.uuid4().hex)
+        try:
+            headers = Headers(scope=scope)
+            self._access.check_client(headers)
+            _check_media(headers)
+            body = await _body(headers, receive, self._limits.body_bytes)
+            request = self._parsed(PATHS[scope["path"].rstrip("/")], body, writer.request_id)
+            address = scope["client"][0] if scope.get("client") else ""
+            request = replace(request, caller=self._access.caller(headers, address))
+            async with Departure(receive):
+                await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
+            await writer.end()
+        except Exception as error:
+            if writer.begun:
+                raise
+            await self._paced(arrived)
+            known = _told(error, writer.request_id)
+            await writer.whole(orjson.dumps(known.body()), status=known.status, headers=known.headers)
+            if not isinstance(error, AnswerError | ModelError):
+                raise
+
+    def _parsed(self, endpoint: Endpoint, body: bytes, request_id: str) -> Request:
+        if endpoint == "chat":
+            request = parse_chat(body, request_id=request_id, limits=self._limits, unknown=self._unknown)
+            if not has_chat_template(self._pipeline.backend.served.tokenizer):
+                raise InvalidRequest(NO_CHAT_TEMPLATE, param="messages")
+            return request
+        served = self._pipeline.backend.served
+        return parse_completion(
+            body,
+            request_id=request_id,
+            limits=self._limits,
+            tokenizer=served.tokenizer,
+            vocabulary=served.vocabulary,
+            unknown=self._unknown,
+        )
+
+    async def _answer(self, request: Request, writer: Writer, arrived: float, *, explain: bool) -> None:
+        """Runs the pipeline and writes what comes of it."""
+        encoder = AnswerEncoder(request, self._pipeline.backend.shape(request.endpoint))
+        answer = await self._pipeline.run(request)
+        async with aclosing(answer.events):
+            first = await _first(answer)
+            body = None if request.stream else await encoder.collect(answer.events, first)
+            await self._paced(arrived)
+            headers = _explanation(answer) if explain else {}
+            if body is not None:
+                await writer.whole(body, headers=headers)
+            else:
+                await writer.start(headers)
+                await _stream(answer, first, encoder, writer)
+
+    async def _paced(self, arrived: float) -> None:
+        """Waits until an answer may begin."""
+        if (wait_s := arrived + self._equal_pace_s - time.perf_counter()) > 0 and self._equal_pace_s:
+            await asyncio.sleep(wait_s)
+
+
+def has_chat_template(tokenizer: Tokenizer) -> bool:
+    """False for the tokenizer of a base model, for example."""
+    return bool(getattr(tokenizer, "chat_template", True))
+
+
+def _check_media(headers: Mapping[str, str]) -> None:
+    """Raises WrongMedia unless the body is declared as plain JSON. A browser must ask before it sends such a request to
+    another site, so that no web page reaches an open gateway."""
+    encodings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
+    if encodings - {"", "identity"}:
+        raise WrongMedia("the body is compressed; send it plain, without content-encoding")
+    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if kind.strip() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        raise WrongMedia("send the body as JSON in UTF-8, with 'content-type: application/json'")
+
+
+async def _body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+    """The body, read no further than the limit."""
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise InvalidRequest("the content-length header must be a whole number")
+    if len(declared) > 18 or int(declared) > limit:
+        raise TooLarge(f"the request body is larger than {limit} bytes")
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the client went away before the body was complete")
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise TooLarge(f"the request body is larger than {limit} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _first(answer: Answer) -> Event | None:
+    """The first event that says something: once it is there, it is known what was really done."""
+    async for event in answer.events:
+        if not event.fallback:
+            return event
+    return None
+
+
+async def _stream(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer) -> None:
+    try:
+        if first is not None:
+            await writer.write(encoder.encode(first))
+        async for event in answer.events:
+            if data := encoder.encode(event):
+                await writer.write(data)
+        await writer.write(encoder.ending())
+    except AnswerError as error:
+        await writer.write(sse(error.body()))
+    except Exception:
+        await writer.write(sse(UpstreamError("the answer broke off").body()))
+        raise
+
+
+def _told(error: Exception, request_id: str) -> AnswerError:
+    """What the client is told of an error."""
+    if isinstance(error, AnswerError):
+        return error
+    if isinstance(error, ModelError):
+        _log.error("%s: %s", request_id, error)
+        return InvalidRequest(str(error))
+    return AnswerError("the gateway failed; its log says why")
+
+
+def _explanation(answer: Answer) -> dict[str, str]:
+    """For the operator: what was really done, and why."""
+    matched = answer.screening.matched
+    headers = {
+        "x-unrecall-plan": answer.account.done,
+        "x-unrecall-flagged": str(not isinstance(answer.plan, Pass)).lower(),
+        "x-unrecall-scopes": ",".join(answer.screening.scopes),
+        "x-unrecall-detectors": ",".join(sorted({finding.detector for finding in matched})),
+    }
+    if answer.account.fallback:
+        headers["x-unrecall-decided-plan"] = answer.plan.name
+        headers["x-unrecall-fallback"] = _header_text(answer.account.fallback)
+    if answer.screening.error is not None:
+        headers["x-unrecall-screen-error"] = _header_text(answer.screening.error)
+    return headers
+
+
+def _header_text(text: str) -> str:
+    """A header holds one line of Latin letters."""
+    return " ".join(text.split()).encode("ascii", "replace").decode("ascii")
