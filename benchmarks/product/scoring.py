@@ -35,7 +35,8 @@ __all__ = ["measure_scoring"]
 
 _COUNTS = (1, 10, 100, 1_000, 10_000)
 _TEXTS, _BATCH = 400, 32
-_REAL_AUTHORS = 20
+_REAL_AUTHORS = 30
+_SMALL = 128  # vectors of a head that is no machine
 _MOVED = 0.35  # length of the direction beside points of length 1
 _CACHE_MIB = 64
 
@@ -45,7 +46,9 @@ Array = NDArray[np.float32]
 def measure_scoring(data: Path, *, seed: int) -> dict[str, Any]:
     """Milliseconds a text, candidates and verdicts a text, bytes a scope, and how long a change takes."""
     encoder = find_encoder("minilm").load()
-    real = _real_heads(data, encoder, seed)
+    every = _real_heads(data, encoder, seed)
+    real = [head for head in every if len(head.vectors) <= _SMALL]
+    machines = [head for head in every if len(head.vectors) > _SMALL]
     texts = [prompt for name, rows in data_sets(data).items() if name.startswith("general/") for prompt in rows]
     random.Random(seed).shuffle(texts)
     windows = [found for found in encoder.encode(texts[: 2 * _TEXTS]) if len(found) == 1][:_TEXTS]
@@ -53,7 +56,9 @@ def measure_scoring(data: Path, *, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     for count in _COUNTS:
         rows[str(count)] = _measured(_Moved(real, count, seed), windows)
-    return {"real_scopes": len(real), "texts": len(windows), "threads": 1, "scopes": rows}
+    # broad scopes keep a machine, and the index leaves them out seldom
+    broad = {f"{len(machines)}": _measured(_Moved(machines, len(machines), seed), windows)} if machines else {}
+    return {"real_scopes": len(real), "texts": len(windows), "threads": 1, "scopes": rows, "broad_scopes": broad}
 
 
 class _Moved(Mapping[str, Head]):

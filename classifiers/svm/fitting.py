@@ -30,12 +30,13 @@ class HeadTraining:
 
     `rows_per_centre` forget rows share a point, but there are `fewest` to `most` of these. `retain_centres` and
     `background` are the most points around retain rows and in general traffic. `penalty` is that of the squared
-    weights, `regularisation` the C of a support-vector machine. `gamma` says how fast a point's part falls with the
-    squared distance.
+    weights, `gamma` says how fast a point's part falls with the squared distance. A support-vector machine has
+    `machine_gamma` and the C `regularisation`.
     """
 
     gamma: float = 4.0
     penalty: float = 0.01
+    machine_gamma: float = 2.0
     regularisation: float = 10.0
     rows_per_centre: int = 7
     fewest: int = 3
@@ -91,15 +92,15 @@ def fit_machine(forget: Rows, retain: Rows, traffic: Array, training: HeadTraini
         forget: rows inside the scope, at least one.
         retain: rows near the scope, but outside; perhaps none.
         traffic: [windows, hidden] of general traffic.
-        training: settings.
-        seed: for the same call as `fit_head`; the machine does not depend on it.
+        training: settings, of which it takes `machine_gamma` and `regularisation`.
+        seed: of the solver.
     """
     inside, outside = forget.every, np.concatenate([retain.every, traffic])
-    machine = SVC(C=training.regularisation, gamma=training.gamma, class_weight="balanced", random_state=seed)
+    machine = SVC(C=training.regularisation, gamma=training.machine_gamma, class_weight="balanced", random_state=seed)
     machine.fit(np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)]))
     codes, scales = quantised(machine.support_vectors_.astype(np.float32))
     weights = machine.dual_coef_[0].astype(np.float32)
-    return Head(codes, weights, float(machine.intercept_[0]), training.gamma, 0.0, scales)
+    return Head(codes, weights, float(machine.intercept_[0]), training.machine_gamma, 0.0, scales)
 
 
 def _centres(rows: Array, wanted: int, seed: int) -> Array:

@@ -37,7 +37,8 @@ class GateTraining:
     """How a gate is fitted. Calibration guarantees the false-positive rate `fpr`. The threshold is higher than that
     needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on;
     and it lies at least the share `rise` of the way from the score of a text that is far off to the score of half of
-    these rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
+    these rows. A head of few points is as good as a support-vector machine if it errs on no more than a share `worse`
+    more of the rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
 
     fpr: float = 0.001
     missed: float = 0.02
@@ -46,6 +47,7 @@ class GateTraining:
     copies: int = 2
     calibration_share: float = 0.58
     rise: float = 0.15
+    worse: float = 0.03
     head: HeadTraining = field(default_factory=HeadTraining)
     duplicate_cosine: float = 0.9
 
@@ -161,7 +163,14 @@ class _Fitter:
         if small.missed <= self._spared(len(forget)) and not small.flagged:
             return small
         large = self._calibrated(fit_machine, forget, retain, negatives, outside_scored)
-        return small if small.missed <= large.missed and small.flagged <= large.flagged else large
+        as_good = all(
+            few <= many + max(1, self.training.worse * rows)
+            for few, many, rows in (
+                (small.missed, large.missed, len(forget)),
+                (small.flagged, large.flagged, len(retain)),
+            )
+        )
+        return small if as_good else large
 
     def _calibrated(
         self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[Array]

@@ -47,8 +47,8 @@ def screen_log(
 ) -> ScreenedLog:
     """Writes every row again with `flagged`, `scopes` and `score`, or with `flagged: null` and a `problem`.
 
-    `score` is the highest score of classifier or detector minus its threshold (above 0 is flagged); 1 for a name
-    alone; -1 if no scope is near. If a row of the file has one of these names already, every row's result stands under
+    `score` is the highest score of classifier or detector minus its threshold (above 0 is flagged); 1 for a name alone;
+    -1 if no scope is near. If a row of the file has one of these names already, every row's result stands under
     `unrecall` instead.
     Raises SetupError, and writes nothing then.
 
