@@ -52,7 +52,7 @@ class Load:
 def chat_bodies(
     prompts: Sequence[str], *, model: str, stream: bool, first: int, max_tokens: int = 32
 ) -> Iterator[bytes]:
-    """Bodies of chat requests, none of them twice: a number stands in each.
+    """Bodies of chat requests, none of them twice: each has the number of its turn.
 
     Args:
         prompts: what is asked, in turn.
@@ -62,7 +62,8 @@ def chat_bodies(
         max_tokens: of an answer.
     """
     for number in itertools.count(first):
-        messages = [{"role": "user", "content": f"{prompts[number % len(prompts)]} ({number})"}]
+        turn, place = divmod(number, len(prompts))
+        messages = [{"role": "user", "content": f"{prompts[place]} ({turn})"}]
         fields = {"model": model, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
         yield orjson.dumps(fields | ({"stream": True} if stream else {}))
 

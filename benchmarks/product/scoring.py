@@ -1,6 +1,6 @@
 """What the classifier's scoring costs with 1 to 10,000 scopes, on one core, without the encoder.
 
-The first scopes are real ones: heads trained on TOFU authors and on the other scopes of benchmarks.product.scope_rows. The
+The first scopes are real: heads trained on TOFU authors and on the other scopes of benchmarks.product.scope_rows. The
 others are made from these: a scope's own points all move by one random direction of the scope's own, so that their
 places among each other stay and the scopes lie apart; the general traffic in the heads stays. Texts are public prompts.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.encoder.cache import Recent
 from classifiers.encoder.runtimes import Runtime
-from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batch_shape
+from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
 
 if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
     from classifiers.encoder.backbone import Backbone
@@ -20,6 +20,7 @@ __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
 Array = NDArray[np.float32]
 _CACHE_BYTES = 64 << 20
+_PART_WINDOWS = 4  # of a long text: a short one that comes meanwhile waits for so many
 _NO_TOKENS = np.zeros((0, 0), dtype=np.float16)
 
 
@@ -93,10 +94,10 @@ class Encoder:
         ]
 
     def read_ahead(self, text: str) -> "Sequence[Sequence[Cut]]":
-        """The windows of a text in parts of one batch each, for `read_part`: so a text of many windows can be read
+        """The windows of a text in small parts, for `read_part`: so a text of many windows can be read
         between others."""
         cuts = list(self._cutter.cuts(text))
-        return [cuts[start : start + BATCH_WINDOWS] for start in range(0, len(cuts), BATCH_WINDOWS)]
+        return [cuts[start : start + _PART_WINDOWS] for start in range(0, len(cuts), _PART_WINDOWS)]
 
     def read_part(self, part: "Sequence[Cut]") -> None:
         """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
@@ -119,14 +120,11 @@ class Encoder:
         return [known[key] if key in known else fresh[key] for key in keys]
 
     def _computed(self, missing: dict[bytes, Cut]) -> dict[bytes, _Read]:
-        order = sorted(missing, key=lambda key: -len(key))  # equal lengths waste no padding
+        keys, cuts = list(missing), list(missing.values())
         found: dict[bytes, _Read] = {}
-        for start in range(0, len(order), BATCH_WINDOWS):
-            keys = order[start : start + BATCH_WINDOWS]
-            batch = [missing[key] for key in keys]
-            shape = batch_shape(len(batch), len(batch[0].ids) + 2)
-            pooled, tokens = self._runtime.forward(*self._cutter.padded(batch, shape))
-            for row, (key, cut) in enumerate(zip(keys, batch, strict=True)):
-                inside = tokens[row, 1 : 1 + len(cut.ids)]  # without [CLS] and [SEP]
-                found[key] = _Read(pooled[row], inside.astype(np.float16))
+        for numbers, shape in batches([len(cut.ids) + 2 for cut in cuts]):
+            pooled, tokens = self._runtime.forward(*self._cutter.padded([cuts[number] for number in numbers], shape))
+            for row, number in enumerate(numbers):
+                inside = tokens[row, 1 : 1 + len(cuts[number].ids)]  # without [CLS] and [SEP]
+                found[keys[number]] = _Read(pooled[row], inside.astype(np.float16))
         return found

@@ -17,13 +17,14 @@ __all__ = [
     "WINDOW_TOKENS",
     "Cut",
     "Cutter",
-    "batch_shape",
+    "batches",
 ]
 
 WINDOW_TOKENS = 64
 WINDOW_STRIDE_TOKENS = 32
 BATCH_SIZES = (1, 2, 4, 8, 16)
-BATCH_LENGTHS = (16, 32, 48, WINDOW_TOKENS + 2)
+BATCH_LENGTHS = (16, 24, 32, 48, WINDOW_TOKENS + 2)
+_EMPTY_SHARE = 0.2
 BATCH_WINDOWS = BATCH_SIZES[-1]  # larger batches are hardly faster a window, and the others wait longer
 # A word-piece tokenizer turns a longer unbroken run of characters into one [UNK], behind which anything could hide.
 _PIECE = re.compile(r"\S{1,64}")
@@ -97,11 +98,21 @@ class Cutter:
         return ids, mask
 
 
-def batch_shape(windows: int, tokens: int) -> tuple[int, int]:
-    """The (rows, length) of a batch of so many windows whose longest has so many tokens, [CLS] and [SEP] among them.
+def batches(tokens: Sequence[int]) -> Iterator[tuple[list[int], tuple[int, int]]]:
+    """Puts windows with so many tokens each, [CLS] and [SEP] among them, into batches: (numbers of the windows, (rows,
+    length) of the batch).
 
-    A compiled encoder takes up to twice as long when a batch has another shape than the one before, so there are few
-    shapes, and some rows and places stay empty.
+    A compiled encoder takes longer when a batch has another shape than the one before, so there are few shapes. Windows
+    of like length go together, because the time grows with the longest. Few rows stay empty: nine windows are a batch
+    of eight and a batch of one.
     """
-    rows = next(size for size in BATCH_SIZES if size >= windows)
-    return rows, next(length for length in BATCH_LENGTHS if length >= tokens)
+    by_length: dict[int, list[int]] = {}
+    for number, count in enumerate(tokens):
+        by_length.setdefault(next(length for length in BATCH_LENGTHS if length >= count), []).append(number)
+    for length, numbers in by_length.items():
+        while numbers:
+            rows = next((size for size in BATCH_SIZES if size >= len(numbers)), BATCH_WINDOWS)
+            if rows - len(numbers) > rows * _EMPTY_SHARE:
+                rows = max(size for size in BATCH_SIZES if size <= len(numbers))
+            batch, numbers = numbers[:rows], numbers[rows:]  # noqa: PLW2901 (what is left of them)
+            yield batch, (rows, length)

@@ -38,6 +38,7 @@ Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
 
 _LEANING = 0.0
+_WIDEST = 1.8  # squared radius, a cosine of .1: unrelated texts lie outside it
 _WINDOWS = 64  # searched at a time: it bounds the memory of a long text
 _SCOPES = 256  # scored at a time
 
@@ -57,15 +58,20 @@ def limit_of(head: Head) -> float:
 
 
 def prunes(head: Head) -> bool:
-    """Whether the bound can leave this head out: its points are 8-bit, all its numbers are finite, and a text far from
-    all of them is below the limit."""
-    return (
+    """Whether the bound leaves this head out of most texts: its points are 8-bit, all its numbers are finite, and a
+    text outside a narrow radius around them is below the limit. A broad scope's machine has a radius that holds nearly
+    every text: to search it would be wasted."""
+    sound = (
         head.scales is not None
         and bool(np.isfinite(head.weights).all() and np.isfinite(head.scales).all())
         and bool((head.scales > 0).all() and (head.weights > 0).any())
         and head.gamma > 0
         and bool(head.bias < limit_of(head))
     )
+    if not sound:
+        return False
+    weight = float(head.weights[head.weights > 0].sum())
+    return bool(np.log(weight / (limit_of(head) - head.bias)) / head.gamma < _WIDEST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ __all__ = ["BatchedScreen"]
 
 # Texts of many windows have a thread of their own, where they take turns: none keeps the others waiting.
 _LONG_CHARS = 4_000
-_BATCH_TEXTS = 16  # a larger batch is hardly faster a text, and whoever comes next waits longer
+_BATCH_TEXTS = 32  # more would hardly fill the encoder's batches better, and whoever comes next would wait longer
 
 _log = logging.getLogger("unrecall.screen")
 _Outcome = Screening | Exception

@@ -34,7 +34,7 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
-    loaded = encoder.load(threads=settings.gate_threads + 1, device=settings.encoder_device)
+    loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
     loaded.warm_up()
     packs = PackReloader(
         settings.packs,

@@ -83,7 +83,7 @@ def test_concurrent_requests_share_a_batch() -> None:
             await asyncio.gather(first, *rest)
 
     asyncio.run(run())
-    assert [len(batch) for batch in gate.batches] == [1, *[16] * 9, 6]
+    assert [len(batch) for batch in gate.batches] == [1, *[32] * 4, 22]
 
 
 def test_requests_of_different_gates_are_screened_by_their_own() -> None:
