@@ -70,9 +70,11 @@ def _connections(axes: Axes, found: Mapping[str, Any]) -> None:
 
 
 def _scopes(axes: Axes, found: Mapping[str, Any]) -> None:
-    by_scopes = {int(scopes): part["gate_p50_ms"] for scopes, part in found["by_scopes"].items()}
-    axes.plot(list(by_scopes), list(by_scopes.values()), "o-")
-    axes.set(title="Scopes", xlabel="scopes in force", ylabel="gate, p50, ms", xscale="log", ylim=(0, None))
+    for part, label in (("single", "one text after the other"), ("single_cold", "with cold caches")):
+        by_scopes = {int(scopes): times[part]["p50_ms"] for scopes, times in found["scopes"].items()}
+        axes.plot(list(by_scopes), list(by_scopes.values()), "o-", label=label)
+    axes.set(title="Scopes", xlabel="scopes in force", ylabel="scoring, p50, ms", xscale="log", ylim=(0, None))
+    axes.legend()
 
 
 def _label(side: str) -> str:
@@ -84,7 +86,7 @@ def _label(side: str) -> str:
 _PANELS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {
     "encoders": _lengths,
     "throughput": _connections,
-    "scopes": _scopes,
+    "scoring": _scopes,
 }
 
 

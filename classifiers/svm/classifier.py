@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,8 +76,9 @@ class PromptClassifier:
         """Verdicts of the scopes that match, and of those whose score lies above 0: `confirmed` of
         `classifiers.names.aliases` reads them. The highest score of any window decides. The spans of a match are the
         salient words."""
-        scores = self._scores(self._encoder.encode(texts))
-        return [self._verdicts(text, of_text) for text, of_text in zip(texts, scores, strict=True)]
+        windows = self._encoder.encode(texts)
+        found = zip(texts, windows, self._scores(windows), strict=True)
+        return [self._verdicts(text, embeddings, scores) for text, embeddings, scores in found]
 
     def _add(self, heads: Mapping[str, Head]) -> None:
         """Takes heads in, while this object is made."""
@@ -84,7 +86,7 @@ class PromptClassifier:
         checked = self._checked(heads)
         while batch := list(itertools.islice(checked, _BATCH)):
             pruned = {scope: head for scope, head in batch if prunes(head)}
-            self._plain.update((scope, head) for scope, head in batch if scope not in pruned)
+            self._plain.update((scope, _in_floats(head)) for scope, head in batch if scope not in pruned)
             if pruned:
                 fresh.append(Block.of(pruned))
         if fresh:
@@ -118,15 +120,20 @@ class PromptClassifier:
                     found[texts[start]][scope] = float(score)
         return found
 
-    def _verdicts(self, text: str, scores: Mapping[str, float]) -> list[Verdict]:
+    def _verdicts(self, text: str, embeddings: Array, scores: Mapping[str, float]) -> list[Verdict]:
         heads = {scope: self.head(scope) for scope in scores}
         matched = [scope for scope in scores if not scores[scope] <= heads[scope].threshold]  # a NaN is a match
-        spans = _salient(text, self._encoder.windows(text), [heads[scope] for scope in matched]) if matched else []
-        spans_of = dict(zip(matched, spans, strict=True))
+        spans = _salient(text, embeddings, self._encoder, [heads[scope] for scope in matched])
+        spans_of = {matched[number]: of_head for number, of_head in spans.items()}
         return [
             Verdict(scope, self.name, score, heads[scope].threshold, scope in spans_of, spans_of.get(scope, ()))
             for scope, score in scores.items()
         ]
+
+
+def _in_floats(head: Head) -> Head:
+    """The same head, whose points need not be made anew for each text."""
+    return replace(head, vectors=head.points, scales=None)
 
 
 def _merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -137,21 +144,22 @@ def _merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     return tuple(kept)
 
 
-def _salient(text: str, windows: "Sequence[TokenWindow]", heads: Sequence[Head]) -> list[tuple[Span, ...]]:
-    """For each head the words whose token embeddings push its score up most, first order, in the windows above its
-    threshold. One product for all heads of a window."""
-    spans: list[set[Span]] = [set() for _ in heads]
-    if not windows:
-        return [() for _ in heads]
-    embeddings = np.stack([window.embedding for window in windows])
-    above = np.stack([~(head.score(embeddings) <= head.threshold) for head in heads])
-    for column, window in enumerate(windows):
-        flagged = [number for number in range(len(heads)) if above[number, column]]
-        if flagged:
-            slopes = np.stack([heads[number].gradient(window.embedding) for number in flagged], axis=1)
-            for number, pushes in zip(flagged, (window.tokens @ slopes).T, strict=True):
-                spans[number].update(_blamed_words(text, window, pushes))
-    return [tuple(sorted(of_head)) for of_head in spans]
+def _salient(text: str, embeddings: Array, encoder: "Encoder", heads: Sequence[Head]) -> dict[int, tuple[Span, ...]]:
+    """For each head, by its number, the words whose token embeddings push its score up most, first order, in the
+    windows above its threshold. One product for all heads of a window; no other window's tokens are asked for."""
+    spans: dict[int, set[Span]] = {number: set() for number in range(len(heads))}
+    if not heads:
+        return {}
+    scores = np.stack([head.score(embeddings) for head in heads])
+    limits = np.minimum([head.threshold for head in heads], scores.max(axis=1))  # rounding leaves none without a window
+    above = ~(scores < limits[:, None])
+    telling = np.flatnonzero(above.any(axis=0))
+    for column, window in zip(telling, encoder.windows(text, frozenset(telling.tolist())), strict=True):
+        flagged = np.flatnonzero(above[:, column]).tolist()
+        slopes = np.stack([heads[number].gradient(window.embedding) for number in flagged], axis=1)
+        for number, pushes in zip(flagged, (window.tokens @ slopes).T, strict=True):
+            spans[number].update(_blamed_words(text, window, pushes))
+    return {number: tuple(sorted(of_head)) for number, of_head in spans.items()}
 
 
 def _blamed_words(text: str, window: "TokenWindow", pushes: Array) -> list[Span]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from classifiers.encoder.sentence import TokenWindow
 from classifiers.svm import scan
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.index import Block, limit_of, prunes
@@ -21,6 +22,7 @@ from classifiers.svm.products import products
 Array = NDArray[np.float32]
 HIDDEN = 24
 CLOSE = 1e-5
+NO_WORDS = TokenWindow(np.zeros(HIDDEN, dtype=np.float32), np.zeros((1, HIDDEN), dtype=np.float32), ((0, 1),))
 
 
 def unit(vectors: Array) -> Array:
@@ -70,7 +72,9 @@ def classifier_of(heads: Mapping[str, Head], texts: Sequence[Array]) -> tuple[Pr
     """A classifier whose encoder gives these embeddings, and texts that stand for them."""
     names = [str(number) for number in range(len(texts))]
     encoder: Any = SimpleNamespace(
-        hidden=HIDDEN, encode=lambda asked: [texts[int(name)] for name in asked], windows=lambda _: []
+        hidden=HIDDEN,
+        encode=lambda asked: [texts[int(name)] for name in asked],
+        windows=lambda _, among: [NO_WORDS] * len(among),
     )
     return PromptClassifier(encoder, heads), names
 

@@ -1,4 +1,4 @@
-"""A training that several processes share, with real learning and made-up rows. `test_workers.py` starts it."""
+"""A training that several processes share, with real learning and made-up rows. `test_processes.py` starts it."""
 
 import math
 import sys
