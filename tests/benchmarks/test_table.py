@@ -5,11 +5,14 @@ from collections.abc import Callable
 import pytest
 from harness import ROOT
 
+from benchmarks.product import speed
 from benchmarks.product.table import headline, table
 
 
 @pytest.mark.parametrize(
-    ("page", "tables", "count"), [("README.md", headline, 2), ("docs/results.md", table, 7)], ids=["README", "results"]
+    ("page", "tables", "count"),
+    [("README.md", headline, 2), ("docs/results.md", table, 7), ("docs/performance.md", speed.tables, 5)],
+    ids=["README", "results", "performance"],
 )
 def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str], count: int) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
