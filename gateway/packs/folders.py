@@ -130,7 +130,10 @@ def _require(folder: Path, manifest: Manifest, base_fingerprint: str | None, enc
             f"train the scope again with the model that is served"
         )
     if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
-        raise PackError(f"pack {folder.name!r} was trained with another sentence encoder; train the scope again")
+        raise PackError(
+            f"pack {folder.name!r} was trained with another sentence encoder, or another runtime of it (packs made before "
+            "there was a choice: torch); train the scope again, or set encoder and encoder_runtime as they were"
+        )
 
 
 def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None = None) -> None:
