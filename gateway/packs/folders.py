@@ -131,8 +131,8 @@ def _require(folder: Path, manifest: Manifest, base_fingerprint: str | None, enc
         )
     if encoder_fingerprint is not None and manifest.encoder_fingerprint != encoder_fingerprint:
         raise PackError(
-            f"pack {folder.name!r} was trained with another sentence encoder, or another runtime of it (packs made before "
-            "there was a choice: torch); train the scope again, or set encoder and encoder_runtime as they were"
+            f"pack {folder.name!r} was trained with another sentence encoder, or another runtime of it (earlier packs: "
+            "torch); train the scope again, or set encoder and encoder_runtime as they were"
         )
 
 
