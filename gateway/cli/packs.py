@@ -13,7 +13,14 @@ from gateway.errors import PackError
 
 __all__ = ["packs"]
 
-Scope = Annotated[str, typer.Argument(help="The scope's id.")]
+
+def _id(scope: str) -> str:
+    if "/" in scope or "\\" in scope or scope.startswith(".") or not scope:
+        raise PackError(f"there is no pack {scope!r}, and this is no scope's id; `unrecall packs list` names them")
+    return scope
+
+
+Scope = Annotated[str, typer.Argument(help="The scope's id.", callback=_id)]
 
 packs = typer.Typer(
     no_args_is_help=True, help="Packs, one a learned scope: list, show, verify, switch on and off, remove."
@@ -111,8 +118,9 @@ def packs_verify(
 @packs.command("enable")
 def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     """Switch a pack on; a running gateway follows within a second."""
-    from gateway.packs.folders import set_enabled
+    from gateway.packs.folders import set_enabled, verify_pack
 
+    verify_pack(packs / scope)  # one that cannot be loaded would stop all answers
     set_enabled(packs / scope, True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
 from gateway.packs.artifacts import ArtifactCache
-from gateway.packs.folders import has_manifest
+from gateway.packs.folders import has_manifest, is_enabled
 from gateway.packs.store import Pack, load_pack, load_packs
 from gateway.packs.watch import FolderWatch
 from gateway.screening.gate import Gate
@@ -158,6 +158,8 @@ class PackReloader:
             self._mended(scope)
             self._watch.accept(scope, stamps[scope])
             _log.info("pack %s %s loaded", scope, pack.version)
+            if not pack.enabled:
+                _log.warning("pack %s is switched off: its scope is not guarded", scope)
 
     def _leave(self, scope: str) -> None:
         """The folder holds no pack any more."""
@@ -172,8 +174,11 @@ class PackReloader:
 
     def _reject(self, scope: str, why: str, stamp: int) -> None:
         """A bad pack: complains, once for each state of its files."""
-        self._complain(scope, f"{why} ({_meanwhile(self._root / scope, scope in self._packs)})")
-        if scope not in self._packs:
+        folder, earlier = self._root / scope, self._packs.get(scope)
+        # A version that was switched off guards nothing: it cannot stand in for one that is switched on.
+        guarded = earlier is not None and (earlier.enabled or not is_enabled(folder))
+        self._complain(scope, f"{why} ({_meanwhile(folder, guarded)})")
+        if not guarded:
             self._not_loaded.add(scope)
         self._watch.accept(scope, stamp, settled=False)
 

@@ -122,6 +122,26 @@ def test_a_pack_that_turns_bad_keeps_its_last_good_version(root: Path, encoder: 
     assert packs.problems == {}
 
 
+def test_a_version_that_was_switched_off_does_not_stand_in_for_a_bad_one_that_is_switched_on(
+    root: Path, encoder: Encoder
+) -> None:
+    """It guards nothing: every question inside the scope would be answered."""
+    set_enabled(root / "narnia", False)
+    packs = reloader_of(root, encoder)
+    file = next((root / "narnia").glob("v-*/gate.json"))
+    content = file.read_bytes()
+    damage(root, "narnia")
+    set_enabled(root / "narnia", True)
+    packs.refresh()
+    assert packs.unguarded == {"narnia"}
+    assert "NOTHING is answered" in packs.problems["narnia"]
+    file.write_bytes(content)
+    set_enabled(root / "narnia", True)
+    packs.refresh()
+    assert packs.unguarded == frozenset()
+    assert flags(packs, "In Narnia")
+
+
 def test_a_new_pack_that_is_bad_leaves_its_scope_unguarded_and_says_so(
     root: Path, encoder: Encoder, save: SavePack
 ) -> None:
