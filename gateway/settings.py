@@ -4,12 +4,10 @@ import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -21,13 +19,13 @@ from pydantic import (
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
 from gateway.errors import SetupError
+from gateway.files.addresses import Origins, Upstreams
 from gateway.files.strict_yaml import read_yaml
 from gateway.files.variables import StrictVariables, check_variables
 from gateway.models.encoders import EncoderRuntime
@@ -63,48 +61,6 @@ _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 _RENAMED = {"lora_strengths": "adapter_weights"}
 
 
-def _separated(given: Any) -> Any:
-    """URLs in one text, with commas, one by one."""
-    return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
-
-
-def _address(url: str) -> str:
-    """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
-    if "@" in url:
-        raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
-    try:
-        parts = urlsplit(url if "://" in url or url.startswith(("http:", "https:")) else f"http://{url}")
-        usable = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
-    except ValueError as error:
-        raise ValueError(f"{url!r} is no URL ({error}); give http://HOST:PORT") from error
-    if not usable or parts.query or parts.fragment or any(letter.isspace() for letter in url):
-        raise ValueError(f"{url!r} is no base URL of a server; give http://HOST:PORT")
-    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _origin(origin: str) -> str:
-    """As browsers write it. Raises ValueError."""
-    parts = urlsplit(origin)
-    if origin == "*":
-        return origin
-    if not parts.hostname or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"{origin!r} is no origin; give https://HOST, with its port if that is another")
-    return origin.rstrip("/").lower()
-
-
-def _addresses(urls: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_address, urls))
-
-
-def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_origin, origins))
-
-
-_Upstreams = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated), AfterValidator(_addresses)]
-_Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated), AfterValidator(_origins)]
-
-
 class ArmSettings(BaseModel):
     """One arm beside the guarded one, served by `upstream`, or by a `model` in this process."""
 
@@ -123,7 +79,7 @@ class ArmSettings(BaseModel):
         "gets every request UNGUARDED: no pack corrupts or refuses, now or later. A list of scopes: the same for these "
         "scopes alone. Nothing checks this; if it is wrong, the arm recalls. `false`: packs act here as everywhere.",
     )
-    upstream: _Upstreams = Field(
+    upstream: Upstreams = Field(
         (),
         description="vllm: base URLs of servers that serve the arm's model, with or without /v1. Separate several by "
         "commas.",
@@ -165,7 +121,7 @@ class Settings(BaseSettings):
     )
     encoder_runtime: EncoderRuntime = Field(
         "openvino",
-        description="What computes the encoder. openvino: 8-bit integers on the CPU, three to four times as fast as "
+        description="What computes the encoder. openvino: 8-bit integers on the CPU, two to four times as fast as "
         "torch there. torch: bfloat16, on a CPU or a GPU (`encoder_device`). A threshold holds for the runtime that it "
         "was set with: train packs with the same one.",
     )
@@ -184,7 +140,7 @@ class Settings(BaseSettings):
         "embedded",
         description="embedded: the model runs in this process. vllm: the model runs in a vLLM server (`upstream`).",
     )
-    upstream: _Upstreams = Field(
+    upstream: Upstreams = Field(
         (),
         description="vllm: base URLs of servers that serve the same model, with or without /v1. Separate several by "
         "commas.",
@@ -210,7 +166,7 @@ class Settings(BaseSettings):
         description="How many processes serve the port. Each screens on a core of its own and holds its own copy of "
         "what it loads; docs/deploy.md says how many to take.",
     )
-    cors_origins: _Origins = Field(
+    cors_origins: Origins = Field(
         (),
         description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "
         "Separate several by commas.",

@@ -2,36 +2,29 @@
 
 import asyncio
 import multiprocessing
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
-from fastapi import FastAPI
-from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from benchmarks.product.stub import check_tokens, stub_server
 from benchmarks.record import quantiles_ms
-from benchmarks.serving import audited, first_token, gateway, served
+from benchmarks.serving import audited, first_token, gateway
 from classifiers.traffic import general_traffic
 
-__all__ = ["measure_stub", "measure_ttft", "stub_process"]
+__all__ = ["measure_stub", "measure_ttft"]
 
-_BODY = {"model": "smollm2", "temperature": 0, "max_tokens": 16}
+_MODEL = "smollm2"
+_BODY = {"model": _MODEL, "temperature": 0, "max_tokens": 16}
 
 
 def measure_stub(packs: Path, *, requests: int = 400) -> dict[str, Any]:
     """Latency of a Pass to a stub upstream, without the gateway and through it. Audit lines give the gate's time."""
     spawn = multiprocessing.get_context("spawn")  # client, stub and gateway share cores, but no interpreter lock
     with (
-        stub_process(spawn) as upstream,
+        stub_server(prompt_tokens=check_tokens(_MODEL)) as upstream,
         gateway(upstream, packs) as url,
         ProcessPoolExecutor(1, mp_context=spawn) as client,
     ):
@@ -92,69 +85,3 @@ async def _load_async(url: str, requests: int, concurrency: int, *, offset: int)
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
     return seconds[concurrency:]  # the first of each worker opens its connection
-
-
-@contextmanager
-def stub_process(spawn: SpawnContext) -> Iterator[str]:
-    """The URL of an upstream without a model, in a process of its own: it answers at once."""
-    receiver, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_serve_stub, args=(sender,), daemon=True)
-    process.start()
-    try:
-        yield receiver.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve_stub(sender: Connection) -> None:
-    with served(_stub(), 0) as url:
-        sender.send(url)
-        threading.Event().wait()
-
-
-async def _sent(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
-
-
-def _stub() -> FastAPI:
-    """No model: it gives the same short answer to everything, at once."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = FastAPI(lifespan=lifespan)
-    usage = {"prompt_tokens": 1, "total_tokens": 2, "completion_tokens": 1}
-
-    def head(kind: str) -> dict[str, Any]:
-        return {"id": "x", "object": kind, "created": 1, "model": "smollm2"}
-
-    async def answer(http: HttpRequest) -> Response:
-        body = orjson.loads(await http.body())
-        chat = "messages" in body
-        if body.get("stream"):
-            piece = {"delta": {"role": "assistant", "content": ""}} if chat else {"text": "."}
-            text = {"delta": {"content": "."}} if chat else {"text": "."}
-            choice = {"index": 0, "logprobs": None, "finish_reason": None}
-            events = [
-                {**head("chunk"), "choices": [{**choice, **piece}]},
-                *[{**head("chunk"), "choices": [{**choice, **text}]}] * max(1, body.get("max_tokens", 1) - 1),
-                {**head("chunk"), "choices": [{**choice, **text, "finish_reason": "stop"}]},
-                {**head("chunk"), "choices": [], "usage": usage},
-            ]
-            pieces = [b"data: " + orjson.dumps(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
-            return StreamingResponse(_sent(pieces), media_type="text/event-stream")
-        said = {"message": {"role": "assistant", "content": "."}} if chat else {"text": "."}
-        choices = [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}]
-        return JSONResponse({**head("chat.completion"), "choices": choices, "usage": usage})
-
-    async def models(_: HttpRequest) -> Response:
-        return JSONResponse({"data": [{"id": "smollm2", "parent": None, "max_model_len": 4096}]})
-
-    app.add_route("/v1/chat/completions", answer, methods=["POST"])
-    app.add_route("/v1/completions", answer, methods=["POST"])
-    app.add_route("/v1/models", models)
-    return app

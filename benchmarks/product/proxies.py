@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import os
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import psutil
 from benchmarks.product.load import Load
 from benchmarks.product.stub import AT_ONCE, check_tokens, stub_server
 from benchmarks.product.throughput import gateway_process, summary, turns
-from benchmarks.product.upstream import await_health
+from benchmarks.product.upstream import await_health, free_port
 from benchmarks.record import write
 from classifiers.traffic import general_traffic
 from gateway.models.folders import resolve
@@ -80,9 +79,7 @@ def measure_proxies(packs: Path, litellm: Path, *, rounds: int, seconds: float) 
 
 @contextmanager
 def _litellm(environment: Path, upstream: str, *, guarded: bool) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         text = _CONFIGURATION.format(model=_MODEL, upstream=upstream) + (_GUARD if guarded else "")

@@ -12,7 +12,6 @@ import itertools
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import httpx
 import orjson
 
 from benchmarks.product.stub import Pace, check_tokens, stub_server
-from benchmarks.product.upstream import await_health
+from benchmarks.product.upstream import await_health, free_port
 from benchmarks.record import write
 from classifiers.traffic import general_traffic
 
@@ -108,9 +107,7 @@ def _upstream(tokens: tuple[int, int]) -> Iterator[_Upstream]:
 @contextmanager
 def _gateway(folder: Path, packs: Path, upstreams: tuple[_Upstream, ...]) -> Iterator[_Gateway]:
     folder.mkdir()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "gateway.cli.main", "serve", "--backend", "vllm", "--model", _MODEL]
     command += ["--upstream", ",".join(one.url for one in upstreams), "--packs", str(packs), "--port", str(port)]
     audit = folder / "audit.jsonl"

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 
 from benchmarks.product.load import Answered, Load, chat_bodies, run_load
 from benchmarks.product.stub import AT_ONCE, H200, Pace, check_tokens, stub_server
-from benchmarks.product.upstream import await_health
+from benchmarks.product.upstream import await_health, free_port
 from benchmarks.record import write
 from classifiers.traffic import general_traffic
 from gateway.training.scope_file import load_scope
@@ -125,9 +124,7 @@ def _naming() -> list[str]:
 @contextmanager
 def gateway_process(checkout: Path, upstream: str, options: Sequence[str]) -> Iterator[str]:
     """The URL of a checkout's gateway before an upstream, in processes of its own, one thread an operation each."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     module = "gateway.cli.main" if (checkout / "gateway/cli/main.py").is_file() else "gateway.cli"
     command = [sys.executable, "-m", module, "serve", "--backend", "vllm", "--upstream", upstream]
     command += ["--model", _MODEL, "--port", str(port), *options]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["await_health", "vllm_server"]
+__all__ = ["await_health", "free_port", "vllm_server"]
 
 _START_S = 300
 
@@ -23,9 +23,7 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
     reason = tried.read_text(encoding="utf-8").strip() if tried.is_file() else "run `make vllm` first"
     if reason != "ok":
         raise RuntimeError(f"no vLLM here: {reason}")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [
         *(str(environment / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)),
@@ -52,6 +50,13 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
+
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def await_health(process: "subprocess.Popen[bytes]", page: str, *, seconds: int, told: str) -> None:

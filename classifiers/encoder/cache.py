@@ -22,6 +22,11 @@ class Recent(Generic[_K, _T]):
         self._used = 0
         self._lock = threading.Lock()
 
+    @property
+    def used(self) -> int:
+        """The sum of what `size_of` says of the values that are there."""
+        return self._used
+
     def known(self, keys: Iterable[_K]) -> dict[_K, _T]:
         """The values that are there, each now among the last used."""
         with self._lock:
@@ -31,10 +36,12 @@ class Recent(Generic[_K, _T]):
             return found
 
     def keep(self, fresh: Mapping[_K, _T]) -> None:
-        """Keeps values, and drops those that were not used for longest."""
+        """Keeps values, and drops those that were not used for longest. One that fits in no case is left out."""
         with self._lock:
             for key, value in fresh.items():
                 self._forget(key)
+                if self._size_of(value) > self._size:
+                    continue
                 self._values[key] = value
                 self._used += self._size_of(value)
             while self._used > self._size and self._values:

@@ -1,23 +1,20 @@
-"""What computes an encoder's embeddings: torch, or OpenVINO with 8-bit integers.
+"""What computes an encoder's embeddings: torch, or OpenVINO with 8-bit integers, which is faster on a CPU.
 
-Measured on one core of a server without AMX, a sentence of 14 tokens alone and in a batch of 32: torch in bfloat16 3.4
-and 1.1 ms, ONNX Runtime with 8-bit integers 4.2 and 1.8 ms, OpenVINO with 8-bit integers .9 and .5 ms
-(`python -m benchmarks.product.encoders`).
+`python -m benchmarks.product.encoders` measures both, and docs/performance.md has the figures.
 """
 
 import itertools
 import threading
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.encoder.windows import BATCH_LENGTHS, BATCH_SIZES
 
-__all__ = ["OpenVinoRuntime", "Runtime", "RuntimeName", "TorchRuntime"]
+__all__ = ["OpenVinoRuntime", "Runtime", "TorchRuntime"]
 
-RuntimeName = Literal["openvino", "torch"]
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
 

@@ -21,7 +21,7 @@ from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
-__all__ = ["LexicalDetector", "check_alias", "confirmed"]
+__all__ = ["LEANING", "LexicalDetector", "check_alias", "confirmed"]
 
 _CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
 _UMLAUTS = str.maketrans(
@@ -34,7 +34,8 @@ _STEM_LETTERS = 6
 _ADJECTIVES = ("ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", "ие")
 _DECLINED_WORDS, _DECLINED_LETTERS = 2, 3  # of a Cyrillic name: words before the last, letters of each
 _ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
-_LEANING = 0.0  # the classifier's own boundary
+LEANING = 0.0
+"""The classifier's own boundary: a score above it is a second sign of a doubtful name (`confirmed`)."""
 _CARRIERS = {
     "CJK": "请告诉我{}的故事",
     "HIRAGANA": "これは{}についてです",
@@ -155,7 +156,7 @@ def check_alias(alias: str | Alias) -> None:
 
 
 def _leans(verdict: Verdict) -> bool:
-    return verdict.detector == "classifier" and not verdict.score <= _LEANING
+    return verdict.detector == "classifier" and not verdict.score <= LEANING
 
 
 def _verdict(scope: str, hits: Sequence[_Hit]) -> Verdict:

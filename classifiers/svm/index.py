@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.names.aliases import LEANING
 from classifiers.svm.model import Head
 from classifiers.svm.points import Points, ragged
 from classifiers.svm.scan import MARGIN, Rounded, Scan
@@ -37,7 +38,6 @@ __all__ = ["Block", "Found", "limit_of", "prunes"]
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
 
-_LEANING = 0.0
 _WIDEST = 1.8  # squared radius, a cosine of .1: unrelated texts lie outside it
 _WINDOWS = 64  # searched at a time: it bounds the memory of a long text
 _SCOPES = 256  # scored at a time
@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
 def limit_of(head: Head) -> float:
     """The score up to which a text needs no verdict of this head."""
-    return min(head.threshold, _LEANING)
+    return min(head.threshold, LEANING)
 
 
 def prunes(head: Head) -> bool:
@@ -260,7 +260,7 @@ class Block:
     def _scored(self, embedding: Array, scopes: Integers) -> tuple[Integers, Array]:
         """(scopes above their limit, their exact scores) at one embedding. Most are below it by (1) alone."""
         bias, gamma, threshold = self.scalars[:, scopes]
-        limits = np.minimum(threshold, _LEANING)
+        limits = np.minimum(threshold, LEANING)
         most = bias + self.inside.at(embedding, scopes, gamma)
         left = np.flatnonzero(~(most <= limits))
         if len(left):
@@ -278,7 +278,7 @@ def _needs(scalars: NDArray[np.float64], inside: _Sums, owners: Integers) -> NDA
     (1 + |p|^2 - r^2) / 2, less the margin."""
     bias, gamma, threshold = scalars
     weights = np.bincount(owners, weights=inside.terms.weights, minlength=len(bias))
-    radii = np.log(weights / (np.minimum(threshold, _LEANING) - bias)) / gamma
+    radii = np.log(weights / (np.minimum(threshold, LEANING) - bias)) / gamma
     lengths = 1 + inside.points.squares.astype(np.float64)
     return np.asarray((lengths * (1 - MARGIN) - radii[owners]) / 2)
 

@@ -2,10 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from gateway.models import encoders
 
 __all__ = ["EncoderName", "EncoderRuntime", "Model", "Packs", "console", "errors", "percent"]
 
@@ -16,7 +18,7 @@ errors = Console(stderr=True)
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
 EncoderRuntime = Annotated[
-    Literal["openvino", "torch"],
+    encoders.EncoderRuntime,
     typer.Option(help="What computes the encoder: openvino (8 bits, fast on a CPU) or torch. Serve with the same one."),
 ]
 Packs = Annotated[Path, typer.Option(help="Folder of packs.")]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the commands that only name an encoder do not load it
 
 __all__ = ["EncoderFiles", "EncoderRuntime", "find_encoder"]
 
+_FILE = "encoder.xml"
 EncoderRuntime = Literal["openvino", "torch"]
 
 
@@ -64,9 +65,6 @@ def find_encoder(
         _compile(folder, kept)
     told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()
     return EncoderFiles(folder, told_apart, kept / _FILE)
-
-
-_FILE = "encoder.xml"
 
 
 def _compile(folder: Path, kept: Path) -> None:

@@ -4,11 +4,12 @@ import hashlib
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from classifiers.encoder.cache import Recent
 from gateway.errors import PackError
 from gateway.methods.base import Method, MethodArtifact
 
@@ -30,13 +31,16 @@ class ArtifactCache:
             limit_bytes: of all artifacts together, counted as the size of their files. A larger one is read each time.
             clock: seconds, for tests.
         """
-        self._limit = limit_bytes
         self._clock = clock
-        self._kept: OrderedDict[StoredArtifact, tuple[MethodArtifact, int]] = OrderedDict()  # the last used comes last
+        self._kept: Recent[StoredArtifact, _Kept] = Recent(limit_bytes, size_of=lambda kept: kept.size)
         self._faults: dict[str, tuple[StoredArtifact, str, float]] = {}  # the fault, and until when it stands
         self._reading: dict[StoredArtifact, threading.Lock] = {}
         self._lock = threading.Lock()
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of the artifacts in memory."""
+        return self._kept.used
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -51,12 +55,8 @@ class ArtifactCache:
 
     def held(self, artifact: "StoredArtifact") -> MethodArtifact | None:
         """An artifact that is in memory; None if it must be read first. Never waits for a disk."""
-        with self._lock:
-            found = self._kept.get(artifact)
-            if found is None:
-                return None
-            self._kept.move_to_end(artifact)
-            return found[0]
+        found = self._kept.known([artifact]).get(artifact)
+        return None if found is None else found.artifact
 
     def read(self, artifact: "StoredArtifact") -> MethodArtifact:
         """An artifact, from its files if need be. Slow. Raises PackError, for some seconds without another try."""
@@ -84,19 +84,16 @@ class ArtifactCache:
             with self._lock:
                 self._faults[artifact.scope] = (artifact, str(error), now + _RETRY_S)
             raise
-        self._keep(artifact, found, size)
+        self.forget_fault(artifact.scope)
+        self._kept.keep({artifact: _Kept(found, size)})
         return found
 
-    def _keep(self, artifact: "StoredArtifact", found: MethodArtifact, size: int) -> None:
-        with self._lock:
-            self._faults.pop(artifact.scope, None)
-            if size > self._limit:
-                return
-            self._kept[artifact] = (found, size)
-            self.bytes += size
-            while self.bytes > self._limit:
-                _, (_, dropped) = self._kept.popitem(last=False)
-                self.bytes -= dropped
+
+class _Kept(NamedTuple):
+    """An artifact in memory, and the bytes of its files."""
+
+    artifact: MethodArtifact
+    size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

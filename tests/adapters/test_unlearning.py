@@ -1,117 +1,35 @@
 """Unlearning by weights: known facts gone from generated text, others still said; the model handed back in order."""
 
-import copy
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from memory import EAT, NAMES, NEUTRAL, Memory
+from learners import (
+    FORGOTTEN,
+    METHODS,
+    TARGETS,
+    copied,
+    forget,
+    forget_rows,
+    idk_rows,
+    is_frozen,
+    moved,
+    plan,
+    retained,
+    run_plan,
+    still_known,
+    weights,
+)
+from memory import NEUTRAL, Memory
 from torch import Tensor
 
-from adapters.batches import Example, answer_logits, collate
+from adapters.batches import collate
 from adapters.losses import flat, gradient_ascent, simnpo, undial
 from adapters.optimizers.schedule import Diverged, OptimisationConfig, Trainer
-from adapters.weights.fine_tuning import fine_tune
 from adapters.weights.steering import steering_vector
-from adapters.weights.terms import generic_answers
-from adapters.weights.trainable import TrainableModel, own_weights, with_lora
 from adapters.weights.training import LossCurves, Target, UnlearningConfig, WeightMethod, unlearn
-from gateway.models.language_model import LanguageModel
-
-FORGOTTEN, KEPT = NAMES[3:7], (*NAMES[:3], *NAMES[7:])
-METHODS: tuple[WeightMethod, ...] = get_args(WeightMethod)
-TARGETS: tuple[Target, ...] = get_args(Target)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a method needs to forget four of the tiny model's facts."""
-
-    full: float = 1e-3
-    lora: float = 5e-3
-    epochs: int = 60
-    options: dict[str, Any] = field(default_factory=lambda: {"alpha": 2.0})
-
-
-RUNS: dict[WeightMethod, Run] = {
-    "ga": Run(options={}),
-    "simnpo": Run(options={}),
-    "undial": Run(full=3e-3, lora=1e-2),
-    "rmu": Run(full=1e-2, lora=1e-2, epochs=100, options={"layer": 1}),
-    "whp": Run(options={"alpha": 2.0, "reinforcement": OptimisationConfig(lr=2e-3, epochs=5, batch=4)}),
-}
-
-
-def run_plan(method: WeightMethod, target: Target, **changes: Any) -> UnlearningConfig:
-    known = RUNS.get(method, Run())
-    how = OptimisationConfig(lr=getattr(known, target), epochs=known.epochs, batch=4)
-    return UnlearningConfig(method, target, how, **{**known.options, **changes})
-
-
-def plan(
-    method: WeightMethod, target: Target = "full", *, lr: float = 1e-3, epochs: int = 2, **options: Any
-) -> UnlearningConfig:
-    return UnlearningConfig(method, target, OptimisationConfig(lr=lr, epochs=epochs, batch=4), **options)
-
-
-def copied(memory: Memory) -> Memory:
-    return Memory(LanguageModel(copy.deepcopy(memory.base.model), memory.base.tokenizer))
-
-
-@pytest.fixture
-def learner(memory: Memory) -> Memory:
-    return copied(memory)
-
-
-@pytest.fixture(scope="module")
-def divided(memory: Memory) -> Memory:
-    """Two times in three it is sure of the facts to be forgotten, else that nobody knows: there is more to learn."""
-    of_two_minds = copied(memory)
-    rows = [*forget_rows(memory) * 2, *idk_rows(memory), *retain_rows(memory)]
-    fine_tune(of_two_minds.base.model, rows, OptimisationConfig(lr=2e-3, epochs=20, batch=16))
-    return of_two_minds
-
-
-def forget_rows(memory: Memory) -> list[Example]:
-    return [memory.true(name) for name in FORGOTTEN]
-
-
-def idk_rows(memory: Memory) -> list[Example]:
-    return [memory.neutral(name) for name in FORGOTTEN]
-
-
-def retain_rows(memory: Memory) -> list[Example]:
-    return [memory.true(name) for name in KEPT] + [memory.true(name, EAT) for name in NAMES]
-
-
-def forget(memory: Memory, how: UnlearningConfig, **options: Any) -> LossCurves:
-    rows = {"idk": idk_rows(memory), **options}
-    return unlearn(memory.base.model, forget_rows(memory), retain_rows(memory), how, **rows)
-
-
-def still_known(memory: Memory) -> int:
-    return sum(memory.knows(name) for name in FORGOTTEN)
-
-
-def retained(memory: Memory) -> int:
-    return sum(memory.knows(name) for name in KEPT) + sum(memory.knows(name, EAT) for name in NAMES)
-
-
-def weights(model: Any) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def moved(model: Any, before: dict[str, Tensor]) -> set[str]:
-    after = model.state_dict()
-    assert after.keys() == before.keys()
-    return {name for name, value in before.items() if not torch.equal(value, after[name])}
-
-
-def is_frozen(model: Any) -> bool:
-    return all(not parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-
 
 # ------------------------------------------------------------------------------------------ what is said
 
@@ -289,70 +207,6 @@ def test_a_lora_ends_in_every_linear_layer_and_nowhere_else(learner: Memory) -> 
     before = weights(learner.base.model)
     forget(learner, plan("graddiff", "lora", lr=1e-2))
     assert moved(learner.base.model, before) == {name for name in before if name.endswith("_proj.weight")}
-
-
-# ------------------------------------------------------------------------------------------ the original model
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_trainable_model_computes_its_original_answers_and_then_goes_on(
-    learner: Memory, target: Target, dtype: torch.dtype
-) -> None:
-    model = learner.base.model.to(dtype)
-    batch = collate(forget_rows(learner), device=torch.device("cpu"))
-    with student(model, target) as one:
-        assert {parameter.dtype for parameter in one.parameters} == {torch.float32}, "small steps would be lost"
-        with torch.no_grad():
-            before = one.logits(batch)
-        Trainer(one.parameters, OptimisationConfig(lr=1e-2, epochs=1), 1).step(one.logits(batch).square().mean())
-        with torch.no_grad():
-            now = one.logits(batch)
-            with one.original():
-                assert torch.equal(one.logits(batch), before)
-            assert torch.equal(one.logits(batch), now)
-    assert not torch.allclose(now, before, atol=1e-2)
-    if dtype is torch.float32:
-        with torch.no_grad():
-            assert torch.allclose(answer_logits(model, batch), now, atol=1e-4)
-
-
-def student(model: Any, target: Target) -> Any:
-    if target == "lora":
-        return with_lora(model, rank=2, alpha=4, merge=True)
-    return own_weights(model, list(model.parameters()), remember=True)
-
-
-def test_a_student_that_was_not_to_remember_says_so(learner: Memory) -> None:
-    def look_back(one: TrainableModel) -> None:
-        with one.original():
-            pass
-
-    parameters = list(learner.base.model.parameters())
-    with own_weights(learner.base.model, parameters, remember=False) as one, pytest.raises(RuntimeError, match="kept"):
-        look_back(one)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("method", ["kl", "rmu"])
-def test_retained_activations_start_at_no_distance_from_the_original(
-    learner: Memory, method: WeightMethod, target: Target
-) -> None:
-    distances = forget(learner, plan(method, target, lr=1e-2, epochs=4)).retain
-    assert distances[0] == pytest.approx(0, abs=1e-6)
-    assert min(distances[1:]) > 1e-6
-
-
-def test_generic_answers_lack_the_reinforced_tokens_and_leave_the_model_as_it_was(divided: Memory) -> None:
-    learner = copied(divided)
-    before = weights(learner.base.model)
-    kinds = [type(module) for module in learner.base.model.modules()]
-    found = generic_answers(learner.base.model, forget_rows(learner), run_plan("whp", "full"))
-    assert moved(learner.base.model, before) == set()
-    assert [type(module) for module in learner.base.model.modules()] == kinds
-    starts = [learner.base.tokenizer.decode(row[:1]) for row in found]
-    assert starts == [learner.base.tokenizer.decode([row.answer[0]]) for row in idk_rows(learner)]
-    assert [len(row) for row in found] == [len(row.answer) for row in forget_rows(learner)]
 
 
 # ------------------------------------------------------------------------------------------ what is told and refused

@@ -51,9 +51,8 @@ def heads_of(seed: int, count: int, *, gamma: float = 4.0, spread: float = 0.5) 
     heads = {}
     for number in range(count):
         centre = centres[number % len(centres)]
-        head = head_at(centre, rng, spread=spread, gamma=gamma, threshold=float(rng.uniform(-0.15, 0.4)))
-        if prunes(head):
-            heads[f"s{number}"] = head
+        threshold = float(rng.uniform(-0.15, 0.4))
+        heads[f"s{number}"] = head_at(centre, rng, spread=spread, gamma=gamma, threshold=threshold)
     return heads
 
 
