@@ -116,6 +116,7 @@ class Pipeline:
             guards = {} if screening.error else await _ready(gate.acting(screening))
             assigned = self._assigned(request, screening, gate, guards, record)
             plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
+            taps = [tap(request, screening, gate) for tap in self._taps]
             record.decided(assigned.plan, plan)
             events = await early.settled(plan) if early else None
             events = events or assigned.backend.generate(request, plan)
@@ -124,8 +125,8 @@ class Pipeline:
                 await early.abort()
             record.fail(failure)
             raise
-        for tap in self._taps:
-            events = tap(request, screening, gate)(events)
+        for tap in taps:
+            events = tap(events)
         watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
         return Answer(plan, screening, watch(events), record)
 

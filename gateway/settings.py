@@ -296,6 +296,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _device_used(self) -> "Settings":
+        if self.encoder_device != "cpu" and self.encoder_runtime != "torch":
+            raise ValueError(
+                f"encoder_device is {self.encoder_device!r}, but {self.encoder_runtime} computes on the CPU alone: set "
+                "encoder_runtime to torch (and train the packs with it), or take encoder_device out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _upstream_given(self) -> "Settings":
         if self.backend == "vllm" and not self.upstream:
             raise ValueError("the vllm backend needs the upstream's URL: --upstream http://HOST:PORT")

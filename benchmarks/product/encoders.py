@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.product.heads import highest_scores
 from benchmarks.product.rows import data_sets, heldout
 from benchmarks.record import quantiles_ms, write
 from classifiers.encoder.sentence import Encoder
@@ -116,8 +117,7 @@ def _fitted(encoder: Encoder, seed: int) -> Head:
 
 
 def _scores(head: Head, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float64]:
-    """The highest score of any window of each text."""
-    return np.array([float(head.score(windows).max()) for windows in encoder.encode(texts) if len(windows)])
+    return np.array(highest_scores(head, texts, encoder))
 
 
 def _speed(encoder: Encoder) -> dict[str, Any]:

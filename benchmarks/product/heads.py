@@ -21,7 +21,7 @@ from benchmarks.compare.metrics.formulas import auroc
 from benchmarks.product.rows import data_sets
 from benchmarks.product.scope_rows import ScopeRows, measured_scopes
 from benchmarks.record import write
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 from classifiers.encoder.sentence import Encoder
 from classifiers.splits import Part, Split
 from classifiers.svm import training as svm_training
@@ -30,7 +30,7 @@ from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, fit_gate
 from gateway.models.encoders import find_encoder
 
-__all__ = ["fitted_head", "measure_heads"]
+__all__ = ["fitted_head", "highest_scores", "measure_heads"]
 
 _REMEMBERED = 50_000  # texts: every scope is measured on the same public prompts
 
@@ -82,7 +82,7 @@ def _fit_machine(forget: Rows, retain: Rows, traffic: Any, training: HeadTrainin
 
 
 def _measured(head: Head, scope: ScopeRows, public: Sequence[str], encoder: Encoder) -> dict[str, Any]:
-    held, general, near = (_scores(head, texts, encoder) for texts in (scope.held_out, public, scope.near))
+    held, general, near = (highest_scores(head, texts, encoder) for texts in (scope.held_out, public, scope.near))
     return {
         "fnr": sum(score <= head.threshold for score in held) / len(held),
         "held_out_rows": len(held),
@@ -97,7 +97,8 @@ def _measured(head: Head, scope: ScopeRows, public: Sequence[str], encoder: Enco
     }
 
 
-def _scores(head: Head, texts: Sequence[str], encoder: Encoder) -> list[float]:
+def highest_scores(head: Head, texts: Sequence[str], encoder: Encoder) -> list[float]:
+    """The highest score of any window of each text that has one."""
     return [float(head.score(windows).max()) for windows in encoder.encode(texts) if len(windows)]
 
 

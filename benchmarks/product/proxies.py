@@ -64,9 +64,8 @@ def measure_proxies(packs: Path, litellm: Path, *, rounds: int, seconds: float) 
         urls = {"direct": upstream}
         urls["litellm"] = stack.enter_context(_litellm(litellm, upstream, guarded=False))
         urls["litellm_guarded"] = stack.enter_context(_litellm(litellm, upstream, guarded=True))
-        urls["unrecall"] = stack.enter_context(
-            gateway_process(Path(__file__).parents[2], upstream, ["--packs", str(packs.resolve())])
-        )
+        ours = gateway_process(Path(__file__).parents[2], upstream, ["--packs", str(packs.resolve())])
+        urls["unrecall"] = stack.enter_context(ours).url
         found: dict[str, Any] = {"litellm": _version(litellm, "litellm")}
         for connections in _CONNECTIONS:
             load = Load(connections, seconds, warm_s=0.5)

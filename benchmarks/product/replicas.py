@@ -12,8 +12,6 @@ import itertools
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,7 +25,7 @@ import httpx
 import orjson
 
 from benchmarks.product.stub import Pace, check_tokens, stub_server
-from benchmarks.product.upstream import await_health, free_port
+from benchmarks.product.throughput import gateway_process
 from benchmarks.record import write
 from classifiers.traffic import general_traffic
 
@@ -70,8 +68,8 @@ class _Asked:
 def main(arguments: list[str] | None = None) -> int:
     """Measures and writes benchmarks/results/replicas.json.
 
-    The exit status is 1 if an answer was unguarded or wrong, or if a request was lost that was not under way on what
-    was killed.
+    The exit status is 1 if an answer was unguarded or wrong (a false alarm of the gate is neither), or if a request was
+    lost that was not under way on what was killed.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
@@ -107,21 +105,17 @@ def _upstream(tokens: tuple[int, int]) -> Iterator[_Upstream]:
 @contextmanager
 def _gateway(folder: Path, packs: Path, upstreams: tuple[_Upstream, ...]) -> Iterator[_Gateway]:
     folder.mkdir()
-    port = free_port()
-    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--backend", "vllm", "--model", _MODEL]
-    command += ["--upstream", ",".join(one.url for one in upstreams), "--packs", str(packs), "--port", str(port)]
     audit = folder / "audit.jsonl"
-    settings = {"UNRECALL_ADMIN_KEY": _ADMIN, "UNRECALL_AUDIT_FILE": str(audit), "OMP_NUM_THREADS": "1"}
-    settings["UNRECALL_ADAPTERS_FOLDER"] = str(folder / "adapters")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await_health(process, f"{url}/readyz", seconds=120, told=f"see {folder / 'log'}")
-            yield _Gateway(url, process.pid, upstreams, audit)
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    started = gateway_process(
+        Path(__file__).parents[2],
+        ",".join(one.url for one in upstreams),
+        ["--packs", str(packs.resolve())],
+        UNRECALL_ADMIN_KEY=_ADMIN,
+        UNRECALL_AUDIT_FILE=str(audit),
+        UNRECALL_ADAPTERS_FOLDER=str(folder / "adapters"),
+    )
+    with started as gateway:
+        yield _Gateway(gateway.url, gateway.pid, upstreams, audit)
 
 
 async def _load_and_kill(gateways: Sequence[_Gateway]) -> tuple[list[_Asked], dict[str, float]]:
@@ -197,7 +191,8 @@ def _counted(asked: Sequence[_Asked], killed: dict[str, float], gateways: Sequen
         "inside_the_scope": dict(Counter(one.plan for one in answered if one.inside)),
         "outside": dict(Counter(one.plan for one in answered if not one.inside)),
         "unguarded": len([one for one in answered if one.inside and one.plan not in ("Corrupt", "Refuse")]),
-        "wrong": len([one for one in answered if not one.inside and one.plan != "Pass"])
+        "false_alarms": len([one for one in answered if not one.inside and one.plan == "Corrupt"]),
+        "wrong": len([one for one in answered if not one.inside and one.plan not in ("Pass", "Corrupt")])
         + len([one for one in lost if one.outcome == "empty"]),
         "refused_and_answered_by_the_other": len([one for one in asked if one.outcome == "refused"]),
         "lost": {

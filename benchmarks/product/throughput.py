@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmarks.record import write
 from classifiers.traffic import general_traffic
 from gateway.training.scope_file import load_scope
 
-__all__ = ["gateway_process", "main", "measure_throughput", "summary", "turns"]
+__all__ = ["GatewayProcess", "gateway_process", "main", "measure_throughput", "summary", "turns"]
 
 _MODEL = "smollm2"
 _SCOPE = Path("examples/harry-potter/scope.yaml")
@@ -70,7 +71,7 @@ def _before(pace: Pace, sides: Mapping[str, Sequence[str]], checkouts: Mapping[s
         upstream = stack.enter_context(stub_server(pace, prompt_tokens=check_tokens(_MODEL)))
         urls = {"direct": upstream}
         for side, options in sides.items():
-            urls[side] = stack.enter_context(gateway_process(checkouts[side], upstream, options))
+            urls[side] = stack.enter_context(gateway_process(checkouts[side], upstream, options)).url
         yield urls
 
 
@@ -121,22 +122,33 @@ def _naming() -> list[str]:
     return questions
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayProcess:
+    """A gateway that serves."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def gateway_process(checkout: Path, upstream: str, options: Sequence[str]) -> Iterator[str]:
-    """The URL of a checkout's gateway before an upstream, in processes of its own, one thread an operation each."""
+def gateway_process(
+    checkout: Path, upstream: str, options: Sequence[str], **variables: str
+) -> Iterator[GatewayProcess]:
+    """A checkout's gateway before an upstream, in processes of its own, one thread an operation each. `variables` are
+    further ones of its environment."""
     port = free_port()
     module = "gateway.cli.main" if (checkout / "gateway/cli/main.py").is_file() else "gateway.cli"
     command = [sys.executable, "-m", module, "serve", "--backend", "vllm", "--upstream", upstream]
     command += ["--model", _MODEL, "--port", str(port), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         await_health(process, f"{url}/healthz", seconds=_START_S, told="its errors stand above")
-        yield url
+        yield GatewayProcess(url, process.pid)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(30)
 
 
 def main() -> None:

@@ -35,14 +35,17 @@ class TorchRuntime:
     embeddings' cosine to float32's is .9999."""
 
     def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        """`device` is torch's name of the CPU or of a GPU."""
+        """`device` is torch's name of the CPU or of a GPU. Raises ValueError for one that torch cannot use."""
         import torch
         from sentence_transformers import SentenceTransformer
 
         native = device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         self._device = device
-        self._model = SentenceTransformer(str(folder), device=device).eval()
-        self._model.to(torch.bfloat16 if native else torch.float32)
+        try:
+            self._model = SentenceTransformer(str(folder), device=device).eval()
+            self._model.to(torch.bfloat16 if native else torch.float32)
+        except (RuntimeError, AssertionError) as error:  # the latter: a torch that was built without GPUs
+            raise ValueError(f"torch cannot load it on the device {device!r}: {str(error).splitlines()[0]}") from error
 
     def forward(self, ids: Ids, mask: Ids) -> tuple[Array, Array]:
         """See Runtime."""

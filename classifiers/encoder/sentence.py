@@ -1,6 +1,6 @@
 """Sentence embeddings of whole texts, however long: nothing is cut off, so nothing goes unscreened."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 from classifiers.encoder.runtimes import Runtime
 from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
 
@@ -93,20 +93,19 @@ class Encoder:
             for cut, read in zip(cuts, self._read(cuts, tokens=True), strict=True)
         ]
 
-    def read_ahead(self, text: str) -> "Sequence[Sequence[Cut]]":
-        """The windows of a text in small parts, for `read_part`: so a text of many windows can be read
-        between others."""
+    def read_ahead(self, text: str) -> Sequence[Sequence[Cut]]:
+        """The windows of a text in small parts, for `read_part`: so a text of many windows can be read between
+        others."""
         cuts = list(self._cutter.cuts(text))
         return [cuts[start : start + _PART_WINDOWS] for start in range(0, len(cuts), _PART_WINDOWS)]
 
-    def read_part(self, part: "Sequence[Cut]") -> None:
+    def read_part(self, part: Sequence[Cut]) -> None:
         """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
         the rest of a very long text out of the memory."""
-        fresh = self._computed(self._missing(part, self._recent.known(cut.key for cut in part)))
+        keyed = {cut.key: cut for cut in part}
+        known = self._recent.known(keyed)
+        fresh = self._computed({key: cut for key, cut in keyed.items() if key not in known})
         self._recent.keep({key: replace(read, tokens=_NO_TOKENS) for key, read in fresh.items()})
-
-    def _missing(self, cuts: Sequence[Cut], known: Mapping[bytes, _Read]) -> dict[bytes, Cut]:
-        return {key: cut for key, cut in ((cut.key, cut) for cut in cuts) if key not in known}
 
     def _read(self, cuts: Sequence[Cut], *, tokens: bool = False) -> list[_Read]:
         """What the encoder says of each window. With `tokens`, one that was kept without them is read again."""
@@ -114,8 +113,7 @@ class Encoder:
         known = self._recent.known(keys)
         if tokens:
             known = {key: read for key, read in known.items() if len(read.tokens)}
-        missing = self._missing(cuts, known)
-        fresh = self._computed(missing)
+        fresh = self._computed({key: cut for key, cut in zip(keys, cuts, strict=True) if key not in known})
         self._recent.keep(fresh)
         return [known[key] if key in known else fresh[key] for key in keys]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from classifiers.cache import Recent
 from classifiers.encoder.backbone import Adapter, Backbone
-from classifiers.encoder.cache import Recent
 from classifiers.encoder.windows import Cut
 from classifiers.ood.model import OodModel
 from classifiers.types import Verdict

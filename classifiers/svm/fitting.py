@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.svm import SVC
 
-from classifiers.svm.model import Head, quantised
+from classifiers.svm.model import Head, kernel, quantised
 
 __all__ = ["HeadTraining", "Rows", "fit_head", "fit_machine"]
 
@@ -70,7 +70,7 @@ def fit_head(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining,
     """
     wanted = min(max(-(-len(forget.plain) // training.rows_per_centre), training.fewest), training.most)
     inside = _centres(forget.plain, wanted, seed)
-    nearness = _kernel(traffic, inside, training.gamma).sum(1)
+    nearness = kernel(traffic, inside, training.gamma).sum(1)
     nearest = np.argsort(-nearness, kind="stable")[: training.background]
     outside = np.concatenate([_centres(retain.plain, training.retain_centres, seed), traffic[nearest]])
     codes, scales = quantised(np.concatenate([inside, outside]))
@@ -78,7 +78,7 @@ def fit_head(forget: Rows, retain: Rows, traffic: Array, training: HeadTraining,
     signs = np.where(np.arange(len(codes)) < len(inside), 1.0, -1.0)
     positive, negative = forget.every, np.concatenate([retain.every, traffic])
     points = np.asarray(codes * scales[:, None], dtype=np.float32)
-    features = _kernel(np.concatenate([positive, negative]), points, training.gamma)
+    features = kernel(np.concatenate([positive, negative]), points, training.gamma)
     labels = np.repeat([1.0, -1.0], [len(positive), len(negative)])
     weights, bias = _weights(features, labels, signs, training.penalty)
     kept = weights != 0
@@ -132,8 +132,3 @@ def _weights(features: Array, labels: Doubles, signs: Doubles, penalty: float) -
     options = {"maxiter": _ITERATIONS}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)], options=options)
     return found.x[:-1], float(found.x[-1])
-
-
-def _kernel(embeddings: Array, points: Array, gamma: float) -> Array:
-    squared = (embeddings**2).sum(1)[:, None] + (points**2).sum(1)[None] - 2 * embeddings @ points.T
-    return np.asarray(np.exp(-gamma * np.maximum(squared, 0)), dtype=np.float32)

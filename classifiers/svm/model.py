@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-__all__ = ["Head", "quantised"]
+__all__ = ["Head", "kernel", "quantised"]
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int8]
@@ -39,12 +39,12 @@ class Head:
 
     def score(self, embeddings: Array) -> Array:
         """Scores [windows] of embeddings [windows, hidden]."""
-        return np.asarray(self._kernel(embeddings, self.points) @ self.weights + self.bias, dtype=np.float32)
+        return np.asarray(kernel(embeddings, self.points, self.gamma) @ self.weights + self.bias, dtype=np.float32)
 
     def gradient(self, embedding: Array) -> Array:
         """Gradient [hidden] of the score at one embedding [hidden]."""
         points = self.points
-        weighted = self._kernel(embedding[None], points)[0] * self.weights
+        weighted = kernel(embedding[None], points, self.gamma)[0] * self.weights
         return np.asarray(2 * self.gamma * (weighted @ (points - embedding)), dtype=np.float32)
 
     def save(self, path: Path) -> None:
@@ -77,9 +77,11 @@ class Head:
             raise ValueError(f"{path.name} holds a threshold that is not a number")
         return head
 
-    def _kernel(self, embeddings: Array, points: Array) -> Array:
-        squared = (embeddings**2).sum(1)[:, None] + (points**2).sum(1)[None] - 2 * embeddings @ points.T
-        return np.asarray(np.exp(-self.gamma * np.maximum(squared, 0)), dtype=np.float32)
+
+def kernel(embeddings: Array, points: Array, gamma: float) -> Array:
+    """exp(-gamma |x - p|^2), [windows, n], of embeddings x [windows, hidden] and points p [n, hidden]."""
+    squared = (embeddings**2).sum(1)[:, None] + (points**2).sum(1)[None] - 2 * embeddings @ points.T
+    return np.asarray(np.exp(-gamma * np.maximum(squared, 0)), dtype=np.float32)
 
 
 def quantised(vectors: Array) -> tuple[Codes, Array]:

@@ -122,6 +122,7 @@ def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
 
     verify_pack(packs / scope)  # one that cannot be loaded would stop all answers
     set_enabled(packs / scope, True)
+    _tell(f"pack {scope} is on: its scope is guarded")
 
 
 @packs.command("remove")
@@ -130,6 +131,7 @@ def packs_remove(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     from gateway.packs.folders import remove_pack
 
     remove_pack(packs / scope)
+    _tell(f"pack {scope} is removed: its scope is no longer guarded")
 
 
 @packs.command("disable")
@@ -138,6 +140,11 @@ def packs_disable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, False)
+    _tell(f"pack {scope} is off: its scope is no longer guarded")
+
+
+def _tell(what: str) -> None:
+    console.print(what, soft_wrap=True, highlight=False, markup=False)
 
 
 def _fingerprint(model: str) -> str:

@@ -52,15 +52,20 @@ def serve(
 
 
 def _serve_alone(settings: "Settings") -> None:
-    from gateway.server.process import check_port, end_well, log_to, server_of, settle
+    from gateway.server.process import check_port, end_well, log_to, server_of, settle, shown
 
     check_port(settings.host, settings.port)
     log_to(settings.audit_file)
     end_well()
-    logging.getLogger("unrecall").info("loading %s", settings.model)
+    log = logging.getLogger("unrecall")
+    log.info("loading %s", settings.model)
     from gateway.server.app import build_app  # only now: what is wrong with settings, port or log is told at once
 
-    app = build_app(settings)
+    async def started() -> None:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        log.info("serving on http://%s", shown(settings.host, port))
+
+    server = server_of(build_app(settings), host=settings.host, port=settings.port, on_start=started)
     settle()
     with suppress(KeyboardInterrupt):
-        server_of(app, host=settings.host, port=settings.port).run()
+        server.run()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 from gateway.errors import PackError
 from gateway.methods.base import Method, MethodArtifact
 

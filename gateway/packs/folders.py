@@ -52,8 +52,10 @@ def folder_names(root: Path) -> Sequence[str]:
     try:
         with os.scandir(root) as found:
             return sorted(entry.name for entry in found if not is_litter(entry.name) and entry.is_dir())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
+    except OSError as error:
+        raise PackError(f"cannot read the packs folder {root}: {error}; give --packs a folder") from error
 
 
 def has_manifest(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from importlib import resources
 import torch
 from torch import Tensor
 
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 from corruption.operators import EmbeddingTable
 from gateway.core import Endpoint, Message, Request
 from gateway.prompts.rendering import Prompt, Tokenizer, instructed, render

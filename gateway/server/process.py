@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-__all__ = ["DRAIN_S", "bound", "check_port", "end_well", "log_to", "server_of", "settle"]
+__all__ = ["DRAIN_S", "bound", "check_port", "end_well", "log_to", "server_of", "settle", "shown"]
 
 DRAIN_S = 10  # for the answers under way, once the server is told to end
+
+
+def shown(host: str, port: int) -> str:
+    """The address as a URL has it. `host` may be an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -28,7 +33,6 @@ def bound(host: str, port: int) -> socket.socket:
 
     `host` may be an IPv6 address.
     """
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
@@ -42,7 +46,7 @@ def bound(host: str, port: int) -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:  # a name that is none breaks the codec of host names
         why = getattr(error, "strerror", None) or "this is no host name"
-        raise SetupError(f"cannot listen on {shown} ({why}); choose another --port or --host") from error
+        raise SetupError(f"cannot listen on {shown(host, port)} ({why}); choose another --port or --host") from error
     return listener
 
 
@@ -88,7 +92,7 @@ def server_of(
         app: what it serves.
         host: where it listens, unless it is given a socket when it runs.
         port: likewise.
-        on_start: is awaited once the server listens, and again now and then.
+        on_start: is awaited once the server listens.
     """
     import uvicorn
 
@@ -104,10 +108,23 @@ def server_of(
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S,
-        callback_notify=on_start,
+        callback_notify=_once(on_start) if on_start else None,
         **options,
     )
     return uvicorn.Server(config)
+
+
+def _once(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """The server calls back again now and then."""
+    begun = False
+
+    async def once() -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            await work()
+
+    return once
 
 
 def settle() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.errors import SetupError
-from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of, settle
+from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of, settle, shown
 from gateway.settings import Settings
 from gateway.telemetry.sharing import Worker
 
@@ -124,6 +124,8 @@ class _Supervisor:
     def run(self) -> None:
         try:
             if self._first_is_ready():
+                address = shown(self._settings.host, self._listener.getsockname()[1])
+                _log.info("serving on http://%s", address)
                 self._watch()
         finally:
             self._end()
@@ -213,9 +215,8 @@ def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Con
     settle()
 
     async def started() -> None:
-        if not news.closed:
-            news.send(_READY)
-            news.close()
+        news.send(_READY)
+        news.close()
 
     server_of(app, on_start=started).run([listener])
 

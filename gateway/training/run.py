@@ -26,7 +26,7 @@ from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.models.loading import Loading
 from gateway.packs.files import Artifacts
-from gateway.packs.folders import list_packs, verify_pack
+from gateway.packs.folders import list_packs, read_manifest, verify_pack
 from gateway.packs.manifest import HeldOut, Manifest
 from gateway.packs.store import load_pack, save_pack
 from gateway.screening.logged import read_traffic
@@ -188,9 +188,9 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     base = fingerprint(base_folder)
     found = {}
     for folder in folders:
-        manifest = verify_pack(folder)
+        manifest = read_manifest(folder)
         if manifest.base_fingerprint == base and manifest.method == method_name:
-            found[manifest.scope] = load_pack(folder).artifact
+            found[manifest.scope] = load_pack(folder, whole=False).artifact
     return found
 
 

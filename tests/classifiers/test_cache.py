@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 
 
 class Counter:

@@ -97,6 +97,12 @@ def test_a_file_that_is_no_compiled_encoder_is_refused(tmp_path: Path) -> None:
         EncoderFiles(find_encoder("minilm").folder, "", tmp_path / "encoder.xml").load()
 
 
+@pytest.mark.parametrize("device", ["cuda:77", "gpu"])
+def test_a_device_that_torch_cannot_use_is_named(device: str) -> None:
+    with pytest.raises(ModelError, match=rf"cannot be used: torch cannot load it on the device '{device}'"):
+        find_encoder("minilm", "torch").load(device=device)
+
+
 def test_a_folder_that_cannot_be_compiled_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path))
     monkeypatch.setattr("gateway.models.encoders.resolve", lambda *_, **__: tmp_path / "model")

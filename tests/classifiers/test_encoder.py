@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from classifiers.encoder.cache import Recent
+from classifiers.cache import Recent
 from classifiers.encoder.sentence import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
 from gateway.models.encoders import find_encoder
 

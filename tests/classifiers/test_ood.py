@@ -13,9 +13,9 @@ from harness import ROOT
 from sklearn.metrics import roc_auc_score
 
 import classifiers.ood.training
+from classifiers.cache import Recent
 from classifiers.calibration import TooFewRows
 from classifiers.encoder.backbone import Backbone
-from classifiers.encoder.cache import Recent
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.ood.detector import OodDetector, OodModel

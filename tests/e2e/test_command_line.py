@@ -178,6 +178,7 @@ def test_serve_ends_when_told(packs: Path, tmp_path: Path) -> None:
         lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
         assert [line["plan"] for line in lines] == ["Pass", "Corrupt"]
         assert "Harry" not in json.dumps(lines)
+        assert f"serving on {url}\n" in (tmp_path / "serve.txt").read_text()
 
 
 def test_serve_says_why_it_does_not_start(packs: Path, tmp_path: Path) -> None:

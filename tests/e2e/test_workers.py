@@ -80,6 +80,7 @@ class Workers:
 def test_two_workers_answer_as_one_and_one_that_dies_is_replaced(upstream: str, tmp_path: Path) -> None:
     with workers(upstream, tmp_path) as gateway:
         gateway.wait_for(2)
+        assert gateway.log.count(f"serving on {gateway.url}\n") == 1
         assert gateway.ask(REQUESTS) == [200] * REQUESTS
         assert gateway.counted() == {REQUESTS}
         assert len(gateway.audit) == len({line["id"] for line in gateway.audit}) == REQUESTS

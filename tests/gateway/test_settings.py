@@ -196,6 +196,12 @@ def test_an_upstream_that_nobody_would_ask_is_refused() -> None:
         load_settings(None, {"upstream": "http://x"})
 
 
+def test_a_device_that_the_runtime_would_not_use_is_refused() -> None:
+    with pytest.raises(SetupError, match="openvino computes on the CPU alone: set encoder_runtime to torch"):
+        load_settings(None, {"encoder_device": "cuda:1"})
+    assert load_settings(None, {"encoder_device": "cuda:1", "encoder_runtime": "torch"}).encoder_device == "cuda:1"
+
+
 @pytest.mark.parametrize("given", [{"backend": "vllm"}, {"backend": "vllm", "upstream": ""}])
 def test_vllm_without_an_upstream_says_what_to_give(given: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match="--upstream http://HOST:PORT"):

@@ -12,14 +12,16 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 import pytest
+import torch
 from hand_made import BASE, SavePack
 from harness import eventually, serving
 from stub_transport import Stubbed
 from stub_vllm import TOKENIZER, WEIGHT, Bytes, StubVllm, error_answer, events_of, request_of
 from tiny import minilm
 
+from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.core import DEFAULT_REFUSAL, Event, Finding, Pass, Request, Sampling, Screening
+from gateway.core import DEFAULT_REFUSAL, Event, Finding, Pass, Request, Sampling, Screening, Tap
 from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
 from gateway.packs.files import Policy
 from gateway.pipeline import OnScreenError, Pipeline
@@ -27,7 +29,6 @@ from gateway.screening.batching import BatchedScreen
 from gateway.screening.reload import PackReloader
 from gateway.server.app import create_app
 from gateway.settings import load_settings
-from gateway.speculation import worth_a_start
 from gateway.telemetry.audit import Audit, AuditEvent
 from gateway.telemetry.metrics import Metrics
 
@@ -313,11 +314,41 @@ def test_no_comparison_begins_early(packs: PackReloader) -> None:
         )
 
 
-def test_a_guard_that_acts_on_every_request_leaves_nothing_to_begin(packs: PackReloader) -> None:
-    assert not packs.gate.always_acts
-    assert worth_a_start(named=False, always=False)
-    assert not worth_a_start(named=True, always=False)
-    assert not worth_a_start(named=False, always=True)
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_guard_that_acts_on_every_request_leaves_nothing_to_begin(
+    tmp_path: Path, save: SavePack, gated: bool
+) -> None:
+    save("narnia", method="soft-prompt", artifact=VirtualTokens(torch.ones(1, WEIGHT.shape[1])))
+    packs = PackReloader(
+        tmp_path / "packs",
+        encoder=minilm(),
+        base_fingerprint=BASE,
+        encoder_fingerprint=BASE,
+        soft_prompts_gated=gated,
+    )
+
+    async def run() -> None:
+        async with house_of(packs, CLEAN) as house:
+            await house.ask()
+            assert outcome(house) == (("Pass", "used") if gated else ("SoftPrompt", "skipped"))
+            assert sum(b"prompt_embeds" not in body for body in map(orjson.dumps, house.stub.bodies)) == gated
+
+    asyncio.run(run())
+
+
+def test_a_tap_that_fails_ends_the_answer_that_was_begun(packs: PackReloader) -> None:
+    def broken(*_: object) -> Tap:
+        raise RuntimeError("a tap that cannot be made")
+
+    async def run() -> None:
+        async with house_of(packs, CLEAN) as house:
+            house.pipeline._taps = [broken]
+            with pytest.raises(RuntimeError, match="cannot be made"):
+                await house.ask()
+            (line,) = house.lines
+            assert (line.outcome, line.speculation) == ("failed", "aborted")
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("speculation", [True, False])

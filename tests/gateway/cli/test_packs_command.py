@@ -7,7 +7,7 @@ import pytest
 from hand_made import SavePack
 from harness import unrecall_here
 
-from gateway.packs.folders import read_manifest, set_enabled
+from gateway.packs.folders import is_enabled, read_manifest, set_enabled
 
 
 @pytest.fixture
@@ -46,8 +46,19 @@ def test_a_list_for_programs_is_json_line_by_line(packs: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("enable", "is on: its scope is guarded"), ("disable", "is off: its scope is no longer guarded")],
+)
+def test_a_switch_tells_what_it_did(packs: Path, verb: str, words: str) -> None:
+    for _ in range(2):  # and the same where nothing was to be done
+        assert unrecall_here("packs", verb, "oz", "--packs", packs).stdout == f"pack oz {words}\n"
+        assert is_enabled(packs / "oz") == (verb == "enable")
+
+
 def test_a_pack_that_is_removed_is_gone(packs: Path) -> None:
-    assert unrecall_here("packs", "remove", "oz", "--packs", packs).returncode == 0
+    removed = unrecall_here("packs", "remove", "oz", "--packs", packs)
+    assert (removed.returncode, removed.stdout) == (0, "pack oz is removed: its scope is no longer guarded\n")
     assert [path.name for path in packs.iterdir() if path.is_dir()] == ["narnia"]
     assert (packs / ".changes").read_text().splitlines()[-1] == "oz"
     (packs / "notes").mkdir()

@@ -52,6 +52,13 @@ def test_litter_and_strange_folders_are_no_packs_and_stop_no_start(root: Path, e
     assert (reloader.problems, reloader.unguarded) == ({}, frozenset())
 
 
+@pytest.mark.parametrize(("place", "advice"), [("no/such", "create it or give --packs"), ("file", "--packs a folder")])
+def test_packs_that_are_no_folder_say_what_to_do(tmp_path: Path, place: str, advice: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PackError, match=advice):
+        list_packs(tmp_path / place)
+
+
 @pytest.mark.parametrize("damage", ["no manifest", "no json", "of another name", "a folder for a manifest"])
 def test_a_damaged_pack_folder_still_stops_the_start(root: Path, encoder: Encoder, damage: str) -> None:
     folder = root / "narnia"
