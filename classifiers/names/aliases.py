@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import (
     CYRILLIC_CASES,
     Boundary,
@@ -21,7 +22,7 @@ from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
-__all__ = ["LEANING", "LexicalDetector", "check_alias", "confirmed"]
+__all__ = ["LEANING", "LexicalDetector", "Sighting", "check_alias", "confirmed"]
 
 _CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
 _UMLAUTS = str.maketrans(
@@ -70,6 +71,27 @@ class _Owned:
     scope: str
     alias: Alias
 
+    @property
+    def letters(self) -> str:
+        """See `classifiers.names.index.Owned`."""
+        return self.form.letters
+
+    @property
+    def breaks(self) -> tuple[int, ...]:
+        """See `classifiers.names.index.Owned`."""
+        return self.form.breaks
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A name of a scope at a half-open range of a text's characters. `counts`: it needs no second sign."""
+
+    scope: str
+    name: str
+    start: int
+    end: int
+    counts: bool
+
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
@@ -115,6 +137,22 @@ class LexicalDetector:
             scope: frozenset(hit.alias.name for hit in hits if hit.counts) for scope, hits in self._hits(text).items()
         }
         return {scope: names for scope, names in found.items() if names}
+
+    def open_from(self, letters: Letters) -> int:
+        """The first character of a text that may belong to a name, or decide about one, if the text goes on; its length
+        if none may. See `classifiers.names.beginnings`."""
+        return open_from(self._index, letters)
+
+    def sightings(self, letters: Letters, *, ended: bool) -> list[Sighting]:
+        """Where names stand in a text, in the order in which they begin. Without `ended` the text may go on: then names
+        are left out about which the next characters decide."""
+        found = []
+        for last, owned in self._index.occurrences(letters.text):
+            place = _place(owned.form, letters, last + 1 - len(owned.form.letters))
+            if place and (ended or not is_open(letters, last + 1)):
+                hit = _hit(owned, letters, *place)
+                found.append(Sighting(owned.scope, owned.alias.name, hit.start, hit.end, hit.counts))
+        return sorted(found, key=lambda sighting: (sighting.start, sighting.end))
 
     def _hits(self, text: str) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}

@@ -24,10 +24,12 @@ _LAST_RUN = re.compile(r"[^\s\d!-/:-@\[-`{-~]+\Z")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
 
-def open_from(index: WordIndex[_Entry], text: str) -> int:
-    """The first character of a text that may belong to a name of the index if the text goes on; `len(text)` if none
+def open_from(index: WordIndex[_Entry], letters: Letters) -> int:
+    """The first character of a text that may belong to a name of the index if the text goes on; its length if none
     does. A name that a character behind it decides is still open, see `is_open`."""
-    return min((_open_from(index, Letters(reading), len(text)) for reading in _readings(text)), default=len(text))
+    text = letters.source
+    readings = [letters, *map(Letters, _other_readings(text))]
+    return min(_open_from(index, reading, len(text)) for reading in readings)
 
 
 def is_open(letters: Letters, end: int) -> bool:
@@ -38,9 +40,8 @@ def is_open(letters: Letters, end: int) -> bool:
     return not letters.trails_off
 
 
-def _readings(text: str) -> Iterator[str]:
-    """The text as it stands, and as what follows may yet turn it into."""
-    yield text
+def _other_readings(text: str) -> Iterator[str]:
+    """What the following characters may yet turn the text into."""
     if unfinished := _UNFINISHED.search(text):
         yield text[: unfinished.start()]
     if text.isascii():

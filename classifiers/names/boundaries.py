@@ -54,6 +54,11 @@ class Letters:
         self._normal: Normalised = normal
 
     @property
+    def normal(self) -> Normalised:
+        """The normalised text, with its spaces."""
+        return self._normal
+
+    @property
     def words(self) -> list[str]:
         """The normalised text word by word."""
         return self._normal.text.split()
@@ -93,6 +98,11 @@ class Letters:
         if script_of(one) != script_of(other) or self._is_hump(before, after):
             return Boundary.SOFT
         return Boundary.NONE
+
+    @property
+    def trails_off(self) -> bool:
+        """Whether a space or punctuation stands behind the last letter."""
+        return self._normal.starts[-1] < len(self.source)
 
     def gap(self, index: int) -> str:
         """The source between the letter before `index` and the letter at it."""

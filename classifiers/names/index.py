@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, Self, TypeVar
 
 import ahocorasick
@@ -21,16 +21,27 @@ class Owned(Protocol):
     def scope(self) -> str:
         """The scope's id."""
 
+    @property
+    def letters(self) -> str:
+        """The word."""
+
+    @property
+    def breaks(self) -> Sequence[int]:
+        """How many letters of the word may stand before a space."""
+
 
 _Entry = TypeVar("_Entry", bound=Owned)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
-    """One automaton. Its words of the scopes in `gone` count no more."""
+    """One automaton. Its words of the scopes in `gone` count no more. `broken` are the beginnings of words behind
+    which a space may stand, `longest` is the length of the longest word."""
 
     automaton: "ahocorasick.Automaton"
     scopes: frozenset[str]
+    broken: frozenset[str]
+    longest: int
     gone: frozenset[str] = frozenset()
 
     @property
@@ -44,7 +55,7 @@ class _Part(Generic[_Entry]):
     def without(self, scopes: Collection[str]) -> "_Part[_Entry]":
         """The part with these scopes masked, too."""
         gone = self.scopes.intersection(scopes)
-        return self if gone <= self.gone else _Part(self.automaton, self.scopes, self.gone | gone)
+        return self if gone <= self.gone else replace(self, gone=self.gone | gone)
 
     def left(self) -> Iterator[tuple[str, list[_Entry]]]:
         """The words that still count."""
@@ -64,6 +75,8 @@ class WordIndex(Generic[_Entry]):
         >>> @dataclass(frozen=True)
         ... class Name:
         ...     scope: str
+        ...     letters: str = "toto"
+        ...     breaks: tuple[int, ...] = ()
         >>> index = WordIndex().updated({"oz": [("toto", Name("oz"))]}, ())
         >>> [(last, name.scope) for last, name in index.occurrences("totoandtoto")]
         [(3, 'oz'), (10, 'oz')]
@@ -104,6 +117,21 @@ class WordIndex(Generic[_Entry]):
                         yield last, owner
 
 
+    @property
+    def longest(self) -> int:
+        """The length of the longest word."""
+        return max((part.longest for part in self._parts), default=0)
+
+    def begins(self, text: str) -> bool:
+        """Whether some word begins with the text, or is the text. A word of a scope that is gone may count for a
+        while."""
+        return any(part.automaton.longest_prefix(text) == len(text) for part in self._parts)
+
+    def breaks_after(self, text: str) -> bool:
+        """Whether some word begins with the text and may have a space behind it."""
+        return any(text in part.broken for part in self._parts)
+
+
 def _pour(words: Iterable[tuple[str, Sequence[_Entry]]], into: dict[str, list[_Entry]]) -> None:
     for word, owners in words:
         into.setdefault(word, []).extend(owners)
@@ -119,8 +147,11 @@ def _parts(words: Mapping[str, Sequence[_Entry]]) -> Iterator[_Part[_Entry]]:
 def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
     automaton = ahocorasick.Automaton()
     scopes: set[str] = set()
+    broken: set[str] = set()
     for word, owners in words:
         automaton.add_word(word, tuple(owners))
         scopes.update(owner.scope for owner in owners)
+        broken.update(word[:place] for owner in owners for place in owner.breaks)
     automaton.make_automaton()
-    return _Part(automaton, frozenset(scopes))
+    longest = max((len(word) for word, _ in words), default=0)
+    return _Part(automaton, frozenset(scopes), frozenset(broken), longest)

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Normalised", "is_invisible", "is_mark", "normalise"]
+__all__ = ["MIXED_SCRIPTS", "Normalised", "is_invisible", "is_mark", "normalise"]
 
 # Letters of other scripts that look like Latin ones and survive NFKD (Unicode TS 39 lists them all; these are the
 # ones that a keyboard types). An attacker's spelling must not hide a name.
@@ -19,7 +19,7 @@ _LOOKALIKES = str.maketrans(
 )
 # Letters that look like a Latin one in one case alone. A real Greek or Armenian name must be the same name in both
 # cases, so these count in words that have Latin letters, too.
-_MIXED = str.maketrans(
+MIXED_SCRIPTS = str.maketrans(
     "ΗΜΝΥγωμ\u00b5ՏԼՍՈꓢᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᎩᏃ",
     "HMNYywuuSLUNSABCDEGHJKLMPRSTVWYZ",
 )
@@ -124,7 +124,7 @@ def _without_mixed_scripts(text: str) -> str:
 
 def _latin(match: re.Match[str]) -> str:
     word = match.group()
-    return word.translate(_MIXED) if _ASCII_LETTER.search(unicodedata.normalize("NFKD", word)) else word
+    return word.translate(MIXED_SCRIPTS) if _ASCII_LETTER.search(unicodedata.normalize("NFKD", word)) else word
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.names.aliases import LexicalDetector
+from classifiers.names.boundaries import Letters
 
 NAMES = ("Ann Lee", "Bo", "Łu Żak", "Анна Ли", "ab12 c", "李安", "K. T. Lo")
 PIECES = [*"abclentoABLEz ,.-'", "Ann", "Lee", "Ann Lee", "Bo", "Łu Ża", "k", "Анна", " Ли", "李", "安", "ab12", "\u200b"]
@@ -16,9 +17,9 @@ DETECTOR = LexicalDetector({"scope": NAMES})
 @given(before=pieces, after=pieces)
 def test_what_is_not_open_is_never_part_of_a_later_name(before: list[str], after: list[str]) -> None:
     text, whole = "".join(before), "".join([*before, *after])
-    settled = DETECTOR.open_from(text)
-    known = {(one.start, one.end) for one in DETECTOR.sightings(text, ended=False)}
-    for later in DETECTOR.sightings(whole, ended=True):
+    settled = DETECTOR.open_from(Letters(text))
+    known = {(one.start, one.end) for one in DETECTOR.sightings(Letters(text), ended=False)}
+    for later in DETECTOR.sightings(Letters(whole), ended=True):
         glued = whole[later.start - 1 : later.start].isalnum()  # inside a longer word: see GLUED_LETTERS
         assert later.start + 3 * glued >= settled or (later.start, later.end) in known
 
@@ -27,13 +28,13 @@ def test_what_is_not_open_is_never_part_of_a_later_name(before: list[str], after
 @given(before=pieces, after=pieces)
 def test_what_is_sighted_stays_sighted(before: list[str], after: list[str]) -> None:
     text, whole = "".join(before), "".join([*before, *after])
-    later = {(one.name, one.start) for one in DETECTOR.sightings(whole, ended=True)}
-    assert {(one.name, one.start) for one in DETECTOR.sightings(text, ended=False)} <= later
+    later = {(one.name, one.start) for one in DETECTOR.sightings(Letters(whole), ended=True)}
+    assert {(one.name, one.start) for one in DETECTOR.sightings(Letters(text), ended=False)} <= later
 
 
 def test_ordinary_text_is_not_open() -> None:
     for text in ("I went with", "What a day, ", "can't", "On ", "the lee ", "Anna ", "Bobby", "x = f(y)", "ol "):
-        assert DETECTOR.open_from(text) == len(text), text
+        assert DETECTOR.open_from(Letters(text)) == len(text), text
 
 
 def test_only_the_beginning_of_a_name_is_open() -> None:
@@ -49,4 +50,4 @@ def test_only_the_beginning_of_a_name_is_open() -> None:
         ("seeHarry", "Harry"),
         ("seeharry", "harry"),
     ):
-        assert text[detector.open_from(text) :] == open_part, text
+        assert text[detector.open_from(Letters(text)) :] == open_part, text

@@ -15,7 +15,8 @@ from classifiers.names.index import WordIndex
 @dataclass(frozen=True)
 class Name:
     scope: str
-    word: str
+    letters: str
+    breaks: tuple[int, ...] = ()
 
 
 TEXT = "abracadabraabbaccabadacab"
