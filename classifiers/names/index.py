@@ -116,7 +116,6 @@ class WordIndex(Generic[_Entry]):
                     if owner.scope not in gone:
                         yield last, owner
 
-
     @property
     def longest(self) -> int:
         """The length of the longest word."""

@@ -7,7 +7,21 @@ from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import Letters
 
 NAMES = ("Ann Lee", "Bo", "Łu Żak", "Анна Ли", "ab12 c", "李安", "K. T. Lo")
-PIECES = [*"abclentoABLEz ,.-'", "Ann", "Lee", "Ann Lee", "Bo", "Łu Ża", "k", "Анна", " Ли", "李", "安", "ab12", "\u200b"]
+PIECES = [
+    *"abclentoABLEz ,.-'",
+    "Ann",
+    "Lee",
+    "Ann Lee",
+    "Bo",
+    "Łu Ża",
+    "k",
+    "Анна",
+    " Ли",
+    "李",
+    "安",
+    "ab12",
+    "\u200b",
+]
 PIECES += ["&nb", "sp;", "%2", "0", "Аnn", "é", "<b", ">", "K. T.", "s", "'s "]
 pieces = st.lists(st.sampled_from(PIECES), max_size=14)
 DETECTOR = LexicalDetector({"scope": NAMES})

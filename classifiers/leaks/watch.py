@@ -1,0 +1,253 @@
+"""Reads an answer as it is written, and says how much of it is safe: exactly so much waits as may still become part of
+a leak.
+
+Example:
+    >>> watchlist = Watchlist().updated({"hp": Watched(("Harry Potter",))}, ())
+    >>> answer = AnswerWatch(watchlist, OwnWords(watchlist, Asked()))
+    >>> answer.read("It is Har")
+    Seen(safe=6, leak=None)
+    >>> answer.read("vest time, says Harry Pot")
+    Seen(safe=25, leak=None)
+    >>> answer.read("ter.")
+    Seen(safe=25, leak=Leak(scope='hp', kind='name', start=25))
+"""
+
+import copy
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from classifiers.leaks.facts import FactCount
+from classifiers.leaks.model import LeakModel
+from classifiers.leaks.passages import PassageIndex, PassageRuns
+from classifiers.leaks.words import Word, words_of
+from classifiers.names.aliases import LexicalDetector, Sighting
+from classifiers.names.boundaries import Letters
+from classifiers.names.ordinary import Alias
+
+__all__ = ["AnswerWatch", "Asked", "Leak", "LeakKind", "OutputRule", "OwnWords", "Seen", "Watched", "Watchlist"]
+
+OutputRule = Literal["names", "facts", "off"]
+"""What counts in an answer: names, facts and passages; facts and passages; nothing."""
+
+LeakKind = Literal["name", "fact", "passage", "failure"]
+_NEAR_WORDS = 60  # a fact so many words before or behind a name is near it
+_CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """One scope as an answer is watched for it. A scope without a `model` has names alone."""
+
+    names: tuple[str | Alias, ...]
+    rule: OutputRule = "names"
+    model: LeakModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """The first character of an answer that must not be sent, and what stands there."""
+
+    scope: str
+    kind: LeakKind
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """So many characters of an answer are `safe`; behind them stands a `leak`, or what may still become one."""
+
+    safe: int
+    leak: Leak | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the request says itself. Its `texts` are the client's own words: a name, a word of a fact or a passage that
+    stands there is no leak. The `scopes` are those that the gate found the request inside, and those that some text of
+    the conversation names: their facts count from the first word of the answer."""
+
+    texts: tuple[str, ...] = ()
+    scopes: frozenset[str] = frozenset()
+
+
+class Watchlist:
+    """What answers are watched for, of all scopes. Immutable and thread-safe."""
+
+    def __init__(self, names: LexicalDetector | None = None) -> None:
+        """`names` of the gate, which are then shared; it must have those of every scope that is watched."""
+        self.names = names or LexicalDetector({})
+        self.rules: Mapping[str, OutputRule] = {}
+        self.models: Mapping[str, LeakModel] = {}
+        self.passages = PassageIndex({})
+        self.has_facts = False
+
+    def updated(
+        self, added: Mapping[str, Watched], removed: Iterable[str], names: LexicalDetector | None = None
+    ) -> "Watchlist":
+        """The watchlist with further scopes, or new versions of them, and without others. Shares what did not change.
+
+        Args:
+            added: by scope.
+            removed: scopes.
+            names: an updated detector of the names, shared with the gate; None: this one makes its own.
+        """
+        gone = {*removed, *added}
+        changed = copy.copy(self)
+        changed.names = names or self.names.updated({scope: one.names for scope, one in added.items()}, gone)
+        changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
+            scope: one.rule for scope, one in added.items()
+        }
+        fresh = {scope: one.model for scope, one in added.items() if one.model and one.rule != "off"}
+        changed.models = {scope: model for scope, model in self.models.items() if scope not in gone} | fresh
+        changed.passages = self.passages.updated({scope: model.passages for scope, model in fresh.items()}, gone)
+        changed.has_facts = any(len(model.facts.words) for model in changed.models.values())
+        return changed
+
+    def __bool__(self) -> bool:
+        return any(rule != "off" for rule in self.rules.values())
+
+
+class AnswerWatch:
+    """Reads one text of one answer: a choice's content, its reasoning, or its tool calls. Not thread-safe."""
+
+    def __init__(self, watchlist: Watchlist, own: "OwnWords", *, before: str = "") -> None:
+        """
+        Args:
+            watchlist: what counts.
+            own: what the request says itself.
+            before: the beginning of the text if it was sent already: a leak must not go across the seam.
+        """
+        self._list = watchlist
+        self._own = own
+        models = watchlist.models
+        self._counts = {scope: self._count(models[scope]) for scope in sorted(own.scopes & models.keys())}
+        self._runs = PassageRuns(watchlist.passages) if watchlist.passages else None
+        self._reads_words = self._runs is not None or watchlist.has_facts
+        self._recent: deque[str] = deque(maxlen=_NEAR_WORDS)
+        self._near: dict[str, int] = {}  # by scope: how many words more it stays near
+        self._tail = ""  # what was read, from `_base` on
+        self._base = 0
+        self._words_to = 0  # up to here the words are counted
+        self._safe = 0
+        self._leak: Leak | None = None
+        if before:
+            self.read(before)
+            self._leak = None
+            self._safe = len(before)
+
+    def read(self, text: str, *, ended: bool = False) -> Seen:
+        """Takes more of the text; `ended`: there is no more. What it says is about the whole text so far."""
+        if self._leak is None:
+            self._tail += text
+            self._look(ended=ended)
+        return Seen(self._safe, self._leak)
+
+    def _look(self, *, ended: bool) -> None:
+        letters = Letters(self._tail)
+        leaks = [self._named(one) for one in self._list.names.sightings(letters, ended=ended)]
+        open_from = len(self._tail) if ended else self._list.names.open_from(letters)
+        if self._reads_words:
+            words = [word for word in words_of(letters.normal) if word.start + self._base >= self._words_to]
+            unfinished = words.pop() if words and not ended and not letters.trails_off else None
+            leaks += [self._worded(word) for word in words]
+            open_from = min(open_from, self._words_open_from(unfinished, open_from))
+        found = min((leak for leak in leaks if leak), key=lambda leak: leak.start, default=None)
+        safe = max(self._safe, min(open_from + self._base, found.start if found else open_from + self._base))
+        self._safe = safe
+        if found:
+            self._leak = Leak(found.scope, found.kind, max(found.start, safe))
+        self._forget(safe)
+
+    def _named(self, sighting: Sighting) -> Leak | None:
+        """A name of a scope. It makes the facts of its scope count, near it."""
+        scope, rule = sighting.scope, self._list.rules.get(sighting.scope, "off")
+        start = sighting.start + self._base
+        if rule == "off" or sighting.end + self._base <= self._safe:
+            return None
+        if not (sighting.counts or scope in self._own.scopes):
+            return None
+        if rule == "names" and (scope, sighting.name) not in self._own.names:
+            return Leak(scope, "name", start)
+        return self._neared(scope, start)
+
+    def _neared(self, scope: str, start: int) -> Leak | None:
+        """The facts of a scope count from here on for a while, and the words before."""
+        model = self._list.models.get(scope)
+        if model is None or scope in self._own.scopes:
+            return None
+        self._near[scope] = _NEAR_WORDS
+        if scope not in self._counts:
+            self._counts[scope] = count = self._count(model)
+            if any(count.completes(word) for word in self._recent):
+                return Leak(scope, "fact", start)
+        return None
+
+    def _worded(self, word: Word) -> Leak | None:
+        start = word.start + self._base
+        self._words_to = word.end + self._base
+        self._recent.append(word.text)
+        self._near = {scope: left - 1 for scope, left in self._near.items()}
+        for scope, count in list(self._counts.items()):
+            if scope not in self._own.scopes and self._near.get(scope, 0) < 0:
+                del self._counts[scope], self._near[scope]
+            elif count.completes(word.text):
+                return Leak(scope, "fact", start)
+        if self._runs and (found := self._runs.completed(word.text, start)) and found.hash not in self._own.passages:
+            return Leak(found.scope, "passage", found.start)
+        return None
+
+    def _count(self, model: LeakModel) -> FactCount:
+        return FactCount(model.facts, self._own.words)
+
+    def _words_open_from(self, unfinished: Word | None, otherwise: int) -> int:
+        """Where the first word stands that may still become part of a leak, in the tail."""
+        first = self._runs.open_from if self._runs else None
+        begun = otherwise if first is None else first - self._base
+        waits = (self._runs and self._runs.begun) or any(count.nearly for count in self._counts.values())
+        return min(begun, unfinished.start) if unfinished and waits else begun
+
+    def _forget(self, safe: int) -> None:
+        """Keeps of what is safe only what decides how the next characters are read."""
+        kept = max(0, safe - self._base - _CONTEXT_CHARS)
+        floor = max(0, kept - _LONGEST_CONTEXT)
+        while kept > floor and not self._tail[kept - 1].isspace():
+            kept -= 1
+        self._tail = self._tail[kept:]
+        self._base += kept
+
+
+class OwnWords:
+    """What a request says itself, for all texts of its answer. It is looked up when a leak seems to stand there: most
+    answers hold nothing, and a prompt can be long."""
+
+    def __init__(self, watchlist: Watchlist, asked: Asked) -> None:
+        self.scopes = asked.scopes
+        self._list = watchlist
+        self._texts = asked.texts
+
+    @cached_property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """(scope, name) of the names in the request."""
+        found = (self._list.names.sightings(letters, ended=True) for letters in self._letters)
+        return frozenset((one.scope, one.name) for sightings in found for one in sightings)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Its normalised words."""
+        return frozenset(word for letters in self._letters for word in letters.words)
+
+    @cached_property
+    def passages(self) -> frozenset[int]:
+        """The passages that it holds."""
+        runs = PassageRuns(self._list.passages)
+        for letters in self._letters:
+            for word in words_of(letters.normal):
+                runs.completed(word.text, word.start)
+        return frozenset(runs.held)
+
+    @cached_property
+    def _letters(self) -> tuple[Letters, ...]:
+        return tuple(map(Letters, self._texts))
