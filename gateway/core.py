@@ -68,7 +68,8 @@ class Request:
     """A validated request. `side_texts` reach the model beside the messages (such as tool definitions), and the gate
     screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
     is the client's own word for the person who asks, and `caller` is the gateway's: both keep a user with one arm of a
-    comparison. The gateway writes neither down."""
+    comparison. The gateway writes neither down. `written` is what the client already has of the one answer: the model
+    goes on behind it."""
 
     id: str
     endpoint: Endpoint
@@ -82,6 +83,7 @@ class Request:
     raw: bytes = b""
     user: str = ""
     caller: str = ""
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from classifiers.leaks.watch import Leak
 from gateway.backends.base import Assignment, Backend, Starting, check_features
 from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, Screening, Tap
 from gateway.errors import NotReady, UnknownModel
 from gateway.policy import Decide, Guard, decide
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.handover import Handover
+from gateway.screening.output import OutputScreen
 from gateway.screening.reload import PackReloader
 from gateway.speculation import EarlyAnswer, worth_a_start
 from gateway.telemetry.audit import Audit, Record
@@ -125,6 +128,8 @@ class Pipeline:
                 await early.abort()
             record.fail(failure)
             raise
+        if gate.watchlist.watches(assigned.exempt) and not isinstance(plan, Refuse):
+            events = self._output_screen(request, screening, gate, assigned, record).tap(events)
         for tap in taps:
             events = tap(events)
         watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
@@ -194,6 +199,19 @@ class Pipeline:
         if self.comparison:
             return self.comparison.assign(request, screening, gate, guards, record, decided)
         return Assignment(self.backend, decided(screening, guards))
+
+    def _output_screen(
+        self, request: Request, screening: Screening, gate: Gate, assigned: Assignment, record: Record
+    ) -> OutputScreen:
+        """Screens the answer, whatever the plan. One that leaks goes on under the plan of the scope that it names."""
+
+        async def decided(leak: Leak) -> Plan:
+            found = await asyncio.to_thread(gate.leaking, request, screening, leak.scope)
+            plan = decide(request, found, await _ready(gate.acting(found)))
+            return plan.quantised(assigned.backend.served.adapter_weights)
+
+        remedy = Handover(assigned.backend, assigned.plan, decided, record)
+        return OutputScreen(request, screening, gate.watchlist, remedy, exempt=assigned.exempt)
 
 
 async def _ready(acting: Sequence[Guard]) -> Mapping[str, Guard]:

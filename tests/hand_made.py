@@ -1,10 +1,13 @@
 """Hand-made packs: what a training would have written, in no time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from classifiers.leaks.facts import facts_of
+from classifiers.leaks.model import LeakModel
+from classifiers.leaks.passages import passages_of
 from classifiers.names.ordinary import Alias
 from classifiers.svm.model import Head
 from corruption.operators import Corruption, CorruptionConfig
@@ -21,12 +24,17 @@ FORGETTING = {"rows": 2, "plain": FIGURES, "guarded": FIGURES, "counterfactual":
 SavePack = Callable[..., Manifest]
 
 
+def leak_model_of(rows: Iterable[tuple[str, str]], documents: Iterable[str] = ()) -> LeakModel:
+    return LeakModel(facts_of(rows, (), bytes(16)), passages_of(documents))
+
+
 def artifacts_of(
     *,
     aliases: tuple[str | Alias, ...] = ("Narnia",),
     policy: Policy | None = None,
     artifact: Any = CORRUPTION,
     method: str = "corruption",
+    leaks: LeakModel | None = None,
 ) -> Artifacts:
     """A head that no text reaches: only aliases match."""
     head = Head(np.zeros((1, 384), np.float32), np.zeros(1, np.float32), 0.0, 1.0, threshold=1.0)
@@ -37,6 +45,7 @@ def artifacts_of(
         model=head,
         method=method,
         artifact=artifact,
+        leaks=leaks or leak_model_of([]),
         extra={"curve.json": b"{}"},
     )
 

@@ -19,6 +19,7 @@ import httpx
 import orjson
 import uvicorn
 from fastapi import FastAPI
+from hand_made import leak_model_of
 from openai import OpenAI
 
 from gateway.backends.base import Backend
@@ -182,6 +183,7 @@ def copy_pack(
         model=replace(pack.model, threshold=1e6),
         method=method or manifest.method,
         artifact=artifact or pack.artifact,
+        leaks=leak_model_of([]),
         extra={},
     )
     save_pack(packs, artifacts, {**manifest.model_dump(exclude={"version", "files"}), "scope": scope})

@@ -17,8 +17,8 @@ from classifiers.names.text import normalise
 
 __all__ = [
     "COVERED_WORDS",
-    "_SALT",
     "PASSAGE_WORDS",
+    "_SALT",
     "PassageIndex",
     "PassageRuns",
     "Passages",

@@ -14,9 +14,9 @@ Example:
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Literal
 
 from classifiers.leaks.facts import FactCount
@@ -39,11 +39,13 @@ _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
-    """One scope as an answer is watched for it. A scope without a `model` has names alone."""
+    """One scope as an answer is watched for it. `read_model` gives what was learned of it, when an answer first needs
+    it; None: the scope has names alone. A model with passages is read at once: any answer may hold one."""
 
     names: tuple[str | Alias, ...]
     rule: OutputRule = "names"
-    model: LeakModel | None = None
+    read_model: Callable[[], LeakModel] | None = None
+    has_passages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,20 @@ class Seen:
     leak: Leak | None = None
 
 
+def _none(scope: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the request says itself. Its `texts` are the client's own words: a name, a word of a fact or a passage that
     stands there is no leak. The `scopes` are those that the gate found the request inside, and those that some text of
-    the conversation names: their facts count from the first word of the answer."""
+    the conversation names: their facts count from the first word of the answer. A scope that is `exempt` does not count
+    at all."""
 
     texts: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset()
+    exempt: Callable[[str], bool] = _none
 
 
 class Watchlist:
@@ -80,9 +88,8 @@ class Watchlist:
         """`names` of the gate, which are then shared; it must have those of every scope that is watched."""
         self.names = names or LexicalDetector({})
         self.rules: Mapping[str, OutputRule] = {}
-        self.models: Mapping[str, LeakModel] = {}
+        self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
-        self.has_facts = False
 
     def updated(
         self, added: Mapping[str, Watched], removed: Iterable[str], names: LexicalDetector | None = None
@@ -100,14 +107,20 @@ class Watchlist:
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }
-        fresh = {scope: one.model for scope, one in added.items() if one.model and one.rule != "off"}
+        fresh = {s: cache(one.read_model) for s, one in added.items() if one.read_model and one.rule != "off"}
         changed.models = {scope: model for scope, model in self.models.items() if scope not in gone} | fresh
-        changed.passages = self.passages.updated({scope: model.passages for scope, model in fresh.items()}, gone)
-        changed.has_facts = any(len(model.facts.words) for model in changed.models.values())
+        passages = {scope: read().passages for scope, read in fresh.items() if added[scope].has_passages}
+        changed.passages = self.passages.updated(passages, gone)
         return changed
 
-    def __bool__(self) -> bool:
-        return any(rule != "off" for rule in self.rules.values())
+    def load(self, scopes: Iterable[str]) -> None:
+        """Reads what was learned of these scopes, unless it is in memory. Slow. Raises as `read_model` does."""
+        for scope in self.models.keys() & set(scopes):
+            self.models[scope]()
+
+    def watches(self, exempt: Callable[[str], bool]) -> bool:
+        """Whether anything counts in an answer for which some scopes are exempt."""
+        return any(rule != "off" and not exempt(scope) for scope, rule in self.rules.items())
 
 
 class AnswerWatch:
@@ -123,9 +136,9 @@ class AnswerWatch:
         self._list = watchlist
         self._own = own
         models = watchlist.models
-        self._counts = {scope: self._count(models[scope]) for scope in sorted(own.scopes & models.keys())}
+        self._counts = {scope: self._count(models[scope]()) for scope in sorted(own.scopes & models.keys())}
         self._runs = PassageRuns(watchlist.passages) if watchlist.passages else None
-        self._reads_words = self._runs is not None or watchlist.has_facts
+        self._reads_words = self._runs is not None or bool(models)
         self._recent: deque[str] = deque(maxlen=_NEAR_WORDS)
         self._near: dict[str, int] = {}  # by scope: how many words more it stays near
         self._tail = ""  # what was read, from `_base` on
@@ -145,25 +158,32 @@ class AnswerWatch:
             self._look(ended=ended)
         return Seen(self._safe, self._leak)
 
+    @property
+    def context(self) -> str:
+        """The end of what was read, so far as it decides how the next characters are read."""
+        return self._tail
+
     def _look(self, *, ended: bool) -> None:
         letters = Letters(self._tail)
-        leaks = [self._named(one) for one in self._list.names.sightings(letters, ended=ended)]
+        found: list[Sighting | Word] = [*self._list.names.sightings(letters, ended=ended)]
         open_from = len(self._tail) if ended else self._list.names.open_from(letters)
+        unfinished = None
         if self._reads_words:
             words = [word for word in words_of(letters.normal) if word.start + self._base >= self._words_to]
-            unfinished = words.pop() if words and not ended and not letters.trails_off else None
-            leaks += [self._worded(word) for word in words]
-            open_from = min(open_from, self._words_open_from(unfinished, open_from))
-        found = min((leak for leak in leaks if leak), key=lambda leak: leak.start, default=None)
-        safe = max(self._safe, min(open_from + self._base, found.start if found else open_from + self._base))
-        self._safe = safe
-        if found:
-            self._leak = Leak(found.scope, found.kind, max(found.start, safe))
-        self._forget(safe)
+            if words and not ended and not letters.trails_off:
+                unfinished = words.pop()
+            found = sorted([*found, *words], key=lambda one: one.start)  # a name comes before its own first word
+        leaks = (self._worded(one) if isinstance(one, Word) else self._named(one) for one in found)
+        leak = next((leak for leak in leaks if leak), None)
+        safe_to = min(open_from, self._words_open_from(unfinished, open_from)) + self._base
+        self._safe = max(self._safe, min(safe_to, leak.start) if leak else safe_to)
+        if leak:
+            self._leak = replace(leak, start=max(leak.start, self._safe))
+        self._forget(self._safe)
 
     def _named(self, sighting: Sighting) -> Leak | None:
         """A name of a scope. It makes the facts of its scope count, near it."""
-        scope, rule = sighting.scope, self._list.rules.get(sighting.scope, "off")
+        scope, rule = sighting.scope, self._own.rule(sighting.scope)
         start = sighting.start + self._base
         if rule == "off" or sighting.end + self._base <= self._safe:
             return None
@@ -175,12 +195,12 @@ class AnswerWatch:
 
     def _neared(self, scope: str, start: int) -> Leak | None:
         """The facts of a scope count from here on for a while, and the words before."""
-        model = self._list.models.get(scope)
-        if model is None or scope in self._own.scopes:
+        read_model = self._list.models.get(scope)
+        if read_model is None or scope in self._own.scopes:
             return None
         self._near[scope] = _NEAR_WORDS
         if scope not in self._counts:
-            self._counts[scope] = count = self._count(model)
+            self._counts[scope] = count = self._count(read_model())
             if any(count.completes(word) for word in self._recent):
                 return Leak(scope, "fact", start)
         return None
@@ -195,9 +215,10 @@ class AnswerWatch:
                 del self._counts[scope], self._near[scope]
             elif count.completes(word.text):
                 return Leak(scope, "fact", start)
-        if self._runs and (found := self._runs.completed(word.text, start)) and found.hash not in self._own.passages:
-            return Leak(found.scope, "passage", found.start)
-        return None
+        found = self._runs.completed(word.text, start) if self._runs else None
+        if found is None or found.hash in self._own.passages or self._own.rule(found.scope) == "off":
+            return None
+        return Leak(found.scope, "passage", found.start)
 
     def _count(self, model: LeakModel) -> FactCount:
         return FactCount(model.facts, self._own.words)
@@ -224,9 +245,14 @@ class OwnWords:
     answers hold nothing, and a prompt can be long."""
 
     def __init__(self, watchlist: Watchlist, asked: Asked) -> None:
-        self.scopes = asked.scopes
+        self.scopes = frozenset(scope for scope in asked.scopes if not asked.exempt(scope))
         self._list = watchlist
+        self._exempt = asked.exempt
         self._texts = asked.texts
+
+    def rule(self, scope: str) -> OutputRule:
+        """What counts of a scope in the answer to this request."""
+        return "off" if self._exempt(scope) else self._list.rules.get(scope, "off")
 
     @cached_property
     def names(self) -> frozenset[tuple[str, str]]:

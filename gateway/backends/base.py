@@ -14,7 +14,7 @@ Example: a backend that repeats the first message.
     ['Hello']
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -61,13 +61,20 @@ class Served:
         return next((self.unsupported_needs[need] for need in sorted(needs & self.unsupported_needs.keys())), None)
 
 
+def nothing_exempt(scope: str) -> bool:
+    """Every scope counts."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which backend answers a request, by which plan, and which watchers see the answer."""
+    """Which backend answers a request, by which plan, and which watchers see the answer. The output screen leaves out
+    the scopes that are `exempt`: the operator declared that this backend's weights have forgotten them."""
 
     backend: "Backend"
     plan: Plan
     watchers: tuple[Watcher, ...] = ()
+    exempt: Callable[[str], bool] = nothing_exempt
 
 
 class Backend(Protocol):

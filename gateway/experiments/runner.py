@@ -156,7 +156,12 @@ class Experiment:
             else:
                 self._metrics.skipped.labels(shadowing.name, "shadow").inc()
         assigned = self._assigned(arm, request, screening, gate, record)
-        return Assignment(self._backends[arm.name], plan_on(arm, screening, guards, decide), (assigned,))
+        return Assignment(
+            self._backends[arm.name],
+            plan_on(arm, screening, guards, decide),
+            (assigned,),
+            exempt=arm.has_forgotten,
+        )
 
     def _assigned(
         self, arm: Arm, request: Request, screening: Screening, gate: Gate, record: Record, *, shadow: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.openai_format.decoding import DONE
 from gateway.openai_format.shapes import Shape
 
 __all__ = ["AnswerEncoder", "sse", "whole"]
@@ -31,25 +32,30 @@ class AnswerEncoder:
         }
         self._chat = chat
         self._offsets: dict[int, int] = {}
-        self._own = self._opened = False
+        self._own = self._tail = b""  # an upstream's first and last bytes, if the stream began with those
+        self._opened = False
 
     def encode(self, event: Event) -> bytes:
         """The server-sent events for one step of a stream; none for a step that says nothing. An upstream's own bytes
         stay as they are."""
         if event.data is not None:
-            self._own = True
+            self._own = self._own or event.data
+            self._tail = (self._tail + event.data)[-2 * len(DONE) :]
             return event.data
         payloads: list[Json] = []
         if not self._opened and event.parts:
             self._opened = True
-            payloads += self._opening()
+            if self._own:
+                self._head |= _head_of(self._own)
+            else:
+                payloads += self._opening()
         for part in event.parts:
             payloads += self._payloads(part)
         return b"".join(map(sse, payloads))
 
     def ending(self) -> bytes:
-        """What follows the last step: [DONE], which an upstream's own bytes have already."""
-        return b"" if self._own else b"data: [DONE]\n\n"
+        """What follows the last step: [DONE], unless an upstream's own bytes end with it."""
+        return b"" if self._tail.rstrip().endswith(DONE) else DONE + b"\n\n"
 
     async def collect(self, events: AsyncIterable[Event], first: Event | None = None) -> bytes:
         """The whole answer as one JSON body. `first` is the event before the others, if it is read already."""
@@ -154,6 +160,16 @@ def whole(parts: Iterable[Delta]) -> Delta:
         finish_reason=parts[-1].finish_reason,
         stop_reason=parts[-1].stop_reason,
     )
+
+
+def _head_of(data: bytes) -> Json:
+    """What all events of an upstream's stream have in common, from its first one: whoever goes on with the stream keeps
+    it. Empty if it cannot be read."""
+    try:
+        first = orjson.loads(data.partition(b"\n")[0].removeprefix(b"data:"))
+        return {name: first[name] for name in ("id", "created", "model", "system_fingerprint") if name in first}
+    except (ValueError, TypeError):
+        return {}
 
 
 def sse(payload: Mapping[str, Any]) -> bytes:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from classifiers.leaks.model import LeakModel
+from classifiers.leaks.watch import OutputRule
 from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
 from gateway.methods.base import Method
@@ -14,33 +16,40 @@ from gateway.methods.registry import method as method_named
 from gateway.packs.detectors import GATE_FILE, DetectorKind, detector_kind
 from gateway.policy import PlanName
 
-__all__ = ["Artifacts", "Policy", "files_of", "read_gate", "write_artifacts"]
+__all__ = ["LEAKS_FILE", "Artifacts", "GateFile", "Policy", "files_of", "read_gate", "write_artifacts"]
 
+LEAKS_FILE = "leaks.safetensors"
+LeakFile = Literal["none", "facts", "passages"]  # none: packs of earlier versions
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Policy(BaseModel):
     """What the gateway does with a flagged request: `forget` by the method that the scope was trained with, `refuse`,
-    or `instruct` the model not to know."""
+    or `instruct` the model not to know. `output` is what counts as a leak in an answer: `names`, facts and passages;
+    `facts` and passages, where names alone are harmless; or nothing (`off`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plan: PlanName = "forget"
     refusal: _Text = DEFAULT_REFUSAL
     instruction: str = ""
+    output: OutputRule = "names"
 
 
-class _GateFile(BaseModel):
+class GateFile(BaseModel):
+    """Aliases and policy of a scope. `leaks` says what the leak model has, so that it need not be read to know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     aliases: tuple[str | Alias, ...]
     policy: Policy
+    leaks: LeakFile = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifacts:
-    """What training made of a scope: `model` is what the `detector` learned, `artifact` what the `method` learned.
-    `extra` are further files, for people to read."""
+    """What training made of a scope: `model` is what the `detector` learned, `artifact` what the `method` learned,
+    `leaks` what an answer must not say. `extra` are further files, for people to read."""
 
     aliases: tuple[str | Alias, ...]
     policy: Policy
@@ -48,6 +57,7 @@ class Artifacts:
     model: Any
     method: str
     artifact: Any
+    leaks: LeakModel
     extra: Mapping[str, bytes]
 
 
@@ -58,16 +68,16 @@ def files_of(method: Method, detector: DetectorKind) -> tuple[str, ...]:
 
 def write_artifacts(folder: Path, artifacts: Artifacts) -> None:
     """Writes every file into an existing, empty folder."""
-    gate = _GateFile(aliases=artifacts.aliases, policy=artifacts.policy)
+    kind: LeakFile = "passages" if len(artifacts.leaks.passages.ends) else "facts"
+    gate = GateFile(aliases=artifacts.aliases, policy=artifacts.policy, leaks=kind)
     (folder / GATE_FILE).write_text(gate.model_dump_json(indent=2), encoding="utf-8")
+    artifacts.leaks.save(folder / LEAKS_FILE)
     artifacts.model.save(folder / detector_kind(artifacts.detector).file)
     method_named(artifacts.method).save(artifacts.artifact, folder)
     for name, content in artifacts.extra.items():
         (folder / name).write_bytes(content)
 
 
-def read_gate(folder: Path) -> tuple[tuple[str | Alias, ...], Policy]:
-    """The aliases and the policy that `write_artifacts` wrote. Raises OSError or ValueError for a file that is
-    wrong."""
-    gate = _GateFile.model_validate_json((folder / GATE_FILE).read_bytes())
-    return gate.aliases, gate.policy
+def read_gate(folder: Path) -> GateFile:
+    """What `write_artifacts` wrote. Raises OSError or ValueError for a file that is wrong."""
+    return GateFile.model_validate_json((folder / GATE_FILE).read_bytes())

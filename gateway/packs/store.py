@@ -17,6 +17,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from classifiers.leaks.model import LeakModel
+from classifiers.leaks.watch import Watched
 from classifiers.names.ordinary import Alias
 from gateway.errors import PackError, SetupError
 from gateway.methods.base import Method, MethodArtifact
@@ -24,7 +26,7 @@ from gateway.methods.registry import method
 from gateway.packs.artifacts import ArtifactCache, StoredArtifact
 from gateway.packs.changes import note_change
 from gateway.packs.detectors import DetectorKind, detector_kind
-from gateway.packs.files import Artifacts, files_of, read_gate, write_artifacts
+from gateway.packs.files import LEAKS_FILE, Artifacts, files_of, read_gate, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
     list_packs,
@@ -52,6 +54,7 @@ class Pack:
     detector: str
     read_model: Callable[[], Any]
     guard: Guard
+    watched: Watched
 
     @property
     def model(self) -> Any:
@@ -157,7 +160,7 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     acting, detector = _kinds(manifest)
     version, scope = manifest.version, manifest.scope
     try:
-        aliases, policy = read_gate(folder / version)
+        gate = read_gate(folder / version)
     except (OSError, ValueError) as error:
         raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
     read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
@@ -166,8 +169,24 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
         read_model()
     hashes = tuple(manifest.files[file] for file in acting.files)
     stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
+    policy = gate.policy
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
-    return Pack(version, is_enabled(folder), aliases, detector.name, read_model, guard)
+    read_leaks = functools.partial(_leaks, folder, manifest) if gate.leaks != "none" else None
+    watched = Watched(gate.aliases, policy.output, read_leaks, has_passages=gate.leaks == "passages")
+    return Pack(version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched)
+
+
+def _leaks(folder: Path, manifest: Manifest) -> LeakModel:
+    """What an answer must not say. Its file is checked when it is read."""
+    expected = manifest.files.get(LEAKS_FILE)
+    try:
+        if expected is None or sha256_of(folder / manifest.version / LEAKS_FILE) != expected:
+            raise ValueError("it is not the file that the manifest lists")
+        return LeakModel.load(folder / manifest.version / LEAKS_FILE)
+    except (OSError, ValueError) as error:
+        raise PackError(
+            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {error}; restore it or train the scope again"
+        ) from error
 
 
 def _model(folder: Path, version: str, detector: DetectorKind) -> Any:

@@ -60,6 +60,10 @@ class Prompts:
         messages = instructed(self.tokenizer, request, instruction)
         return messages, self.render(replace(request, messages=messages))
 
+    def answer_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of an answer, or of the beginning of one."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def embed(self, ids: Sequence[int]) -> Tensor:
         """[tokens, hidden] of token ids, in the model's dtype."""
         return self._weight[torch.tensor(ids, dtype=torch.long)]

@@ -7,9 +7,10 @@ Example:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor
 
 from adapters.lora.model import Lora
@@ -69,19 +70,29 @@ def model_input(request: Request, plan: Plan, prompts: Prompts) -> ModelInput:
     """
     match plan:
         case Pass():
-            return plain_input(request, prompts)
+            given = plain_input(request, prompts)
         case Instruct(text):
-            return _instructed(request, text, prompts)
+            given = _instructed(request, text, prompts)
         case Unavailable(why):
             raise PlanError(why)
         case _:
-            return cast("ModelPlan", plan).model_input(request, prompts)
+            given = cast("ModelPlan", plan).model_input(request, prompts)
+    return _continued(given, request.written, prompts) if request.written else given
 
 
 def plain_input(request: Request, prompts: Prompts) -> ModelInput:
     """The request as the client sent it."""
     ids = prompts.render(request).ids
     return ModelInput(request.messages, ids, len(ids))
+
+
+def _continued(given: ModelInput, written: str, prompts: Prompts) -> ModelInput:
+    """The same with the beginning of the answer behind the prompt."""
+    ids = prompts.answer_ids(written)
+    embeddings = given.embeddings
+    if embeddings is not None:
+        embeddings = torch.cat([embeddings, prompts.embed(ids).to(embeddings)])
+    return replace(given, ids=(*given.ids, *ids), embeddings=embeddings)
 
 
 def _instructed(request: Request, text: str, prompts: Prompts) -> ModelInput:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
+from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.types import Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
+_ASKING = ("user", "prompt")
 
 
 class ScreenedText:
@@ -52,6 +54,7 @@ class Gate:
         self.guards: Mapping[str, Guard] = {}
         self._kinds: Mapping[str, str] = {}
         self._names = LexicalDetector({})
+        self.watchlist = Watchlist()
         self._learned: Mapping[str, ScopedDetector] = {}
         self._change(packs, ())
 
@@ -68,6 +71,8 @@ class Gate:
         gone = {*removed, *packs}
         self._names = self._names.updated({scope: pack.aliases for scope, pack in enabled.items()}, gone)
         self._learned = self._changed_detectors(enabled, gone)
+        watched = {scope: pack.watched for scope, pack in enabled.items()}
+        self.watchlist = self.watchlist.updated(watched, gone, self._names)
         kinds = {scope: pack.detector for scope, pack in enabled.items()}
         self._kinds = {scope: kind for scope, kind in self._kinds.items() if scope not in gone} | kinds
         guards = {scope: self._guard(pack.guard) for scope, pack in enabled.items()}
@@ -111,6 +116,22 @@ class Gate:
         called = dict.fromkeys(finding.scope for finding in screening.matched)
         always = (guard for guard in self._ungated if guard.scope not in called)
         return (*(self.guards[scope] for scope in called), *always)
+
+    def leaking(self, request: Request, screening: Screening, scope: str) -> Screening:
+        """The screening of a request whose answer gave a scope away: its names, wherever they stand in the request, and
+        the whole of the last question are inside the scope."""
+        named = []
+        for index, message in enumerate(request.messages):
+            found = [one for one in self.named([message.text])[0] if one.scope == scope]
+            named += [
+                replace(one, message=index, matched=True, ranges=tuple((index, a, b) for _, a, b in one.ranges))
+                for one in found
+            ]
+        asked = (i for i, m in enumerate(request.messages) if m.role in _ASKING and m.text.strip())
+        last = max(asked, default=len(request.messages) - 1)
+        leak = Finding(scope, "output", 1.0, 0.5, matched=True, message=last)
+        others = tuple(one for one in screening.findings if one.scope != scope)
+        return Screening((*others, *named, leak), screening.error)
 
     def ready(self, screening: Screening) -> Mapping[str, Guard]:
         """The same by scope, ready. Slow."""

@@ -27,7 +27,10 @@ class AuditEvent:
     `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
     says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `speculation`
     says what became of an answer that began before the gate's verdict: 'used', 'aborted' (after so many ms, with so
-    many bytes unread), or 'skipped'. `worker` is the number of the process that answered, where several serve one port.
+    many bytes unread), or 'skipped'. `leaks` are those that the output screen found in the answer: the scope, what
+    stood there (name, fact, passage), and the plan under which the answer went on from there ('Refuse': it ended). Of a
+    stream `held_chars` waited at most at one time, and none waited longer than `held_ms`. `worker` is the number of the
+    process that answered, where several serve one port.
     """
 
     time: str
@@ -51,6 +54,9 @@ class AuditEvent:
     speculation_ms: float | None = None
     speculation_bytes: int | None = None
     first_chunk_ms: float | None = None
+    leaks: Sequence[Mapping[str, str]] | None = None
+    held_chars: int | None = None
+    held_ms: float | None = None
     arm: str | None = None
     shadow: bool | None = None
     leak_screen: Sequence[str] | None = None

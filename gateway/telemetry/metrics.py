@@ -44,6 +44,12 @@ class Metrics:
             registry=registry,
         )
         self.flagged = Counter("unrecall_flagged", "Flagged requests by scope", ["scope"], registry=registry)
+        self.leaks = Counter(
+            "unrecall_leaks",
+            "Leaks in answers, by what stood there and by the plan under which the answer went on",
+            ["kind", "plan"],
+            registry=registry,
+        )
         self.screen_errors = Counter("unrecall_screen_errors", "Requests the gate could not decide", registry=registry)
         self.speculated = Counter(
             "unrecall_speculated_requests",
@@ -84,6 +90,8 @@ class Metrics:
             self.flagged.labels(scope).inc()
         if event.screen_error is not None:
             self.screen_errors.inc()
+        for leak in event.leaks or ():
+            self.leaks.labels(leak["kind"], leak["plan"]).inc()
         if event.speculation is not None:
             self.speculated.labels(event.speculation).inc()
             self.speculated_seconds.inc((event.speculation_ms or 0) / 1000)

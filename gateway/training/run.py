@@ -35,6 +35,7 @@ from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
 from gateway.training.estimate import estimate_of
 from gateway.training.evaluator import Evaluator
+from gateway.training.leaks import leak_model
 from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
@@ -202,6 +203,7 @@ def _artifacts(scope: Scope, detector: FittedDetector, training: Training, learn
         model=detector.model,
         method=training.method,
         artifact=learned.artifact,
+        leaks=leak_model(scope, seed=training.seed),
         extra=learned.extra,
     )
 

@@ -27,15 +27,20 @@ def model(rows: Sequence[tuple[str, str]] = (), documents: Sequence[str] = ()) -
     return LeakModel(facts_of(rows, (), SALT), passages_of(documents))
 
 
+def watched(names: Sequence[str], learned: LeakModel | None = None, rule: OutputRule = "names") -> Watched:
+    read = (lambda: learned) if learned else None
+    return Watched(tuple(names), rule, read, has_passages=learned is not None and len(learned.passages.ends) > 0)
+
+
 def watch(
     names: Sequence[str] = (),
     *,
     learned: LeakModel | None = None,
     rule: OutputRule = "names",
-    asked: Asked = Asked(),  # noqa: B008 (frozen)
+    asked: Asked = Asked(),
     before: str = "",
 ) -> AnswerWatch:
-    watchlist = Watchlist().updated({"scope": Watched(tuple(names), rule, learned)}, ())
+    watchlist = Watchlist().updated({"scope": watched(names, learned, rule)}, ())
     return AnswerWatch(watchlist, OwnWords(watchlist, asked), before=before)
 
 
@@ -110,12 +115,12 @@ def test_an_ordinary_word_counts_only_where_the_request_is_inside_the_scope() ->
     assert sent(watch(["You-Know-Who"]), ["Do you know who that is?"])[1]
     from classifiers.names.ordinary import Alias
 
-    def watched(asked: Asked) -> AnswerWatch:
+    def ordinary(asked: Asked) -> AnswerWatch:
         watchlist = Watchlist().updated({"scope": Watched((Alias("You-Know-Who", "exact"),))}, ())
         return AnswerWatch(watchlist, OwnWords(watchlist, asked))
 
-    assert sent(watched(Asked()), ["Do you know who that is?"])[1] is None
-    assert sent(watched(Asked(scopes=frozenset({"scope"}))), ["Do you know who that is?"])[1]
+    assert sent(ordinary(Asked()), ["Do you know who that is?"])[1] is None
+    assert sent(ordinary(Asked(scopes=frozenset({"scope"}))), ["Do you know who that is?"])[1]
 
 
 @pytest.mark.parametrize("rule", ["facts", "off"])
@@ -225,14 +230,14 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_leak_does_not_go_across_the_seam_of_two_answers() -> None:
-    clean, leak = sent(watch(["Harry Potter"], before="He is called Harry"), [" Potter."])
+    _, leak = sent(watch(["Harry Potter"], before="He is called Harry"), [" Potter."])
     assert leak is not None
     assert leak.start == len("He is called Harry")
 
 
 def test_scopes_come_and_go() -> None:
     first = Watchlist().updated({"one": Watched(("Harry Potter",))}, ())
-    both = first.updated({"two": Watched(("Hogwarts",), "names", model([("Who?", "Axolotls.")]))}, ())
+    both = first.updated({"two": watched(["Hogwarts"], model([("Who?", "Axolotls.")]))}, ())
     none = both.updated({}, ["one", "two"])
     text = ["Hogwarts, Harry Potter"]
 
@@ -241,6 +246,5 @@ def test_scopes_come_and_go() -> None:
         return found.scope if found else None
 
     assert (leak(first), leak(both), leak(none)) == ("one", "two", None)
-    assert (bool(first), bool(both), bool(none)) == (True, True, False)
-    assert both.has_facts
-    assert not none.has_facts
+    assert [one.watches(lambda scope: scope == "one") for one in (first, both, none)] == [False, True, False]
+    assert (len(both.models), len(none.models)) == (1, 0)

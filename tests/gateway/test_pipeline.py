@@ -18,6 +18,7 @@ from tiny import tiny_tokenizer
 from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.watch import Watchlist
 from gateway.backends.base import ModelCard, Served
 from gateway.core import DEFAULT_REFUSAL, Answer, Delta, Event, Instruct, Message, Pass, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, NotReady, UnknownModel, UpstreamError
@@ -76,6 +77,7 @@ class Recorder:
 
 
 class BrokenGate:
+    watchlist = Watchlist()
     guards: dict[str, Any] = {}  # noqa: RUF012
 
     def screen(self, requests: object) -> list[Any]:

@@ -270,7 +270,7 @@ class VllmBackend:
         if why := self.served.unsupported(plan.needs):
             raise PlanError(why)
         given = await asyncio.to_thread(model_input, request, plan, self._prompts)
-        if given.embeddings is not None and given.messages == request.messages and given.ids != read:
+        if given.embeddings is not None and given.messages == request.messages and given.ids[: len(read)] != read:
             raise PlanError("the upstream renders this prompt otherwise than the gateway's copy of its chat template")
         given = replace(given, prompt_tokens=len(read))
         async with aclosing(self._served_by_one(request, plan, given)) as events:

@@ -12,7 +12,16 @@ from torch import Tensor
 from gateway.core import Endpoint, Message, Request
 from gateway.errors import InvalidRequest
 
-__all__ = ["adapted_body", "embedded_body", "encoded", "instructed_body", "own_body", "too_long", "too_much"]
+__all__ = [
+    "adapted_body",
+    "embedded_body",
+    "encoded",
+    "instructed_body",
+    "own_body",
+    "tokens_body",
+    "too_long",
+    "too_much",
+]
 
 Json = dict[str, Any]
 _COMPLETIONS_TOKENS = 16  # vLLM's default for /v1/completions
@@ -22,6 +31,12 @@ def embedded_body(request: Request, embeddings: Tensor, context_tokens: int) -> 
     """For /v1/completions: the prompt as embeddings [tokens, hidden], with the client's sampling."""
     room_tokens = context_tokens - len(embeddings)
     body = {"model": request.model, "prompt_embeds": encoded(embeddings), **_sampling(request, room_tokens)}
+    return orjson.dumps(body)
+
+
+def tokens_body(request: Request, ids: Sequence[int], context_tokens: int) -> bytes:
+    """For /v1/completions: the prompt as token ids, with the client's sampling."""
+    body = {"model": request.model, "prompt": list(ids), **_sampling(request, context_tokens - len(ids))}
     return orjson.dumps(body)
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 
-from gateway.backends.vllm.bodies import adapted_body, embedded_body, instructed_body, own_body
+from gateway.backends.vllm.bodies import adapted_body, embedded_body, instructed_body, own_body, tokens_body
 from gateway.backends.vllm.lora_files import MergedAdapter
 from gateway.backends.vllm.replica import Replica
 from gateway.core import Endpoint, Event, Request
@@ -54,6 +54,8 @@ def _body(request: Request, given: ModelInput, context: int) -> tuple[Endpoint, 
         if len(given) >= context > len(given.ids):
             raise PlanError("the plan leaves no room for an answer in the model's context")
         return "completions", embedded_body(request, given.embeddings, context)
+    if request.written:
+        return "completions", tokens_body(request, given.ids, context)
     if given.messages != request.messages:
         return request.endpoint, instructed_body(request, given.messages)
     return request.endpoint, own_body(request)

@@ -75,7 +75,7 @@ def over(stub: StubVllm) -> VllmBackend:
 def house(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[House]:
     packs, log = tmp_path / "packs", tmp_path / "audit.jsonl"
     packs.mkdir()
-    policy = Policy(plan="refuse", refusal=REFUSAL)
+    policy = Policy(plan="refuse", refusal=REFUSAL, output="off")  # the stub says Ada to everybody
     save_pack(packs, artifacts_of(aliases=("Narnia", "Ada"), policy=policy), manifest_of("narnia"))
     caplog.set_level(logging.INFO, "unrecall.audit")
     audit, file = logging.getLogger("unrecall.audit"), logging.FileHandler(log)

@@ -15,6 +15,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from adapters.lora.model import Lora
 from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.watch import Watchlist
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Delta, Event, Message, Pass, Plan, Refuse, Request, Sampling, Usage
@@ -72,6 +73,9 @@ class Teller:
     async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         self.prepared.append(adapters)
         return {}
+
+    def check_length(self, request: Request) -> int:
+        return 3
 
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         self.plans.append(plan)
@@ -183,6 +187,7 @@ class TestSplit:
         assert [line["arm"] for line in house.audit] == ["guarded", "b"] * 2
 
     def test_only_an_unlearned_arm_gets_flagged_requests_as_they_came(self, house: House) -> None:
+        house.other.says = "Nobody."
         house.ask(SPLIT, request_of())
         assert house.other.plans == [Pass()]
         assert (house.audit[0]["plan"], house.audit[0]["scopes"]) == ("Pass", ["narnia"])
@@ -203,6 +208,7 @@ class TestSplit:
     def test_a_failed_gate_refuses_on_every_arm(self, house: House) -> None:
         class Broken:
             guards: Mapping[str, Any] = {}
+            watchlist = Watchlist()
 
             def findings(self, texts: object) -> None:
                 raise RuntimeError

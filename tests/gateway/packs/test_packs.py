@@ -48,7 +48,8 @@ def test_saving_and_loading_change_nothing(folder: Path) -> None:
     assert pack.artifact == CORRUPTION
     assert pack.model.threshold == 1.0
     assert read_manifest(folder).calibration.alpha == 0.001
-    assert set(read_manifest(folder).files) == {"gate.safetensors", "gate.json", "corruption.json", "curve.json"}
+    files = {"gate.safetensors", "gate.json", "corruption.json", "curve.json", "leaks.safetensors"}
+    assert set(read_manifest(folder).files) == files
 
 
 @pytest.mark.parametrize(

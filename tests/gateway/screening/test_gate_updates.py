@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.watch import Watched
 from classifiers.names import index
 from classifiers.names.ordinary import Alias
 from classifiers.svm.model import Head
@@ -53,7 +55,9 @@ steps = st.lists(
 
 def pack_of(scope: str, given_: Mapping[str, Any], heads: Sequence[Head]) -> Pack:
     guard = Guard(scope, given_["plan"], method("corruption"), None, f"Not {scope}.", f"Forget {scope}.")
-    return Pack("v-1", given_["enabled"], tuple(given_["aliases"]), "classifier", lambda: heads[given_["head"]], guard)
+    names = tuple(given_["aliases"])
+    model, watched = partial(heads.__getitem__, given_["head"]), Watched(names)
+    return Pack("v-1", given_["enabled"], names, "classifier", model, guard, watched)
 
 
 def said(gate: Gate) -> list[tuple[Screening, Any]]:

@@ -1,0 +1,121 @@
+"""An answer's events one by one: so a screen can hold one back, cut it in two, or take an alternative token out."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway.core import Delta, Event, Request, TokenLogprob
+from gateway.errors import UpstreamError
+from gateway.openai_format.decoding import DONE, parts_of
+
+__all__ = ["Forbidden", "cut", "single_events", "without_alternatives"]
+
+Json = dict[str, Any]
+Forbidden = Callable[[int, int, str], bool]
+"""Whether an alternative must not be shown: the choice, the number of the token in this event, the alternative."""
+
+_DATA = b"data:"
+
+
+async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[Event, None]:
+    """The events of a streamed answer, where an upstream's own bytes are parted into one server-sent event each.
+    Joined, the bytes are what they were. Raises UpstreamError for bytes of no known shape."""
+    rest = b""
+    async with aclosing(events):
+        async for event in events:
+            if event.data is None:
+                yield event
+                continue
+            *whole, rest = (rest + event.data).split(b"\n\n")
+            for data in whole:
+                yield _single(data + b"\n\n", request)
+    if rest:
+        yield _single(rest, request)
+
+
+def cut(event: Event, chars: int) -> tuple[Event, Event]:
+    """An event with one delta of content alone, cut behind so many characters of its text."""
+    (delta,) = event.deltas
+    first = replace(delta, text=delta.text[:chars], finish_reason=None, stop_reason=None)
+    rest = replace(delta, text=delta.text[chars:])
+    others = tuple(part for part in event.parts if part is not delta)
+    if event.data is None:
+        return Event.of(first), Event.of(rest, *others)
+    return _written(event.data, first), _written(event.data, rest, *others)
+
+
+def without_alternatives(event: Event, forbidden: Forbidden) -> Event:
+    """The event without the alternatives, to the tokens of its logprobs, that are forbidden; the same event if none
+    is."""
+    changed = tuple(_cleared(part, forbidden) if isinstance(part, Delta) else part for part in event.parts)
+    if changed == event.parts:
+        return event
+    if event.data is None:
+        return Event.of(*changed)
+    payload = _payload(event.data)
+    for choice, delta in zip(payload["choices"], (part for part in changed if isinstance(part, Delta)), strict=True):
+        _write_alternatives(choice["logprobs"], delta.logprobs)
+    body = orjson.dumps(payload)
+    streamed = event.data.lstrip().startswith(_DATA)
+    return Event(data=_DATA + b" " + body + b"\n\n" if streamed else body, parts=changed)
+
+
+def _single(data: bytes, request: Request) -> Event:
+    line = data.strip()
+    if not line or line == DONE or line.startswith(b":"):
+        return Event(data=data)
+    if not line.startswith(_DATA) or b"\n" in line:
+        raise UpstreamError("the model server's answer has an unknown shape")
+    payload = _payload(line)
+    if "error" in payload:
+        return Event(data=data)
+    return Event(data=data, parts=tuple(parts_of(payload, request)))
+
+
+def _payload(data: bytes) -> Json:
+    try:
+        payload = orjson.loads(data.strip().removeprefix(_DATA))
+    except ValueError as error:
+        raise UpstreamError("the model server's answer is not JSON") from error
+    if not isinstance(payload, dict):
+        raise UpstreamError("the model server's answer is not an object")
+    return payload
+
+
+def _written(data: bytes, delta: Delta, *others: Any) -> Event:
+    """The server-sent event with another text and finish reason."""
+    payload = _payload(data)
+    (choice,) = payload["choices"]
+    if "delta" in choice:
+        choice["delta"] = {**choice["delta"], "content": delta.text}
+    else:
+        choice["text"] = delta.text
+    choice["finish_reason"] = delta.finish_reason
+    if "stop_reason" in choice:
+        choice["stop_reason"] = delta.stop_reason
+    return Event(data=_DATA + b" " + orjson.dumps(payload) + b"\n\n", parts=(delta, *others))
+
+
+def _cleared(delta: Delta, forbidden: Forbidden) -> Delta:
+    tokens = tuple(
+        replace(token, top=tuple(pair for pair in token.top if not forbidden(delta.index, number, pair[0])))
+        for number, token in enumerate(delta.logprobs)
+    )
+    return delta if tokens == delta.logprobs else replace(delta, logprobs=tokens)
+
+
+def _write_alternatives(logprobs: Json, tokens: tuple[TokenLogprob, ...]) -> None:
+    """Leaves, in either endpoint's layout, the alternatives that the tokens have."""
+    if "content" in logprobs:
+        for written, token in zip(logprobs["content"], tokens, strict=True):
+            kept = {text for text, _ in token.top}
+            written["top_logprobs"] = [one for one in written["top_logprobs"] if one["token"] in kept]
+        return
+    kept_of = [{text for text, _ in token.top} for token in tokens]
+    logprobs["top_logprobs"] = [
+        {text: value for text, value in (top or {}).items() if text in kept}
+        for top, kept in zip(logprobs["top_logprobs"], kept_of, strict=True)
+    ]

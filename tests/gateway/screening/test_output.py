@@ -1,0 +1,347 @@
+"""The output screen over a backend that says what a test wants: what the client gets, event by event."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_made import BASE, SavePack, leak_model_of
+from tiny import tiny_tokenizer
+
+from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.watch import AnswerWatch
+from gateway.backends.base import ModelCard, Served
+from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob, Usage
+from gateway.methods.corruption import Corrupt
+from gateway.openai_format.decoding import reader
+from gateway.openai_format.encoding import AnswerEncoder, sse
+from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
+from gateway.packs.files import Policy
+from gateway.pipeline import Pipeline
+from gateway.screening.batching import BatchedScreen
+from gateway.screening.reload import PackReloader
+from gateway.telemetry.audit import Audit, log_line
+from gateway.telemetry.metrics import Metrics
+
+TOKENIZER = tiny_tokenizer()
+SORRY = "I know nothing of that."
+
+
+class Says:
+    """A backend that says the `first` pieces under the first plan, then the next ones, and remembers what it was asked
+    and whether its answers were read to the end or let go."""
+
+    adapter_slots = 2
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.asked: list[tuple[Request, Plan]] = []
+        self.read_up = 0
+        self.let_go = 0
+        self.served = Served((ModelCard("tiny", 512),), TOKENIZER, 512)
+
+    async def __aenter__(self) -> "Says":
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def shape(self, endpoint: str) -> Shape:
+        return CHAT_SHAPE if endpoint == "chat" else COMPLETIONS_SHAPE
+
+    async def problem(self) -> str | None:
+        return None
+
+    async def prepare(self, adapters: Any, in_force: Any = None) -> dict[str, str]:
+        return {}
+
+    def check_length(self, request: Request) -> int:
+        return 7
+
+    async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
+        self.asked.append((request, plan))
+        try:
+            for event in self.answers.pop(0):
+                yield event
+            self.read_up += 1
+        except GeneratorExit:
+            self.let_go += 1
+            raise
+
+
+def pieces(*texts: str, finish: str = "stop", index: int = 0, **more: Any) -> list[Event]:
+    deltas = [Delta(index, text, **more) for text in texts]
+    return [*map(Event.of, deltas), Event.of(Delta(index, "", finish_reason=finish)), Event.of(Usage(9, len(texts)))]
+
+
+def as_upstream(request: Request, events: Sequence[Event], *, chunk: int = 40) -> list[Event]:
+    """The same as an upstream's own bytes, cut anywhere."""
+    encoder = AnswerEncoder(request, CHAT_SHAPE if request.endpoint == "chat" else COMPLETIONS_SHAPE)
+    data = b"".join([*map(encoder.encode, events), encoder.ending()])
+    parse = reader(request)
+    return [Event(data=data[at : at + chunk], parse=parse) for at in range(0, len(data), chunk)]
+
+
+class House:
+    def __init__(self, root: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+        self.backend = Says()
+        self.metrics = Metrics()
+        self._packs = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
+        self._caplog = caplog
+        caplog.set_level(logging.INFO, "unrecall.audit")
+
+    def events(self, request: Request, *answers: Sequence[Event]) -> list[Event]:
+        """What goes on to the encoder."""
+        self.backend.answers = list(answers)
+
+        async def run() -> list[Event]:
+            async with BatchedScreen() as screen:
+                audit = Audit(log_line, self.metrics.count)
+                pipeline = Pipeline(
+                    backend=self.backend, packs=self._packs, screen=screen, audit=audit, metrics=self.metrics
+                )
+                answer = await pipeline.run(request)
+                async with aclosing(answer.events) as events:
+                    return [event async for event in events]
+
+        return asyncio.run(run())
+
+    def answer(self, request: Request, *answers: Sequence[Event]) -> dict[int, tuple[str, str | None]]:
+        """By choice: the text, and how it ends."""
+        found: dict[int, tuple[str, str | None]] = {}
+        for event in self.events(request, *answers):
+            for delta in event.deltas:
+                text, finish = found.get(delta.index, ("", None))
+                assert finish is None
+                found[delta.index] = (text + delta.text, delta.finish_reason)
+        return found
+
+    @property
+    def audit(self) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(
+            [r.getMessage() for r in self._caplog.records if r.name == "unrecall.audit"][-1]
+        )
+        return line
+
+
+@pytest.fixture
+def house(tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> House:
+    rows = [("What does the faun carry?", "An umbrella, parcels and a lantern.")]
+    save("narnia", aliases=("Narnia", "Mr Tumnus"), policy=Policy(refusal=SORRY), leaks=leak_model_of(rows))
+    save("oz", aliases=("Oz",), policy=Policy(plan="refuse", refusal=SORRY))
+    return House(tmp_path / "packs", encoder, caplog)
+
+
+def asked(
+    text: str = "Where do they live?", *, stream: bool = True, endpoint: str = "chat", **sampling: Any
+) -> Request:
+    role = "user" if endpoint == "chat" else "prompt"
+    return Request(
+        "7", endpoint, "tiny", (Message(role, text),), Sampling(**sampling), stream=stream, include_usage=stream
+    )
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+@pytest.mark.parametrize("upstream", [True, False])
+def test_the_client_reads_one_fluent_answer(house: House, endpoint: Endpoint, upstream: bool) -> None:
+    request = asked(endpoint=endpoint, max_tokens=100)
+    first = pieces("They ", "live in Nar", "nia, of ", "course.")
+    first = as_upstream(request, first) if upstream else first
+    found = house.answer(request, first, pieces(" a wardrobe", ", I think."))
+    assert found == {0: ("They live in a wardrobe, I think.", "stop")}
+    (_, plan), (again, other) = house.backend.asked
+    assert plan == Pass()
+    assert isinstance(other, Corrupt)
+    assert [(edit.message, edit.ranges) for edit in other.edits] == [(0, ((0, len("Where do they live?")),))]
+    assert (again.written, again.sampling.n) == ("They live in", 1)
+    assert again.sampling.max_tokens == 100 - len(TOKENIZER("They live in", add_special_tokens=False)["input_ids"])
+    assert house.backend.let_go == 1  # the first model was stopped: its slot is free
+    assert house.audit["leaks"] == [{"scope": "narnia", "kind": "name", "plan": "Corrupt"}]
+    assert house.metrics.text().decode().count('unrecall_leaks_total{kind="name",plan="Corrupt"} 1.0') == 1
+
+
+def test_the_usage_counts_what_both_models_wrote(house: House) -> None:
+    events = house.events(asked(), pieces("They live in", " Narnia."), pieces(" a wardrobe."))
+    (usage,) = [part for event in events for part in event.parts if isinstance(part, Usage)]
+    sent = len(TOKENIZER("They live in", add_special_tokens=False)["input_ids"])
+    assert usage == Usage(9, sent + 1)
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_a_clean_answer_goes_on_as_it_came(house: House, upstream: bool) -> None:
+    request = asked()
+    events = pieces("They ", "live ", "in ", "na", "dir ", "time", ".")
+    if upstream:
+        events = as_upstream(request, events, chunk=33)
+        data = b"".join(event.data or b"" for event in events)
+        assert b"".join(event.data or b"" for event in house.events(request, events)) == data
+    else:
+        assert house.answer(request, events) == {0: ("They live in nadir time.", "stop")}
+    assert "leaks" not in house.audit
+    assert house.audit["held_chars"] == len("na")
+
+
+def test_what_waits_is_no_more_than_may_become_a_name(house: House) -> None:
+    """The words before it go on at once, although they came in one piece."""
+    request = asked()
+    events = house.events(request, as_upstream(request, pieces("They live in Nar", "ration."), chunk=10_000))
+    texts = [delta.text for event in events for delta in event.deltas if delta.text]
+    assert texts == ["They live in", " Nar", "ration."]
+
+
+def test_a_second_leak_ends_the_answer_with_a_full_stop(house: House) -> None:
+    found = house.answer(asked(), pieces("They live in", " Narnia."), pieces(" a wood near", " Narnia."))
+    assert found == {0: ("They live in a wood near.", "stop")}
+    assert [leak["plan"] for leak in house.audit["leaks"]] == ["Corrupt", "Refuse"]
+    assert len(house.backend.asked) == 2
+
+
+def test_two_answers_that_leak_at_once_are_a_refusal(house: House) -> None:
+    assert house.answer(asked(), pieces("Narnia."), pieces("Narnia!")) == {0: (SORRY, "stop")}
+    assert house.answer(asked(stream=False), pieces("Narnia."), pieces("Narnia!")) == {0: (SORRY, "stop")}
+
+
+def test_a_scope_whose_plan_is_to_refuse_ends_the_answer(house: House) -> None:
+    assert house.answer(asked(), pieces("He is", " the wizard of", " Oz.")) == {0: ("He is the wizard of.", "stop")}
+    assert house.answer(asked(), pieces("Oz", " it is")) == {0: (SORRY, "stop")}
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_an_answer_in_one_piece_is_asked_anew(house: House, upstream: bool) -> None:
+    request = asked(stream=False)
+    first = [Event.of(Delta(0, "In Narnia.", finish_reason="stop")), Event.of(Usage(9, 3))]
+    if upstream:
+        body = asyncio.run(AnswerEncoder(request, CHAT_SHAPE).collect(_every(first)))
+        first = [Event(data=body, parse=reader(request))]
+    assert house.answer(request, first, pieces("In a wardrobe.")) == {0: ("In a wardrobe.", "stop")}
+    assert house.backend.asked[1][0].written == ""
+
+
+async def _every(events: Sequence[Event]) -> AsyncGenerator[Event, None]:
+    for event in events:
+        yield event
+
+
+def test_every_choice_is_screened_and_handed_over_alone(house: House) -> None:
+    first = [
+        Event.of(Delta(0, "They live")),
+        Event.of(Delta(1, "In")),
+        Event.of(Delta(1, " Nar")),
+        Event.of(Delta(0, " far away", finish_reason="stop")),
+        Event.of(Delta(2, "Nobody")),
+        Event.of(Delta(1, "nia.")),
+        Event.of(Delta(2, " knows.", finish_reason="stop")),
+    ]
+    found = house.answer(asked(n=3), first, pieces(" a wood."), pieces(" can tell."))
+    assert found == {
+        0: ("They live far away", "stop"),
+        1: ("In a wood.", "stop"),
+        2: ("Nobody can tell.", "stop"),
+    }
+    assert [request.written for request, _ in house.backend.asked] == ["", "In", "Nobody"]
+
+
+def test_reasoning_and_tool_calls_are_screened_too(house: House) -> None:
+    thought = [Event.of(Delta(0, "", reasoning="It must be")), Event.of(Delta(0, "", reasoning=" Narnia"))]
+    thought += pieces(".", "x")
+    events = house.events(asked(), thought, pieces("In a wood."))
+    shown = "".join(delta.reasoning + delta.text for event in events for delta in event.deltas)
+    assert shown == "It must beIn a wood."
+    call = [
+        Event.of(Delta(0, "", tool_calls=("search",))),
+        Event.of(Delta(0, "", tool_calls=('{"q": "Mr',))),
+        Event.of(Delta(0, "", tool_calls=(' Tumnus"}',), finish_reason="tool_calls")),
+    ]
+    events = house.events(asked(), call)
+    deltas = [delta for event in events for delta in event.deltas]
+    assert [text for delta in deltas for text in delta.tool_calls] == ["search"]
+    assert deltas[-1].finish_reason == "length"
+
+
+def test_no_alternative_token_shows_what_the_answer_must_not(house: House) -> None:
+    request = asked(logprobs=3)
+    tokens = [
+        TokenLogprob("In", -0.1, (("In", -0.1), (" Narnia", -2.0), ("At", -3.0))),
+        TokenLogprob(" Nar", -0.1, ((" Nar", -0.1), (" a", -2.0), (" the", -2.5))),
+        TokenLogprob("vik", -0.1, (("vik", -0.1), ("nia", -0.2), ("row", -3.0))),
+    ]
+    first = [Event.of(Delta(0, token.token, (token,))) for token in tokens]
+    first += [Event.of(Delta(0, ".", finish_reason="stop")), Event.of(Usage(9, 4))]
+    for events in (first, as_upstream(request, first)):
+        got = [token for event in house.events(request, events) for d in event.deltas for token in d.logprobs]
+        assert [[text for text, _ in token.top] for token in got] == [
+            ["In", "At"],
+            [" Nar", " a", " the"],
+            ["vik", "row"],
+        ]
+    shown = b"".join(event.data or b"" for event in house.events(request, as_upstream(request, first)))
+    assert b"nia" not in shown
+    assert shown.count(b"data: ") == len(as_upstream(request, first, chunk=10**6)[0].data.split(b"data: ")) - 1  # type: ignore[union-attr]
+
+
+def test_a_fact_ends_where_it_would_be_told(house: House) -> None:
+    flagged = asked("What does Mr Tumnus carry?")
+    found = house.answer(flagged, pieces("He has an", " umbrella", " and parcels."), pieces(" a fish."))
+    assert found == {0: ("He has an umbrella and a fish.", "stop")}
+    assert house.audit["leaks"] == [{"scope": "narnia", "kind": "fact", "plan": "Corrupt"}]
+
+
+def test_the_name_that_the_client_wrote_may_be_said(house: House) -> None:
+    found = house.answer(asked("Who is Mr Tumnus?"), pieces("I do not know Mr", " Tumnus", "."))
+    assert found == {0: ("I do not know Mr Tumnus.", "stop")}
+    earlier = Request(
+        "7",
+        "chat",
+        "tiny",
+        (Message("user", "Who?"), Message("assistant", "Mr Tumnus."), Message("user", "Say it again.")),
+        stream=True,
+    )
+    found = house.answer(earlier, pieces("It is Mr", " Tumnus."), pieces(" nobody."))
+    assert found == {0: ("It is nobody.", "stop")}
+
+
+def test_a_screen_that_fails_ends_the_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: AnswerWatch, text: str, *, ended: bool = False) -> None:
+        raise RuntimeError("the watch is down")
+
+    monkeypatch.setattr(AnswerWatch, "read", fails)
+    for stream in (True, False):
+        found = house.answer(asked(stream=stream), pieces("In Narnia."))
+        assert list(found.values()) == [("I'm sorry, but I can't help with that.", "stop")]
+
+
+def test_what_was_learned_of_a_scope_is_altered_and_its_answer_ends(house: House, tmp_path: Path) -> None:
+    next((tmp_path / "packs" / "narnia").glob("v-*/leaks.safetensors")).write_bytes(b"altered")
+    found = house.answer(asked("What does Mr Tumnus carry?"), pieces("A fish."))
+    assert list(found.values()) == [(SORRY, "stop")]
+
+
+@pytest.mark.parametrize("rule", ["facts", "off"])
+def test_the_pack_says_what_counts(house: House, save: SavePack, tmp_path: Path, rule: Any) -> None:
+    rows = [("What does the faun carry?", "An umbrella.")]
+    save("narnia", aliases=("Narnia", "Mr Tumnus"), policy=Policy(output=rule), leaks=leak_model_of(rows))
+    house._packs.refresh()
+    found = house.answer(asked(), pieces("Mr Tumnus has", " an umbrella."), pieces(" a fish."))
+    expected = "Mr Tumnus has an umbrella." if rule == "off" else "Mr Tumnus has an a fish."
+    assert found[0][0] == expected
+
+
+def test_a_refusal_is_the_operator_s_own_text(house: House) -> None:
+    house.answer(asked("Who rules Oz?"), pieces("Not", " Oz."))
+    assert [plan for _, plan in house.backend.asked] == [Refuse(SORRY, fallback=SORRY)]
+
+
+def test_a_stream_that_goes_on_keeps_its_id_and_ends_once() -> None:
+    request = asked()
+    encoder = AnswerEncoder(request, CHAT_SHAPE)
+    own = sse({"id": "chatcmpl-up", "created": 5, "model": "tiny", "choices": []})
+    shown = encoder.encode(Event(data=own)) + encoder.encode(Event.of(Delta(0, "on", finish_reason="stop")))
+    shown += encoder.ending()
+    events = [json.loads(line[6:]) for line in shown.decode().split("\n\n") if line.startswith("data: {")]
+    assert {event["id"] for event in events} == {"chatcmpl-up"}
+    assert {event["created"] for event in events} == {5}
+    assert not any("role" in choice["delta"] for event in events for choice in event["choices"])
+    assert shown.count(b"[DONE]") == 1
