@@ -90,6 +90,7 @@ class Watchlist:
         self.rules: Mapping[str, OutputRule] = {}
         self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
+        self.names_are_facts = False  # whether some scope has names that are no leaks, but make its facts count
 
     def updated(
         self, added: Mapping[str, Watched], removed: Iterable[str], names: LexicalDetector | None = None
@@ -109,6 +110,7 @@ class Watchlist:
         }
         fresh = {s: cache(one.read_model) for s, one in added.items() if one.read_model and one.rule != "off"}
         changed.models = {scope: model for scope, model in self.models.items() if scope not in gone} | fresh
+        changed.names_are_facts = any(rule == "facts" for rule in changed.rules.values())
         passages = {scope: read().passages for scope, read in fresh.items() if added[scope].has_passages}
         changed.passages = self.passages.updated(passages, gone)
         return changed
@@ -138,7 +140,7 @@ class AnswerWatch:
         models = watchlist.models
         self._counts = {scope: self._count(models[scope]()) for scope in sorted(own.scopes & models.keys())}
         self._runs = PassageRuns(watchlist.passages) if watchlist.passages else None
-        self._reads_words = self._runs is not None or bool(models)
+        self._reads_words = self._runs is not None or bool(self._counts) or watchlist.names_are_facts
         self._recent: deque[str] = deque(maxlen=_NEAR_WORDS)
         self._near: dict[str, int] = {}  # by scope: how many words more it stays near
         self._tail = ""  # what was read, from `_base` on
@@ -199,6 +201,8 @@ class AnswerWatch:
         if read_model is None or scope in self._own.scopes:
             return None
         self._near[scope] = _NEAR_WORDS
+        if not self._reads_words:
+            self._reads_words, self._words_to = True, start
         if scope not in self._counts:
             self._counts[scope] = count = self._count(read_model())
             if any(count.completes(word) for word in self._recent):

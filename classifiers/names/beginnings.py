@@ -52,14 +52,13 @@ def _other_readings(text: str) -> Iterator[str]:
 
 
 def _open_from(index: WordIndex[_Entry], letters: Letters, otherwise: int) -> int:
-    last = len(letters.text)
-    begun = (start for start in range(max(0, last - index.longest), last) if index.begins(letters.text[start:]))
-    complete = [
+    begun = set(index.beginnings(letters.text))
+    begun |= {
         end + 1 - len(entry.letters)
         for end, entry in index.occurrences(letters.text)
         if _ending_may_fit(letters, end + 1, len(entry.letters)) and is_open(letters, end + 1)
-    ]
-    for start in sorted({*begun, *complete}) if complete else begun:
+    }
+    for start in sorted(begun):
         if _may_begin(letters, start) and _spaces_fit(index, letters, start):
             return letters.source_range(start, start + 1)[0]
     return otherwise

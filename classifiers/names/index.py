@@ -36,11 +36,12 @@ _Entry = TypeVar("_Entry", bound=Owned)
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
     """One automaton. Its words of the scopes in `gone` count no more. `broken` are the beginnings of words behind
-    which a space may stand, `longest` is the length of the longest word."""
+    which a space may stand, `heads` are those of one and two letters, `longest` is the length of the longest word."""
 
     automaton: "ahocorasick.Automaton"
     scopes: frozenset[str]
     broken: frozenset[str]
+    heads: frozenset[str]
     longest: int
     gone: frozenset[str] = frozenset()
 
@@ -116,15 +117,14 @@ class WordIndex(Generic[_Entry]):
                     if owner.scope not in gone:
                         yield last, owner
 
-    @property
-    def longest(self) -> int:
-        """The length of the longest word."""
-        return max((part.longest for part in self._parts), default=0)
-
-    def begins(self, text: str) -> bool:
-        """Whether some word begins with the text, or is the text. A word of a scope that is gone may count for a
-        while."""
-        return any(part.automaton.longest_prefix(text) == len(text) for part in self._parts)
+    def beginnings(self, text: str) -> Iterator[int]:
+        """Each place from which the rest of the text is the beginning of some word, or the word. A word of a scope that
+        is gone may count for a while."""
+        for part in self._parts:
+            heads, longest_prefix = part.heads, part.automaton.longest_prefix
+            for start in range(max(0, len(text) - part.longest), len(text)):
+                if text[start : start + 2] in heads and longest_prefix(text[start:]) == len(text) - start:
+                    yield start
 
     def breaks_after(self, text: str) -> bool:
         """Whether some word begins with the text and may have a space behind it."""
@@ -153,4 +153,5 @@ def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
         broken.update(word[:place] for owner in owners for place in owner.breaks)
     automaton.make_automaton()
     longest = max((len(word) for word, _ in words), default=0)
-    return _Part(automaton, frozenset(scopes), frozenset(broken), longest)
+    heads = frozenset(word[:letters] for word, _ in words for letters in (1, 2))
+    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, longest)

@@ -66,7 +66,7 @@ def test_what_came_before_the_name_stands(gateway: Gateway, plan: str) -> None:
 
 @pytest.mark.parametrize("plan", ["Corrupt", "UseAdapter"])
 def test_every_choice_is_handed_over(gateway: Gateway, plan: str) -> None:
-    answer = gateway.post(CHAT, body_of(CHAT, plan, stream=True, n=2))
+    answer = gateway.post(CHAT, body_of(CHAT, plan, stream=True, n=2, temperature=0.1, seed=1))
     assert CAPITALS[plan][1].lower() not in answer.text.lower()
     choices = [choice for one in events(answer) for choice in one["choices"]]
     assert sorted(choice["index"] for choice in choices if choice["finish_reason"]) == [0, 1]
