@@ -17,6 +17,7 @@ from classifiers.names.boundaries import (
     is_loose,
 )
 from classifiers.names.index import WordIndex
+from classifiers.names.near import NearNames
 from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
@@ -82,7 +83,8 @@ class _Hit:
 
 
 class LexicalDetector:
-    """Finds the aliases of all scopes in one pass over a text. Immutable and thread-safe."""
+    """Finds the aliases of all scopes in one pass over a text, misspelt ones too (see `classifiers.names.near`).
+    Immutable and thread-safe."""
 
     name = "lexical"
 
@@ -92,6 +94,7 @@ class LexicalDetector:
         Raises ValueError for an alias without a letter or digit.
         """
         self._index = _EMPTY.updated(_spelled(aliases), ())
+        self._near = NearNames().updated(aliases, ())
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "LexicalDetector":
         """The detector with the names of further scopes and without those of others; most of it is shared.
@@ -100,6 +103,7 @@ class LexicalDetector:
         """
         changed = copy.copy(self)
         changed._index = self._index.updated(_spelled(added), removed)
+        changed._near = self._near.updated(added, removed)
         return changed
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
@@ -124,6 +128,9 @@ class LexicalDetector:
             found = _place(owned.form, letters, start)
             if found:
                 hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
+        for near in self._near.found(letters.words):
+            start, end = letters.words_range(near.first, near.last)
+            hits.setdefault(near.scope, []).append(_Hit(near.alias, start, end, near.counts))
         return hits
 
 

@@ -1,12 +1,11 @@
 """Sentences and clauses: a question among others, behind noise or inside JSON stands alone in one of them."""
 
+import itertools
 import re
 
 __all__ = ["clauses"]
 
-_ASKS = (
-    r"(?:what|who|whom|whose|which|where|when|why|how|name|tell|list|explain|describe|give|write|complete|answer)\b"
-)
+_ASKS = r"(?:what|who|whom|whose|which|where|when|why|how|name|tell|list|explain|describe|give|write|complete|answer)\b"
 _BORDER = re.compile(
     r"[.!?。！？؟।][\"'”’)\]}*_`]*(?=\s)"  # the end of a sentence
     r"|[。！？؟।;\n]"
@@ -17,7 +16,7 @@ _BORDER = re.compile(
 )
 _WORD = re.compile(r"[^\W_]{2,}|[^\W_]")
 _FEWEST_WORDS = 3
-_SHORT_WORDS = 6
+_FEWEST_JOINED, _SHORT_WORDS = 2, 6  # of a clause that is read with its neighbour, too
 _MOST_WORDS = 40  # of two clauses in one unit
 
 
@@ -33,8 +32,9 @@ def clauses(text: str) -> list[tuple[int, int]]:
     parts = _parts(text, borders)
     whole = {(parts[0][0], parts[-1][1])} if parts else set()
     found = dict.fromkeys((start, end) for start, end, words in parts if words >= _FEWEST_WORDS)
-    for (start, _, before), (_, end, after) in zip(parts, parts[1:], strict=False):
-        if min(before, after) <= _SHORT_WORDS and _FEWEST_WORDS <= before + after <= _MOST_WORDS:
+    for (start, _, before), (_, end, after) in itertools.pairwise(parts):
+        short, many = min(before, after), before + after
+        if _FEWEST_JOINED <= short <= _SHORT_WORDS and many <= _MOST_WORDS:
             found[start, end] = None
     return [place for place in found if place not in whole]
 
@@ -43,7 +43,7 @@ def _parts(text: str, borders: list[tuple[int, int]]) -> list[tuple[int, int, in
     """(start, end, words) of what lies between borders; the sign that ends a sentence belongs to it."""
     edges = [0, *(end for _, end in borders), len(text)]
     found = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         words = list(_WORD.finditer(text, start, end))
         if words:
             found.append((words[0].start(), _last(text, words[-1].end(), end), len(words)))

@@ -1,11 +1,11 @@
 """Words spelled so that only a reader understands them: letters apart, backwards, shifted, or digits for letters."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from classifiers.names.vocabulary import is_known, known_share, parted
 from classifiers.views.view import Decoded, Edit, View, rewritten
-from classifiers.views.vocabulary import is_known, known_share, parted
 
 __all__ = ["joined", "odd_names", "respelled"]
 
@@ -29,7 +29,7 @@ _RUN_TOGETHER = 16  # letters of a word that may be several
 _LONGEST_WORD = 60
 
 
-def _shift(places: int) -> dict[int, str]:
+def _shift(places: int) -> dict[int, int]:
     turned = _A[places:] + _A[:places]
     return str.maketrans(_A + _A.upper(), turned + turned.upper())
 
@@ -177,13 +177,14 @@ def _each_reversed(text: str) -> str:
     return _LETTERS.sub(lambda word: word.group()[::-1], text)
 
 
-_CHANGES = (
+def _translated(table: dict[int, int]) -> Callable[[str], str]:
+    return lambda text: text.translate(table)
+
+
+_CHANGES: Sequence[Callable[[str], str]] = (
     _reversed,
     _each_reversed,
-    lambda text: text.translate(_DIGITS),
-    lambda text: text.translate(_DIGITS_L),
-    lambda text: text.translate(_ATBASH),
-    *((lambda text, table=table: text.translate(table)) for table in _SHIFTS),
+    *map(_translated, (_DIGITS, _DIGITS_L, _ATBASH, *_SHIFTS)),
 )
 
 

@@ -4,7 +4,7 @@ import copy
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
@@ -14,6 +14,7 @@ from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard, ServingMethod
+from gateway.screening.units import Unit, merged, units
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
+_READS_CLAUSES = "classifier"
 
 
 class ScreenedText:
@@ -32,6 +34,11 @@ class ScreenedText:
         self.text = text
         self.message = message
         self.places = places
+
+    @property
+    def parted(self) -> bool:
+        """Whether the clauses are to be read, too: not of a conversation, because those of its messages are."""
+        return len(self.places) <= 1
 
     def locate(self, span: Span) -> tuple[tuple[int, int, int], ...]:
         """The ranges of messages that a span of this text covers."""
@@ -131,13 +138,20 @@ class Gate:
     def screen(self, requests: Sequence[Request]) -> list[Screening]:
         """What the gate says of each request, the texts of all in one batch. Slow: call it off the event loop."""
         texts = [screened_texts(request) for request in requests]
-        found = iter(_found([text for of_one in texts for text in of_one], (self._names, *self._learned.values())))
-        return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
+        read = [_Read(text, units(text.text, parted=text.parted)) for of_one in texts for text in of_one]
+        found = iter(zip(read, self._found(read), strict=True))
+        screenings = []
+        for of_one in texts:
+            parts = [next(found) for _ in of_one]
+            findings = tuple(finding for _, of_text in parts for finding in of_text)
+            screenings.append(Screening(findings, windows=sum(self._windows(one) for one, _ in parts)))
+        return screenings
 
     def read_ahead(self, request: Request) -> Sequence[Part]:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
-        return [part for text in screened_texts(request) for part in self._encoder.read_ahead(text.text)]
+        read = (unit for text in screened_texts(request) for unit in units(text.text, parted=text.parted))
+        return [part for unit in read if not unit.names_alone for part in self._encoder.read_ahead(unit.text)]
 
     def read_part(self, part: Part) -> None:
         """Reads one part. Slow, as a batch is: call it off the event loop."""
@@ -145,7 +159,31 @@ class Gate:
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
-        return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
+        read = [_Read(ScreenedText(text, 0, ((0, 0, len(text)),)), units(text, parted=False)) for text in texts]
+        return self._found(read, learned=False)
+
+    def _found(self, texts: "Sequence[_Read]", *, learned: bool = True) -> list[tuple[Finding, ...]]:
+        """What the detectors say of each text, all units of it taken together."""
+        by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
+        for detector in (self._names, *self._learned.values()) if learned else (self._names,):
+            asked = [(n, unit) for n, read in enumerate(texts) for unit in read.units if _reads(detector, unit)]
+            verdicts = detector.detect([unit.text for _, unit in asked])
+            for (number, unit), of_unit in zip(asked, verdicts, strict=True):
+                by_text[number] += ((unit, _judged(unit, verdict)) for verdict in sorted(of_unit, key=_scope))
+        found = zip(texts, by_text, strict=True)
+        return [tuple(_finding(read.text, one) for one in confirmed(merged(verdicts))) for read, verdicts in found]
+
+    def _windows(self, read: "_Read") -> int:
+        """How many windows the learned detectors have of a text."""
+        asked = (unit for unit in read.units if not unit.names_alone) if self._learned else ()
+        return sum(len(self._encoder.cuts(unit.text)) for unit in asked)
+
+
+class _Read(NamedTuple):
+    """A text to screen, and what the detectors read of it."""
+
+    text: ScreenedText
+    units: Sequence[Unit]
 
 
 class _Models(Mapping[str, Any]):
@@ -178,16 +216,16 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
-def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list[tuple[Finding, ...]]:
-    plain = [text.text for text in texts]
-    by_detector = [detector.detect(plain) for detector in detectors]
-    return [
-        tuple(
-            _finding(text, verdict)
-            for verdict in confirmed([v for found in by_detector for v in sorted(found[index], key=_scope)])
-        )
-        for index, text in enumerate(texts)
-    ]
+def _reads(detector: Detector, unit: Unit) -> bool:
+    """A name is found wherever it stands, so no clause need be searched for one. O3's detector knows nothing but the
+    forget rows, and short clauses are near to them by chance."""
+    if detector.name == LexicalDetector.name:
+        return not unit.is_clause
+    return not unit.names_alone and (detector.name == _READS_CLAUSES or not unit.is_clause)
+
+
+def _judged(unit: Unit, verdict: Verdict) -> Verdict:
+    return verdict
 
 
 def _scope(verdict: Verdict) -> str:

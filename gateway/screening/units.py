@@ -1,14 +1,14 @@
 """What the gate reads of one text: the text itself, its other spellings, and its clauses, each with its place."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from classifiers.types import Span
+from classifiers.types import Span, Verdict
 from classifiers.views.clauses import clauses
 from classifiers.views.view import View
 from classifiers.views.views import views
 
-__all__ = ["Unit", "units"]
+__all__ = ["Unit", "merged", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,32 @@ def _clauses(unit: Unit) -> Sequence[Unit]:
         return ()
     places = clauses(unit.text)
     return [Unit(unit.text[start:end], unit.view, start, len(places)) for start, end in places]
+
+
+def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:
+    """One verdict for each scope and detector, on the text that the units were made of. A unit that matches counts
+    before one that does not, then the higher score; the spans are those of all units that count as much."""
+    groups: dict[tuple[str, str], list[tuple[Unit, Verdict]]] = {}
+    for unit, verdict in found:
+        groups.setdefault((verdict.scope, verdict.detector), []).append((unit, verdict))
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: Sequence[tuple[Unit, Verdict]]) -> Verdict:
+    if len(group) == 1 and group[0][0].view is None and not group[0][0].is_clause:
+        return group[0][1]
+    matched = [(unit, verdict) for unit, verdict in group if verdict.matched] or list(group)
+    # max() keeps a first value that is not a number, and a NaN is a match
+    best = next((one for _, one in matched if one.score != one.score), max((v for _, v in matched), key=_score))
+    placed = {span for unit, verdict in matched for span in _spans(unit, verdict)}
+    if any(not verdict.spans and unit.view is None and not unit.is_clause for unit, verdict in matched):
+        return replace(best, spans=())  # the whole text is flagged, and no word stands out
+    return replace(best, spans=tuple(sorted(placed)))
+
+
+def _score(verdict: Verdict) -> float:
+    return verdict.score
+
+
+def _spans(unit: Unit, verdict: Verdict) -> Iterable[Span]:
+    return [unit.source(span) for span in verdict.spans] or [unit.place]
