@@ -106,12 +106,14 @@ class LexicalDetector:
         changed._near = self._near.updated(added, removed)
         return changed
 
-    def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap.
+    def detect(self, texts: Sequence[str], *, misspelt: bool = True) -> list[list[Verdict]]:
+        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap. Without `misspelt`, letters
+        must be right.
 
         A verdict that is not matched needs a second sign: see `confirmed`.
         """
-        return [[_verdict(scope, hits) for scope, hits in sorted(self._hits(text).items())] for text in texts]
+        found = (self._hits(text, misspelt=misspelt) for text in texts)
+        return [[_verdict(scope, hits) for scope, hits in sorted(of_text.items())] for of_text in found]
 
     def counted(self, text: str) -> Mapping[str, frozenset[str]]:
         """For each scope that the text names, the names that flag it."""
@@ -120,7 +122,7 @@ class LexicalDetector:
         }
         return {scope: names for scope, names in found.items() if names}
 
-    def _hits(self, text: str) -> dict[str, list[_Hit]]:
+    def _hits(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}
         letters = Letters(text)
         for last, owned in self._index.occurrences(letters.text):
@@ -128,7 +130,7 @@ class LexicalDetector:
             found = _place(owned.form, letters, start)
             if found:
                 hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
-        for near in self._near.found(letters.words):
+        for near in self._near.found(letters.words) if misspelt else ():
             start, end = letters.words_range(near.first, near.last)
             hits.setdefault(near.scope, []).append(_Hit(near.alias, start, end, near.counts))
         return hits

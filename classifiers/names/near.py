@@ -25,10 +25,10 @@ _SURE_LETTERS = 9  # of a name of several words that counts alone
 _SINGLE, _SURE_SINGLE, _SURE_TWO = 7, 8, 10  # letters of a name of one word: found; counts with one edit; with two
 _LONGEST = 32
 _MOST_WORDS = 4
-_LEAST_SOUND = 3
+_LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
 _LOOKS = str.maketrans("0134578", "oleastb")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
-_SOUNDS = str.maketrans("cqzvyjd", "kksfigt")
+_SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
 _WORDS = re.compile("[a-z0-9]+")
 
@@ -63,7 +63,7 @@ class NearNames:
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
         """With the names of further scopes and without those of others; see WordIndex."""
         keyed = {
-            scope: [(key, named) for named in _named(scope, names) for key in _keys(named.words[named.anchor])]
+            scope: [(key, named) for named in _named(scope, names) for key in _keys(named)]
             for scope, names in added.items()
         }
         return NearNames(self._index.updated(keyed, removed))
@@ -131,8 +131,11 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
             yield _Named(scope, alias, ("".join(words),), 0)
 
 
-def _keys(word: str) -> Iterator[str]:
-    """What an alias's word stands under: itself, its halves, its thirds, its sound."""
+def _keys(named: _Named) -> Iterator[str]:
+    """What an alias's word stands under: itself, its halves, its thirds, its sound if that tells enough."""
+    word = named.words[named.anchor]
+    if len(sound(word)) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
+        yield f"~{sound(word)}"
     length, half = len(word), len(word) // 2
     yield f"={word}"
     yield f"<{length}{word[:half]}"
@@ -140,8 +143,6 @@ def _keys(word: str) -> Iterator[str]:
     if length >= _TWO_EDITS:
         a, b = length // 3, 2 * length // 3
         yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
-    if len(sound(word)) >= _LEAST_SOUND:
-        yield f"~{sound(word)}"
 
 
 def _asked(word: str) -> Iterator[str]:

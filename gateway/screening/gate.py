@@ -2,14 +2,15 @@
 
 import copy
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.names.aliases import LexicalDetector, confirmed
-from classifiers.types import Detector, ScopedDetector, Span, Verdict
+from classifiers.types import ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
-_READS_CLAUSES = "classifier"
+_Detect = Callable[[Sequence[str]], list[list[Verdict]]]
 
 
 class ScreenedText:
@@ -165,13 +166,25 @@ class Gate:
     def _found(self, texts: "Sequence[_Read]", *, learned: bool = True) -> list[tuple[Finding, ...]]:
         """What the detectors say of each text, all units of it taken together."""
         by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
-        for detector in (self._names, *self._learned.values()) if learned else (self._names,):
-            asked = [(n, unit) for n, read in enumerate(texts) for unit in read.units if _reads(detector, unit)]
-            verdicts = detector.detect([unit.text for _, unit in asked])
+        every = [(number, unit) for number, read in enumerate(texts) for unit in read.units]
+        for detector, detects, reads in self._detectors(learned=learned):
+            asked = [(number, unit) for number, unit in every if reads(unit)]
+            verdicts = detects([unit.text for _, unit in asked]) if asked else []
             for (number, unit), of_unit in zip(asked, verdicts, strict=True):
-                by_text[number] += ((unit, _judged(unit, verdict)) for verdict in sorted(of_unit, key=_scope))
+                judged = (_judged(detector, unit, verdict) for verdict in sorted(of_unit, key=_scope))
+                by_text[number] += ((unit, verdict) for verdict in judged)
         found = zip(texts, by_text, strict=True)
         return [tuple(_finding(read.text, one) for one in confirmed(merged(verdicts))) for read, verdicts in found]
+
+    def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, Callable[[Unit], bool]]]:
+        """Each detector, and which units it reads. A name is found wherever it stands, so no clause need be searched
+        for one; in odd spellings it must stand letter by letter. O3's detector knows nothing but the forget rows, and
+        short clauses are near to them by chance."""
+        yield self._names, self._names.detect, _is_text
+        yield self._names, partial(self._names.detect, misspelt=False), _is_odd
+        for detector in self._learned.values() if learned else ():
+            clauses = isinstance(detector, ClauseDetector)
+            yield detector, detector.detect, _is_text_or_clause if clauses else _is_text
 
     def _windows(self, read: "_Read") -> int:
         """How many windows the learned detectors have of a text."""
@@ -216,16 +229,24 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
-def _reads(detector: Detector, unit: Unit) -> bool:
-    """A name is found wherever it stands, so no clause need be searched for one. O3's detector knows nothing but the
-    forget rows, and short clauses are near to them by chance."""
-    if detector.name == LexicalDetector.name:
-        return not unit.is_clause
-    return not unit.names_alone and (detector.name == _READS_CLAUSES or not unit.is_clause)
+def _is_text(unit: Unit) -> bool:
+    return not unit.is_clause and not unit.names_alone
 
 
-def _judged(unit: Unit, verdict: Verdict) -> Verdict:
-    return verdict
+def _is_odd(unit: Unit) -> bool:
+    return unit.names_alone
+
+
+def _is_text_or_clause(unit: Unit) -> bool:
+    return not unit.names_alone
+
+
+def _judged(detector: Detector, unit: Unit, verdict: Verdict) -> Verdict:
+    """A clause must pass the stricter threshold of one among several. A NaN is a match."""
+    if not (unit.is_clause and verdict.matched and isinstance(detector, ClauseDetector)):
+        return verdict
+    threshold = detector.threshold_among(verdict.scope, unit.of)
+    return replace(verdict, threshold=threshold, matched=not verdict.score <= threshold)
 
 
 def _scope(verdict: Verdict) -> str:
