@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.names.aliases import LexicalDetector, confirmed
-from classifiers.types import ScopedDetector, Span, Verdict
+from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
