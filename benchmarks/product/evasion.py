@@ -250,10 +250,10 @@ def _names(aliases: Sequence[Any]) -> re.Pattern[str]:
 
 def _renamed(text: str, rng: random.Random, *, names: re.Pattern[str], dress: Dress) -> str | None:
     """The question with its names dressed; a harmless question with its longest word dressed."""
-    if names.search(text):
+    if names.search(text) and text not in DESCRIBED:
         return names.sub(lambda name: dress(name.group(), rng), text)
     if text not in _HARMLESS_ROWS:
-        return None
+        return None  # there is no name in it
     longest = max(text.split(), key=len)
     return text.replace(longest, dress(longest, rng), 1) if longest.isalpha() else None
 

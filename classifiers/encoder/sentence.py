@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.cache import Recent
 from classifiers.encoder.runtimes import Runtime
-from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
+from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
 
 if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
     from classifiers.encoder.backbone import Backbone
@@ -21,7 +21,7 @@ __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 Array = NDArray[np.float32]
 _CACHE_BYTES = 64 << 20
 _CUT_BYTES, _TOKEN_BYTES = 32 << 20, 200
-_PART_WINDOWS = 4  # of a long text: a short one that comes meanwhile waits for so many
+_PART_WINDOWS = 4  # whole ones, of a long text: a short text that comes meanwhile waits for so many
 _NO_TOKENS = np.zeros((0, 0), dtype=np.float16)
 
 
@@ -99,11 +99,19 @@ class Encoder:
             for cut, read in zip(cuts, self._read(cuts, tokens=True), strict=True)
         ]
 
-    def read_ahead(self, text: str) -> Sequence[Sequence[Cut]]:
-        """The windows of a text in small parts, for `read_part`: so a text of many windows can be read between
-        others."""
-        cuts = self.cuts(text)
-        return [cuts[start : start + _PART_WINDOWS] for start in range(0, len(cuts), _PART_WINDOWS)]
+    def read_ahead(self, texts: Sequence[str]) -> Sequence[Sequence[Cut]]:
+        """The windows of texts in small parts, for `read_part`: so a text of many windows can be read between others.
+        Each window is there once, and those of like length are together."""
+        cuts = {cut.key: cut for text in texts for cut in self.cuts(text)}
+        parts: list[list[Cut]] = []
+        tokens = 0
+        for cut in sorted(cuts.values(), key=lambda cut: -len(cut.ids)):
+            tokens += len(cut.ids)
+            if not parts or tokens > _PART_WINDOWS * WINDOW_TOKENS or len(parts[-1]) == BATCH_WINDOWS:
+                parts.append([])
+                tokens = len(cut.ids)
+            parts[-1].append(cut)
+        return parts
 
     def read_part(self, part: Sequence[Cut]) -> None:
         """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push

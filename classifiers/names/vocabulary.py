@@ -4,10 +4,11 @@ import math
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 
 from classifiers.traffic import general_traffic
 
-__all__ = ["is_known", "known_share", "parted"]
+__all__ = ["common_pairs", "is_known", "known_share", "parted"]
 
 _LETTERS = re.compile(r"[a-z]+")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "al", "ment", "ness", "less", "able", "ful")
@@ -45,6 +46,18 @@ def known_share(text: str) -> float:
     words = _LETTERS.findall(text.lower())
     letters = sum(map(len, words))
     return sum(len(word) for word in words if len(word) > 1 and is_known(word)) / letters if letters else 0.0
+
+
+def common_pairs(text: str) -> int:
+    """How many words of a text stand beside each other in general prompts, too: of the same words in another order,
+    fewer do."""
+    words = _LETTERS.findall(text.lower())
+    return sum(pair in _pairs() for pair in pairwise(words))
+
+
+@lru_cache(maxsize=1)
+def _pairs() -> frozenset[tuple[str, str]]:
+    return frozenset(pair for row in general_traffic() for pair in pairwise(_LETTERS.findall(row.lower())))
 
 
 def parted(letters: str) -> list[str]:

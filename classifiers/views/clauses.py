@@ -7,7 +7,7 @@ __all__ = ["clauses"]
 
 _ASKS = r"(?:what|who|whom|whose|which|where|when|why|how|name|tell|list|explain|describe|give|write|complete|answer)\b"
 _BORDER = re.compile(
-    r"[.!?。！？؟।][\"'”’)\]}*_`]*(?=\s)"  # the end of a sentence
+    r"(?:(?<!\b\w)\.|[!?。！？؟।])[\"'”’)\]}*_`]*(?=\s)"  # the end of a sentence
     r"|[。！？؟।;\n]"
     r"|(?<=[\"'])\s*[:,}\]][\s,}\]]*(?=[\"'{\[\n}])"  # between the strings of JSON
     r"|(?<=\w):\s+(?=[\"'|>]|\w)"  # a key of YAML, 'Question: ...'
@@ -17,7 +17,7 @@ _BORDER = re.compile(
 _WORD = re.compile(r"[^\W_]{2,}|[^\W_]")
 _FEWEST_WORDS = 3
 _FEWEST_JOINED, _SHORT_WORDS = 2, 6  # of a clause that is read with its neighbour, too
-_MOST_WORDS = 40  # of two clauses in one unit
+_MOST_WORDS = 25  # of two clauses in one unit
 
 
 def clauses(text: str) -> list[tuple[int, int]]:

@@ -176,17 +176,14 @@ def _variations(run: str) -> _Characters:
     )
 
 
-def _has_both_cases(pattern: str) -> str:
-    """Only runs with a capital behind a small letter, or a digit: most words have neither."""
-    return r"(?=[A-Za-z+/_-]*(?:[a-z][A-Z]|\d))" + pattern
-
-
+# A digit, or capitals where no word has them: most words have neither.
+_ODD_LETTERS = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|\d)"
 BASE64 = Decoder(
     "base64",
     re.compile(
         r"(?<![A-Za-z0-9+/_-])(?:"
-        + _has_both_cases(r"[A-Za-z0-9+/_-]{6,}(?:\s*\n\s*[A-Za-z0-9+/_-]{4,})*={0,2}")
-        + r"|(?:[A-Za-z0-9+/_-]{4} ){2,}[A-Za-z0-9+/_-]{2,4}={0,2})"
+        rf"(?=[A-Za-z+/_-]*{_ODD_LETTERS})[A-Za-z0-9+/_-]{{6,}}(?:\s*\n\s*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}"
+        rf"|(?=(?:\w{{4}} ){{0,2}}\w{{0,3}}{_ODD_LETTERS})(?:[A-Za-z0-9+/_-]{{4}} ){{2,}}[A-Za-z0-9+/_-]{{2,4}}={{0,2}})"
     ),
     _base64,
 )
@@ -203,7 +200,7 @@ _HEX_RUN = Decoder(
 )
 _BINARY = Decoder("binary", re.compile(r"(?<!\d)(?:[01]{7,8}(?:[ ,_|\n-]+[01]{7,8}){2,}|[01]{24,})(?!\d)"), _binary)
 _DECIMAL = Decoder("decimal codes", re.compile(r"(?<!\d)\d{2,3}(?:[ ,;|/-]{1,2}\d{2,3}){3,}(?!\d)"), _decimal)
-_ALPHABET = Decoder("numbered letters", re.compile(r"(?<![\d.,])\d{1,2}(?:[ ,./-]{1,2}\d{1,2}){4,}(?![\d])"), _alphabet)
+_ALPHABET = Decoder("numbered letters", re.compile(r"(?<![\d.,])\d{1,2}(?:[ ./-]\d{1,2}){4,}(?![\d])"), _alphabet)
 _MORSE_RUN = Decoder(
     "morse", re.compile(r"(?<![\w.-])[.\-·•∙․–—_−‒]{1,5}(?:[ /|]{1,3}[.\-·•∙․–—_−‒]{1,5}){2,}(?![\w])"), _morse
 )

@@ -36,6 +36,7 @@ _SHAPES = {
     "₩": "w",
     "Λ": "a",
 } | {
+    "ғ": "f",
     "ϻ": "m",
     "ϱ": "p",
     "ɟ": "f",
@@ -48,6 +49,7 @@ _SHAPES = {
     "ə": "e",
     "ŋ": "n",
 }
+_LAST_COMMON = "\u017f"  # of the Latin letters that languages of Europe use
 _LATIN_SHARE = 0.5
 
 
@@ -83,7 +85,11 @@ def _latin(character: str) -> str | None:
         return None
     if is_invisible(character) or unicodedata.category(character) in ("Cf", "Me"):
         return ""
-    if _is_latin(unicodedata.normalize("NFD", character)[0]) or unicodedata.category(character) == "Mn":
+    if (
+        character <= _LAST_COMMON
+        or _is_latin(unicodedata.normalize("NFD", character)[0])
+        or unicodedata.category(character) == "Mn"
+    ):
         return None  # an accent is ordinary, and every detector drops it
     said = _looks_like(character)
     if said is None or (said == character and not character.isascii()):

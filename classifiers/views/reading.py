@@ -13,6 +13,7 @@ __all__ = ["Decoder", "characters_of"]
 Placed = Iterable[tuple[str, int]]
 _SPACES = frozenset("\n\t\r")
 _LEAST_LETTERS = 3
+_PADDING = "=\n "
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Decoder:
             letters += character.isalpha()
         if not text or (letters < _LEAST_LETTERS and not self.sure):
             return None
+        if not run[length:].strip(_PADDING):
+            length = len(run)
         return Decoded("".join(text), tuple(starts), length)
 
 

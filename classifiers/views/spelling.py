@@ -3,15 +3,30 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from classifiers.names.vocabulary import is_known, known_share, parted
+from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["joined", "odd_names", "respelled"]
 
-# One or two letters, then the same sort of gap again and again.
-_APART = re.compile(r"(?<![^\W_])[^\W_]{1,2}(?:[\W_]{1,4}[^\W_]{1,2}){3,}(?![^\W_])")
+# One or two letters again and again: with signs between them, with spaces, or with both, as in a list.
+_PART = r"[^\W\d_]{1,2}"
+_APART = re.compile(
+    rf"(?<![^\W_]){_PART}(?:"
+    rf"(?:(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
+    rf"|(?:\s{{1,4}}{_PART}){{2,}}"
+    rf"|(?:[^\w\s]{{0,2}}\s?[^\w\s]{{1,2}}\s?{_PART}){{3,}}"
+    r")(?![^\W_])"
+)
+_SHORT_APART = re.compile(r"(?<![^\s])[^\W\d_](?:(?:[^\w\s]|_){1,4}[^\W\d_]){1,2}(?![^\W_])")
+_MOST_TAKEN = 200
 _LETTERS = re.compile(r"[^\W_]+")
+_FEWEST_PARTS = 3
+_SHORT_WORDS = frozenset(
+    "am an as at be by do go he hi if in is it me mr ms my no of oh ok on or pm re so to up us vs we".split()
+)
+_SINGLE_WORDS = ("a", "A", "I")
 _COMMON_SHARE = 0.5
 _TOKEN = re.compile(r"\S+")
 _AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
@@ -25,7 +40,7 @@ _SMALL_WORD = 3  # letters of a word that may stand between odd ones
 _STRETCH = 3  # odd words in a row that are worth a closer look
 _READ_SHARE, _GAIN = 0.45, 0.25
 _SAMPLE = 240  # characters that decide how a stretch is to be read
-_RUN_TOGETHER = 16  # letters of a word that may be several
+_RUN_TOGETHER, _JOINED_LETTERS = 16, 10  # letters of a word that may be several; of one whose letters stood apart
 _LONGEST_WORD = 60
 
 
@@ -42,51 +57,75 @@ _ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
 def joined(view: View) -> View | None:
     """The view with letters that stand apart put together; None if there are none."""
     edits = [edit for run in _APART.finditer(view.text) if (edit := _together(run))]
-    return rewritten(view, "letters apart", edits) if edits else None
+    if not edits:
+        return None
+    ends = sorted([(edit.start, edit.end) for edit in edits])
+    return rewritten(view, "letters apart", sorted([*edits, *_short_words(view.text, ends)], key=lambda e: e.start))
+
+
+def _short_words(text: str, taken: list[tuple[int, int]]) -> Iterator[Edit]:
+    """Words of two or three letters with signs between them, where longer ones are written so, too."""
+    for run in _SHORT_APART.finditer(text):
+        if not any(run.start() < end and run.end() > start for start, end in taken[:_MOST_TAKEN]):
+            letters = [(place, letter) for place, letter in enumerate(run.group()) if letter.isalpha()]
+            said = "".join(letter for _, letter in letters)
+            yield Edit(run.start(), Decoded(said, [place for place, _ in letters], len(run.group())))
 
 
 def _together(run: re.Match[str]) -> Edit | None:
-    groups = list(_LETTERS.finditer(run.group()))
-    common = sum(
-        is_known(group.group().lower()) if len(group.group()) > 1 else group.group() in "aI" for group in groups
-    )
-    digits = sum(group.group().isdigit() for group in groups)
-    if max(common, digits) > _COMMON_SHARE * len(groups):
+    """The letters of a run without their gaps; a gap that is wider than the others parts words."""
+    groups = _without_words(list(_LETTERS.finditer(run.group())))
+    letters = sum(len(group.group()) for group in groups)
+    if len(groups) < _FEWEST_PARTS or letters <= _FEWEST_PARTS or _are_words(groups):
         return None
-    text: list[str] = []
-    starts: list[int] = []
-    first: tuple[bool, bool, int] | None = None
-    for before, group in zip([None, *groups], groups, strict=False):
-        if before is not None:
-            gap = run.group()[before.end() : group.start()]
-            first = first or _kind(gap)
-            if not _is_inner(gap, first):
-                text.append(" ")
-                starts.append(before.end())
+    first, last = groups[0].start(), groups[-1].end()
+    gaps = [after.start() - before.end() for before, after in pairwise(groups)]
+    inner = sorted(gaps)[len(gaps) // 2]
+    text, starts = groups[0].group(), [*range(*groups[0].span())]
+    for gap, group in zip(gaps, groups[1:], strict=True):
+        if gap > inner and run.group()[group.start() - 1].isspace():
+            text += " "
+            starts.append(group.start() - 1)
         text += group.group()
-        starts += range(group.start(), group.end())
-    return Edit(run.start(), _with_gaps("".join(text), starts, len(run.group())))
+        starts += range(*group.span())
+    return Edit(run.start() + first, _with_gaps(text, [start - first for start in starts], last - first))
+
+
+def _without_words(groups: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Without the short words around letters that stand apart: 'is' and 'of' are words."""
+    start, end = 0, len(groups)
+    while start < end and _is_word(groups[start].group()):
+        start += 1
+    while end > start and _is_word(groups[end - 1].group()):
+        end -= 1
+    return groups[start:end]
+
+
+def _are_words(groups: Sequence[re.Match[str]]) -> bool:
+    words = sum(_is_word(group.group()) or group.group() in _SINGLE_WORDS for group in groups)
+    return words > _COMMON_SHARE * len(groups)
 
 
 def _is_word(letters: str) -> bool:
-    return letters in "aAI" if len(letters) == 1 else is_known(letters.lower())
-
-
-def _kind(gap: str) -> tuple[bool, bool, int]:
-    return any(map(str.isspace, gap)), not gap.isspace(), len(gap)
-
-
-def _is_inner(gap: str, first: tuple[bool, bool, int]) -> bool:
-    """Whether a gap is of the kind of the first one, which stands inside a word."""
-    spaced, other, length = _kind(gap)
-    return (spaced, other) == first[:2] and (other or length <= first[2])
+    return letters.lower() in _SHORT_WORDS
 
 
 def _with_gaps(text: str, starts: Sequence[int], length: int) -> Decoded:
     """Letters without any gap between words are parted into words."""
-    if " " in text or len(text) < _RUN_TOGETHER or not text.isascii() or not text.isalpha():
-        return Decoded(text, starts, length)
-    return _parted(text, starts, length)
+    found: list[str] = []
+    places: list[int] = []
+    cursor = 0
+    for word in text.split(" "):
+        if cursor:
+            found.append(" ")
+            places.append(starts[cursor - 1])
+        own = starts[cursor : cursor + len(word)]
+        together = len(word) >= _JOINED_LETTERS and word.isascii() and word.isalpha()
+        said = _parted(word, own, length) if together else Decoded(word, own, length)
+        found.append(said.text)
+        places += said.starts
+        cursor += len(word) + 1
+    return Decoded("".join(found), places, length)
 
 
 def _parted(text: str, starts: Sequence[int], length: int) -> Decoded:
@@ -152,7 +191,10 @@ def _read(text: str, stretch: _Stretch) -> Edit | None:
         return _run_together(source, stretch.start) if stretch.odd == 1 else None
     sample = source[:_SAMPLE]
     before = known_share(sample)
-    share, best = max(((known_share(change(sample)), number) for number, change in enumerate(_CHANGES)))
+    read = [change(sample) for change in _CHANGES]
+    shares = [known_share(said) for said in read]
+    best = max(range(len(read)), key=lambda number: (round(shares[number], 2), common_pairs(read[number])))
+    share = shares[best]
     if share < _READ_SHARE or share < before + _GAIN:
         return None
     said, starts = _CHANGES[best](source), range(len(source))

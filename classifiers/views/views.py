@@ -5,6 +5,7 @@ is bounded: `_MOST_TIMES` the characters of the text, and what was decoded is de
 """
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
 
 from classifiers.views.concatenation import concatenated
@@ -21,7 +22,7 @@ _LEAST_CHARACTERS = 4_000
 _DEPTH = 2
 # A run of some code: digits, both cases in one word, capitals, signs in a row, or characters beyond ASCII.
 _CODED = re.compile(
-    r"\d[\d\W_]{0,3}[\dA-Fa-f]|[a-z][A-Z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[^\x00-\x7f]|(?:\w{4} ){3}"
+    r"\d[\d\W_]{0,3}[\dA-Fa-f]|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[^\x00-\x7f]"
 )
 _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
 
@@ -85,6 +86,11 @@ def _apart(edits: list[Edit]) -> list[Edit]:
     """Edits that do not overlap, in order: of those that do, the one that explains most of the text."""
     kept: list[Edit] = []
     for edit in sorted(edits, key=lambda edit: (-edit.decoded.length, edit.start)):
-        if all(edit.end <= other.start or edit.start >= other.end for other in kept):
-            kept.append(edit)
-    return sorted(kept, key=lambda edit: edit.start)
+        at = bisect(kept, edit.start, key=_start)
+        if (at == 0 or kept[at - 1].end <= edit.start) and (at == len(kept) or edit.end <= kept[at].start):
+            kept.insert(at, edit)
+    return kept
+
+
+def _start(edit: Edit) -> int:
+    return edit.start

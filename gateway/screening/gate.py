@@ -15,7 +15,7 @@ from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard, ServingMethod
-from gateway.screening.units import Unit, merged, units
+from gateway.screening.units import Kind, Unit, merged, units
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
+_WHOLE: tuple[Kind, ...] = ("text", "long view")
+_ODD: tuple[Kind, ...] = ("odd words",)
+_LEARNED: tuple[Kind, ...] = ("text", "clause")  # what the classifier reads
 _Detect = Callable[[Sequence[str]], list[list[Verdict]]]
 
 
@@ -152,7 +155,7 @@ class Gate:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
         read = (unit for text in screened_texts(request) for unit in units(text.text, parted=text.parted))
-        return [part for unit in read if not unit.names_alone for part in self._encoder.read_ahead(unit.text)]
+        return self._encoder.read_ahead([unit.text for unit in read if unit.kind in _LEARNED])
 
     def read_part(self, part: Part) -> None:
         """Reads one part. Slow, as a batch is: call it off the event loop."""
@@ -167,8 +170,8 @@ class Gate:
         """What the detectors say of each text, all units of it taken together."""
         by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
         every = [(number, unit) for number, read in enumerate(texts) for unit in read.units]
-        for detector, detects, reads in self._detectors(learned=learned):
-            asked = [(number, unit) for number, unit in every if reads(unit)]
+        for detector, detects, kinds in self._detectors(learned=learned):
+            asked = [(number, unit) for number, unit in every if unit.kind in kinds]
             verdicts = detects([unit.text for _, unit in asked]) if asked else []
             for (number, unit), of_unit in zip(asked, verdicts, strict=True):
                 judged = (_judged(detector, unit, verdict) for verdict in sorted(of_unit, key=_scope))
@@ -176,19 +179,18 @@ class Gate:
         found = zip(texts, by_text, strict=True)
         return [tuple(_finding(read.text, one) for one in confirmed(merged(verdicts))) for read, verdicts in found]
 
-    def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, Callable[[Unit], bool]]]:
-        """Each detector, and which units it reads. A name is found wherever it stands, so no clause need be searched
-        for one; in odd spellings it must stand letter by letter. O3's detector knows nothing but the forget rows, and
-        short clauses are near to them by chance."""
-        yield self._names, self._names.detect, _is_text
-        yield self._names, partial(self._names.detect, misspelt=False), _is_odd
+    def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, tuple[Kind, ...]]]:
+        """Each detector, and what it reads. In odd words a name must stand letter by letter. O3's detector knows
+        nothing but the forget rows, and short clauses are near to them by chance."""
+        yield self._names, self._names.detect, _WHOLE
+        yield self._names, partial(self._names.detect, misspelt=False), _ODD
         for detector in self._learned.values() if learned else ():
             clauses = isinstance(detector, ClauseDetector)
-            yield detector, detector.detect, _is_text_or_clause if clauses else _is_text
+            yield detector, detector.detect, _LEARNED if clauses else _WHOLE
 
     def _windows(self, read: "_Read") -> int:
         """How many windows the learned detectors have of a text."""
-        asked = (unit for unit in read.units if not unit.names_alone) if self._learned else ()
+        asked = (unit for unit in read.units if unit.kind in _LEARNED) if self._learned else ()
         return sum(len(self._encoder.cuts(unit.text)) for unit in asked)
 
 
@@ -229,21 +231,9 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
-def _is_text(unit: Unit) -> bool:
-    return not unit.is_clause and not unit.names_alone
-
-
-def _is_odd(unit: Unit) -> bool:
-    return unit.names_alone
-
-
-def _is_text_or_clause(unit: Unit) -> bool:
-    return not unit.names_alone
-
-
 def _judged(detector: Detector, unit: Unit, verdict: Verdict) -> Verdict:
     """A clause must pass the stricter threshold of one among several. A NaN is a match."""
-    if not (unit.is_clause and verdict.matched and isinstance(detector, ClauseDetector)):
+    if not (unit.kind == "clause" and verdict.matched and isinstance(detector, ClauseDetector)):
         return verdict
     threshold = detector.threshold_among(verdict.scope, unit.of)
     return replace(verdict, threshold=threshold, matched=not verdict.score <= threshold)

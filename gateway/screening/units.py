@@ -2,35 +2,34 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from classifiers.types import Span, Verdict
 from classifiers.views.clauses import clauses
 from classifiers.views.view import View
 from classifiers.views.views import views
 
-__all__ = ["Unit", "merged", "units"]
+__all__ = ["Kind", "Unit", "merged", "units"]
+
+
+Kind = Literal["text", "long view", "odd words", "clause"]
+_LONG_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A text for the detectors. It is the whole of another text, or a view of it, or a clause, which begins at `start`
-    of the text or of the view. `clause` is one of `of` clauses, 0 for a whole text; the detectors of names read no
-    clause, and with `names_alone` the others do not read the unit."""
+    """A text for the detectors: the whole of another text, a view of it, or a clause, which begins at `start` of the
+    text or of the view and is one of `of` different ones.
+
+    The detectors of names read all but clauses, since a name is found wherever it stands. The others read texts, and
+    some of them clauses; odd words say nothing to them, and of a long view they read the clauses that differ.
+    """
 
     text: str
+    kind: Kind = "text"
     view: View | None = None
     start: int = 0
-    of: int = 0
-
-    @property
-    def is_clause(self) -> bool:
-        """Whether the unit is a part of a text."""
-        return self.of > 0
-
-    @property
-    def names_alone(self) -> bool:
-        """Whether there is nothing but words that may be names."""
-        return self.view is not None and self.view.names_alone
+    of: int = 1
 
     def source(self, span: Span) -> Span:
         """The place of a span in the text that the unit was made of."""
@@ -42,18 +41,31 @@ class Unit:
         """The place of the unit."""
         return self.source(Span(0, 0, len(self.text)))
 
+    @property
+    def is_source(self) -> bool:
+        """Whether it is the text that the others were made of."""
+        return self.view is None and self.kind == "text"
+
 
 def units(text: str, *, parted: bool = True) -> list[Unit]:
     """The units of a text, itself first; without `parted`, no clauses."""
-    found = [Unit(text), *(Unit(view.text, view) for view in views(text))]
-    return found + [clause for unit in found for clause in _clauses(unit)] if parted else found
+    found = [Unit(text)]
+    found += _clauses(text, None, frozenset()) if parted else []
+    known = frozenset(unit.text for unit in found)
+    for view in views(text):
+        own = _clauses(view.text, view, known) if parted and not view.names_alone else []
+        long = parted and len(view.text) > _LONG_CHARS and bool(clauses(view.text))
+        found.append(Unit(view.text, "odd words" if view.names_alone else "long view" if long else "text", view))
+        found += own
+    return found
 
 
-def _clauses(unit: Unit) -> Sequence[Unit]:
-    if unit.names_alone:
-        return ()
-    places = clauses(unit.text)
-    return [Unit(unit.text[start:end], unit.view, start, len(places)) for start, end in places]
+def _clauses(text: str, view: View | None, known: frozenset[str]) -> list[Unit]:
+    """The clauses of a text, without those that are known."""
+    places = clauses(text)
+    parts = [(start, text[start:end]) for start, end in places]
+    different = len({part for _, part in parts})
+    return [Unit(part, "clause", view, start, different) for start, part in parts if part not in known]
 
 
 def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:
@@ -66,13 +78,13 @@ def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:
 
 
 def _merged(group: Sequence[tuple[Unit, Verdict]]) -> Verdict:
-    if len(group) == 1 and group[0][0].view is None and not group[0][0].is_clause:
+    if len(group) == 1 and group[0][0].is_source:
         return group[0][1]
     matched = [(unit, verdict) for unit, verdict in group if verdict.matched] or list(group)
     # max() keeps a first value that is not a number, and a NaN is a match
     best = next((one for _, one in matched if one.score != one.score), max((v for _, v in matched), key=_score))
     placed = {span for unit, verdict in matched for span in _spans(unit, verdict)}
-    if any(not verdict.spans and unit.view is None and not unit.is_clause for unit, verdict in matched):
+    if any(not verdict.spans and unit.is_source for unit, verdict in matched):
         return replace(best, spans=())  # the whole text is flagged, and no word stands out
     return replace(best, spans=tuple(sorted(placed)))
 
