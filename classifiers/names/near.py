@@ -22,9 +22,10 @@ __all__ = ["NearHit", "NearNames", "edits_between", "sound"]
 
 _ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
 _SURE_LETTERS = 9  # of a name of several words that counts alone
-_SINGLE, _SURE_SINGLE, _SURE_TWO = 7, 8, 10  # letters of a name of one word: found; counts with one edit; with two
+_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
+_SURE_AS_LONG = 7  # counts with one edit that leaves its length
 _LONGEST = 32
-_MOST_WORDS = 4
+_MOST_WORDS, _MOST_EDITS = 4, 3
 _LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
 _LOOKS = str.maketrans("0134578", "oleastb")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
@@ -116,17 +117,15 @@ def sound(word: str) -> str:
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
-    """The names that may be found misspelt: Latin ones of a telling word."""
+    """The names that may be found misspelt, by each of their telling words: Latin ones."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
-        telling = [number for number, word in enumerate(words) if not is_known(word)]
-        anchor = max(telling, key=lambda number: len(words[number]), default=None)
-        if anchor is None or len(words[anchor]) > _LONGEST:
-            continue
-        if len(words[anchor]) >= (_ONE_EDIT if len(words) > 1 else _SINGLE):
-            yield _Named(scope, alias, words, anchor)
+        least = _ONE_EDIT if len(words) > 1 else _SINGLE
+        for anchor, word in enumerate(words):
+            if least <= len(word) <= _LONGEST and not is_known(word):
+                yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
             yield _Named(scope, alias, ("".join(words),), 0)
 
@@ -167,10 +166,11 @@ def _asked(word: str) -> Iterator[str]:
 
 
 class _Fit(NamedTuple):
-    """How a text's word fits one of an alias: edits, and whether it only sounds alike."""
+    """How a text's word fits one of an alias: edits, and whether that is sure: it is not if it only sounds alike, or if
+    a short word has two edits."""
 
     edits: int
-    by_sound: bool = False
+    sure: bool = True
 
 
 def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
@@ -178,33 +178,34 @@ def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None
     there = words[max(first, 0) : first + len(named.words)]
     if first < 0 or len(there) != len(named.words) or (len(there) == 1 and named.words[0] in there[0]):
         return None  # what holds the whole name was judged by its borders
-    fits = [_fit(wanted, word) for wanted, word in zip(named.words, there, strict=True)]
+    fits = [_fit(wanted, word, among=len(there)) for wanted, word in zip(named.words, there, strict=True)]
     good = [fit for fit in fits if fit is not None]
-    if len(good) < len(fits):
-        return None
     edits = sum(fit.edits for fit in good)
-    if not edits:
-        return None  # it is the alias itself, which is found otherwise
-    sure = not any(fit.by_sound for fit in good) and _is_sure(named, edits)
+    if len(good) < len(fits) or not 0 < edits <= _MOST_EDITS:
+        return None  # without an edit it is the alias itself, which is found otherwise
+    sure = all(fit.sure for fit in good) and _is_sure(named, edits, there)
     return NearHit(named.scope, named.alias, first, first + len(fits), sure)
 
 
-def _fit(wanted: str, word: str) -> _Fit | None:
+def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
+    """`among`: of how many words the name is."""
     if wanted == word:
         return _Fit(0)
     if len(wanted) < _ONE_EDIT:
         return None
     looks = word.translate(_LOOKS) if not word.isalpha() else word
     most = 2 if len(wanted) >= _TWO_EDITS else 1
-    edits = None if is_known(word) else edits_between(wanted, looks, most)
+    edits = None if is_known(word) else edits_between(wanted, looks, 2 if among > 1 else most)
     if edits is not None:
-        return _Fit(edits or 1)
+        return _Fit(edits or 1, sure=edits <= most)
     heard = sound(wanted)
-    return _Fit(1, by_sound=True) if len(heard) > 1 and heard == sound(looks) else None
+    return _Fit(1, sure=False) if len(heard) > 1 and heard == sound(looks) else None
 
 
-def _is_sure(named: _Named, edits: int) -> bool:
+def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
     letters = len("".join(named.words))
     if len(named.words) > 1:
         return letters >= _SURE_LETTERS
+    if edits == 1 and letters == len(there[0]):
+        return letters >= _SURE_AS_LONG
     return letters >= (_SURE_SINGLE if edits == 1 else _SURE_TWO)
