@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
-__all__ = ["Detector", "ScopedDetector", "Span", "Verdict"]
+__all__ = ["ClauseDetector", "Detector", "ScopedDetector", "Span", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,3 +56,12 @@ class ScopedDetector(Detector, Protocol):
     def updated(self, added: Mapping[str, Any], removed: Collection[str]) -> Self:
         """The detector with further scopes and without others; it shares what did not change. A scope in `added` that
         is there already is replaced. Raises ValueError for numbers that it cannot take."""
+
+
+@runtime_checkable
+class ClauseDetector(ScopedDetector, Protocol):
+    """A detector that may read the clauses of a text, too. A text of many clauses has as many chances to match."""
+
+    def threshold_among(self, scope: str, clauses: int) -> float:
+        """What one of so many clauses must pass, so that a text is flagged no more often than one of a single
+        clause."""

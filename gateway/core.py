@@ -104,10 +104,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """All that the gate says of one request. `error` is why it could not decide: then `findings` is empty."""
+    """All that the gate says of one request. `error` is why it could not decide: then `findings` is empty. `windows` is
+    how many windows of its texts were read, None where nobody counts."""
 
     findings: tuple[Finding, ...] = ()
     error: str | None = None
+    windows: int | None = field(default=None, compare=False)
 
     @property
     def matched(self) -> tuple[Finding, ...]:
@@ -121,7 +123,8 @@ class Screening:
 
     def without(self, forgotten: Callable[[str], bool]) -> "Screening":
         """The same without the scopes for which `forgotten` is true."""
-        return Screening(tuple(finding for finding in self.findings if not forgotten(finding.scope)), self.error)
+        left = tuple(finding for finding in self.findings if not forgotten(finding.scope))
+        return Screening(left, self.error, self.windows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

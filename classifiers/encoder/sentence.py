@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.cache import Recent
 from classifiers.encoder.runtimes import Runtime
-from classifiers.encoder.windows import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
+from classifiers.encoder.windows import BATCH_WINDOWS, WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Cut, Cutter, batches
 
 if TYPE_CHECKING:  # it loads torch, which the compiled runtime does without
     from classifiers.encoder.backbone import Backbone
@@ -20,7 +20,8 @@ __all__ = ["WINDOW_STRIDE_TOKENS", "WINDOW_TOKENS", "Encoder", "TokenWindow"]
 
 Array = NDArray[np.float32]
 _CACHE_BYTES = 64 << 20
-_PART_WINDOWS = 4  # of a long text: a short one that comes meanwhile waits for so many
+_CUT_BYTES, _TOKEN_BYTES = 32 << 20, 200
+_PART_WINDOWS = 4  # whole ones, of a long text: a short text that comes meanwhile waits for so many
 _NO_TOKENS = np.zeros((0, 0), dtype=np.float16)
 
 
@@ -63,6 +64,7 @@ class Encoder:
         self._runtime = runtime
         self._cutter = Cutter(folder)
         self._recent: Recent[bytes, _Read] = Recent(_CACHE_BYTES, size_of=lambda read: read.size)
+        self._cuts: Recent[str, tuple[Cut, ...]] = Recent(_CUT_BYTES, size_of=_size)
         self.hidden = int(self.encode(["a"])[0].shape[1])
 
     @cached_property
@@ -76,9 +78,13 @@ class Encoder:
         """Prepares for batches of every shape, so that no request waits for it. Takes a second or two."""
         self._runtime.warm_up()
 
+    def cuts(self, text: str) -> tuple[Cut, ...]:
+        """The windows of a text before they are read. Those of recent texts are remembered."""
+        return self._cuts.of([text], lambda texts: [tuple(self._cutter.cuts(one)) for one in texts])[text]
+
     def encode(self, texts: Sequence[str]) -> list[Array]:
         """For each text an array [windows, hidden]; no rows for a text without any visible character."""
-        cuts = [list(self._cutter.cuts(text)) for text in texts]
+        cuts = [self.cuts(text) for text in texts]
         read = self._read([cut for of_text in cuts for cut in of_text])
         rows = np.stack([one.embedding for one in read]) if read else np.zeros((0, 0), dtype=np.float32)
         ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
@@ -87,17 +93,25 @@ class Encoder:
     def windows(self, text: str, among: Collection[int] | None = None) -> list[TokenWindow]:
         """The windows of one text with their token embeddings, to find the words that gave the text its meaning; only
         those with a number `among` these, if given."""
-        cuts = [cut for number, cut in enumerate(self._cutter.cuts(text)) if among is None or number in among]
+        cuts = [cut for number, cut in enumerate(self.cuts(text)) if among is None or number in among]
         return [
             TokenWindow(read.embedding, read.tokens.astype(np.float32), cut.offsets)
             for cut, read in zip(cuts, self._read(cuts, tokens=True), strict=True)
         ]
 
-    def read_ahead(self, text: str) -> Sequence[Sequence[Cut]]:
-        """The windows of a text in small parts, for `read_part`: so a text of many windows can be read between
-        others."""
-        cuts = list(self._cutter.cuts(text))
-        return [cuts[start : start + _PART_WINDOWS] for start in range(0, len(cuts), _PART_WINDOWS)]
+    def read_ahead(self, texts: Sequence[str]) -> Sequence[Sequence[Cut]]:
+        """The windows of texts in small parts, for `read_part`: so a text of many windows can be read between others.
+        Each window is there once, and those of like length are together."""
+        cuts = {cut.key: cut for text in texts for cut in self.cuts(text)}
+        parts: list[list[Cut]] = []
+        tokens = 0
+        for cut in sorted(cuts.values(), key=lambda cut: -len(cut.ids)):
+            tokens += len(cut.ids)
+            if not parts or tokens > _PART_WINDOWS * WINDOW_TOKENS or len(parts[-1]) == BATCH_WINDOWS:
+                parts.append([])
+                tokens = len(cut.ids)
+            parts[-1].append(cut)
+        return parts
 
     def read_part(self, part: Sequence[Cut]) -> None:
         """Reads windows, and remembers them for the `encode` that follows: without token embeddings, which would push
@@ -126,3 +140,8 @@ class Encoder:
                 inside = tokens[row, 1 : 1 + len(cuts[number].ids)]  # without [CLS] and [SEP]
                 found[keys[number]] = _Read(pooled[row], inside.astype(np.float16))
         return found
+
+
+def _size(cuts: Sequence[Cut]) -> int:
+    """Bytes, roughly."""
+    return 200 + _TOKEN_BYTES * sum(len(cut.ids) for cut in cuts)

@@ -18,6 +18,7 @@ from classifiers.names.boundaries import (
     is_loose,
 )
 from classifiers.names.index import WordIndex
+from classifiers.names.near import NearNames
 from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
@@ -104,7 +105,8 @@ class _Hit:
 
 
 class LexicalDetector:
-    """Finds the aliases of all scopes in one pass over a text. Immutable and thread-safe."""
+    """Finds the aliases of all scopes in one pass over a text, misspelt ones too (see `classifiers.names.near`).
+    Immutable and thread-safe."""
 
     name = "lexical"
 
@@ -114,6 +116,7 @@ class LexicalDetector:
         Raises ValueError for an alias without a letter or digit.
         """
         self._index = _EMPTY.updated(_spelled(aliases), ())
+        self._near = NearNames().updated(aliases, ())
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "LexicalDetector":
         """The detector with the names of further scopes and without those of others; most of it is shared.
@@ -122,14 +125,17 @@ class LexicalDetector:
         """
         changed = copy.copy(self)
         changed._index = self._index.updated(_spelled(added), removed)
+        changed._near = self._near.updated(added, removed)
         return changed
 
-    def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
-        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap.
+    def detect(self, texts: Sequence[str], *, misspelt: bool = True) -> list[list[Verdict]]:
+        """Verdicts of the scopes whose aliases occur; spans merged where aliases overlap. Without `misspelt`, letters
+        must be right.
 
         A verdict that is not matched needs a second sign: see `confirmed`.
         """
-        return [[_verdict(scope, hits) for scope, hits in sorted(self._hits(text).items())] for text in texts]
+        found = (self._hits(text, misspelt=misspelt) for text in texts)
+        return [[_verdict(scope, hits) for scope, hits in sorted(of_text.items())] for of_text in found]
 
     def counted(self, text: str) -> Mapping[str, frozenset[str]]:
         """For each scope that the text names, the names that flag it."""
@@ -154,7 +160,7 @@ class LexicalDetector:
                 found.append(Sighting(owned.scope, owned.alias.name, hit.start, hit.end, hit.counts))
         return sorted(found, key=lambda sighting: (sighting.start, sighting.end))
 
-    def _hits(self, text: str) -> dict[str, list[_Hit]]:
+    def _hits(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}
         letters = Letters(text)
         for last, owned in self._index.occurrences(letters.text):
@@ -162,6 +168,9 @@ class LexicalDetector:
             found = _place(owned.form, letters, start)
             if found:
                 hits.setdefault(owned.scope, []).append(_hit(owned, letters, *found))
+        for near in self._near.found(letters.words) if misspelt else ():
+            start, end = letters.words_range(near.first, near.last)
+            hits.setdefault(near.scope, []).append(_Hit(near.alias, start, end, near.counts))
         return hits
 
 

@@ -58,10 +58,15 @@ class Letters:
         """The normalised text, with its spaces."""
         return self._normal
 
-    @property
+    @cached_property
     def words(self) -> list[str]:
         """The normalised text word by word."""
         return self._normal.text.split()
+
+    def words_range(self, first: int, last: int) -> tuple[int, int]:
+        """The half-open source range behind the words [first, last)."""
+        start = sum(map(len, self.words[:first]))
+        return self.source_range(start, start + sum(map(len, self.words[first:last])))
 
     @cached_property
     def places(self) -> list[int]:

@@ -107,6 +107,17 @@ class WordIndex(Generic[_Entry]):
             _pour(kept.pop().left(), fresh)
         return type(self)([*kept, *_parts(fresh)])
 
+    def __bool__(self) -> bool:
+        """Whether there is any word."""
+        return bool(self._parts)
+
+    def owners(self, word: str) -> Iterator[_Entry]:
+        """What a whole word stands for."""
+        for part in self._parts:
+            for owner in part.automaton.get(word, ()):
+                if owner.scope not in part.gone:
+                    yield owner
+
     def occurrences(self, text: str) -> Iterator[tuple[int, _Entry]]:
         """Each place where a word stands, as the index of its last character, with what the word stands for; in no
         order."""

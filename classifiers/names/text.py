@@ -9,14 +9,18 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["MIXED_SCRIPTS", "Normalised", "is_invisible", "is_mark", "normalise"]
+__all__ = ["LOOKALIKES", "MIXED_SCRIPTS", "Normalised", "is_invisible", "is_mark", "normalise"]
 
 # Letters of other scripts that look like Latin ones and survive NFKD (Unicode TS 39 lists them all; these are the
 # ones that a keyboard types). An attacker's spelling must not hide a name.
-_LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁɡвкмнтһүαορνικυβεητχζɑıℓօոսցզհյքԛԝ",
-    "aeopcyxijsdgbkmhthyaopvikubehtxzailonugqhjpqw",
+LOOKALIKES = dict(
+    zip(
+        "аеорсухіјѕԁɡвкмнтһүαορνικυβεητχζɑıℓօոսցզհյքԛԝ",
+        "aeopcyxijsdgbkmhthyaopvikubehtxzailonugqhjpqw",
+        strict=True,
+    )
 )
+_LOOKALIKES = str.maketrans(LOOKALIKES)
 # Letters that look like a Latin one in one case alone. A real Greek or Armenian name must be the same name in both
 # cases, so these count in words that have Latin letters, too.
 MIXED_SCRIPTS = str.maketrans(

@@ -72,6 +72,10 @@ class PromptClassifier:
                 return block.head(block.numbers[scope])
         return self._plain[scope]
 
+    def threshold_among(self, scope: str, clauses: int) -> float:
+        """See `classifiers.types.ClauseDetector`."""
+        return self.head(scope).threshold_among(clauses)
+
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """Verdicts of the scopes that match, and of those whose score lies above 0: `confirmed` of
         `classifiers.names.aliases` reads them. The highest score of any window decides. The spans of a match are the

@@ -2,19 +2,21 @@
 
 import copy
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
-from classifiers.types import Detector, ScopedDetector, Span, Verdict
+from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard, ServingMethod
+from gateway.screening.units import Kind, Unit, merged, units
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
@@ -23,6 +25,10 @@ __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
 _ASKING = ("user", "prompt")
+_WHOLE: tuple[Kind, ...] = ("text", "long view")
+_ODD: tuple[Kind, ...] = ("odd words",)
+_LEARNED: tuple[Kind, ...] = ("text", "clause")  # what the classifier reads
+_Detect = Callable[[Sequence[str]], list[list[Verdict]]]
 
 
 class ScreenedText:
@@ -34,6 +40,11 @@ class ScreenedText:
         self.text = text
         self.message = message
         self.places = places
+
+    @property
+    def parted(self) -> bool:
+        """Whether the clauses are to be read, too: not of a conversation, because those of its messages are."""
+        return len(self.places) <= 1
 
     def locate(self, span: Span) -> tuple[tuple[int, int, int], ...]:
         """The ranges of messages that a span of this text covers."""
@@ -152,13 +163,20 @@ class Gate:
     def screen(self, requests: Sequence[Request]) -> list[Screening]:
         """What the gate says of each request, the texts of all in one batch. Slow: call it off the event loop."""
         texts = [screened_texts(request) for request in requests]
-        found = iter(_found([text for of_one in texts for text in of_one], (self._names, *self._learned.values())))
-        return [Screening(tuple(finding for _ in of_one for finding in next(found))) for of_one in texts]
+        read = [_Read(text, units(text.text, parted=text.parted)) for of_one in texts for text in of_one]
+        found = iter(zip(read, self._found(read), strict=True))
+        screenings = []
+        for of_one in texts:
+            parts = [next(found) for _ in of_one]
+            findings = tuple(finding for _, of_text in parts for finding in of_text)
+            screenings.append(Screening(findings, windows=sum(self._windows(one) for one, _ in parts)))
+        return screenings
 
     def read_ahead(self, request: Request) -> Sequence[Part]:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
-        return [part for text in screened_texts(request) for part in self._encoder.read_ahead(text.text)]
+        read = (unit for text in screened_texts(request) for unit in units(text.text, parted=text.parted))
+        return self._encoder.read_ahead([unit.text for unit in read if unit.kind in _LEARNED])
 
     def read_part(self, part: Part) -> None:
         """Reads one part. Slow, as a batch is: call it off the event loop."""
@@ -166,7 +184,42 @@ class Gate:
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
-        return _found([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts], [self._names])
+        read = [_Read(ScreenedText(text, 0, ((0, 0, len(text)),)), units(text, parted=False)) for text in texts]
+        return self._found(read, learned=False)
+
+    def _found(self, texts: "Sequence[_Read]", *, learned: bool = True) -> list[tuple[Finding, ...]]:
+        """What the detectors say of each text, all units of it taken together."""
+        by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
+        every = [(number, unit) for number, read in enumerate(texts) for unit in read.units]
+        for detector, detects, kinds in self._detectors(learned=learned):
+            asked = [(number, unit) for number, unit in every if unit.kind in kinds]
+            verdicts = detects([unit.text for _, unit in asked]) if asked else []
+            for (number, unit), of_unit in zip(asked, verdicts, strict=True):
+                judged = (_judged(detector, unit, verdict) for verdict in sorted(of_unit, key=_scope))
+                by_text[number] += ((unit, verdict) for verdict in judged)
+        found = zip(texts, by_text, strict=True)
+        return [tuple(_finding(read.text, one) for one in confirmed(merged(verdicts))) for read, verdicts in found]
+
+    def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, tuple[Kind, ...]]]:
+        """Each detector, and what it reads. In odd words a name must stand letter by letter. O3's detector knows
+        nothing but the forget rows, and short clauses are near to them by chance."""
+        yield self._names, self._names.detect, _WHOLE
+        yield self._names, partial(self._names.detect, misspelt=False), _ODD
+        for detector in self._learned.values() if learned else ():
+            clauses = isinstance(detector, ClauseDetector)
+            yield detector, detector.detect, _LEARNED if clauses else _WHOLE
+
+    def _windows(self, read: "_Read") -> int:
+        """How many windows the learned detectors have of a text."""
+        asked = (unit for unit in read.units if unit.kind in _LEARNED) if self._learned else ()
+        return sum(len(self._encoder.cuts(unit.text)) for unit in asked)
+
+
+class _Read(NamedTuple):
+    """A text to screen, and what the detectors read of it."""
+
+    text: ScreenedText
+    units: Sequence[Unit]
 
 
 class _Models(Mapping[str, Any]):
@@ -199,16 +252,12 @@ def screened_texts(request: Request) -> list[ScreenedText]:
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
 
 
-def _found(texts: Sequence[ScreenedText], detectors: Sequence[Detector]) -> list[tuple[Finding, ...]]:
-    plain = [text.text for text in texts]
-    by_detector = [detector.detect(plain) for detector in detectors]
-    return [
-        tuple(
-            _finding(text, verdict)
-            for verdict in confirmed([v for found in by_detector for v in sorted(found[index], key=_scope)])
-        )
-        for index, text in enumerate(texts)
-    ]
+def _judged(detector: Detector, unit: Unit, verdict: Verdict) -> Verdict:
+    """A clause must pass the stricter threshold of one among several. A NaN is a match."""
+    if not (unit.kind == "clause" and verdict.matched and isinstance(detector, ClauseDetector)):
+        return verdict
+    threshold = detector.threshold_among(verdict.scope, unit.of)
+    return replace(verdict, threshold=threshold, matched=not verdict.score <= threshold)
 
 
 def _scope(verdict: Verdict) -> str:

@@ -24,7 +24,8 @@ _log = logging.getLogger("unrecall.audit")
 class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
-    `plan` is the plan that was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
+    `windows` is how many windows of the request's texts the gate read: it cuts no text short. `plan` is the plan that
+    was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
     says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `speculation`
     says what became of an answer that began before the gate's verdict: 'used', 'aborted' (after so many ms, with so
     many bytes unread), or 'skipped'. `leaks` are those that the output screen found in the answer: the scope, what
@@ -50,6 +51,7 @@ class AuditEvent:
     served_weights: Mapping[str, float] | None = None
     screen_error: str | None = None
     gate_ms: float | None = None
+    windows: int | None = None
     speculation: str | None = None
     speculation_ms: float | None = None
     speculation_bytes: int | None = None
@@ -124,6 +126,7 @@ class Record:
             for f in screening.matched
         ]
         self._fields["screen_error"] = screening.error
+        self._fields["windows"] = screening.windows
 
     def decided(self, wanted: Plan, plan: Plan) -> None:
         """Takes the plan that the policy decided, and the plan that the backend gets: it may have other weights."""

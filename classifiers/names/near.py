@@ -1,0 +1,221 @@
+"""Misspelt names: words that lie a few letters from the words of a name, for all scopes in one pass over the words.
+
+A word within one edit of another shares its first or its last half with it; a word within two shares one of three
+thirds (Wu & Manber 1992 call it partitioning). So each alias stands in the index under the parts of its most telling
+word, with the word's length, and a text's word looks under its own parts. What is found there is compared letter by
+letter: edits are a letter more, less or another, or two neighbours that changed places (Damerau 1964). English words
+are never taken for misspelt ones. Words that sound alike have the same consonants: they, too, stand in the index.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from classifiers.names.index import WordIndex
+from classifiers.names.ordinary import Alias
+from classifiers.names.text import normalise
+from classifiers.names.vocabulary import is_known
+
+__all__ = ["NearHit", "NearNames", "edits_between", "sound"]
+
+_ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
+_SURE_LETTERS = 9  # of a name of several words that counts alone
+_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
+_SURE_AS_LONG = 7  # counts with one edit that leaves its length
+_LONGEST = 32
+_MOST_WORDS, _MOST_EDITS = 4, 3
+_LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
+_LOOKS = str.maketrans("0134578", "oleastb")
+_PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
+_SOUNDS = str.maketrans("cqzvy", "kksfi")
+_VOWELS = re.compile("[aeiouhw]")
+_WORDS = re.compile("[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An alias of a scope as words. It stands in the index under the parts of the word number `anchor`."""
+
+    scope: str
+    alias: Alias
+    words: tuple[str, ...]
+    anchor: int
+
+    @property
+    def letters(self) -> str:
+        """See `classifiers.names.index.Owned`."""
+        return self.words[self.anchor]
+
+    @property
+    def breaks(self) -> tuple[int, ...]:
+        """Nobody looks for the beginning of a misspelt name."""
+        return ()
+
+
+class NearHit(NamedTuple):
+    """Words of a text, from `first` up to but not with `last`, that are a misspelt alias. `counts`: they need no second
+    sign."""
+
+    scope: str
+    alias: Alias
+    first: int
+    last: int
+    counts: bool
+
+
+class NearNames:
+    """The aliases of all scopes by the parts of their words. Immutable and thread-safe."""
+
+    def __init__(self, index: WordIndex[_Named] | None = None) -> None:
+        self._index: WordIndex[_Named] = index or WordIndex()
+
+    def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
+        """With the names of further scopes and without those of others; see WordIndex."""
+        keyed = {
+            scope: [(key, named) for named in _named(scope, names) for key in _keys(named)]
+            for scope, names in added.items()
+        }
+        return NearNames(self._index.updated(keyed, removed))
+
+    def found(self, words: Sequence[str]) -> Iterator[NearHit]:
+        """The misspelt names among the normalised words of a text."""
+        if not self._index:
+            return
+        for place, word in enumerate(words):
+            if len(word) < _ONE_EDIT - 1 or len(word) > _LONGEST or is_known(word) or not word.isascii():
+                continue
+            seen = set()
+            for key in _asked(word):
+                for named in self._index.owners(key):
+                    if named not in seen:
+                        seen.add(named)
+                        hit = _compared(named, words, place)
+                        if hit:
+                            yield hit
+
+
+def edits_between(one: str, other: str, most: int) -> int | None:
+    """How many edits lie between two words; None if they are more than `most`."""
+    start, longest = 0, min(len(one), len(other))
+    while start < longest and one[start] == other[start]:
+        start += 1
+    end = 0
+    while end < longest - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    one, other = one[start : len(one) - end], other[start : len(other) - end]
+    if not one or not other:
+        found = len(one) + len(other)
+        return found if found <= most else None
+    if most == 0:
+        return None
+    rest = [(one[1:], other[1:]), (one[1:], other), (one, other[1:])]
+    if one[:2] == other[1::-1] and len(one) > 1:
+        rest.append((one[2:], other[2:]))
+    found_all = [edits for a, b in rest if (edits := edits_between(a, b, most - 1)) is not None]
+    return 1 + min(found_all) if found_all else None
+
+
+def sound(word: str) -> str:
+    """The consonants of a word as they sound, the first letter always among them."""
+    for written, said in _PAIRS:
+        word = word.replace(written, said)
+    said = word.translate(_SOUNDS)
+    first = "a" if said[:1] in "aeiou" else said[:1]
+    return "".join(letter for letter, _ in groupby(first + _VOWELS.sub("", said[1:])))
+
+
+def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
+    """The names that may be found misspelt, by each of their telling words: Latin ones."""
+    for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
+        words = tuple(normalise(alias.name).text.split())
+        if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
+            continue
+        least = _ONE_EDIT if len(words) > 1 else _SINGLE
+        for anchor, word in enumerate(words):
+            if least <= len(word) <= _LONGEST and not is_known(word):
+                yield _Named(scope, alias, words, anchor)
+        if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
+            yield _Named(scope, alias, ("".join(words),), 0)
+
+
+def _keys(named: _Named) -> Iterator[str]:
+    """What an alias's word stands under: itself, its halves, its thirds, its sound if that tells enough."""
+    word = named.words[named.anchor]
+    if len(sound(word)) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
+        yield f"~{sound(word)}"
+    length, half = len(word), len(word) // 2
+    yield f"={word}"
+    yield f"<{length}{word[:half]}"
+    yield f">{length}{word[half:]}"
+    if length >= _TWO_EDITS:
+        a, b = length // 3, 2 * length // 3
+        yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
+
+
+def _asked(word: str) -> Iterator[str]:
+    """Under what a text's word is looked up."""
+    n, half = len(word), len(word) // 2
+    yield f"={word}"
+    yield f"={word[: half - 1]}{word[half]}{word[half - 1]}{word[half + 1 :]}"  # neighbours across the halves
+    for length in range(max(n - 1, _ONE_EDIT), n + 2):
+        half = length // 2
+        yield f"<{length}{word[:half]}"
+        yield f">{length}{word[n - (length - half) :]}"
+    for length in range(max(n - 2, _TWO_EDITS), n + 3):
+        a, b = length // 3, 2 * length // 3
+        yield f"0{length}{word[:a]}"
+        yield from (f"1{length}{word[max(0, a + moved) : b + moved]}" for moved in range(-2, 3))
+        yield f"2{length}{word[n - (length - b) :]}"
+    if not word.isalpha():
+        looks = word.translate(_LOOKS)
+        if looks.isalpha():
+            yield f"={looks}"
+    yield f"~{sound(word.translate(_LOOKS))}"
+
+
+class _Fit(NamedTuple):
+    """How a text's word fits one of an alias: edits, and whether that is sure: it is not if it only sounds alike, or if
+    a short word has two edits."""
+
+    edits: int
+    sure: bool = True
+
+
+def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
+    first = place - named.anchor
+    there = words[max(first, 0) : first + len(named.words)]
+    if first < 0 or len(there) != len(named.words) or (len(there) == 1 and named.words[0] in there[0]):
+        return None  # what holds the whole name was judged by its borders
+    fits = [_fit(wanted, word, among=len(there)) for wanted, word in zip(named.words, there, strict=True)]
+    good = [fit for fit in fits if fit is not None]
+    edits = sum(fit.edits for fit in good)
+    if len(good) < len(fits) or not 0 < edits <= _MOST_EDITS:
+        return None  # without an edit it is the alias itself, which is found otherwise
+    sure = all(fit.sure for fit in good) and _is_sure(named, edits, there)
+    return NearHit(named.scope, named.alias, first, first + len(fits), sure)
+
+
+def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
+    """`among`: of how many words the name is."""
+    if wanted == word:
+        return _Fit(0)
+    if len(wanted) < _ONE_EDIT:
+        return None
+    looks = word.translate(_LOOKS) if not word.isalpha() else word
+    most = 2 if len(wanted) >= _TWO_EDITS else 1
+    edits = None if is_known(word) else edits_between(wanted, looks, 2 if among > 1 else most)
+    if edits is not None:
+        return _Fit(edits or 1, sure=edits <= most)
+    heard = sound(wanted)
+    return _Fit(1, sure=False) if len(heard) > 1 and heard == sound(looks) else None
+
+
+def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
+    letters = len("".join(named.words))
+    if len(named.words) > 1:
+        return letters >= _SURE_LETTERS
+    if edits == 1 and letters == len(there[0]):
+        return letters >= _SURE_AS_LONG
+    return letters >= (_SURE_SINGLE if edits == 1 else _SURE_TWO)

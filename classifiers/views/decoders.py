@@ -1,0 +1,219 @@
+"""Runs of characters that stand for other text: bytes in some base, numbers, signs and escapes."""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+
+from classifiers.views.reading import Decoder, characters_of
+
+__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HIDDEN"]
+
+_Bytes = Iterator[tuple[int, int, int]]
+_Characters = Iterator[tuple[str, int, int]]
+_BASE64 = {
+    letter: value
+    for value, letters in enumerate(
+        zip(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+            strict=True,
+        )
+    )
+    for letter in letters
+}
+_BASE32 = {letter: value for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
+_MORSE = {
+    code: letter
+    for letter, code in zip(
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
+        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
+        strict=True,
+    )
+}
+_DOTS = str.maketrans("·•∙․–—_−‒", "....-----")
+_HEX = re.compile("[0-9A-Fa-f]")
+_BRAILLE = dict(
+    zip(
+        (0x2800 + sum(1 << int(dot) - 1 for dot in dots) for dots in
+         "1 12 14 145 15 124 1245 125 24 245 13 123 134 1345 135 1234 12345 1235 234 2345 136 1236 2456 1346 13456 1356"
+         .split()),
+        "abcdefghijklmnopqrstuvwxyz",
+        strict=True,
+    )
+)  # fmt: skip
+_ESCAPE = re.compile(
+    r"%(?P<percent>[0-9A-Fa-f]{2})"
+    r"|\\x\{?(?P<byte>[0-9A-Fa-f]{2})\}?"
+    r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
+    r"|\\+u(?P<four>[0-9A-Fa-f]{4})"
+    r"|\\+U(?P<eight>[0-9A-Fa-f]{8})"
+    r"|[Uu]\+(?P<named>[0-9A-Fa-f]{4,6})(?:[ ,]+(?=[Uu]\+))?"
+    r"|\\(?P<octal>[0-3][0-7]{2})"
+    r"|\\+(?P<simple>[nrt\"'/])"
+    r"|&#[xX]0*(?P<reference>[0-9A-Fa-f]{1,6});?"
+    r"|&#0*(?P<decimal>[0-9]{1,7});?"
+    r"|(?P<entity>&[A-Za-z][A-Za-z0-9]{1,30};)"
+)
+_SIMPLE = {"n": "\n", "r": "\n", "t": "\t"}
+_HEXADECIMAL = ("braced", "four", "eight", "named", "reference")
+_FIRST_VARIATION, _MORE_VARIATIONS = 0xFE00, 0xE0100
+_TAG = 0xE0000
+
+
+def _bits(run: str, values: dict[str, int], width: int) -> _Bytes:
+    """Bytes of signs that hold `width` bits each. Other characters stand between them, padding among them."""
+    held = bits = 0
+    begins = 0
+    for place, letter in enumerate(run):
+        if letter not in values:
+            continue
+        if bits == 0:
+            begins = place
+        held, bits = (held << width | values[letter]) & 0xFFFF, bits + width
+        if bits >= 8:
+            bits -= 8
+            yield held >> bits & 0xFF, begins, place + 1
+            begins = place
+
+
+def _base64(run: str) -> _Characters:
+    return characters_of(_bits(run, _BASE64, 6))
+
+
+def _base32(run: str) -> _Characters:
+    return characters_of(_bits(run.upper(), _BASE32, 5))
+
+
+_HEX_DIGITS = {digit: int(digit, 16) for digit in "0123456789abcdefABCDEF"}
+_HEX_PAIR = re.compile("(?:0x|\\\\x|[^0-9A-Za-z]){0,4}?([0-9A-Fa-f]{2})")
+
+
+def _hex(run: str) -> _Characters:
+    return characters_of((int(pair.group(1), 16), pair.start(1), pair.end()) for pair in _HEX_PAIR.finditer(run))
+
+
+def _binary(run: str) -> _Characters:
+    """Groups of seven or eight digits, or digits without gaps."""
+    groups = list(re.finditer("[01]+", run))
+    if len(groups) > 1:
+        return characters_of((int(group.group(), 2) & 0xFF, *group.span()) for group in groups)
+    return characters_of(_bits(run, {"0": 0, "1": 1}, 1))
+
+
+def _zero_width(run: str) -> _Characters:
+    return characters_of(_bits(run, {"\u200b": 0, "\u200c": 1}, 1))
+
+
+def _decimal(run: str) -> _Characters:
+    return characters_of((min(int(code.group()), 255), *code.span()) for code in re.finditer(r"\d+", run))
+
+
+def _alphabet(run: str) -> _Characters:
+    """a is 1, z is 26."""
+    for number in re.finditer(r"\d+", run):
+        if not 1 <= int(number.group()) <= 26:
+            return
+        yield chr(96 + int(number.group())), *number.span()
+
+
+def _morse(run: str) -> _Characters:
+    end = 0
+    for code in re.finditer(r"[.\-]+", run.translate(_DOTS)):
+        letter = _MORSE.get(code.group())
+        if letter is None:
+            return
+        gap = run[end : code.start()]
+        if end and (len(gap) > 1 or not gap.isspace()):
+            yield " ", end, code.start()
+        yield letter, *code.span()
+        end = code.end()
+
+
+def _braille(run: str) -> _Characters:
+    for place, sign in enumerate(run):
+        yield _BRAILLE.get(ord(sign), " "), place, place + 1
+
+
+def _escapes(run: str) -> _Characters:
+    """Bytes that follow each other are UTF-8; an escape of any other kind is a character."""
+    waiting: list[tuple[int, int, int]] = []
+    pieces = [*_ESCAPE.finditer(run), None]
+    for piece in pieces:
+        kind = piece.lastgroup if piece else None
+        if piece and kind in ("percent", "byte", "octal"):
+            waiting.append((int(piece[kind], 8 if kind == "octal" else 16), *piece.span()))
+            continue
+        yield from characters_of(waiting)
+        waiting = []
+        if piece and kind:
+            yield from _character(kind, piece)
+
+
+def _character(kind: str, piece: re.Match[str]) -> _Characters:
+    said = piece[kind]
+    if kind == "simple":
+        yield _SIMPLE.get(said, said), *piece.span()
+    elif kind == "entity":
+        for character in html.unescape(said):
+            yield character, *piece.span()
+    else:
+        code = int(said, 16 if kind in _HEXADECIMAL else 10)
+        yield chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\x00", *piece.span()
+
+
+def _tags(run: str) -> _Characters:
+    for place, sign in enumerate(run):
+        yield chr(ord(sign) - _TAG), place, place + 1
+
+
+def _variations(run: str) -> _Characters:
+    """A byte in each variation selector: the first sixteen in one block, the others in another."""
+    codes = ((ord(sign), place) for place, sign in enumerate(run))
+    return characters_of(
+        (code - _MORE_VARIATIONS + 16 if code >= _MORE_VARIATIONS else code - _FIRST_VARIATION, place, place + 1)
+        for code, place in codes
+    )
+
+
+# A digit, or capitals where no word has them: most words have neither.
+_ODD_LETTERS = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|\d)"
+BASE64 = Decoder(
+    "base64",
+    re.compile(
+        r"(?<![A-Za-z0-9+/_-])(?:"
+        rf"(?=[A-Za-z+/_-]*{_ODD_LETTERS})[A-Za-z0-9+/_-]{{6,}}(?:\s*\n\s*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}"
+        rf"|(?=(?:\w{{4}} ){{0,2}}\w{{0,3}}{_ODD_LETTERS})"
+        r"(?:[A-Za-z0-9+/_-]{4} ){2,}[A-Za-z0-9+/_-]{2,4}={0,2})"
+    ),
+    _base64,
+)
+_BASE32_RUN = Decoder(
+    "base32", re.compile(r"(?<![A-Za-z0-9])(?:[A-Z2-7]{8,}|(?=[a-z]*[2-7])[a-z2-7]{8,})={0,6}"), _base32
+)
+_HEX_RUN = Decoder(
+    "hex",
+    re.compile(
+        r"(?<![A-Za-z0-9])(?:0x)?(?=[A-Za-z]{0,9}[0-9])[0-9A-Fa-f]{2}"
+        r"(?:(?:[ ,:;.|\n-]{0,2}(?:0x|\\x)?)[0-9A-Fa-f]{2}){2,}(?![A-Za-z0-9])"
+    ),
+    _hex,
+)
+_BINARY = Decoder("binary", re.compile(r"(?<!\d)(?:[01]{7,8}(?:[ ,_|\n-]+[01]{7,8}){2,}|[01]{24,})(?!\d)"), _binary)
+_DECIMAL = Decoder("decimal codes", re.compile(r"(?<!\d)\d{2,3}(?:[ ,;|/-]{1,2}\d{2,3}){3,}(?!\d)"), _decimal)
+_ALPHABET = Decoder("numbered letters", re.compile(r"(?<![\d.,])\d{1,2}(?:[ ./-]\d{1,2}){4,}(?![\d])"), _alphabet)
+_MORSE_RUN = Decoder(
+    "morse", re.compile(r"(?<![\w.-])[.\-·•∙․–—_−‒]{1,5}(?:[ /|]{1,3}[.\-·•∙․–—_−‒]{1,5}){2,}(?![\w])"), _morse
+)
+_QUOTED = Decoder("quoted-printable", re.compile("(?:=[0-9A-F]{2}){3,}"), _hex)
+_BRAILLE_RUN = Decoder("braille", re.compile("[\u2801-\u28ff][\u2800-\u28ff ]*"), _braille)
+CODES = (_BINARY, _DECIMAL, _ALPHABET, _HEX_RUN, _BASE32_RUN, BASE64, _MORSE_RUN, _QUOTED, _BRAILLE_RUN)
+"""Runs that a text may hold by chance."""
+ESCAPES = Decoder("escapes", re.compile(f"(?:{re.sub('[?]P<[a-z]+>', '?:', _ESCAPE.pattern)})+"), _escapes, sure=True)
+_TAG_RUN = Decoder("tags", re.compile("[\U000e0020-\U000e007e]+"), _tags, sure=True)
+_VARIATION_RUN = Decoder("variation selectors", re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{3,}"), _variations)
+_ZERO_WIDTH = Decoder("zero width", re.compile("[\u200b\u200c]{24,}"), _zero_width)
+HIDDEN = (_TAG_RUN, _VARIATION_RUN, _ZERO_WIDTH)
+"""Runs that nobody sees."""
+DECODERS: Iterable[Decoder] = (*CODES, ESCAPES, *HIDDEN)
+"""Every decoder."""

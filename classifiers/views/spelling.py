@@ -1,0 +1,274 @@
+"""Words spelled so that only a reader understands them: letters apart, backwards, shifted, or digits for letters."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
+from classifiers.views.view import Decoded, Edit, View, rewritten
+
+__all__ = ["joined", "odd_names", "respelled"]
+
+# One or two letters again and again: with signs between them, with spaces, or with both, as in a list.
+_PART = r"[^\W\d_]{1,2}"
+_APART = re.compile(
+    rf"(?<![^\W_]){_PART}(?:"
+    rf"(?:(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
+    rf"|(?:\s{{1,4}}{_PART}){{2,}}"
+    rf"|(?:[^\w\s]{{0,2}}\s?[^\w\s]{{1,2}}\s?{_PART}){{3,}}"
+    r")(?![^\W_])"
+)
+_SHORT_APART = re.compile(r"(?<![^\s])[^\W\d_](?:(?:[^\w\s]|_){1,4}[^\W\d_]){1,2}(?![^\W_])")
+_MOST_TAKEN = 200
+_LETTERS = re.compile(r"[^\W_]+")
+_FEWEST_PARTS = 3
+_SHORT_WORDS = frozenset(
+    "am an as at be by do go he hi if in is it me mr ms my no of oh ok on or pm re so to up us vs we".split()
+)
+_SINGLE_WORDS = ("a", "A", "I")
+_COMMON_SHARE = 0.5
+_TOKEN = re.compile(r"\S+")
+_AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
+_INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
+_LEET = re.compile(r"[0-9@$!|+€£]")
+_LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
+_DIGITS = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
+_DIGITS_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
+_A, _Z = "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"
+_SMALL_WORD = 3  # letters of a word that may stand between odd ones
+_STRETCH = 3  # odd words in a row that are worth a closer look
+_READ_SHARE, _GAIN = 0.45, 0.25
+_SAMPLE = 240  # characters that decide how a stretch is to be read
+_RUN_TOGETHER, _JOINED_LETTERS = 16, 10  # letters of a word that may be several; of one whose letters stood apart
+_LONGEST_WORD = 60
+
+
+def _shift(places: int) -> dict[int, int]:
+    turned = _A[places:] + _A[:places]
+    return str.maketrans(_A + _A.upper(), turned + turned.upper())
+
+
+_SHIFTS = [_shift(places) for places in range(1, 26)]
+_ROT13 = _SHIFTS[12]
+_ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
+
+
+def joined(view: View) -> View | None:
+    """The view with letters that stand apart put together; None if there are none."""
+    edits = [edit for run in _APART.finditer(view.text) if (edit := _together(run))]
+    if not edits:
+        return None
+    ends = sorted([(edit.start, edit.end) for edit in edits])
+    return rewritten(view, "letters apart", sorted([*edits, *_short_words(view.text, ends)], key=lambda e: e.start))
+
+
+def _short_words(text: str, taken: list[tuple[int, int]]) -> Iterator[Edit]:
+    """Words of two or three letters with signs between them, where longer ones are written so, too."""
+    for run in _SHORT_APART.finditer(text):
+        if not any(run.start() < end and run.end() > start for start, end in taken[:_MOST_TAKEN]):
+            letters = [(place, letter) for place, letter in enumerate(run.group()) if letter.isalpha()]
+            said = "".join(letter for _, letter in letters)
+            yield Edit(run.start(), Decoded(said, [place for place, _ in letters], len(run.group())))
+
+
+def _together(run: re.Match[str]) -> Edit | None:
+    """The letters of a run without their gaps; a gap that is wider than the others parts words."""
+    groups = _without_words(list(_LETTERS.finditer(run.group())))
+    letters = sum(len(group.group()) for group in groups)
+    if len(groups) < _FEWEST_PARTS or letters <= _FEWEST_PARTS or _are_words(groups):
+        return None
+    first, last = groups[0].start(), groups[-1].end()
+    gaps = [after.start() - before.end() for before, after in pairwise(groups)]
+    inner = sorted(gaps)[len(gaps) // 2]
+    text, starts = groups[0].group(), [*range(*groups[0].span())]
+    for gap, group in zip(gaps, groups[1:], strict=True):
+        if gap > inner and run.group()[group.start() - 1].isspace():
+            text += " "
+            starts.append(group.start() - 1)
+        text += group.group()
+        starts += range(*group.span())
+    return Edit(run.start() + first, _with_gaps(text, [start - first for start in starts], last - first))
+
+
+def _without_words(groups: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Without the short words around letters that stand apart: 'is' and 'of' are words."""
+    start, end = 0, len(groups)
+    while start < end and _is_word(groups[start].group()):
+        start += 1
+    while end > start and _is_word(groups[end - 1].group()):
+        end -= 1
+    return groups[start:end]
+
+
+def _are_words(groups: Sequence[re.Match[str]]) -> bool:
+    words = sum(_is_word(group.group()) or group.group() in _SINGLE_WORDS for group in groups)
+    return words > _COMMON_SHARE * len(groups)
+
+
+def _is_word(letters: str) -> bool:
+    return letters.lower() in _SHORT_WORDS
+
+
+def _with_gaps(text: str, starts: Sequence[int], length: int) -> Decoded:
+    """Letters without any gap between words are parted into words."""
+    found: list[str] = []
+    places: list[int] = []
+    cursor = 0
+    for word in text.split(" "):
+        if cursor:
+            found.append(" ")
+            places.append(starts[cursor - 1])
+        own = starts[cursor : cursor + len(word)]
+        together = len(word) >= _JOINED_LETTERS and word.isascii() and word.isalpha()
+        said = _parted(word, own, length) if together else Decoded(word, own, length)
+        found.append(said.text)
+        places += said.starts
+        cursor += len(word) + 1
+    return Decoded("".join(found), places, length)
+
+
+def _parted(text: str, starts: Sequence[int], length: int) -> Decoded:
+    pieces: list[str] = []
+    places: list[int] = []
+    cursor = 0
+    for word in parted(text.lower()):
+        if cursor:
+            pieces.append(" ")
+            places.append(starts[cursor])
+        pieces.append(text[cursor : cursor + len(word)])
+        places += starts[cursor : cursor + len(word)]
+        cursor += len(word)
+    return Decoded("".join(pieces), places, length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Odd words that follow each other, small words between them: from `start` to `end`; `odd` of them are odd."""
+
+    start: int
+    end: int
+    odd: int
+
+
+def _stretches(text: str) -> Iterator[_Stretch]:
+    start = end = odd = 0
+    for token in _TOKEN.finditer(text):
+        word = token.group()
+        if _is_odd(word):
+            start = token.start() if not odd else start
+            end, odd = token.end(), odd + 1
+        elif odd and len(word) > _SMALL_WORD:
+            yield _Stretch(start, end, odd)
+            odd = 0
+    if odd:
+        yield _Stretch(start, end, odd)
+
+
+def _is_odd(token: str) -> bool:
+    """Whether a token holds letters that are no common word."""
+    if not token.isascii() or "://" in token:
+        return False
+    word = token.strip(_AROUND).lower()
+    if len(word) < 3 and not _LEET_INSIDE.search(token):
+        return False
+    if word.isalpha():
+        return not is_known(word)
+    return not all(part.isdigit() or len(part) < 2 or is_known(part) for part in _INNER.split(word)) or bool(
+        _LEET_INSIDE.search(word)
+    )
+
+
+def respelled(view: View) -> View | None:
+    """The view with stretches of odd words read in the way that makes them English; None if no way does."""
+    edits = [edit for stretch in _stretches(view.text) if (edit := _read(view.text, stretch))]
+    return rewritten(view, "respelled", edits) if edits else None
+
+
+def _read(text: str, stretch: _Stretch) -> Edit | None:
+    source = text[stretch.start : stretch.end]
+    if stretch.odd < _STRETCH:
+        return _run_together(source, stretch.start) if stretch.odd == 1 else None
+    sample = source[:_SAMPLE]
+    before = known_share(sample)
+    read = [change(sample) for change in _CHANGES]
+    shares = [known_share(said) for said in read]
+    best = max(range(len(read)), key=lambda number: (round(shares[number], 2), common_pairs(read[number])))
+    share = shares[best]
+    if share < _READ_SHARE or share < before + _GAIN:
+        return None
+    said, starts = _CHANGES[best](source), range(len(source))
+    if best == 0:
+        return Edit(stretch.start, Decoded(said, starts[::-1], len(source)))
+    return Edit(stretch.start, Decoded(said, starts, len(source)))
+
+
+def _run_together(source: str, start: int) -> Edit | None:
+    if len(source) < _RUN_TOGETHER or not source.rstrip("?!.").isalpha() or not source.isascii():
+        return None
+    letters = source.rstrip("?!.")
+    said = _parted(letters, range(len(letters)), len(letters))
+    return Edit(start, said) if known_share(said.text) > _READ_SHARE else None
+
+
+def _reversed(text: str) -> str:
+    return text[::-1]
+
+
+def _each_reversed(text: str) -> str:
+    return _LETTERS.sub(lambda word: word.group()[::-1], text)
+
+
+def _translated(table: dict[int, int]) -> Callable[[str], str]:
+    return lambda text: text.translate(table)
+
+
+_CHANGES: Sequence[Callable[[str], str]] = (
+    _reversed,
+    _each_reversed,
+    *map(_translated, (_DIGITS, _DIGITS_L, _ATBASH, *_SHIFTS)),
+)
+
+
+def odd_names(view: View) -> View | None:
+    """Every stretch of odd words, spelled in the ways that hide a name; None if there are no odd words."""
+    lines: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for stretch in _stretches(view.text):
+        source = view.text[stretch.start : stretch.end].strip(_AROUND)
+        if len(source) > _LONGEST_WORD * stretch.odd:
+            continue
+        start, end = view.source_range(stretch.start, stretch.end)
+        for variant in dict.fromkeys(_variants(source)):
+            lines.append(variant)
+            starts += [start] * (len(variant) + 1)
+            ends += [end] * (len(variant) + 1)
+    if not lines:
+        return None
+    return View("odd words", "\n".join(lines) + "\n", starts, ends, names_alone=True)
+
+
+def _variants(source: str) -> Iterator[str]:
+    yield source[::-1]
+    if " " in source:
+        yield _each_reversed(source)
+    yield source.translate(_ROT13)
+    bare = _INNER.sub("", source)
+    if bare != source:
+        yield bare
+        yield " ".join(_INNER.sub("", token) for token in source.split())
+    if _LEET.search(source):
+        yield source.translate(_DIGITS)
+        yield source.translate(_DIGITS_L)
+    if source.lower().endswith("ay"):
+        yield from _pig_latin(source)
+
+
+def _pig_latin(source: str) -> Iterator[str]:
+    """The first consonants of each word stand behind it, before 'ay'."""
+    for moved in (1, 2):
+        yield " ".join(
+            word[-2 - moved : -2] + word[: -2 - moved] if word.lower().endswith("ay") else word
+            for word in source.split()
+        )

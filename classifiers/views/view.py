@@ -1,0 +1,81 @@
+"""A text written in another way, with the place in the source of each of its characters."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+__all__ = ["Decoded", "Edit", "View", "plain", "rewritten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a run of a text says: for each character of `text`, where in the run the part begins that gives it. The
+    decoder has read `length` characters of the run, and leaves the rest alone."""
+
+    text: str
+    starts: Sequence[int]
+    length: int
+
+    @property
+    def ends(self) -> list[int]:
+        """Where the part of each character ends. Several characters may come from one part."""
+        found, end = [], self.length
+        for start, after in pairwise([*self.starts, self.length][::-1]):
+            end = start if after < start else end
+            found.append(max(end, after + 1))
+        return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Puts what was decoded in the place of the characters from `start` on."""
+
+    start: int
+    decoded: Decoded
+
+    @property
+    def end(self) -> int:
+        """Where the text goes on as it was."""
+        return self.start + self.decoded.length
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`starts[i]` and `ends[i]` bound the source characters behind `text[i]`. With `names_alone` the text holds nothing
+    that a classifier could read, only words that may be names."""
+
+    name: str
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+    names_alone: bool = False
+
+    def source_range(self, start: int, end: int) -> tuple[int, int]:
+        """The half-open source range behind the half-open range [start, end) of the view, which is not empty."""
+        return min(self.starts[start:end]), max(self.ends[start:end])
+
+
+def plain(text: str) -> View:
+    """The text itself."""
+    return View("text", text, range(len(text)), range(1, len(text) + 1))
+
+
+def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
+    """The view with edits, which follow each other and do not overlap."""
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    cursor = 0
+    for edit in edits:
+        pieces += (view.text[cursor : edit.start], edit.decoded.text)
+        starts += view.starts[cursor : edit.start]
+        ends += view.ends[cursor : edit.start]
+        for first, last in zip(edit.decoded.starts, edit.decoded.ends, strict=True):
+            start, end = view.source_range(edit.start + first, edit.start + last)
+            starts.append(start)
+            ends.append(end)
+        cursor = edit.end
+    pieces.append(view.text[cursor:])
+    starts += view.starts[cursor:]
+    ends += view.ends[cursor:]
+    return View(name, "".join(pieces), starts, ends)

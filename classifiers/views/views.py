@@ -1,0 +1,96 @@
+"""Other ways to read a text: what an attacker wrote so that a reader understands it and a detector does not.
+
+A text that is written plainly has no view beside its odd words, and looking for one takes some microseconds. The work
+is bounded: `_MOST_TIMES` the characters of the text, and what was decoded is decoded once more and no further.
+"""
+
+import re
+from bisect import bisect
+from collections.abc import Iterator
+
+from classifiers.views.concatenation import concatenated
+from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
+from classifiers.views.folding import folded
+from classifiers.views.reading import Decoder
+from classifiers.views.spelling import joined, odd_names, respelled
+from classifiers.views.view import Edit, View, plain, rewritten
+
+__all__ = ["View", "views"]
+
+_MOST_TIMES = 8
+_LEAST_CHARACTERS = 4_000
+_DEPTH = 2
+# A run of some code: digits, both cases in one word, capitals, signs in a row, or characters beyond ASCII.
+_CODED = re.compile(
+    r"\d[\d\W_]{0,3}[\dA-Fa-f]|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[^\x00-\x7f]"
+)
+_ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
+
+
+def views(text: str) -> list[View]:
+    """The views of a text that differ from it, the ones first that explain most. Each stands for the whole text."""
+    left = _MOST_TIMES * len(text) + _LEAST_CHARACTERS
+    found: list[View] = []
+    seen = {text}
+    for view in _views(plain(text), _DEPTH):
+        if view.text in seen or not view.text.strip():
+            continue
+        left -= len(view.text)
+        if left < 0:
+            break
+        seen.add(view.text)
+        found.append(view)
+    return found
+
+
+def _views(view: View, depth: int) -> Iterator[View]:
+    """A view that is found is read once more: other letters in base64, or base64 in base64."""
+    for change in (_decoded, _bare, respelled, concatenated):
+        found = change(view)
+        if found:
+            yield found
+            if depth > 1:
+                yield from _views(found, depth - 1)
+    odd = odd_names(view)
+    if odd:
+        yield odd
+
+
+def _bare(view: View) -> View | None:
+    """Plain letters, and none of them apart."""
+    latin = folded(view)
+    return joined(latin or view) or latin
+
+
+def _decoded(view: View) -> View | None:
+    """Every run of some code by what it says."""
+    runs: list[Edit] = []
+    if not view.text.isascii():
+        runs += _runs(view.text, HIDDEN)
+    if _ESCAPED.search(view.text):
+        runs += _runs(view.text, (ESCAPES,))
+    if _CODED.search(view.text):
+        runs += _runs(view.text, CODES)
+    return rewritten(view, "decoded", _apart(runs)) if runs else None
+
+
+def _runs(text: str, decoders: tuple[Decoder, ...]) -> Iterator[Edit]:
+    for decoder in decoders:
+        for run in decoder.pattern.finditer(text):
+            decoded = decoder.decode(run.group())
+            if decoded and decoded.text != run.group()[: decoded.length]:
+                yield Edit(run.start(), decoded)
+
+
+def _apart(edits: list[Edit]) -> list[Edit]:
+    """Edits that do not overlap, in order: of those that do, the one that explains most of the text."""
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (-edit.decoded.length, edit.start)):
+        at = bisect(kept, edit.start, key=_start)
+        if (at == 0 or kept[at - 1].end <= edit.start) and (at == len(kept) or edit.end <= kept[at].start):
+            kept.insert(at, edit)
+    return kept
+
+
+def _start(edit: Edit) -> int:
+    return edit.start

@@ -1,0 +1,97 @@
+"""What the gate reads of one text: the text itself, its other spellings, and its clauses, each with its place."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from classifiers.types import Span, Verdict
+from classifiers.views.clauses import clauses
+from classifiers.views.view import View
+from classifiers.views.views import views
+
+__all__ = ["Kind", "Unit", "merged", "units"]
+
+
+Kind = Literal["text", "long view", "odd words", "clause"]
+_LONG_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A text for the detectors: the whole of another text, a view of it, or a clause, which begins at `start` of the
+    text or of the view and is one of `of` different ones.
+
+    The detectors of names read all but clauses, since a name is found wherever it stands. The others read texts, and
+    some of them clauses; odd words say nothing to them, and of a long view they read the clauses that differ.
+    """
+
+    text: str
+    kind: Kind = "text"
+    view: View | None = None
+    start: int = 0
+    of: int = 1
+
+    def source(self, span: Span) -> Span:
+        """The place of a span in the text that the unit was made of."""
+        start, end = self.start + span.start_char, self.start + span.end_char
+        return Span(span.message, *(self.view.source_range(start, end) if self.view else (start, end)))
+
+    @property
+    def place(self) -> Span:
+        """The place of the unit."""
+        return self.source(Span(0, 0, len(self.text)))
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is the text that the others were made of."""
+        return self.view is None and self.kind == "text"
+
+
+def units(text: str, *, parted: bool = True) -> list[Unit]:
+    """The units of a text, itself first; without `parted`, no clauses."""
+    found = [Unit(text)]
+    found += _clauses(text, None, frozenset()) if parted else []
+    known = frozenset(unit.text for unit in found)
+    for view in views(text):
+        own = _clauses(view.text, view, known) if parted and not view.names_alone else []
+        long = parted and len(view.text) > _LONG_CHARS and bool(clauses(view.text))
+        found.append(Unit(view.text, "odd words" if view.names_alone else "long view" if long else "text", view))
+        found += own
+    return found
+
+
+def _clauses(text: str, view: View | None, known: frozenset[str]) -> list[Unit]:
+    """The clauses of a text, without those that are known."""
+    places = clauses(text)
+    parts = [(start, text[start:end]) for start, end in places]
+    different = len({part for _, part in parts})
+    return [Unit(part, "clause", view, start, different) for start, part in parts if part not in known]
+
+
+def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:
+    """One verdict for each scope and detector, on the text that the units were made of. A unit that matches counts
+    before one that does not, then the higher score; the spans are those of all units that count as much."""
+    groups: dict[tuple[str, str], list[tuple[Unit, Verdict]]] = {}
+    for unit, verdict in found:
+        groups.setdefault((verdict.scope, verdict.detector), []).append((unit, verdict))
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: Sequence[tuple[Unit, Verdict]]) -> Verdict:
+    if len(group) == 1 and group[0][0].is_source:
+        return group[0][1]
+    matched = [(unit, verdict) for unit, verdict in group if verdict.matched] or list(group)
+    # max() keeps a first value that is not a number, and a NaN is a match
+    best = next((one for _, one in matched if one.score != one.score), max((v for _, v in matched), key=_score))
+    placed = {span for unit, verdict in matched for span in _spans(unit, verdict)}
+    if any(not verdict.spans and unit.is_source for unit, verdict in matched):
+        return replace(best, spans=())  # the whole text is flagged, and no word stands out
+    return replace(best, spans=tuple(sorted(placed)))
+
+
+def _score(verdict: Verdict) -> float:
+    return verdict.score
+
+
+def _spans(unit: Unit, verdict: Verdict) -> Iterable[Span]:
+    return [unit.source(span) for span in verdict.spans] or [unit.place]

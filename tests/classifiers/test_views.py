@@ -1,0 +1,104 @@
+"""Views: what a reader understands is there in plain letters, and points to the place where it was written."""
+
+import base64
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifiers.traffic import general_traffic
+from classifiers.views.views import views
+
+QUESTION = "Which ship does Captain Zelda Quorn command in the novel?"
+
+
+def readable(text: str) -> list[str]:
+    return [view.text for view in views(text) if not view.names_alone]
+
+
+def letters_of(text: str) -> str:
+    return "".join(letter for letter in text if letter.isalnum())
+
+
+def caesar(text: str, places: int) -> str:
+    small = "abcdefghijklmnopqrstuvwxyz"
+    turned = small[places:] + small[:places]
+    return text.translate(str.maketrans(small + small.upper(), turned + turned.upper()))
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        in_base64(QUESTION),
+        in_base64(in_base64(QUESTION)),
+        in_base64(codecs.encode(QUESTION, "rot13")),
+        QUESTION.encode().hex(),
+        codecs.encode(QUESTION, "rot13"),
+        caesar(QUESTION, 5),
+        " ".join(word[::-1] for word in QUESTION.split()),
+        "   ".join(" ".join(word) for word in QUESTION.split()),
+        "   ".join(".".join(word) for word in QUESTION.split()),
+        "".join(chr(0xE0000 + ord(letter)) for letter in QUESTION),
+        "".join(chr(ord(letter) + 0xFEE0) if letter != " " else " " for letter in QUESTION),
+    ],
+)
+def test_a_dressed_question_is_read(dressed: str) -> None:
+    wanted = "".join(letter for letter in QUESTION if letter.isalnum())
+    assert any(
+        "".join(c for c in text if c.isalnum()) == wanted for text in readable(f"{dressed} ") + readable(dressed)
+    )
+
+
+def test_a_text_backwards_is_read() -> None:
+    assert QUESTION in readable(QUESTION[::-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Who is 🅉🄴🄻🄳🄰?", "Who is ZELDA?"),
+        ("Who is Zеldа Quоrn?", "Who is Zelda Quorn?"),  # Cyrillic letters
+        ("Who is Z.e.l.d.a of the sea?", "Who is Zelda of the sea?"),
+        ("Who is Z🙂e🙂l🙂d🙂a?", "Who is Zelda?"),
+        ("Who is Ze ld a Quorn?", "Who is Zelda Quorn?"),
+        ('print("Zel" + "da")', 'print("Zelda")'),
+        ("a = 'Zelda'; b = 'Quorn'; who is a + b", "a = 'Zelda'; b = 'Quorn'; who is  ZeldaQuorn "),
+        ('{"q": "\\u005aelda\\nQuorn"}', '{"q": "Zelda\nQuorn"}'),
+        ("Zelda%20Quorn and Zelda&amp;Quorn", "Zelda Quorn and Zelda&Quorn"),
+    ],
+)
+def test_a_part_is_read_among_the_rest(text: str, read: str) -> None:
+    assert any(" ".join(found.split()) == " ".join(read.split()) for found in readable(text))
+
+
+@pytest.mark.parametrize("name", ["nrouQ adleZ", "adleZ nrouQ", "Mryqn Dhbea", "Z3ld4 Qu0rn", "Zel-da Quo.rn"])
+def test_odd_words_are_spelled_as_the_names_they_may_be(name: str) -> None:
+    text = f"Who is {name}?"
+    odd = [view for view in views(text) if view.names_alone]
+    (view,) = [view for view in odd if "Zelda Quorn" in view.text]
+    start = view.text.index("Zelda Quorn")
+    assert text[slice(*view.source_range(start, start + len("Zelda Quorn")))] == f"{name}?"
+
+
+@given(st.text(max_size=80) | st.text("ab1 .-%&\\\"'=+x0\u200bаНⒶ\U000e0041\ufe01", max_size=80))
+def test_every_view_points_into_the_text(text: str) -> None:
+    for view in views(text):
+        assert len(view.text) == len(view.starts) == len(view.ends)
+        assert view.text.strip()
+        assert all(0 <= start < end <= len(text) for start, end in zip(view.starts, view.ends, strict=True))
+
+
+def test_ordinary_prompts_have_no_view_but_their_odd_words() -> None:
+    rows = general_traffic()[::3]
+    assert sum(bool(readable(row)) for row in rows) < 0.01 * len(rows)
+
+
+@pytest.mark.parametrize("piece", ["aB", "SGVs", "%41 ", "\\n", "a='b' ", "41 ", "аб ", "h4 ", '{"a":', "'+'"])
+def test_the_work_is_bounded(piece: str) -> None:
+    text = piece * 4_000
+    assert sum(len(view.text) for view in views(text)) <= 8 * len(text) + 4_000
