@@ -269,13 +269,21 @@ class VllmBackend:
         """`read` are the request's prompt tokens as the upstream has them."""
         if why := self.served.unsupported(plan.needs):
             raise PlanError(why)
-        given = await asyncio.to_thread(model_input, request, plan, self._prompts)
-        if given.embeddings is not None and given.messages == request.messages and given.ids != read:
-            raise PlanError("the upstream renders this prompt otherwise than the gateway's copy of its chat template")
-        given = replace(given, prompt_tokens=len(read))
+        given = replace(await asyncio.to_thread(self._given, request, plan, read), prompt_tokens=len(read))
         async with aclosing(self._served_by_one(request, plan, given)) as events:
             async for event in events:
                 yield event
+
+    def _given(self, request: Request, plan: Plan, read: tuple[int, ...]) -> ModelInput:
+        """What the plan gives the model. Embeddings are made of the upstream's own tokens where it renders the prompt
+        otherwise than the gateway's copy of its chat template, which knows no names of speakers, for example."""
+        try:
+            given = model_input(request, plan, self._prompts)
+            if given.embeddings is None or given.messages != request.messages or given.ids == read:
+                return given
+        except InvalidRequest as error:  # the upstream took the request
+            _log.debug("the gateway's copy of the chat template refuses what the upstream takes: %s", error.message)
+        return model_input(request, plan, self._prompts.as_read(request, read))
 
     async def _served_by_one(self, request: Request, plan: Plan, given: ModelInput) -> AsyncGenerator[Event, None]:
         """The answer of the first upstream that can give one. Raises PlanError if those that answer cannot carry the
