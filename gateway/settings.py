@@ -178,8 +178,12 @@ class Settings(BaseSettings):
     admin_key: _Key | None = Field(
         None,
         description="The operator's key. Whoever sends it in `x-unrecall-admin-key` gets explanatory headers, /metrics "
-        "and the details of /readyz. Set it in production: without it nobody gets the headers, and everybody gets "
-        "the other two.",
+        "and the details of /readyz. Without it nobody gets them: they tell of scopes and of what was flagged.",
+    )
+    metrics: Literal["admin", "open"] = Field(
+        "admin",
+        description="Who may read /metrics. admin: whoever sends the admin key. open: everybody, but without what "
+        "tells of plans, scopes and the gate; the admin key still shows all.",
     )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
     unknown_fields: UnknownFields = Field(

@@ -83,7 +83,7 @@ def create_app(
         pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
     )
     app = Application(prompts, settings.cors_origins, lifespan)
-    app.include_router(routes(pipeline, access, metrics))
+    app.include_router(routes(pipeline, access, metrics, open_metrics=settings.metrics == "open"))
     _add_handlers(app)
     return app
 
