@@ -24,6 +24,7 @@ from gateway.backends.vllm.plans import carried_out
 from gateway.backends.vllm.replica import Cards, Replica
 from gateway.backends.vllm.transport import HttpTransport, Transport
 from gateway.backends.vllm.verdict import judged_alike, verdict
+from gateway.backends.voice import Voice
 from gateway.core import Endpoint, Event, Pass, Plan, Refuse, Request
 from gateway.errors import InvalidRequest, PlanError, UpstreamError
 from gateway.openai_format.shapes import Shape
@@ -71,7 +72,7 @@ class VllmBackend:
             max_connections: to each upstream.
             transport: in place of the network, for tests.
         """
-        self._tokenizer = tokenizer
+        self._voice = Voice(self.generate, tokenizer, lambda: self.served.models[0].id, token_first=True)
         self._prompts = Prompts(tokenizer, weight)
         self.adapter_slots = adapter_slots
         self._preloaded_weight = max(adapter_weights, default=1.0)
@@ -226,9 +227,9 @@ class VllmBackend:
         """The answer to a request that must not go to an upstream as it came."""
         read = await self._judged(request)
         if isinstance(plan, Refuse):
-            events = refusal(request, plan.text, self._tokenizer, len(read))
+            events = refusal(request, plan.text, self._voice, len(read))
         else:
-            events = with_fallback(self._planned(request, plan, read), request, plan, self._tokenizer, len(read))
+            events = with_fallback(self._planned(request, plan, read), request, plan, self._voice, len(read))
         async with aclosing(events):
             async for event in events:
                 yield event
