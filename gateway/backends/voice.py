@@ -1,17 +1,18 @@
 """How sure a model is of its words, for words that it did not choose.
 
 A refusal is written by no model, so its tokens would be certain, and a client that asks for logprobs would know it at
-once. The numbers are therefore those that the served model has for answers of its own, to questions that the project
-ships. The alternatives are what the model would have said at each place of the refusal's text. No prompt of a client
-goes into either.
+once. The numbers are therefore those that the served model had for its own last answers, or for answers to questions
+that the project ships, until enough have passed. The alternatives are what the model would have said at each place of
+the refusal's text. No word of a client's prompt or answer goes into either.
 """
 
 import asyncio
 import hashlib
 import math
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ import orjson
 
 from classifiers.traffic import general_traffic
 from gateway.core import Event, Message, Pass, Plan, Request, Sampling, TokenLogprob
+from gateway.errors import UpstreamError
 from gateway.prompts.rendering import Tokenizer, render
 
 __all__ = ["Voice"]
@@ -26,7 +28,8 @@ __all__ = ["Voice"]
 _LIKELIEST = 5  # alternatives are learned at least
 _ANSWERS, _TOKENS = 12, 12
 _CONTEXT = "Can you help me with something?"
-_JITTER = 0.2
+_KEPT, _ENOUGH, _LONGEST = 64, 16, 64  # passing answers that are kept, that are enough, and tokens of each
+_JITTER = 0.1
 _Generate = Callable[[Request, Plan], AsyncGenerator[Event, None]]
 _Row = tuple[float, ...]
 _Words = tuple[str, ...]
@@ -49,9 +52,23 @@ class Voice:
         self.tokenizer = tokenizer
         self._model = model
         self._token_first = token_first
+        self._heard: dict[int, deque[list[_Row]]] = {}
         self._answers: dict[int, list[list[_Row]]] = {}
         self._words: dict[tuple[str, int], list[_Words]] = {}
         self._learning = asyncio.Lock()
+
+    async def heard(self, request: Request, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """The events of a passing answer as they are. If its client asked for alternatives, their numbers are kept,
+        without a word of the answer: a refusal is then as sure as answers to what clients ask here."""
+        asked = request.sampling.logprobs or 0
+        rows: list[_Row] = []
+        async with aclosing(events):
+            async for event in events:
+                if asked and len(rows) < _LONGEST:
+                    rows += _rows(event)
+                yield event
+        if rows:
+            self._heard.setdefault(asked, deque(maxlen=_KEPT)).append(rows)
 
     async def logprobs(self, request: Request, tokens: Sequence[str], choice: int) -> list[TokenLogprob]:
         """For each of the tokens, which the model did not choose, its logprob and alternatives as the request asks for
@@ -68,7 +85,8 @@ class Voice:
             if said not in self._words:
                 self._words[said] = await self._learned_words(tokens, count)
         rng = _rng(request, choice)
-        rows = rng.choice(self._answers[count])
+        heard = self._heard.get(asked, ())
+        rows = rng.choice(heard if len(heard) >= _ENOUGH else self._answers[count])
         pairs = zip(tokens, self._words[said], strict=True)
         return [
             self._one(request, token, _jittered(rows[place % len(rows)], rng), others, rng)
@@ -101,8 +119,8 @@ class Voice:
         """The likeliest logprobs at each place of some answers."""
         prompts = general_traffic()[:: len(general_traffic()) // _ANSWERS][:_ANSWERS]
         found = [await self._asked(self._question(prompt), count, _TOKENS) for prompt in prompts]
-        rows = [[tuple(sorted((value for _, value in one.top), reverse=True)) for one in of] for of in found]
-        return [of for of in rows if of and all(of)]
+        rows = [[_row(one) for one in of if one.top] for of in found]
+        return [of for of in rows if of]
 
     async def _learned_words(self, tokens: Sequence[str], count: int) -> list[_Words]:
         """What the model would have said in place of each token, the likeliest first."""
@@ -131,6 +149,18 @@ class Voice:
         asked = replace(request, sampling=sampling, raw=orjson.dumps(body))
         async with aclosing(self._generate(asked, Pass())) as events:
             return [one async for event in events for delta in event.deltas for one in delta.logprobs]
+
+
+def _rows(event: Event) -> list[_Row]:
+    """The numbers of the first choice; none of bytes that the gateway cannot read, which go to the client all the
+    same."""
+    with suppress(UpstreamError):
+        return [_row(one) for delta in event.deltas if delta.index == 0 for one in delta.logprobs if one.top]
+    return []
+
+
+def _row(one: TokenLogprob) -> _Row:
+    return tuple(sorted((value for _, value in one.top), reverse=True))
 
 
 def _prompt(text: str) -> tuple[Message, ...]:

@@ -6,10 +6,11 @@ pace: then the gate's work, an instruction in front or a head start do not show 
 """
 
 import asyncio
+import itertools
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Literal
 
@@ -20,6 +21,8 @@ __all__ = ["Pace", "PaceMode", "Schedule", "read_ahead"]
 PaceMode = Literal["own", "equal"]
 
 _KEPT = 256  # of the last passing answers of a kind
+_RECENT = 32  # answers of which a refusal takes the times of one: a machine's load changes
+_STEPS = 128  # events of an answer whose times are kept
 _ENOUGH = 8  # so many tell what is usual
 _LATE = 0.95  # the quantile of passing answers that all others wait for
 _FIRST_MARGIN = 1.25  # a flagged request takes a little longer than a passing one of its length
@@ -43,10 +46,36 @@ class _Lately:
         self._times.append(seconds)
 
     def drawn(self) -> float:
-        return random.choice(self._times)  # an unseeded draw: a client must not foretell it
+        """One of the latest, unseeded: a client must not foretell it."""
+        return random.choice(list(self._times)[-_RECENT:])
 
     def quantile(self, share: float) -> float:
         ordered = sorted(self._times)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class _Steps:
+    """The times between the events of the last passing answers, in seconds, answer by answer: within one answer they
+    are alike."""
+
+    def __init__(self) -> None:
+        self._answers: deque[list[float]] = deque(maxlen=_KEPT)
+
+    def __bool__(self) -> bool:
+        return sum(map(bool, self._answers)) >= _ENOUGH
+
+    def opened(self) -> list[float]:
+        """The times of a new answer, to be filled."""
+        self._answers.append([])
+        return self._answers[-1]
+
+    def drawn(self) -> Iterator[float]:
+        """The times of one of the latest answers, over and over."""
+        latest = [steps for steps in self._answers if steps][-_RECENT:]
+        return itertools.cycle(tuple(random.choice(latest)))
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(seconds for steps in self._answers for seconds in steps)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
@@ -58,7 +87,7 @@ class Pace:
         self.equal = mode == "equal"
         self._least_s = least_s
         self._first: dict[_Kind, _Lately] = {}
-        self._gaps = _Lately()
+        self._steps = _Steps()
 
     def schedule(self, request: Request, arrived: float, *, done: str, body_bytes: int | None) -> "Schedule":
         """The times of one answer, which is ready to begin now. A passing one is remembered.
@@ -76,12 +105,12 @@ class Pace:
         gap_s: float | None = None
         if self.equal:
             usual = times.quantile(_LATE) * _FIRST_MARGIN if times else _UNKNOWN_S
-            gap_s = self._gaps.quantile(_GAP_QUANTILE) * _GAP_MARGIN if self._gaps else 0.0
+            gap_s = self._steps.quantile(_GAP_QUANTILE) * _GAP_MARGIN if self._steps else 0.0
             wait_s = min(usual, _LONGEST_S)
         else:
             wait_s = times.drawn() if done == "Refuse" and times else 0.0
-        drawn = self._gaps if done == "Refuse" and self._gaps and not self.equal else None
-        watched = self._gaps if done == "Pass" else None
+        drawn = self._steps.drawn() if done == "Refuse" and self._steps and not self.equal else None
+        watched = self._steps.opened() if done == "Pass" and body_bytes is None else None
         return Schedule(arrived + max(wait_s, self._least_s), gap_s, drawn=drawn, watched=watched)
 
     async def held(self, arrived: float) -> None:
@@ -92,12 +121,14 @@ class Pace:
 class Schedule:
     """The times of one answer."""
 
-    def __init__(self, begin: float, gap_s: float | None, *, drawn: _Lately | None, watched: _Lately | None) -> None:
+    def __init__(
+        self, begin: float, gap_s: float | None, *, drawn: Iterator[float] | None, watched: list[float] | None
+    ) -> None:
         """
         Args:
             begin: when it may begin.
             gap_s: the time between two of its events; None: as they come.
-            drawn: times between two events, of which each is drawn anew.
+            drawn: the times between two events, one after the other.
             watched: takes the times between the events as they came.
         """
         self._begin = self._next = begin
@@ -113,15 +144,15 @@ class Schedule:
 
     async def next(self) -> None:
         """Waits until its next event may go."""
-        gap_s = self._drawn.drawn() if self._drawn else self._gap_s
+        gap_s = next(self._drawn) if self._drawn else self._gap_s
         if gap_s:
             self._next += gap_s
             await _until(self._next)
 
     def came(self, at: float, events: int) -> None:
         """So many events of the answer came at once. The first ones tell no gap."""
-        if self._watched is not None and self._came is not None and events:
-            self._watched.add((at - self._came) / events)
+        if self._watched is not None and self._came is not None and events and len(self._watched) < _STEPS:
+            self._watched += [(at - self._came) / events] * events
         self._came = at
 
 

@@ -12,7 +12,7 @@ from gateway.backends.embedded.decoding import Decoder
 from gateway.backends.embedded.sampling import unsupported
 from gateway.backends.refusal import refusal, with_fallback
 from gateway.backends.voice import Voice
-from gateway.core import Delta, Endpoint, Event, Plan, Refuse, Request, Usage
+from gateway.core import Delta, Endpoint, Event, Pass, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, PlanError, QueueFull, UpstreamError
 from gateway.models.language_model import LanguageModel
 from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
@@ -131,6 +131,8 @@ class EmbeddedBackend:
             events = refusal(request, plan.text, self._voice, asked)
         else:
             events = with_fallback(self._planned(request, plan), request, plan, self._voice, asked)
+        if isinstance(plan, Pass):
+            events = self._voice.heard(request, events)
         async with aclosing(events):
             async for event in events:
                 yield event

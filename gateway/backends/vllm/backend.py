@@ -204,7 +204,7 @@ class VllmBackend:
         return passage
 
     def _passage(self, request: Request) -> Passage:
-        return Passage(request, partial(self._opened, request))
+        return Passage(request, partial(self._opened, request), partial(self._voice.heard, request))
 
     async def _opened(self, request: Request) -> Opened:
         """The reply of the first upstream that takes the request as it came. Raises UpstreamError if none does."""
