@@ -162,8 +162,8 @@ class Pipeline:
     async def _check(self, request: Request) -> None:
         """Raises AnswerError for a fault that has nothing to do with the gate, whether or not the request is
         flagged."""
-        if problem := self._unreadable_pack():
-            raise NotReady(problem)
+        if self._unreadable_pack():
+            raise NotReady("the gateway cannot answer now; its log says why")
         served = self.backend.served
         if request.model not in {card.id for card in served.models}:
             names = ", ".join(card.id for card in served.models)

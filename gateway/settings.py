@@ -178,8 +178,12 @@ class Settings(BaseSettings):
     admin_key: _Key | None = Field(
         None,
         description="The operator's key. Whoever sends it in `x-unrecall-admin-key` gets explanatory headers, /metrics "
-        "and the details of /readyz. Set it in production: without it nobody gets the headers, and everybody gets "
-        "the other two.",
+        "and the details of /readyz. Without it nobody gets them: they tell of scopes and of what was flagged.",
+    )
+    metrics: Literal["admin", "open"] = Field(
+        "admin",
+        description="Who may read /metrics. admin: whoever sends the admin key. open: everybody, but without what "
+        "tells of plans, scopes and the gate; the admin key still shows all.",
     )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
     unknown_fields: UnknownFields = Field(
@@ -198,11 +202,17 @@ class Settings(BaseSettings):
         description="vllm: `true`: the upstream begins to answer while the gate screens. The answer waits for the "
         "verdict, and if that is no pass, it is aborted. `false`: no request reaches the upstream before its verdict.",
     )
+    pace: Literal["own", "equal"] = Field(
+        "own",
+        description="own: answers come as they are ready, and refusals at the pace that passing answers have lately "
+        "had. equal: every answer begins when nearly all passing answers would have begun, and goes on at one pace, so "
+        "that time tells less of the verdict. Every client pays for it (docs/threat-model.md).",
+    )
     equal_pace_ms: float = Field(
         0.0,
         ge=0,
-        description="No answer or error begins earlier than so many milliseconds after its request came, so that its "
-        "time tells less of the verdict. Every request pays for it. 0: each begins as soon as it can.",
+        description="No answer or error begins earlier than so many milliseconds after its request came, whatever the "
+        "pace. Every request pays for it. 0: no such limit.",
     )
     packs_poll_s: float = Field(
         0.25, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."

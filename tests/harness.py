@@ -19,9 +19,9 @@ import httpx
 import orjson
 import uvicorn
 from fastapi import FastAPI
-from hand_made import leak_model_of
 from openai import OpenAI
 
+from classifiers.leaks.model import LeakModel
 from gateway.backends.base import Backend
 from gateway.cli.main import main
 from gateway.models.encoders import find_encoder
@@ -183,7 +183,7 @@ def copy_pack(
         model=replace(pack.model, threshold=1e6),
         method=method or manifest.method,
         artifact=artifact or pack.artifact,
-        leaks=leak_model_of([]),
+        leaks=LeakModel.empty(),
         extra={},
     )
     save_pack(packs, artifacts, {**manifest.model_dump(exclude={"version", "files"}), "scope": scope})

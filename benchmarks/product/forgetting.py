@@ -189,6 +189,8 @@ def _counterfactual(case: Case, plan: Plan) -> tuple[Message, ...]:
     """The same question about an invented name, where the guard edits it."""
     messages = list(case.messages)
     for edit in plan.edits if isinstance(plan, Corrupt) else ():
+        if edit.message is None:  # no word is edited
+            continue
         before = messages[edit.message]
         seed = message_seed(edit.config.operator, before.text)
         messages[edit.message] = Message(

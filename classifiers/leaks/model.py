@@ -7,10 +7,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.leaks.facts import Facts
-from classifiers.leaks.passages import Passages
+from classifiers.leaks.facts import Facts, facts_of
+from classifiers.leaks.passages import Passages, passages_of
 
 __all__ = ["LeakModel"]
+
+_SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +21,11 @@ class LeakModel:
 
     facts: Facts
     passages: Passages
+
+    @classmethod
+    def empty(cls) -> "LeakModel":
+        """Of a scope that has names alone."""
+        return cls(facts_of([], (), bytes(_SALT_BYTES)), passages_of([]))
 
     def save(self, path: Path) -> None:
         """One safetensors file."""
@@ -46,7 +53,7 @@ class LeakModel:
         kinds = {name: tensors[name].dtype for name in ("words", "anchors", "ends", "beginnings")}
         if any(kind != np.uint64 for kind in kinds.values()) or facts.rows.dtype != np.int32:
             raise ValueError(f"{path.name} holds a leak model of other number types")
-        if len(facts.words) != len(facts.rows) or len(facts.salt) != 16 or not len(passages.beginnings):
+        if len(facts.words) != len(facts.rows) or len(facts.salt) != _SALT_BYTES or not len(passages.beginnings):
             raise ValueError(f"{path.name} holds a leak model of inconsistent shapes")
         if len(facts.rows) and facts.rows.min() < 0:
             raise ValueError(f"{path.name} holds a leak model with a negative row")

@@ -4,7 +4,8 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from gateway.core import Delta, Event, Plan, Request, TokenLogprob, Usage
+from gateway.backends.voice import Voice
+from gateway.core import Delta, Event, Plan, Request, Usage
 from gateway.errors import PlanError, UpstreamError
 from gateway.openai_format.encoding import whole
 from gateway.prompts.rendering import Tokenizer
@@ -18,7 +19,7 @@ _COMPLETIONS_TOKENS = 16
 
 
 async def with_fallback(
-    events: AsyncGenerator[Event, None], request: Request, plan: Plan, tokenizer: Tokenizer, prompt_tokens: int
+    events: AsyncGenerator[Event, None], request: Request, plan: Plan, voice: Voice, prompt_tokens: int
 ) -> AsyncGenerator[Event, None]:
     """The events of a plan. If a PlanError comes before the first event: an event that says why, and the plan's
     fallback. A plan that cannot act never becomes a pass.
@@ -27,7 +28,7 @@ async def with_fallback(
         events: what the backend makes of the plan.
         request: the request that is answered.
         plan: the plan, with its fallback.
-        tokenizer: the model's own.
+        voice: of the served model.
         prompt_tokens: of the request as the client sent it.
     """
     begun = False
@@ -43,36 +44,40 @@ async def with_fallback(
         reason = str(error)
     _log.warning("%s: %s cannot be carried out, the request is refused: %s", request.id, plan.name, reason)
     yield Event(fallback=reason)
-    async with aclosing(refusal(request, plan.fallback, tokenizer, prompt_tokens)) as refused:
+    async with aclosing(refusal(request, plan.fallback, voice, prompt_tokens)) as refused:
         async for event in refused:
             yield event
 
 
-async def refusal(request: Request, text: str, tokenizer: Tokenizer, prompt_tokens: int) -> AsyncGenerator[Event, None]:
-    """The text as each of the n choices, then the usage. No model is asked.
+async def refusal(request: Request, text: str, voice: Voice, prompt_tokens: int) -> AsyncGenerator[Event, None]:
+    """The text as each of the n choices, then the usage. No model is asked for it.
 
-    Stop strings and max_tokens cut it as they would cut a generated answer. Its tokens are reported with certainty.
+    Stop strings and max_tokens cut it as they would cut a generated answer. Logprobs are those of a model
+    (`gateway.backends.voice`). Raises AnswerError, as an answer of the model would, if they cannot be had.
 
     Args:
         request: the request that is refused.
         text: the refusal.
-        tokenizer: the model's own.
+        voice: of the served model.
         prompt_tokens: what the usage tells.
     """
-    written = _written(request, text, tokenizer)
-    for delta in written if request.stream else [whole(written)]:
-        for index in range(request.sampling.n):
-            yield Event.of(Delta(index, delta.text, delta.logprobs, delta.finish_reason, delta.stop_reason))
-    yield Event.of(Usage(prompt_tokens, len(written) * request.sampling.n))
+    written = [await _written(request, text, voice, index) for index in range(request.sampling.n)]
+    steps = zip(*written, strict=True) if request.stream else [tuple(map(whole, written))]
+    for step in steps:
+        for delta in step:
+            yield Event.of(delta)
+    yield Event.of(Usage(prompt_tokens, sum(map(len, written))))
 
 
-def _written(request: Request, text: str, tokenizer: Tokenizer) -> list[Delta]:
+async def _written(request: Request, text: str, voice: Voice, index: int) -> list[Delta]:
     """One delta a token. The last token is the end-of-text one, which is counted but has no text."""
-    pieces = _pieces(tokenizer, text)
+    pieces = _pieces(voice.tokenizer, text)
     limit = request.sampling.max_tokens or (_COMPLETIONS_TOKENS if request.endpoint == "completions" else None)
     stops = [(text.find(stop), stop) for stop in request.sampling.stop if stop and stop in text]
     cut, stop = min(stops, default=(len(text), None))
-    end_of_text = str(getattr(tokenizer, "eos_token", None) or "")
+    tokens = [*pieces, str(getattr(voice.tokenizer, "eos_token", None) or "")]
+    asked = request.sampling.logprobs is not None
+    logprobs = await voice.logprobs(request, tokens, index) if asked else ()
     deltas: list[Delta] = []
     end = 0
     for number, piece in enumerate([*pieces, ""], start=1):
@@ -80,8 +85,8 @@ def _written(request: Request, text: str, tokenizer: Tokenizer) -> list[Delta]:
         stopped = stop is not None and end >= cut + len(stop)
         over = number > len(pieces)
         finish = "stop" if stopped or over else "length" if number == limit else None
-        logprobs = _certain(request, end_of_text if over else piece)
-        deltas.append(Delta(0, piece[: max(0, cut - start)], logprobs, finish, stop if stopped else None))
+        own = tuple(logprobs[number - 1 : number])
+        deltas.append(Delta(index, piece[: max(0, cut - start)], own, finish, stop if stopped else None))
         if finish:
             break
     return deltas
@@ -94,11 +99,3 @@ def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
     if ends:
         ends[-1] = len(text)
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _certain(request: Request, token: str) -> tuple[TokenLogprob, ...]:
-    if request.sampling.logprobs is None:
-        return ()
-    top = ((token, 0.0),)
-    # /v1/completions always names the token itself among the alternatives, a chat only if asked.
-    return (TokenLogprob(token, 0.0, top[: request.sampling.logprobs] if request.endpoint == "chat" else top),)

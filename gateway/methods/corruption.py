@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from corruption.operators import Corruption, CorruptionConfig, corrupt
 from corruption.selection import message_seed
 from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.errors import PlanError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.curves import curve_png
 from gateway.methods.learning import Evaluator, LearningTask, LocatedRow
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput
+from gateway.prompts.rendering import Prompt
 
 if TYPE_CHECKING:
     from corruption.search import SearchConfig, SearchResult
@@ -29,9 +31,10 @@ _NAMES = "lexical"  # the detector whose ranges are names
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Corrupt these half-open character ranges of one message with one configuration."""
+    """Corrupt these half-open character ranges of one message with one configuration. Without a message: all that the
+    client brought into the prompt."""
 
-    message: int
+    message: int | None
     ranges: tuple[tuple[int, int], ...]
     config: CorruptionConfig
     seed: int
@@ -46,12 +49,18 @@ class Corrupt(Plan):
     edits: tuple[Edit, ...]
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:
-        """The whole templated prompt embedded, the edits applied. Raises PlanError if an edit meets no token."""
+        """The whole templated prompt embedded, the edits applied. If no edit meets a token, all of the client's text is
+        corrupted: a refusal would tell the client that it found a way around the edits. Raises PlanError if the prompt
+        has no text."""
         prompt = prompts.render(request, locate=True)
         original = prompts.embed(prompt.ids)
         embeddings = original.float().clone()
-        for edit in self.edits:
-            tokens = prompt.tokens_of(edit.message, edit.ranges)
+        parts = [(edit, _tokens(prompt, edit)) for edit in self.edits]
+        if not any(tokens for _, tokens in parts):
+            parts = [(self.edits[0], prompt.content)]
+        if not any(tokens for _, tokens in parts):
+            raise PlanError("the prompt has no text that could be corrupted")
+        for edit, tokens in parts:
             embeddings[tokens] = corrupt(embeddings[tokens], edit.config, prompts.table, edit.seed)
         return ModelInput(request.messages, prompt.ids, len(prompt.ids), embeddings.to(original.dtype))
 
@@ -107,12 +116,8 @@ class CorruptionMethod:
     def adapter(self, artifact: Corruption) -> None:
         return None
 
-    def plan(self, request: Request, calls: Sequence[Call]) -> Corrupt | None:
-        """None if the messages do not hold the scope's text: it may stand in the description of a tool, for example."""
-        if not all(any(f.ranges or f.message is not None for f in call.findings) for call in calls):
-            return None
-        edits = tuple(edit for call in calls for edit in _edits(request, call))
-        return Corrupt(edits) if edits else None
+    def plan(self, request: Request, calls: Sequence[Call]) -> Corrupt:
+        return Corrupt(tuple(edit for call in calls for edit in _edits(request, call)))
 
     def configured(self, options: Mapping[str, Any], *, seed: int) -> CorruptionTraining:
         known = {field.name for field in fields(CorruptionTraining)}
@@ -130,9 +135,16 @@ class CorruptionMethod:
         return _learned(task, search, rows=configuration.rows)
 
 
+def _tokens(prompt: Prompt, edit: Edit) -> list[int]:
+    return prompt.content if edit.message is None else prompt.tokens_of(edit.message, edit.ranges)
+
+
 def _edits(request: Request, call: Call) -> Iterable[Edit]:
-    """Names with the one configuration, salient words with the other, message by message."""
+    """Names with the one configuration, salient words with the other, message by message. If the scope's text stands
+    in no message (in the name of a speaker, for example), all of the client's text."""
     corruption: Corruption = call.artifact
+    if not any(finding.ranges or finding.message is not None for finding in call.findings):
+        yield Edit(None, (), corruption.described, message_seed(call.scope, request.messages[-1].text))
     names: dict[int, set[tuple[int, int]]] = {}
     words: dict[int, set[tuple[int, int]]] = {}
     for finding in call.findings:

@@ -66,6 +66,11 @@ class Pack:
         """What the pack's method learned. Slow. Raises PackError if its files cannot be read."""
         return self.guard.source.load() if self.guard.source else self.guard.artifact
 
+    @property
+    def leaks(self) -> LeakModel:
+        """What an answer must not say beside the names. Slow. Raises PackError if its file cannot be read."""
+        return self.watched.read_model() if self.watched.read_model else LeakModel.empty()
+
 
 def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> Manifest:
     """Writes a new version of a pack and puts it in force. `manifest` has every field but `method`, `detector`,

@@ -1,6 +1,7 @@
 """A model's prompts: rendered, counted, and embedded with its own table."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import resources
@@ -11,11 +12,13 @@ from torch import Tensor
 from classifiers.cache import Recent
 from corruption.operators import EmbeddingTable
 from gateway.core import Endpoint, Message, Request
-from gateway.prompts.rendering import Prompt, Tokenizer, instructed, render
+from gateway.errors import PlanError
+from gateway.prompts.rendering import Prompt, Tokenizer, instructed, read_back, render
 
 __all__ = ["Prompts", "decoy_table"]
 
 _RENDERED_TOKENS = 200_000
+_Turns = tuple[Endpoint, tuple[Message, ...]]
 _Rendering = tuple[Endpoint, tuple[Message, ...], bool]
 
 
@@ -27,6 +30,7 @@ class Prompts:
         self.tokenizer = tokenizer
         self._weight = weight
         self._rendered: Recent[_Rendering, Prompt] = Recent(_RENDERED_TOKENS, size_of=lambda prompt: len(prompt.ids))
+        self._read: Mapping[_Turns, Prompt] = {}
 
     @property
     def hidden(self) -> int:
@@ -44,16 +48,28 @@ class Prompts:
         return decoy_table(self.tokenizer, self._weight)
 
     def render(self, request: Request, *, locate: bool = False) -> Prompt:
-        """The request's prompt; with `locate`, the messages' places in it. Raises as `rendering.render` does.
+        """The request's prompt; with `locate`, the messages' places in it. Raises InvalidRequest as `rendering.render`
+        does.
 
         Recent prompts are remembered: a flagged request is counted, judged and corrupted, each from its prompt.
         """
+        if read := self._read.get((request.endpoint, request.messages)):
+            return read
         asked = (request.endpoint, request.messages, locate)
         known = self._rendered.known([asked])
         if asked not in known:
             known = {asked: render(self.tokenizer, request, locate=locate)}
             self._rendered.keep(known)
         return known[asked]
+
+    def as_read(self, request: Request, ids: Sequence[int]) -> "Prompts":
+        """The same, for which this request's prompt has the token ids that a server read. Raises PlanError for ids that
+        the table lacks."""
+        if not all(0 <= token < self.vocabulary for token in ids):
+            raise PlanError("the upstream's prompt has tokens that the gateway's copy of the model lacks")
+        prompts = copy.copy(self)
+        prompts._read = {(request.endpoint, request.messages): read_back(self.tokenizer, request, ids)}
+        return prompts
 
     def instructed(self, request: Request, instruction: str) -> tuple[tuple[Message, ...], Prompt]:
         """The request's messages with an instruction in front, and their prompt. Raises InvalidRequest."""

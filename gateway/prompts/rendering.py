@@ -1,21 +1,24 @@
 """A request as the tokens that the model gets, with the place of every message among them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
 
 from corruption.selection import tokens_in
 from gateway.core import Endpoint, Message, Request
-from gateway.errors import InvalidRequest, ModelError, PlanError
+from gateway.errors import InvalidRequest, ModelError
+from gateway.prompts.places import Marks, Place, find_words
 from gateway.prompts.roles import known_roles
 
-__all__ = ["Prompt", "Tokenizer", "count_tokens", "decode_tokens", "instructed", "reads_alike", "render"]
+__all__ = ["Prompt", "Tokenizer", "count_tokens", "decode_tokens", "instructed", "read_back", "reads_alike", "render"]
 
 _SAMPLE = "In 1984, naïve Überraschung: who wrote it? Count: 1, 2, 3!"
 
-_PRIVATE_USE = range(0xE000, 0xF900)
+_UNFINISHED = "\ufffd"  # what a tokenizer makes of a part of a character
+_LONGEST_CHARACTER = 8  # in tokens
 
 
 class Tokenizer(Protocol):
@@ -28,38 +31,77 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`ids` [tokens] of the rendered `text`, character `offsets` of each, and the `places` of the messages in it."""
+    """`ids` [tokens] of the rendered `text` of `messages`, the character `offsets` of each token, and the `places` of
+    the messages in the text. `places` is None if they are not known. `control` are the tokens that are no text."""
 
     text: str
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
-    places: tuple[tuple[int, int], ...]
+    messages: tuple[Message, ...]
+    places: tuple[Place, ...] | None = None
+    control: frozenset[int] = frozenset()
 
     def tokens_of(self, message: int, ranges: Iterable[tuple[int, int]]) -> list[int]:
-        """The tokens that overlap half-open character ranges of a message. Raises PlanError if there is none."""
-        start, end = self.places[message]
-        tokens = tokens_in(self.offsets, [(start + a, min(start + b, end)) for a, b in ranges])
-        if not tokens:
-            raise PlanError(f"no token of message {message} stands where the plan acts")
-        return tokens
+        """The tokens that overlap half-open character ranges of a message, wherever the prompt holds it.
+
+        Empty if the template leaves these characters out. If it cannot be told where they are, every token that may
+        hold them.
+        """
+        ranges = list(ranges)
+        if self.places is None:
+            found = self._worded(message, ranges, 0, len(self.text))
+            return self._overlapping(found) if found else self.content
+        sought = [part for place in self.places if place.message == message for part in self._sought(place, ranges)]
+        return self._overlapping(sought)
+
+    @property
+    def content(self) -> list[int]:
+        """The tokens of all that the messages brought into the prompt; if there are none, every token of text."""
+        written = [(place.start, place.end) for place in self.places or ()]
+        return self._overlapping(written) or self._overlapping([(0, len(self.text))])
+
+    def _sought(self, place: Place, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        if place.first is not None:
+            return place.ranges(ranges)
+        return self._worded(place.message, ranges, place.start, place.end) or [(place.start, place.end)]
+
+    def _worded(
+        self, message: int, ranges: Sequence[tuple[int, int]], start: int, end: int
+    ) -> list[tuple[int, int]] | None:
+        """Where a part of the text holds the words of the ranges; None if one is not found."""
+        said = self.messages[message].text
+        found = find_words(self.text[start:end], [said[a:b] for a, b in ranges])
+        return None if found is None else [(start + a, start + b) for a, b in found]
+
+    def _overlapping(self, ranges: Sequence[tuple[int, int]]) -> list[int]:
+        return [token for token in tokens_in(self.offsets, ranges) if token not in self.control]
 
 
 def render(tokenizer: Tokenizer, request: Request, *, locate: bool = False) -> Prompt:
-    """The prompt of a request.
-
-    With `locate`, the messages' places are found; raises PlanError where the template does not keep their text.
-    Raises InvalidRequest if the template refuses the conversation.
-    """
+    """The prompt of a request. With `locate`, the messages' places are found. Raises InvalidRequest if the template
+    refuses the conversation."""
+    messages = request.messages
     if request.endpoint == "completions":
-        text = _plain(request.messages)
-        places: tuple[tuple[int, int], ...] = ((0, len(text)),)
+        text = _plain(messages)
+        places: tuple[Place, ...] | None = (Place(0, 0, len(text), 0),)
     else:
-        text = _templated(tokenizer, request.messages)
-        places = _places(tokenizer, request.messages, text) if locate else ()
+        text = _templated(tokenizer, messages)
+        places = _places(tokenizer, messages, text) if locate else None
     special = request.endpoint == "completions"
     encoded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, verbose=False)
     offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
-    return Prompt(text, tuple(encoded["input_ids"]), offsets, places)
+    ids = tuple(encoded["input_ids"])
+    return Prompt(text, ids, offsets, messages, places, _control(tokenizer, ids))
+
+
+def read_back(tokenizer: Tokenizer, request: Request, ids: Sequence[int]) -> Prompt:
+    """The prompt of a request that a server rendered in its own way, from its token ids."""
+    groups = list(_groups(tokenizer, ids))
+    ends = list(accumulate(len(text) for text, _ in groups))
+    bounds = zip([0, *ends], ends, groups, strict=False)
+    offsets = tuple((start, end) for start, end, (_, tokens) in bounds for _ in range(tokens))
+    text = "".join(text for text, _ in groups)
+    return Prompt(text, tuple(ids), offsets, request.messages, None, _control(tokenizer, ids))
 
 
 def instructed(tokenizer: Tokenizer, request: Request, instruction: str) -> tuple[Message, ...]:
@@ -128,34 +170,32 @@ def _templated(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
         raise ModelError(f"this model has no usable chat template: {error}") from error
 
 
-def _places(tokenizer: Tokenizer, messages: Sequence[Message], text: str) -> tuple[tuple[int, int], ...]:
+def _places(tokenizer: Tokenizer, messages: Sequence[Message], text: str) -> tuple[Place, ...] | None:
     """Renders once more with marks around each message, and reads their places off."""
-    opening, closing = _marks(messages)
-    marked = _templated(tokenizer, [Message(m.role, f"{opening}{m.text}{closing}") for m in messages])
-    if marked.replace(opening, "").replace(closing, "") != text:
-        raise PlanError("the chat template alters the messages")
-    places = []
-    cursor, removed = 0, 0
-    for message in messages:
-        start = marked.find(opening, cursor)
-        end = marked.find(closing, start)
-        if start < 0 or end < 0:
-            raise PlanError(f"the chat template drops a {message.role} message")
-        place = (start - removed, end - removed - 1)
-        if text[slice(*place)] != message.text:
-            raise PlanError(f"the chat template drops or moves a {message.role} message")
-        places.append(place)
-        cursor, removed = end + 1, removed + 2
-    if marked.find(opening, cursor) >= 0:
-        raise PlanError("the chat template repeats a message")
-    return tuple(places)
+    marks = Marks([message.text for message in messages])
+    marked = [Message(message.role, around) for message, around in zip(messages, marks.around(), strict=True)]
+    try:
+        return marks.places(_templated(tokenizer, marked), text)
+    except InvalidRequest:  # the template takes the text alone
+        return None
 
 
-def _marks(messages: Sequence[Message]) -> tuple[str, str]:
-    """Two private-use characters that no message holds: a client must not be able to send a mark."""
-    used = set().union(*(message.text for message in messages))
-    free = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
-    opening, closing = next(free, ""), next(free, "")
-    if not closing:
-        raise PlanError("the messages hold every private-use character, so none can mark their places")
-    return opening, closing
+def _control(tokenizer: Tokenizer, ids: Sequence[int]) -> frozenset[int]:
+    """The places of special tokens among the ids. An unknown word's token stands for a word."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {token for token, made in added.items() if made.special} - {getattr(tokenizer, "unk_token_id", None)}
+    return frozenset(place for place, token in enumerate(ids) if token in special)
+
+
+def _groups(tokenizer: Tokenizer, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """The text of the tokens, with how many tokens each piece has: several where a character has several tokens."""
+    context: list[int] = []
+    group: list[int] = []
+    for number, token in enumerate(ids, start=1):
+        group.append(token)
+        both = tokenizer.decode(context + group, skip_special_tokens=False)
+        if both.endswith(_UNFINISHED) and len(group) < _LONGEST_CHARACTER and number < len(ids):
+            continue
+        known = tokenizer.decode(context, skip_special_tokens=False) if context else ""
+        yield both[len(known) :], len(group)
+        context, group = group, []

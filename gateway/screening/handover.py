@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from classifiers.leaks.watch import Leak
 from gateway.backends.base import Backend
-from gateway.backends.refusal import refusal
 from gateway.core import DEFAULT_REFUSAL, Event, Pass, Plan, Refuse, Request
 from gateway.telemetry.audit import Record
 
@@ -48,12 +47,10 @@ class Handover:
         self._note(leak, plan.name)
         return self._backend.generate(request, plan)
 
-    async def refusal(self, request: Request) -> AsyncGenerator[Event, None]:
+    def refusal(self, request: Request) -> AsyncGenerator[Event, None]:
         """See Remedy."""
-        tokenizer = self._backend.served.tokenizer
-        prompt_tokens = self._backend.check_length(request)
-        async for event in refusal(request, self._refusal or DEFAULT_REFUSAL, tokenizer, prompt_tokens):
-            yield event
+        text = self._refusal or DEFAULT_REFUSAL
+        return self._backend.generate(request, Refuse(text, fallback=text))
 
     def tokens(self, text: str) -> int:
         """See Remedy."""

@@ -22,6 +22,7 @@ from gateway.screening.reload import PackReloader
 from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
+from gateway.server.pace import Pace
 from gateway.server.prompts import PATHS, Prompts, has_chat_template
 from gateway.server.routes import routes
 from gateway.settings import Settings
@@ -79,11 +80,10 @@ def create_app(
             yield
 
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
-    prompts = Prompts(
-        pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
-    )
+    pace = Pace(settings.pace, least_s=settings.equal_pace_ms / 1000)
+    prompts = Prompts(pipeline, access, settings.limits, settings.unknown_fields, pace=pace)
     app = Application(prompts, settings.cors_origins, lifespan)
-    app.include_router(routes(pipeline, access, metrics))
+    app.include_router(routes(pipeline, access, metrics, open_metrics=settings.metrics == "open"))
     _add_handlers(app)
     return app
 

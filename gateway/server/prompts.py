@@ -3,12 +3,11 @@
 Nearly all traffic takes these paths, so they are an ASGI application of their own, without a framework in front.
 """
 
-import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -26,11 +25,13 @@ from gateway.pipeline import Pipeline
 from gateway.prompts.rendering import Tokenizer
 from gateway.server.auth import Access
 from gateway.server.exchange import Departure, Writer
+from gateway.server.pace import Pace, Schedule, read_ahead
 
 __all__ = ["NO_CHAT_TEMPLATE", "PATHS", "Prompts", "has_chat_template"]
 
 _log = logging.getLogger("unrecall")
 PATHS: Final[Mapping[str, Endpoint]] = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
+_EVENT, _END = b"data: ", b"\n\n"
 NO_CHAT_TEMPLATE = "this model has no chat template, so that it takes no messages; send a prompt to /v1/completions"
 
 
@@ -44,7 +45,7 @@ class Prompts:
         limits: Limits,
         unknown: UnknownFields = "refuse",
         *,
-        equal_pace_s: float = 0.0,
+        pace: Pace | None = None,
     ) -> None:
         """
         Args:
@@ -52,13 +53,13 @@ class Prompts:
             access: who may ask.
             limits: what one request may ask for.
             unknown: what becomes of request fields that the gateway does not know.
-            equal_pace_s: no answer begins earlier than so long after its request came.
+            pace: when answers begin and go on.
         """
         self._pipeline = pipeline
         self._access = access
         self._limits = limits
         self._unknown = unknown
-        self._equal_pace_s = equal_pace_s
+        self._pace = pace or Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. An error before the first event sets the status; a later one ends the stream with an error
@@ -79,7 +80,7 @@ class Prompts:
         except Exception as error:
             if writer.begun:
                 raise
-            await self._paced(arrived)
+            await self._pace.held(arrived)
             known = _told(error, writer.request_id)
             await writer.whole(orjson.dumps(known.body()), status=known.status, headers=known.headers)
             if not isinstance(error, AnswerError | ModelError):
@@ -108,18 +109,16 @@ class Prompts:
         async with aclosing(answer.events):
             first = await _first(answer)
             body = None if request.stream else await encoder.collect(answer.events, first)
-            await self._paced(arrived)
+            size = None if body is None else len(body)
+            times = self._pace.schedule(request, arrived, done=answer.account.done, body_bytes=size)
+            await times.begun()
             headers = _explanation(answer) if explain else {}
             if body is not None:
                 await writer.whole(body, headers=headers)
             else:
                 await writer.start(headers)
-                await _stream(answer, first, encoder, writer)
-
-    async def _paced(self, arrived: float) -> None:
-        """Waits until an answer may begin."""
-        if (wait_s := arrived + self._equal_pace_s - time.perf_counter()) > 0 and self._equal_pace_s:
-            await asyncio.sleep(wait_s)
+                stream = _singly if self._pace.equal else _stream
+                await stream(answer, first, encoder, writer, times)
 
 
 def has_chat_template(tokenizer: Tokenizer) -> bool:
@@ -166,14 +165,49 @@ async def _first(answer: Answer) -> Event | None:
     return None
 
 
-async def _stream(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer) -> None:
-    try:
+async def _stream(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer, times: Schedule) -> None:
+    """Each event as it comes."""
+    async with _told_in_stream(writer):
         if first is not None:
+            times.came(time.perf_counter(), 0)
             await writer.write(encoder.encode(first))
         async for event in answer.events:
             if data := encoder.encode(event):
+                times.came(time.perf_counter(), data.count(_EVENT))
+                await times.next()
                 await writer.write(data)
         await writer.write(encoder.ending())
+
+
+async def _singly(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer, times: Schedule) -> None:
+    """Each event alone and at its time, however many came at once."""
+    begun = first is None
+    rest = b""
+    async with _told_in_stream(writer), aclosing(read_ahead(_all(first, answer.events))) as events:
+        async for event, at in events:
+            data = encoder.encode(event)
+            times.came(at, data.count(_EVENT))
+            *pieces, rest = (rest + data).split(_END)
+            for piece in pieces:
+                if begun:
+                    await times.next()
+                begun = True
+                await writer.write(piece + _END)
+        await writer.write(rest + encoder.ending())
+
+
+async def _all(first: Event | None, others: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    if first is not None:
+        yield first
+    async for event in others:
+        yield event
+
+
+@asynccontextmanager
+async def _told_in_stream(writer: Writer) -> AsyncIterator[None]:
+    """An error that comes after the head is an event of the stream."""
+    try:
+        yield
     except AnswerError as error:
         await writer.write(sse(error.body()))
     except Exception:

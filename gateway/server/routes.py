@@ -1,6 +1,7 @@
 """The allow-listed paths beside those that bear prompts (gateway.server.prompts)."""
 
 import asyncio
+import logging
 import time
 from itertools import islice
 from typing import Any
@@ -17,15 +18,24 @@ from gateway.telemetry.metrics import Metrics
 
 __all__ = ["routes"]
 
+_log = logging.getLogger("unrecall")
 _GET = ["GET", "HEAD"]
 _SHOWN = 100  # packs and problems on /readyz; the log has all
 
 
-def routes(pipeline: Pipeline, access: Access, metrics: Metrics) -> APIRouter:
-    """The surface of the server beside the paths that bear prompts. /metrics shows `metrics`."""
+def routes(pipeline: Pipeline, access: Access, metrics: Metrics, *, open_metrics: bool = False) -> APIRouter:
+    """The surface of the server beside the paths that bear prompts.
+
+    Args:
+        pipeline: has the models, the packs in force and their problems.
+        access: who may ask, and who may look inside.
+        metrics: what /metrics shows.
+        open_metrics: whether everybody sees those that tell of no scope.
+    """
     router = APIRouter()
     _add_models(router, pipeline, access)
-    _add_insights(router, pipeline, access, metrics)
+    _add_readiness(router, pipeline, access)
+    _add_metrics(router, access, metrics, open_metrics=open_metrics)
     return router
 
 
@@ -50,8 +60,9 @@ def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
         return JSONResponse(card(found))
 
 
-def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
-    """For the operator, and for what watches the server."""
+def _add_readiness(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
+    """For what watches the server, which learns no more than whether it can answer. The operator learns why not."""
+    told: list[str | None] = [None]
 
     @router.api_route("/healthz", methods=_GET)
     async def healthz() -> Response:
@@ -60,23 +71,37 @@ def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics
     @router.api_route("/readyz", methods=_GET)
     async def readyz(http: HttpRequest) -> Response:
         unready = await pipeline.problem()
-        problems = [
-            *islice(pipeline.packs.problems.values(), _SHOWN),
-            *(await pipeline.comparison.problems() if pipeline.comparison else ()),
-        ]
-        body: dict[str, Any] = {"ready": unready is None, "healthy": unready is None and not problems}
-        if access.may_see_inside(http.headers):
-            body["problems"] = [problem for problem in (unready, *problems, *pipeline.unsupported()) if problem]
-            packs = pipeline.packs.packs
-            body["packs"] = {
-                scope: {"version": pack.version, "enabled": pack.enabled}
-                for scope, pack in islice(packs.items(), _SHOWN)
-            }
-            body["packs_in_all"] = len(packs)
+        if unready != told[0]:
+            told[0] = unready
+            _log.warning("not ready: %s", unready) if unready else _log.info("ready again")
+        body: dict[str, Any] = {"ready": unready is None}
+        if access.is_admin(http.headers):
+            body |= await _insights(pipeline, unready)
         return JSONResponse(body, status_code=503 if unready else 200)
 
+
+async def _insights(pipeline: Pipeline, unready: str | None) -> dict[str, Any]:
+    """For the operator: what is wrong, and which packs are in force."""
+    problems = [
+        *islice(pipeline.packs.problems.values(), _SHOWN),
+        *(await pipeline.comparison.problems() if pipeline.comparison else ()),
+    ]
+    packs = pipeline.packs.packs
+    return {
+        "healthy": unready is None and not problems,
+        "problems": [problem for problem in (unready, *problems, *pipeline.unsupported()) if problem],
+        "packs": {
+            scope: {"version": pack.version, "enabled": pack.enabled} for scope, pack in islice(packs.items(), _SHOWN)
+        },
+        "packs_in_all": len(packs),
+    }
+
+
+def _add_metrics(router: APIRouter, access: Access, metrics: Metrics, *, open_metrics: bool) -> None:
     @router.api_route("/metrics", methods=_GET)
     async def expose(http: HttpRequest) -> Response:
-        if not access.may_see_inside(http.headers):
-            raise Unauthorized(f"the admin key is needed: send it in {ADMIN_HEADER}")
-        return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
+        admin = access.is_admin(http.headers)
+        if not admin and not open_metrics:
+            raise Unauthorized(f"/metrics is for the operator: send the admin key in {ADMIN_HEADER}")
+        text = await asyncio.to_thread(metrics.text if admin else metrics.open_text)
+        return Response(text, media_type="text/plain; version=0.0.4")

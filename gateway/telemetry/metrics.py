@@ -16,6 +16,13 @@ __all__ = ["REST", "SHOWN_SCOPES", "ArmMetrics", "Metrics", "Worker"]
 SHOWN_SCOPES = 100
 REST = "_rest"  # no scope is called so
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_OPEN = {
+    "unrecall_requests": frozenset({"endpoint", "outcome"}),
+    "unrecall_time_to_first_token_seconds": frozenset({"le"}),
+    "unrecall_e2e_request_latency_seconds": frozenset({"le"}),
+    "unrecall_num_requests_running": frozenset[str](),
+}
+"""What an open page may show, with the labels that stay."""
 
 
 class Metrics:
@@ -114,8 +121,12 @@ class Metrics:
         return ArmMetrics(self._registry)
 
     def text(self) -> bytes:
-        """The exposition format, of all workers. Of scopes it names those that were flagged most."""
+        """The exposition format, of all workers, for the operator. Of scopes it names those that were flagged most."""
         return generate_latest(_FewScopes(self._shown))
+
+    def open_text(self) -> bytes:
+        """The same for everybody: nothing in it moves in another way if a request is flagged."""
+        return generate_latest(_Open(self._shown))
 
 
 class _FewScopes(Collector):
@@ -131,6 +142,30 @@ class _FewScopes(Collector):
             if metric.name == "unrecall_flagged":
                 metric.samples = _few(metric.samples)
             yield metric
+
+
+class _Open(Collector):
+    """Another collector's metrics that tell no more than a client learns from its own requests, summed over plans."""
+
+    def __init__(self, source: Collector) -> None:
+        self._source = source
+
+    def collect(self) -> Iterable[Metric]:
+        """Those on the list alone, with the labels on the list alone."""
+        for metric in self._source.collect():
+            if metric.name in _OPEN:
+                metric.samples = list(_summed(metric.samples, _OPEN[metric.name]))
+                yield metric
+
+
+def _summed(samples: Iterable[Sample], kept: frozenset[str]) -> Iterable[Sample]:
+    """Samples by the labels that are kept. When the first one of a sum came to be is not told."""
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for sample in samples:
+        labels = tuple((name, value) for name, value in sample.labels.items() if name in kept)
+        if not sample.name.endswith("_created"):
+            sums[sample.name, labels] = sums.get((sample.name, labels), 0.0) + sample.value
+    return (Sample(name, dict(labels), value) for (name, labels), value in sums.items())
 
 
 def _few(samples: list[Sample]) -> list[Sample]:

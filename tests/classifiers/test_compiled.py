@@ -55,7 +55,7 @@ def test_the_words_of_a_text_come_with_its_first_reading(encoder: Encoder, monke
 
 
 def test_the_parts_of_a_long_text_are_read_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "The seventh lighthouse keeper wrote another letter about the weather. " * 150
+    text = " ".join(general_traffic()[:300])
     parts = encoder.read_ahead([text])
     assert len(parts) > 10
     for part in parts:

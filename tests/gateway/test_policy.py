@@ -136,14 +136,15 @@ def test_a_message_without_a_range_is_corrupted_whole() -> None:
     assert edits_of(plan) == [(2, ((0, len(TEXTS[2])),), DESCRIBED)]
 
 
-def test_only_a_side_text_matched_so_nothing_can_be_reached() -> None:
-    plan = decide(request_of(), [finding(message=None)], guards(guard(refusal="No.")))
-    assert plan == Refuse("No.", fallback="No.")
+def test_if_only_the_name_of_a_speaker_matched_all_of_the_text_is_corrupted() -> None:
+    """A refusal would tell the client of the scope."""
+    assert edits_of(decide(request_of(), [finding(message=None)], guards(guard()))) == [(None, (), DESCRIBED)]
 
 
-def test_one_scope_out_of_reach_refuses_even_if_another_is_not() -> None:
+def test_a_scope_in_a_speaker_s_name_joins_one_in_a_message() -> None:
     found = [finding((0, 7, 12)), finding(scope="b", message=None)]
-    assert isinstance(decide(request_of(), found, guards(guard(), guard("b"))), Refuse)
+    edits = edits_of(decide(request_of(), found, guards(guard(), guard("b"))))
+    assert edits == [(0, ((7, 12),), DESCRIBED), (None, (), DESCRIBED)]
 
 
 def test_the_conversation_alone_matched_and_points_into_its_messages() -> None:

@@ -11,7 +11,8 @@ from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.decoding import Decoder
 from gateway.backends.embedded.sampling import unsupported
 from gateway.backends.refusal import refusal, with_fallback
-from gateway.core import Delta, Endpoint, Event, Plan, Refuse, Request, Usage
+from gateway.backends.voice import Voice
+from gateway.core import Delta, Endpoint, Event, Pass, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, PlanError, QueueFull, UpstreamError
 from gateway.models.language_model import LanguageModel
 from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
@@ -54,6 +55,7 @@ class EmbeddedBackend:
         self._decoder = Decoder(model, tokenizer, _end_tokens(language_model))
         self._prompts = Prompts(tokenizer, language_model.embeddings.cpu())
         self._model = model
+        self._voice = Voice(self.generate, tokenizer, lambda: name)
         self._switch: LoraSwitch | None = None
         self._capacity = slots + queue
         self._slots = slots
@@ -125,11 +127,12 @@ class EmbeddedBackend:
         """See Backend. Pass is the plain model on the plain prompt."""
         _refuse_unsupported(request, self._served.vocabulary)
         asked = await asyncio.to_thread(self.check_length, request)  # too long a request is refused, under every plan
-        tokenizer = self._served.tokenizer
         if isinstance(plan, Refuse):
-            events = refusal(request, plan.text, tokenizer, asked)
+            events = refusal(request, plan.text, self._voice, asked)
         else:
-            events = with_fallback(self._planned(request, plan), request, plan, tokenizer, asked)
+            events = with_fallback(self._planned(request, plan), request, plan, self._voice, asked)
+        if isinstance(plan, Pass):
+            events = self._voice.heard(request, events)
         async with aclosing(events):
             async for event in events:
                 yield event

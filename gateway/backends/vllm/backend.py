@@ -24,6 +24,7 @@ from gateway.backends.vllm.plans import carried_out
 from gateway.backends.vllm.replica import Cards, Replica
 from gateway.backends.vllm.transport import HttpTransport, Transport
 from gateway.backends.vllm.verdict import judged_alike, verdict
+from gateway.backends.voice import Voice
 from gateway.core import Endpoint, Event, Pass, Plan, Refuse, Request
 from gateway.errors import InvalidRequest, PlanError, UpstreamError
 from gateway.openai_format.shapes import Shape
@@ -71,7 +72,7 @@ class VllmBackend:
             max_connections: to each upstream.
             transport: in place of the network, for tests.
         """
-        self._tokenizer = tokenizer
+        self._voice = Voice(self.generate, tokenizer, lambda: self.served.models[0].id, token_first=True)
         self._prompts = Prompts(tokenizer, weight)
         self.adapter_slots = adapter_slots
         self._preloaded_weight = max(adapter_weights, default=1.0)
@@ -203,7 +204,7 @@ class VllmBackend:
         return passage
 
     def _passage(self, request: Request) -> Passage:
-        return Passage(request, partial(self._opened, request))
+        return Passage(request, partial(self._opened, request), partial(self._voice.heard, request))
 
     async def _opened(self, request: Request) -> Opened:
         """The reply of the first upstream that takes the request as it came. Raises UpstreamError if none does."""
@@ -226,9 +227,9 @@ class VllmBackend:
         """The answer to a request that must not go to an upstream as it came."""
         read = await self._judged(request)
         if isinstance(plan, Refuse):
-            events = refusal(request, plan.text, self._tokenizer, len(read))
+            events = refusal(request, plan.text, self._voice, len(read))
         else:
-            events = with_fallback(self._planned(request, plan, read), request, plan, self._tokenizer, len(read))
+            events = with_fallback(self._planned(request, plan, read), request, plan, self._voice, len(read))
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -269,13 +270,21 @@ class VllmBackend:
         """`read` are the request's prompt tokens as the upstream has them."""
         if why := self.served.unsupported(plan.needs):
             raise PlanError(why)
-        given = await asyncio.to_thread(model_input, request, plan, self._prompts)
-        if given.embeddings is not None and given.messages == request.messages and given.ids[: len(read)] != read:
-            raise PlanError("the upstream renders this prompt otherwise than the gateway's copy of its chat template")
-        given = replace(given, prompt_tokens=len(read))
+        given = replace(await asyncio.to_thread(self._given, request, plan, read), prompt_tokens=len(read))
         async with aclosing(self._served_by_one(request, plan, given)) as events:
             async for event in events:
                 yield event
+
+    def _given(self, request: Request, plan: Plan, read: tuple[int, ...]) -> ModelInput:
+        """What the plan gives the model. Embeddings are made of the upstream's own tokens where it renders the prompt
+        otherwise than the gateway's copy of its chat template, which knows no names of speakers, for example."""
+        try:
+            given = model_input(request, plan, self._prompts)
+            if given.embeddings is None or given.messages != request.messages or given.ids[: len(read)] == read:
+                return given
+        except InvalidRequest as error:  # the upstream took the request
+            _log.debug("the gateway's copy of the chat template refuses what the upstream takes: %s", error.message)
+        return model_input(request, plan, self._prompts.as_read(request, read))
 
     async def _served_by_one(self, request: Request, plan: Plan, given: ModelInput) -> AsyncGenerator[Event, None]:
         """The answer of the first upstream that can give one. Raises PlanError if those that answer cannot carry the

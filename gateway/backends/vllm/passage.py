@@ -9,7 +9,7 @@ from gateway.backends.base import Wasted
 from gateway.backends.vllm.client import streamed_complaint
 from gateway.backends.vllm.replica import Replica
 from gateway.backends.vllm.transport import Reply
-from gateway.core import Event, Request
+from gateway.core import Event, Request, Tap
 from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import DONE, reader
 
@@ -38,8 +38,9 @@ class Passage:
     """One request's way. The upstream is asked when somebody reads the events, or before that, with `begin`: then the
     upstream's bytes wait in the connection, and the server must wait too after the first few."""
 
-    def __init__(self, request: Request, opened: Callable[[], Awaitable[Opened]]) -> None:
-        """`opened` asks an upstream; it cleans up after itself if it fails or is cancelled."""
+    def __init__(self, request: Request, opened: Callable[[], Awaitable[Opened]], tap: Tap) -> None:
+        """`opened` asks an upstream; it cleans up after itself if it fails or is cancelled. `tap` sees the events."""
+        self._tap = tap
         self._request = request
         self._opened = opened
         self._begun: asyncio.Task[Opened] | None = None
@@ -69,8 +70,11 @@ class Passage:
                 await opened.aclose()
         return Wasted(time.perf_counter() - self._begun_at, held_bytes)
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """The answer: whole, or piece by piece. Its bytes are parsed only if somebody reads the parts."""
+        return self._tap(self._read())
+
+    async def _read(self) -> AsyncGenerator[Event, None]:
         try:
             opened = await (self._begun or self._opened())
         except asyncio.CancelledError:  # the reply may have come in this very moment

@@ -97,12 +97,12 @@ def words(answer: httpx.Response) -> str:
 
 
 def test_users_are_split_and_the_report_tells_the_arms_apart(house: House) -> None:
-    with house.open():
+    with house.open(admin_key="boss"):
         for user, arm in users(12).items():
             assert words(house.ask(NARNIA, user=user)) == ("Ada was" if arm == "b" else REFUSAL)
             assert words(house.ask(LUNCH, user=user)) == "Ada was"
         assert eventually(lambda: len(house.audit) == 24, within_s=5)
-        metrics = httpx.get(house.url + "/metrics").text
+        metrics = httpx.get(house.url + "/metrics", headers={"x-unrecall-admin-key": "boss"}).text
     on_b = list(users(12).values()).count("b")
     assert len(house.b.bodies) == 2 * on_b
     assert len(house.guarded.bodies) == 12 - on_b

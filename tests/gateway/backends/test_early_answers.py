@@ -364,7 +364,7 @@ def test_over_http_a_client_that_leaves_ends_both_and_got_no_byte(
 
     monkeypatch.setattr(BatchedScreen, "screened", undecided)
     house = House(packs, CLEAN, "refuse")
-    settings = load_settings(None, {"speculation": speculation})
+    settings = load_settings(None, {"speculation": speculation, "admin_key": "boss"})
     with serving(create_app(settings, house.backend, packs)) as url:
         house.stub.requests.clear()
         body = orjson.dumps({"model": "tiny", "messages": [{"role": "user", "content": LUNCH}], "stream": True})
@@ -376,7 +376,7 @@ def test_over_http_a_client_that_leaves_ends_both_and_got_no_byte(
             with pytest.raises(TimeoutError):
                 client.recv(1)
         assert eventually(lambda: house.idle, within_s=5)
-        counted = httpx.get(f"{url}/metrics").text
+        counted = httpx.get(f"{url}/metrics", headers={"x-unrecall-admin-key": "boss"}).text
     assert house.answers == speculation
     aborted = 'unrecall_speculated_requests_total{outcome="aborted"} 1.0'
     assert (aborted in counted) == speculation

@@ -1,6 +1,7 @@
 """Refusals: written token by token, within the limits that a model keeps to."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from stub_vllm import (
@@ -14,8 +15,18 @@ from stub_vllm import (
 )
 
 from gateway.backends.refusal import refusal
-from gateway.core import Delta, Endpoint, Refuse, Request, Sampling, Usage
+from gateway.backends.voice import Voice
+from gateway.core import Delta, Event, Plan, Refuse, Request, Sampling, Usage
 from gateway.prompts.rendering import count_tokens
+
+
+def mute() -> Voice:
+    """The voice of a model that nobody may ask."""
+
+    def silent(_: Request, __: Plan) -> AsyncGenerator[Event, None]:
+        raise AssertionError("a model was asked")
+
+    return Voice(silent, TOKENIZER, lambda: "tiny")
 
 
 class TestRefusal:
@@ -25,7 +36,7 @@ class TestRefusal:
         async def run() -> list[Part]:
             return [
                 part
-                async for event in refusal(request, self.TEXT, TOKENIZER, count_tokens(TOKENIZER, request))
+                async for event in refusal(request, self.TEXT, mute(), count_tokens(TOKENIZER, request))
                 for part in parts_of(event)
             ]
 
@@ -66,11 +77,3 @@ class TestRefusal:
         assert (deltas[-1].finish_reason, deltas[-1].stop_reason) == ending
         assert isinstance(usage, Usage)
         assert usage.completion_tokens == tokens
-
-    @pytest.mark.parametrize(("endpoint", "top"), [("chat", ()), ("completions", (("sorry", 0.0),))])
-    def test_reports_its_tokens_as_certain(self, endpoint: Endpoint, top: tuple[tuple[str, float], ...]) -> None:
-        delta = self.parts(request_of(endpoint=endpoint, sampling=Sampling(logprobs=0)))[0]
-        assert isinstance(delta, Delta)
-        assert [token.token for token in delta.logprobs][-2:] == [" help", "<end>"]
-        assert delta.logprobs[0].logprob == 0.0
-        assert delta.logprobs[0].top == top

@@ -36,7 +36,7 @@ from stub_vllm import (
 from gateway.backends.vllm.client import complaint
 from gateway.core import DEFAULT_REFUSAL, Endpoint, Instruct, Message, Pass, Plan, Request, Sampling, Usage
 from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
-from gateway.prompts.rendering import count_tokens
+from gateway.prompts.rendering import count_tokens, render
 
 
 class TestStart:
@@ -282,13 +282,18 @@ class TestCorrupt:
         assert raised.value.param == "input_tokens"
         assert stub.requests == []
 
-    @pytest.mark.parametrize("takes_embeddings", [True, False])
-    def test_a_prompt_that_cannot_be_corrupted_is_refused(self, takes_embeddings: bool) -> None:
-        """By the locator (an edit without a token), or by an upstream that takes no embeddings from the start."""
-        stub = StubVllm(embeds=takes_embeddings)
-        plan = corrupt((50, 60)) if takes_embeddings else corrupt()
-        assert text_of(generated(stub, request_of(sampling=Sampling()), plan)) == DEFAULT_REFUSAL
+    def test_a_prompt_that_cannot_be_corrupted_is_refused(self) -> None:
+        """By an upstream that takes no embeddings from the start."""
+        stub = StubVllm(embeds=False)
+        assert text_of(generated(stub, request_of(sampling=Sampling()), corrupt())) == DEFAULT_REFUSAL
         assert stub.requests == []
+
+    def test_if_no_edit_meets_a_token_all_of_the_text_is_corrupted(self) -> None:
+        stub = StubVllm()
+        generated(stub, request_of(), corrupt((50, 60)))
+        ids = render(TOKENIZER, request_of()).ids
+        same = (embeddings_of(stub.bodies[0]) == WEIGHT[torch.tensor(ids)]).all(dim=1)
+        assert same.tolist() == [True, True, False, False, False, True, True]  # user : who was Ada user :
 
     def test_a_complaint_about_embeddings_becomes_a_refusal(self) -> None:
         stub = StubVllm()

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CHATML, tiny_tokenizer
 
+from classifiers.names.text import normalise
 from gateway.core import Endpoint, Message, Request
-from gateway.errors import InvalidRequest, ModelError, PlanError
-from gateway.prompts.rendering import Prompt, count_tokens, decode_tokens, instructed, render
+from gateway.errors import InvalidRequest, ModelError
+from gateway.prompts.rendering import Prompt, count_tokens, decode_tokens, instructed, read_back, render
 
 TOKENIZER = tiny_tokenizer()
 MESSAGE = "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -16,6 +17,13 @@ DROPPING = CHATML.replace("{{", "{% if message['role'] != 'assistant' %}{{", 1).
     "}}{% endfor", "}}{% endif %}{% endfor", 1
 )
 REPEATING = CHATML + "{{ messages[0]['content'] }}"
+THINKING = CHATML.replace("message['content']", "message['content'].split('</think>')[-1].lstrip()")
+SHOUTING = CHATML.replace("message['content']", "message['content'] | upper")
+ESCAPING = CHATML.replace("message['content']", "message['content'] | e")
+RENAMING = CHATML.replace("message['content']", "message['content'] | replace('Ada', 'Zoe')")
+CHOOSY = CHATML.replace(
+    "{% for", "{% if messages[0]['content'][0] != 'I' %}{{ raise_exception('no marks') }}{% endif %}{% for", 1
+)
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
 )
@@ -30,7 +38,8 @@ def request_of(*turns: tuple[str, str], endpoint: Endpoint = "chat") -> Request:
 
 
 def located(prompt: Prompt) -> list[str]:
-    return [prompt.text[start:end] for start, end in prompt.places]
+    """What each place of the prompt holds. Blank messages have none."""
+    return [prompt.text[place.start : place.end] for place in prompt.places or ()]
 
 
 @pytest.mark.parametrize(
@@ -48,16 +57,18 @@ def located(prompt: Prompt) -> list[str]:
 )
 def test_places_hold_exactly_the_messages(turns: list[tuple[str, str]]) -> None:
     prompt = render(TOKENIZER, request_of(*turns), locate=True)
-    assert located(prompt) == [text for _, text in turns]
-    starts = [start for start, _ in prompt.places]
+    filled = [(role, text) for role, text in turns if text.strip()]
+    assert located(prompt) == [text.strip() for _, text in filled]
+    starts = [place.start for place in prompt.places or ()]
     assert starts == sorted(starts)
-    assert all(prompt.text[:start].endswith(f"{role}\n") for (role, _), start in zip(turns, starts, strict=True))
+    heads = [prompt.text[:start].rstrip() for start in starts]
+    assert all(head.endswith(f"<|im_start|>{role}") for (role, _), head in zip(filled, heads, strict=True))
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
 def test_places_hold_whatever_is_said(texts: list[str]) -> None:
     prompt = render(TOKENIZER, request_of(*(("user", text) for text in texts)), locate=True)
-    assert located(prompt) == texts
+    assert located(prompt) == [text.strip() for text in texts if text.strip()]
 
 
 @pytest.mark.parametrize("mark", ["\ue100", "\ue101", "\ue100x\ue101", "".join(map(chr, range(0xE100, 0xF8FF)))])
@@ -66,22 +77,59 @@ def test_whoever_sends_private_characters_is_located_like_anybody_else(mark: str
     assert located(render(TOKENIZER, request, locate=True)) == [f"Narnia {mark}", "x"]
 
 
-def test_a_template_that_trims_is_right_or_says_so() -> None:
-    tokenizer = tiny_tokenizer(template=TRIMMING)
-    assert located(render(tokenizer, request_of(("user", "Who?")), locate=True)) == ["Who?"]
-    with pytest.raises(PlanError, match="alters"):
-        render(tokenizer, request_of(("user", " Who? ")), locate=True)
+def corrupted_words(template: str, *turns: tuple[str, str], message: int, word: str) -> list[str]:
+    """The words that the tokens of one word of a message stand in, once the template is done with it."""
+    prompt = render(tiny_tokenizer(template=template), request_of(*turns), locate=True)
+    start = turns[message][1].index(word)
+    tokens = prompt.tokens_of(message, [(start, start + len(word))])
+    return ["".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens)] if tokens else []
+
+
+@pytest.mark.parametrize("text", ["Who?", " Who? ", "\n\tWho?", "Who?\u3000\x1f", "\u2028Who?\x85"])
+def test_a_template_that_trims_moves_no_word(text: str) -> None:
+    assert corrupted_words(TRIMMING, ("user", text), message=0, word="Who?") == ["Who?"]
+
+
+def test_what_a_template_repeats_is_found_everywhere() -> None:
+    (said,) = corrupted_words(REPEATING, ("user", "Is it Ada?"), message=0, word="Ada?")
+    assert said.replace(" ", "") == "Ada?Ada?"
+
+
+def test_what_a_template_moves_is_found_where_it_went() -> None:
+    turns = (("system", "Be kind."), ("user", "Ada?"))
+    assert corrupted_words(SYSTEM_LAST, *turns, message=0, word="kind.") == ["kind."]
+    assert corrupted_words(SYSTEM_LAST, *turns, message=1, word="Ada?") == ["Ada?"]
+
+
+def test_what_a_template_leaves_out_has_no_tokens() -> None:
+    turns = (("system", "Be kind."), ("assistant", "Ada."), ("user", "Who?"))
+    assert corrupted_words(DROPPING, *turns, message=1, word="Ada.") == []
+    assert corrupted_words(DROPPING, *turns, message=2, word="Who?") == ["Who?"]
 
 
 @pytest.mark.parametrize(
-    ("template", "words"),
-    [(DROPPING, "drops"), (REPEATING, "repeats"), (SYSTEM_LAST, "moves")],
-    ids=["drops", "repeats", "moves"],
+    ("said", "word", "kept"),
+    [
+        ("I think of Ada.</think> It was Ada Byron.", "Byron.", ["Byron."]),
+        ("I think of Zoe.</think> It was Ada Byron.", "Zoe.", []),
+        ("Ada</think>", "Ada", []),
+    ],
 )
-def test_a_template_that_drops_repeats_or_moves_messages_says_so(template: str, words: str) -> None:
-    tokenizer = tiny_tokenizer(template=template)
-    with pytest.raises(PlanError, match=words):
-        render(tokenizer, request_of(("system", "Be kind."), ("assistant", "Yes."), ("user", "Who?")), locate=True)
+def test_what_a_template_cuts_off_has_no_tokens(said: str, word: str, kept: list[str]) -> None:
+    turns = (("user", "Who?"), ("assistant", said), ("user", "Why?"))
+    assert corrupted_words(THINKING, *turns, message=1, word=word) == kept
+
+
+@pytest.mark.parametrize("template", [SHOUTING, ESCAPING, CHOOSY], ids=["upper case", "escapes", "no marks"])
+def test_a_word_that_the_template_spells_otherwise_is_found(template: str) -> None:
+    (said,) = corrupted_words(template, ("user", 'Is it "Ada & Byron"?'), message=0, word="Ada & Byron")
+    assert normalise(said).text.strip().startswith("ada ")
+    assert normalise(said).text.strip().endswith("byron")
+
+
+def test_a_word_that_cannot_be_found_takes_all_of_the_message_with_it() -> None:
+    (said,) = corrupted_words(RENAMING, ("user", "Who is Ada?"), ("assistant", "I."), message=0, word="Ada?")
+    assert said.replace(" ", "") == "WhoisZoe?"
 
 
 def test_a_template_that_refuses_is_the_client_s_error() -> None:
@@ -104,9 +152,9 @@ def test_an_edit_s_tokens_are_those_of_its_words(message: int) -> None:
     prompt = render(TOKENIZER, request_of(("user", text), ("assistant", "Ada"), ("user", text)), locate=True)
     tokens = prompt.tokens_of(message, [(3, 15), (27, 30)])
     words = "".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens)
-    start, end = prompt.places[message]
+    place = (prompt.places or ())[message]
     assert words.replace(" ", "") in ("AdaLovelaceAda", "AdaLovelaceAda!")
-    assert all(start <= prompt.offsets[token][0] and prompt.offsets[token][1] <= end for token in tokens)
+    assert all(place.start <= prompt.offsets[t][0] and prompt.offsets[t][1] <= place.end for t in tokens)
 
 
 def test_a_range_past_the_message_never_reaches_the_template() -> None:
@@ -115,10 +163,9 @@ def test_a_range_past_the_message_never_reaches_the_template() -> None:
     assert "".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens) == "Ada"
 
 
-def test_an_edit_that_meets_no_token_is_no_pass() -> None:
+def test_a_range_without_a_character_has_no_token() -> None:
     prompt = render(TOKENIZER, request_of(("user", "Ada"), ("user", "x")), locate=True)
-    with pytest.raises(PlanError, match="message 0"):
-        prompt.tokens_of(0, [(2, 2)])
+    assert prompt.tokens_of(0, [(2, 2)]) == []
 
 
 @pytest.mark.parametrize(
@@ -188,8 +235,40 @@ def test_a_developer_message_is_a_system_message_to_a_template_that_does_not_kno
     assert located(prompt) == [text for _, text in turns]
 
 
-def test_a_message_that_moves_is_not_located() -> None:
-    moved = request_of(("user", "Who is Ada?"), ("developer", "Be brief."))
-    assert render(TOKENIZER, moved).text.startswith("<|im_start|>system\nBe brief.")
-    with pytest.raises(PlanError):
-        render(TOKENIZER, moved, locate=True)
+def test_a_message_that_moves_is_found() -> None:
+    prompt = render(TOKENIZER, request_of(("user", "Who is Ada?"), ("developer", "Be brief.")), locate=True)
+    assert prompt.text.startswith("<|im_start|>system\nBe brief.")
+    assert located(prompt) == ["Be brief.", "Who is Ada?"]
+    assert [place.message for place in prompt.places or ()] == [1, 0]
+
+
+class TestReadBack:
+    """A prompt that a server rendered in its own way."""
+
+    @given(st.text(st.characters(exclude_categories=["Cs"])))
+    def test_the_text_is_that_of_the_tokens(self, text: str) -> None:
+        ids = TOKENIZER(f"<|im_start|>Ada: {text}<|im_end|>", add_special_tokens=False)["input_ids"]
+        prompt = read_back(TOKENIZER, request_of(("user", text)), ids)
+        assert prompt.text == TOKENIZER.decode(ids, skip_special_tokens=False)
+        assert len(prompt.offsets) == len(prompt.ids) == len(ids)
+
+    def test_a_word_is_found_wherever_it_stands_and_no_special_token_is_touched(self) -> None:
+        text = "Was it the im_start of Ada Lovelace, é🙂?"
+        ids = TOKENIZER(f"<|im_start|>by ada: {text}<|im_end|>", add_special_tokens=False)["input_ids"]
+        prompt = read_back(TOKENIZER, request_of(("user", text)), ids)
+
+        def written(words: str) -> str:
+            start = text.index(words)
+            tokens = prompt.tokens_of(0, [(start, start + len(words))])
+            assert not prompt.control & set(tokens)
+            return "".join(prompt.text[slice(*prompt.offsets[token])] for token in tokens).strip()
+
+        assert written("Ada Lovelace") == "Ada Lovelace"
+        assert written("Ada").lower() == "ada ada"
+        assert "im" in written("im_start")
+
+    def test_where_a_word_is_not_found_all_text_is_meant(self) -> None:
+        ids = TOKENIZER("<|im_start|>something else<|im_end|>", add_special_tokens=False)["input_ids"]
+        prompt = read_back(TOKENIZER, request_of(("user", "Ada")), ids)
+        assert prompt.tokens_of(0, [(0, 3)]) == prompt.content
+        assert set(prompt.content) == set(range(len(ids))) - {0, len(ids) - 1}

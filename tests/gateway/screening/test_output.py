@@ -58,11 +58,12 @@ class Says:
     async def prepare(self, adapters: Any, in_force: Any = None) -> dict[str, str]:
         return {}
 
-    def check_length(self, request: Request) -> int:
-        return 7
-
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         self.asked.append((request, plan))
+        if isinstance(plan, Refuse):
+            yield Event.of(Delta(0, plan.text, finish_reason="stop"))
+            yield Event.of(Usage(7, 5))
+            return
         try:
             for event in self.answers.pop(0):
                 yield event
