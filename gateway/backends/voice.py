@@ -193,5 +193,5 @@ def _rank(row: _Row, temperature: float | None, rng: random.Random) -> int | Non
     heat = temperature or 1.0
     weights = [math.exp(value / heat) for value in row]
     rest = max(0.0, 1.0 - math.fsum(math.exp(value) for value in row)) if heat >= 1 else 0.0
-    (drawn,) = rng.choices([*range(len(row)), None], [*weights, rest])
-    return drawn
+    ranks: list[int | None] = [*range(len(row)), None]
+    return rng.choices(ranks, [*weights, rest])[0]
