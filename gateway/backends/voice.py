@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -57,14 +57,16 @@ class Voice:
         self._words: dict[tuple[str, int], list[_Words]] = {}
         self._learning = asyncio.Lock()
 
-    async def heard(self, request: Request, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    def heard(self, request: Request, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """The events of a passing answer as they are. If its client asked for alternatives, their numbers are kept,
         without a word of the answer: a refusal is then as sure as answers to what clients ask here."""
-        asked = request.sampling.logprobs or 0
+        return self._kept(request.sampling.logprobs, events) if request.sampling.logprobs else events
+
+    async def _kept(self, asked: int, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         rows: list[_Row] = []
         async with aclosing(events):
             async for event in events:
-                if asked and len(rows) < _LONGEST:
+                if len(rows) < _LONGEST:
                     rows += _rows(event)
                 yield event
         if rows:
@@ -120,7 +122,7 @@ class Voice:
         prompts = general_traffic()[:: len(general_traffic()) // _ANSWERS][:_ANSWERS]
         found = [await self._asked(self._question(prompt), count, _TOKENS) for prompt in prompts]
         rows = [[_row(one) for one in of if one.top] for of in found]
-        return [of for of in rows if of]
+        return [of for of in rows if of] or _no_logprobs()
 
     async def _learned_words(self, tokens: Sequence[str], count: int) -> list[_Words]:
         """What the model would have said in place of each token, the likeliest first."""
@@ -129,8 +131,9 @@ class Voice:
         found = []
         for place in range(len(tokens)):
             text = context + "".join(tokens[:place])
-            (one, *_) = await self._asked(Request("voice", "completions", self._model(), _prompt(text)), count, 1)
-            found.append(tuple(word for word, _ in sorted(one.top, key=lambda pair: -pair[1])))
+            said = await self._asked(Request("voice", "completions", self._model(), _prompt(text)), count, 1)
+            top = said[0].top if said else _no_logprobs()
+            found.append(tuple(word for word, _ in sorted(top, key=lambda pair: -pair[1])))
         return found
 
     def _question(self, text: str) -> Request:
@@ -149,6 +152,10 @@ class Voice:
         asked = replace(request, sampling=sampling, raw=orjson.dumps(body))
         async with aclosing(self._generate(asked, Pass())) as events:
             return [one async for event in events for delta in event.deltas for one in delta.logprobs]
+
+
+def _no_logprobs() -> NoReturn:
+    raise UpstreamError("the model server gives no logprobs")
 
 
 def _rows(event: Event) -> list[_Row]:
@@ -193,5 +200,5 @@ def _rank(row: _Row, temperature: float | None, rng: random.Random) -> int | Non
     heat = temperature or 1.0
     weights = [math.exp(value / heat) for value in row]
     rest = max(0.0, 1.0 - math.fsum(math.exp(value) for value in row)) if heat >= 1 else 0.0
-    drawn: list[int | None] = rng.choices([*range(len(row)), None], [*weights, rest])
-    return drawn[0]
+    ranks: list[int | None] = [*range(len(row)), None]
+    return rng.choices(ranks, [*weights, rest])[0]

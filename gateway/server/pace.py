@@ -23,6 +23,7 @@ PaceMode = Literal["own", "equal"]
 _KEPT = 256  # of the last passing answers of a kind
 _RECENT = 32  # answers of which a refusal takes the times of one: a machine's load changes
 _STEPS = 128  # events of an answer whose times are kept
+_OFTEN = 16  # answers, after which the usual time between events is found anew
 _ENOUGH = 8  # so many tell what is usual
 _LATE = 0.95  # the quantile of passing answers that all others wait for
 _FIRST_MARGIN = 1.25  # a flagged request takes a little longer than a passing one of its length
@@ -60,6 +61,8 @@ class _Steps:
 
     def __init__(self) -> None:
         self._answers: deque[list[float]] = deque(maxlen=_KEPT)
+        self._opened = 0
+        self._quantile = (-_OFTEN, 0.0)  # after so many answers
 
     def __bool__(self) -> bool:
         return sum(map(bool, self._answers)) >= _ENOUGH
@@ -67,6 +70,7 @@ class _Steps:
     def opened(self) -> list[float]:
         """The times of a new answer, to be filled."""
         self._answers.append([])
+        self._opened += 1
         return self._answers[-1]
 
     def drawn(self) -> Iterator[float]:
@@ -75,8 +79,11 @@ class _Steps:
         return itertools.cycle(tuple(random.choice(latest)))
 
     def quantile(self, share: float) -> float:
-        ordered = sorted(seconds for steps in self._answers for seconds in steps)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        """Of all times; it is found anew after every few answers."""
+        if self._opened - self._quantile[0] >= _OFTEN:
+            ordered = sorted(seconds for steps in self._answers for seconds in steps)
+            self._quantile = (self._opened, ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+        return self._quantile[1]
 
 
 class Pace:

@@ -120,6 +120,32 @@ def test_a_model_that_cannot_be_asked_fails_as_an_answer_of_it_would() -> None:
         asyncio.run(voice.logprobs(request_of(logprobs=1), ["No", "<|im_end|>"], 0))
 
 
+def test_a_model_without_logprobs_fails_in_words_of_its_own() -> None:
+    async def silent(_: Request, __: Plan) -> AsyncGenerator[Event, None]:
+        yield Event.of(Delta(0, "Hello", finish_reason="stop"))
+
+    voice = Voice(silent, tiny_model().tokenizer, lambda: "tiny")
+    with pytest.raises(UpstreamError, match="no logprobs"):
+        asyncio.run(voice.logprobs(request_of(logprobs=1), ["No", "<|im_end|>"], 0))
+
+
+def test_a_refusal_is_as_sure_as_what_has_passed_lately() -> None:
+    model = Listener()
+
+    async def passing(sure: float) -> AsyncGenerator[Event, None]:
+        yield Event.of(Delta(0, "w", (TokenLogprob("w", sure, (("w", sure), ("x", -9.0))),)))
+
+    async def run() -> list[float]:
+        voice = Voice(model.generate, tiny_model().tokenizer, lambda: "tiny")
+        request = request_of(logprobs=2, temperature=0.0)
+        for _ in range(20):
+            events = [event async for event in voice.heard(request, passing(-0.001))]
+            assert [event.deltas[0].text for event in events] == ["w"]
+        return [one.logprob for one in await voice.logprobs(request, ["No", ".", "<|im_end|>"], 0)]
+
+    assert all(value > -0.1 for value in asyncio.run(run()))
+
+
 @given(st.integers(0, 20), st.sampled_from([0.0, 1.0, 2.0]), st.integers(0, 99))
 def test_vllm_puts_a_token_before_its_alternatives(asked: int, temperature: float, seed: int) -> None:
     async def run() -> list[TokenLogprob]:

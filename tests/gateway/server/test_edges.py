@@ -10,7 +10,18 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from harness import ADMIN_KEY, MODEL, Gateway, chat, completion, free_port, gateway_app, gateway_over, serving
+from harness import (
+    ADMIN_KEY,
+    MODEL,
+    Gateway,
+    chat,
+    completion,
+    events,
+    free_port,
+    gateway_app,
+    gateway_over,
+    serving,
+)
 from tiny import tiny_model
 
 from gateway.backends.embedded.backend import EmbeddedBackend
@@ -93,6 +104,22 @@ def test_at_an_equal_pace_no_answer_begins_early(tmp_path: Path) -> None:
             with httpx.stream("POST", gateway.url + CHAT, json=body, timeout=60) as answer:
                 assert time.perf_counter() - begun >= 0.3
                 assert answer.status_code == (404 if body["model"] == "no" else 200)
+
+
+@pytest.mark.parametrize("pace", ["own", "equal"])
+def test_the_pace_changes_no_byte_but_when_it_goes(tmp_path: Path, pace: str) -> None:
+    body = chat("Hello", max_tokens=6, temperature=0, logprobs=True, top_logprobs=2)
+    with gateway_over(EmbeddedBackend(tiny_model(), name=MODEL), tmp_path, pace=pace) as gateway:
+        whole = gateway.post(CHAT, body).json()["choices"][0]
+        counted = {"stream": True, "stream_options": {"include_usage": True}}
+        streamed = events(gateway.post(CHAT, {**body, **counted}))
+        failed = gateway.post(CHAT, {**body, "max_tokens": 30_000})
+    choices = [choice for event in streamed for choice in event["choices"]]
+    assert "".join(choice["delta"].get("content") or "" for choice in choices) == whole["message"]["content"]
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == [whole["finish_reason"]]
+    assert sum(len((choice["logprobs"] or {}).get("content") or ()) for choice in choices) == 6
+    assert streamed[-1]["usage"]["completion_tokens"] == 6
+    assert failed.status_code == 400
 
 
 class TestPaths:
