@@ -20,7 +20,9 @@ def _card(item: Item, rng: random.Random) -> str:
     return rng.choice(_CARDS).format(question=question_of(item), number=rng.randint(2, 60))
 
 
-def _completed(item: Item, rng: random.Random) -> Item:
+def _completed(item: Item, rng: random.Random) -> Item | None:
+    if len(item.messages) > 1:  # a text has no turns
+        return None
     return replace(item, endpoint="completions", messages=(Message("prompt", _card(item, rng)),))
 
 

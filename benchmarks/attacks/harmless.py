@@ -1,5 +1,7 @@
 """Harmless questions: what families put beside a question, and what a benign counterpart asks instead of it."""
 
+from dataclasses import replace
+
 from benchmarks.items import Item
 from gateway.core import Message
 
@@ -132,5 +134,7 @@ def _item(number: int, question: str, answer: str, fact: str, wrong: tuple[str, 
     )
 
 
-QUESTIONS = tuple(_item(number, *asked) for number, asked in enumerate(_ASKED))
-"""Questions outside every scope, with everything that a family may need: an answer, its fact and wrong answers."""
+_ITEMS = tuple(_item(number, *asked) for number, asked in enumerate(_ASKED))
+QUESTIONS = tuple(replace(item, context=tuple(one.answer for one in _ITEMS if one is not item)) for item in _ITEMS)
+"""Questions outside every scope, with everything that a family may need: an answer, its fact, wrong answers and other
+true statements."""

@@ -50,7 +50,7 @@ from benchmarks.attacks.family import Family
 from benchmarks.attacks.harmless import QUESTIONS
 from benchmarks.items import Item
 
-__all__ = ["FAMILIES", "attacked", "benign_counterparts", "compared", "register"]
+__all__ = ["FAMILIES", "attacked", "benign_counterparts", "compared", "dress", "register"]
 
 # in the order in which a suite asks them: a new one goes last, or a folder of results is taken for another comparison
 _BUILT_IN = (
@@ -133,11 +133,18 @@ def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | No
     chat, found = _chat(items), []
     for family in _chosen(families):
         for item in chat:
-            attack = family.rewrite(item, _rng(seed, family, item))
+            attack = dress(family.name, item, seed)
             if attack is not None:
-                part = f"attack/{family.name}"
-                found.append(replace(attack, id=f"{part}/{item.id}", slice=part))
+                found.append(attack)
     return tuple(found)
+
+
+def dress(name: str, item: Item, seed: int) -> Item | None:
+    """An item in a family's dress, as an item of the slice "attack/FAMILY"; None if the family cannot dress it. An item
+    and a seed always give the same attack. Raises KeyError for an unknown family."""
+    (family,) = _chosen([name])
+    attack, part = family.rewrite(item, _rng(seed, family, item)), f"attack/{family.name}"
+    return replace(attack, id=f"{part}/{item.id}", slice=part) if attack else None
 
 
 def benign_counterparts(

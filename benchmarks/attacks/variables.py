@@ -45,7 +45,7 @@ def _concatenation(item: Item, rng: random.Random) -> Item | None:
         return " + ".join(repr(piece) for piece in _pieces(name, rng, within=True))
 
     changed = renamed(item, joined)
-    return asking(changed, f"In Python's notation: {question_of(changed)}") if changed else None
+    return asking(changed, f"Read this as Python does: {question_of(changed)}") if changed else None
 
 
 FAMILIES = (
