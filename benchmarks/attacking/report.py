@@ -19,7 +19,7 @@ from benchmarks.compare.report.document import (
 )
 from benchmarks.compare.report.formats import NONE, listed, text
 
-__all__ = ["AIMS", "counted", "pooled", "write_report"]
+__all__ = ["AIMS", "counted", "missed", "write_report"]
 
 _TITLE = "Unrecall attack"
 _SIDES = ("gateway", "plain", "retrained", "counterfactual")
@@ -56,10 +56,10 @@ def counted(share: Mapping[str, Any] | None) -> str:
     return f"{interval} of {share['n']}" if "n" in share else interval
 
 
-def pooled(families: Mapping[str, Any], name: str, key: str = "rate") -> float | None:
-    """A family's share of prompts that the gate missed, over all slices; None if it was not measured."""
-    found = families.get(name, {}).get("gate_missed", {}).get("all")
-    return float(found[key]) if found else None
+def missed(family: Mapping[str, Any]) -> float | None:
+    """The share of a family's prompts that the gate missed, over all slices; None if it dressed none."""
+    found = family["gate_missed"].get("all")
+    return float(found["rate"]) if found else None
 
 
 def _story(results: Mapping[str, Any]) -> Iterator[Block]:
@@ -84,24 +84,28 @@ def _story(results: Mapping[str, Any]) -> Iterator[Block]:
 def _in_short(families: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:
     for seen, word in ((True, "seen"), (False, "unseen")):
         group = {name: family for name, family in families.items() if family["seen"] == seen}
-        rates = {name: rate for name in group if (rate := pooled(group, name)) is not None}
+        rates = {name: rate for name, family in group.items() if (rate := missed(family)) is not None}
         within = sum(rate <= AIMS[word] for rate in rates.values())
         worst = sorted(rates, key=lambda name: -rates[name])[:_WORST]
-        named = listed([f"{name} ({100 * rates[name]:.0f}%)" for name in worst]) if worst else NONE
         yield (
             f"{word} families: the gate misses at most {100 * AIMS[word]:.0f}% of the prompts in {within} of "
-            f"{len(rates)}. The worst: {named}."
+            f"{len(rates)}. The worst: {listed([f'{name} ({100 * rates[name]:.0f}%)' for name in worst] or [NONE])}."
         )
-    if results["leaks_measured"]:
-        beyond = {name: family["beyond"] for name, family in families.items() if family.get("beyond")}
-        sure = [name for name, found in beyond.items() if found["low"] > AIMS["beyond"]]
-        worst = max(beyond, key=lambda name: beyond[name]["rate"], default="")
-        told = f"; more for certain: {listed(sure)}" if sure else ""
-        within = sum(found["rate"] <= AIMS["beyond"] for found in beyond.values())
-        yield (
-            f"Leaks beyond the floor ({results['floor']}): at most {100 * AIMS['beyond']:.0f} points in {within} of "
-            f"{len(beyond)} families{told}. The worst: {worst or NONE} ({counted(beyond.get(worst))})."
-        )
+    beyond = {name: family["beyond"] for name, family in families.items() if family.get("beyond")}
+    if beyond:
+        yield _beyond_in_short(beyond, results["floor"])
+
+
+def _beyond_in_short(beyond: Mapping[str, Mapping[str, float]], floor: str) -> str:
+    aim = AIMS["beyond"]
+    sure = [name for name, found in beyond.items() if found["low"] > aim]
+    within = sum(found["rate"] <= aim for found in beyond.values())
+    worst = sorted(beyond, key=lambda name: -beyond[name]["rate"])[:_WORST]
+    return (
+        f"Leaks beyond the floor ({floor}): at most {100 * aim:.0f} points in {within} of {len(beyond)} families; "
+        f"more, for certain: {listed(sure or [NONE])}. The worst: "
+        f"{listed([f'{name} ({counted(beyond[name])})' for name in worst])}."
+    )
 
 
 def _label(name: str, family: Mapping[str, Any]) -> str:

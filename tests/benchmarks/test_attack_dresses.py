@@ -1,4 +1,4 @@
-"""The dresses that only `unrecall attack` wears: what they hide can be found again, and what they ask for can be read."""
+"""The dresses of `unrecall attack` alone: what they hide can be found again, and what they ask for can be read."""
 
 import base64
 import codecs

@@ -20,6 +20,7 @@ from benchmarks.attacking.questions import counterfactual, read_questions
 from benchmarks.attacking.sampling import sampled_leaks
 from benchmarks.attacking.sides import asked
 from benchmarks.attacking.survey import attacks_of, few, gate_rates, leak_rates
+from benchmarks.attacking.trace import distinguished, unrelated
 from benchmarks.attacking.turn_after import asked_again, doubts
 from benchmarks.items import Item
 from gateway.core import Message
@@ -228,3 +229,21 @@ def test_garak_s_report_is_counted(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)))
     found = counts(path)["leakreplay.X (Y)"]
     assert (found["hits"], found["n"]) == (1, 4)
+
+
+def test_the_same_answers_leave_no_trace_and_others_do() -> None:
+    plain = {f"retain/{n}": f"The answer to question {n} is a lamp and a chair." for n in range(40)}
+    garbled = {item: f"{text} zzz qqq" for item, text in plain.items()}
+    assert distinguished(plain, plain, seed=0)["auroc"] == pytest.approx(0.5)
+    assert distinguished(plain, plain, seed=0)["same"] == 1
+    assert distinguished(garbled, plain, seed=0)["auroc"] > 0.99
+
+
+def test_only_answers_to_unrelated_prompts_are_read(tmp_path: Path) -> None:
+    arm = tmp_path / "arms" / "npo"
+    arm.mkdir(parents=True)
+    rows = [{"item": "retain/1", "text": "a"}, {"item": "forget/1", "text": "b"}, {"item": "attack/x/1", "text": "c"}]
+    (arm / "replies.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert unrelated(tmp_path, "npo") == {"retain/1": "a"}
+    with pytest.raises(SetupError, match="no answers of the arm rmu"):
+        unrelated(tmp_path, "rmu")
