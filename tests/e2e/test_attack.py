@@ -1,6 +1,7 @@
 """`unrecall attack` over a real gateway with a pack that refuses: no training is needed for it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,9 @@ def test_two_families_against_a_gateway_that_refuses(config: AttackConfig, tmp_p
 
 
 def test_what_cannot_be_attacked_is_said_before_anything_is_asked(config: AttackConfig, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     with pytest.raises(SetupError, match="no attack family 'telepathy'"):
         attack(replace(config, families=("telepathy",)), tmp_path / "out")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SetupError, match="there are no packs in"):
-        attack(replace(config, packs=tmp_path / "nothing"), tmp_path / "out")
+        attack(replace(config, packs=tmp_path / "empty"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
