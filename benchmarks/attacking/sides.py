@@ -59,9 +59,13 @@ class HttpSide:
     def _answer(self, item: Item, decoding: Decoding) -> Said:
         chat = item.endpoint == "chat"
         started = time.perf_counter()
-        response = self._client.post(
-            "/v1/chat/completions" if chat else "/v1/completions", json=self._body(item, decoding)
-        )
+        path = "/v1/chat/completions" if chat else "/v1/completions"
+        try:
+            response = self._client.post(path, json=self._body(item, decoding))
+        except httpx.HTTPError as error:
+            raise SetupError(
+                f"{self.name} at {self.url} does not answer ({error}); the same command goes on"
+            ) from error
         seconds = time.perf_counter() - started
         if response.status_code != httpx.codes.OK:
             return Said("", str(response.status_code), seconds)
