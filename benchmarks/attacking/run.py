@@ -4,8 +4,8 @@ A second run into the same folder asks only what was not asked yet.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ class _Run:
         found: dict[str, Any] = {"floor": self._floor, "leaks_measured": bool(config.answers)}
         leaks: dict[str, Any] = {}
         if config.answers or config.samples or config.budget:
-            with self._sides() as sides:
+            with _answering(config, self._out, self._progress) as sides:
                 if config.answers:
                     chosen = few(attacks, config.answers, config.seed)
                     greedy = {name: partial(_greedily, ask, self._greedy) for name, ask in sides.items()}
@@ -156,46 +156,27 @@ class _Run:
     def _floor(self) -> str:
         return _RETRAINED if self._config.retrained else _COUNTERFACTUAL
 
-    def _sides(self) -> "_Sides":
-        return _Sides(self._config, self._out, self._progress)
 
+@contextmanager
+def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[dict[str, _Ask]]:
+    """Starts a gateway, if none is given, and gives for each side a function that asks it."""
 
-class _Sides:
-    """A context that starts the gateway, and gives for each side a function that asks it."""
+    def asking(side: Side, identity: str) -> _Ask:
+        kept = Answers(out, side.name, identity)
+        return lambda items, decoding: asked(side, kept, items, decoding, progress)
 
-    def __init__(self, config: AttackConfig, out: Path, progress: Progress) -> None:
-        self._config = config
-        self._out = out
-        self._progress = progress
-        self._gateway: AbstractContextManager[HttpSide] | None = None
-
-    def __enter__(self) -> dict[str, _Ask]:
-        config = self._config
-        folder = resolve(config.model)
-        if config.url:
-            headers = {ADMIN_HEADER: config.admin_key} if config.admin_key else {}
-            self._gateway = nullcontext(HttpSide("gateway", config.url, headers=headers))
-            identity = config.url
-        else:
-            self._gateway = guarded(config.packs, config.model, config.upstream)
-            identity = packs_identity(config.packs, config.model)
-        plain: Side = HttpSide("plain", config.upstream, at_once=16) if config.upstream else ModelSide("plain", folder)
-        sides = {
-            "gateway": self._asking(self._gateway.__enter__(), identity),
-            "plain": self._asking(plain, fingerprint(folder)),
-        }
-        if config.retrained:
-            other = resolve(config.retrained)
-            sides[_RETRAINED] = self._asking(ModelSide(_RETRAINED, other), fingerprint(other))
-        return sides
-
-    def __exit__(self, *error: Any) -> None:
-        if self._gateway:
-            self._gateway.__exit__(*error)
-
-    def _asking(self, side: Side, identity: str) -> _Ask:
-        kept = Answers(self._out, side.name, identity)
-        return lambda items, decoding: asked(side, kept, items, decoding, self._progress)
+    folder = resolve(config.model)
+    plain: Side = HttpSide("plain", config.upstream, at_once=16) if config.upstream else ModelSide("plain", folder)
+    sides = {"plain": asking(plain, fingerprint(folder))}
+    if config.retrained:
+        other = resolve(config.retrained)
+        sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
+    if config.url:
+        headers = {ADMIN_HEADER: config.admin_key} if config.admin_key else {}
+        yield {"gateway": asking(HttpSide("gateway", config.url, headers=headers), config.url), **sides}
+        return
+    with guarded(config.packs, config.model, config.upstream) as gateway:
+        yield {"gateway": asking(gateway, packs_identity(config.packs, config.model)), **sides}
 
 
 def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said]:
