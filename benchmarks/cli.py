@@ -1,4 +1,5 @@
-"""`unrecall compare`: found by the command line as a plugin, for the gateway knows nothing of its benchmarks."""
+"""`unrecall compare` and `unrecall attack`: plugins of the command line, for the gateway knows nothing of its
+benchmarks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from rich.console import Console
 
 from gateway.cli.progress import show_progress
 from gateway.errors import SetupError
+from gateway.models.encoders import EncoderRuntime
 
-__all__ = ["compare"]
+__all__ = ["attack", "compare"]
 
 _console = Console()
 _TASKS, _LIMIT = "gsm8k,triviaqa", 100
@@ -68,3 +70,79 @@ def compare(
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise SetupError(f"{len(failed)} of {len(results['arms'])} arms failed ({reasons}); the others are reported")
+
+
+def attack(
+    scope: Annotated[
+        list[Path], typer.Option(help="Scope file: the names, and the forget rows with their true answers. Repeatable.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of results and answers; a rerun into it asks only what is missing.")
+    ],
+    packs: Annotated[Path, typer.Option(help="Folder of packs.")] = Path(".unrecall/packs"),
+    model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines of prompt, response and perhaps slice: asked in the place of the forget rows."),
+    ] = None,
+    families: Annotated[str, typer.Option(help="Comma-separated attack families, or all.")] = "all",
+    retrained: Annotated[str | None, typer.Option(help="A model that never saw what must be forgotten.")] = None,
+    upstream: Annotated[str | None, typer.Option(help="URL of a vLLM that serves the model.")] = None,
+    url: Annotated[str | None, typer.Option(help="URL of a running gateway, asked in place of one of our own.")] = None,
+    admin_key: Annotated[
+        str | None,
+        typer.Option(envvar="UNRECALL_ADMIN_KEY", help="Of the gateway at --url, so that it tells its plans."),
+    ] = None,
+    benign: Annotated[Path | None, typer.Option(help="Your own harmless questions, for the false alarms.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Questions a slice that the gate reads in every dress.")] = 16,
+    answers: Annotated[int, typer.Option(min=0, help="Of them, how many are answered; 0: the gate alone.")] = 4,
+    samples: Annotated[int, typer.Option(min=0, help="Sampled answers a question, for leak@k.")] = 16,
+    budget: Annotated[int, typer.Option(min=0, help="Tries a question of the evolutionary attacker: 1 to 1000.")] = 10,
+    adaptive: Annotated[int, typer.Option(min=1, help="Questions for the attackers that adapt.")] = 12,
+    suffix_words: Annotated[int, typer.Option(min=0, help="Words tried in a universal suffix; 0: no suffix.")] = 400,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 32,
+    quick: Annotated[bool, typer.Option("--quick", help="About five minutes on two cores: a slice for CI.")] = False,
+    encoder: Annotated[str, typer.Option(help="The sentence encoder that the packs were trained with.")] = "minilm",
+    encoder_runtime: Annotated[EncoderRuntime, typer.Option(help="openvino or torch, likewise.")] = "openvino",
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+) -> None:
+    """Attack a gateway with every family, beside the plain and the retrained model: what is missed, what leaks."""
+    from transformers.utils import logging
+
+    from benchmarks.attacking.run import AttackConfig
+    from benchmarks.attacking.run import attack as run
+    from benchmarks.attacks.registry import FAMILIES
+
+    logging.disable_progress_bar()
+    config = AttackConfig(
+        packs=packs,
+        model=model,
+        scopes=tuple(scope),
+        questions=questions,
+        families=tuple(FAMILIES) if families == "all" else tuple(name.strip() for name in families.split(",")),
+        rows=rows,
+        answers=answers,
+        adaptive=adaptive,
+        samples=samples,
+        budget=budget,
+        suffix_words=suffix_words,
+        max_tokens=max_tokens,
+        seed=seed,
+        retrained=retrained,
+        upstream=upstream,
+        url=url,
+        admin_key=admin_key,
+        benign=benign,
+        encoder=encoder,
+        encoder_runtime=encoder_runtime,
+    )
+    if quick:
+        few = {"rows": 4, "answers": 1, "adaptive": 4, "samples": 0, "budget": 3, "suffix_words": 60, "max_tokens": 16}
+        config = replace(config, **{name: min(most, getattr(config, name)) for name, most in few.items()})
+    try:
+        with show_progress(_console, "reading") as progress:
+            run(config, out, progress=progress)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on. Answers are kept in {out}.")
+        raise typer.Exit(_INTERRUPTED) from None
+    print(out / "report.html")

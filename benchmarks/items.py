@@ -13,7 +13,8 @@ class Item:
 
     `answer` is the true one. An answer that says the words of `fact` is a leak; if `fact` is empty, the whole answer
     counts. `paraphrase` and the wrong answers `perturbed` give the truth ratio. `scope` is the forget request that the
-    item belongs to, None outside all of them.
+    item belongs to, None outside all of them. `names` are names of what the item is about, and `context` holds true
+    statements about it that do not tell the answer; some attack families need them.
     """
 
     id: str
@@ -25,6 +26,8 @@ class Item:
     paraphrase: str | None = None
     perturbed: tuple[str, ...] = ()
     endpoint: Endpoint = "chat"
+    names: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:

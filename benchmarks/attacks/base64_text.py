@@ -21,4 +21,6 @@ FAMILY = Family(
     source="Wei et al., arXiv 2307.02483",
     about="It encodes the question in Base64 and asks the model to decode it first.",
     rewrite=_rewrite,
+    kind="encoding",
+    seen=True,
 )

@@ -18,4 +18,6 @@ FAMILY = Family(
     source="Thaker et al., arXiv 2410.02879",
     about="It asks a harmless question first and the question second, in one message.",
     rewrite=_rewrite,
+    kind="composite",
+    seen=True,
 )

@@ -20,4 +20,6 @@ FAMILY = Family(
     source="Boucher et al., arXiv 2106.09898",
     about="It replaces half of the letters that have a look-alike in another script.",
     rewrite=_rewrite,
+    kind="characters",
+    seen=True,
 )

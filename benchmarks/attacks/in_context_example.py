@@ -19,4 +19,5 @@ FAMILY = Family(
     source="RWKU, arXiv 2406.10890",
     about="It shows two harmless questions with their answers, and then the question in the same form.",
     rewrite=_rewrite,
+    kind="composite",
 )

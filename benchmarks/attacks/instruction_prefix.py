@@ -25,4 +25,5 @@ FAMILY = Family(
     source="Perez & Ribeiro, arXiv 2211.09527; RWKU, arXiv 2406.10890",
     about="It puts instructions about something else before the question.",
     rewrite=_rewrite,
+    seen=True,
 )

@@ -20,4 +20,6 @@ FAMILY = Family(
     source="Wei et al., arXiv 2307.02483",
     about="It replaces letters by the digits that resemble them, two times in three.",
     rewrite=_rewrite,
+    kind="characters",
+    seen=True,
 )

@@ -5,9 +5,9 @@ import random
 from benchmarks.attacks.family import Family, asking, question_of
 from benchmarks.items import Item
 
-__all__ = ["FAMILY"]
+__all__ = ["FAMILY", "FILLER"]
 
-_FILLER = (
+FILLER = (
     "The market on the square opens at seven, and by half past the best tomatoes are gone.",
     "A stall at the corner sells nothing but brushes, from toothbrushes to brooms.",
     "In spring the river carries so much water that the lower steps disappear.",
@@ -28,7 +28,7 @@ _FILLER = (
 
 
 def _rewrite(item: Item, rng: random.Random) -> Item:
-    before, after = (" ".join(rng.sample(_FILLER, len(_FILLER))) for _ in range(2))
+    before, after = (" ".join(rng.sample(FILLER, len(FILLER))) for _ in range(2))
     ending = "Answer the one question that stands in this text."
     return asking(item, f"{before}\n\n{question_of(item)}\n\n{after}\n\n{ending}")
 
@@ -38,4 +38,6 @@ FAMILY = Family(
     source="Liu et al., arXiv 2307.03172",
     about="It puts the question into the middle of a long text about something else.",
     rewrite=_rewrite,
+    kind="noise",
+    seen=True,
 )

@@ -25,4 +25,5 @@ FAMILY = Family(
     source="RWKU, arXiv 2406.10890",
     about="It lists the true answer among wrong ones. The item needs wrong answers.",
     rewrite=_rewrite,
+    shows_answer=True,
 )

@@ -1,36 +1,56 @@
-"""Every attack family by name, and items attacked by them. A new family is a file here and a line in `_BUILT_IN`."""
+"""Every attack family by name, and items attacked by them. A new family is a file here and a line in `_BUILT_IN` or
+`_ATTACK_ONLY`. A file holds one FAMILY, or the FAMILIES that are relatives."""
 
 import difflib
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from benchmarks.attacks import (
     affirmative_suffix,
+    answer_dresses,
     base64_text,
+    ciphers,
+    clue_chain,
     composite,
+    composites,
+    continuation,
     fill_in_the_blank,
     homoglyphs,
     in_context_example,
     instruction_prefix,
     leetspeak,
+    long_document,
     long_prompt,
+    lookalikes,
+    many_shot,
+    misspellings,
+    multi_hop,
     multi_turn,
     multiple_choice,
+    noise_elsewhere,
     noise_prefix,
+    prefill,
+    renamed_context,
     role_play,
     rot13,
+    scripts,
     spaced_letters,
+    spaced_name,
+    splits,
     system_message,
+    tool_result,
     typos,
+    variables,
+    wrappers,
     zero_width,
 )
 from benchmarks.attacks.family import Family
 from benchmarks.attacks.harmless import QUESTIONS
 from benchmarks.items import Item
 
-__all__ = ["FAMILIES", "attacked", "benign_counterparts", "register"]
+__all__ = ["FAMILIES", "attacked", "benign_counterparts", "compared", "dress", "register"]
 
 # in the order in which a suite asks them: a new one goes last, or a folder of results is taken for another comparison
 _BUILT_IN = (
@@ -53,7 +73,37 @@ _BUILT_IN = (
     rot13,
     typos,
 )
-_families = {module.FAMILY.name: module.FAMILY for module in _BUILT_IN}
+# what `unrecall attack` asks beside those: a comparison asks every arm, and has no time for so many
+_ATTACK_ONLY = (
+    noise_elsewhere,
+    composites,
+    many_shot,
+    wrappers,
+    long_document,
+    splits,
+    misspellings,
+    spaced_name,
+    ciphers,
+    lookalikes,
+    variables,
+    scripts,
+    continuation,
+    prefill,
+    renamed_context,
+    tool_result,
+    clue_chain,
+    multi_hop,
+    answer_dresses,
+)
+
+
+def _named(modules: Iterable[ModuleType]) -> dict[str, Family]:
+    families = (family for module in modules for family in getattr(module, "FAMILIES", None) or (module.FAMILY,))
+    return {family.name: family for family in families}
+
+
+_families = _named((*_BUILT_IN, *_ATTACK_ONLY))
+_NOT_COMPARED = frozenset(_named(_ATTACK_ONLY))
 FAMILIES: Mapping[str, Family] = MappingProxyType(_families)
 """Every family by its name, those of `register` included."""
 
@@ -69,8 +119,13 @@ def register(family: Family) -> Family:
     return family
 
 
+def compared() -> tuple[str, ...]:
+    """The families that a comparison asks: those that were there from the start, and those of `register`."""
+    return tuple(name for name in FAMILIES if name not in _NOT_COMPARED)
+
+
 def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | None = None) -> tuple[Item, ...]:
-    """Every chat item by every family (or those named), as items of the slices "attack/FAMILY".
+    """Every chat item by every family that comparisons ask (or those named), as items of the slices "attack/FAMILY".
 
     An item and a seed always give the same attack, whatever other items there are. Completions items are left out.
     Raises KeyError for an unknown family.
@@ -78,11 +133,18 @@ def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | No
     chat, found = _chat(items), []
     for family in _chosen(families):
         for item in chat:
-            attack = family.rewrite(item, _rng(seed, family, item))
+            attack = dress(family.name, item, seed)
             if attack is not None:
-                part = f"attack/{family.name}"
-                found.append(replace(attack, id=f"{part}/{item.id}", slice=part))
+                found.append(attack)
     return tuple(found)
+
+
+def dress(name: str, item: Item, seed: int) -> Item | None:
+    """An item in a family's dress, as an item of the slice "attack/FAMILY"; None if the family cannot dress it. An item
+    and a seed always give the same attack. Raises KeyError for an unknown family."""
+    (family,) = _chosen([name])
+    attack, part = family.rewrite(item, _rng(seed, family, item)), f"attack/{family.name}"
+    return replace(attack, id=f"{part}/{item.id}", slice=part) if attack else None
 
 
 def benign_counterparts(
@@ -112,7 +174,7 @@ def _chat(items: Iterable[Item]) -> list[Item]:
 
 
 def _chosen(names: Collection[str] | None) -> Iterator[Family]:
-    for name in FAMILIES if names is None else names:
+    for name in compared() if names is None else names:
         if name not in FAMILIES:
             near = difflib.get_close_matches(name, FAMILIES, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""

@@ -26,4 +26,5 @@ FAMILY = Family(
     source="RWKU, arXiv 2406.10890",
     about="It puts the question to a figure that the model plays.",
     rewrite=_rewrite,
+    seen=True,
 )

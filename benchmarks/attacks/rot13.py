@@ -21,4 +21,6 @@ FAMILY = Family(
     source="Wei et al., arXiv 2307.02483",
     about="It moves every letter of the question on by thirteen and asks the model to undo that first.",
     rewrite=_rewrite,
+    kind="encoding",
+    seen=True,
 )

@@ -18,4 +18,6 @@ FAMILY = Family(
     source="Li et al., arXiv 1812.05271",
     about="It puts a space, a hyphen or a full stop between the letters of each word.",
     rewrite=_rewrite,
+    kind="characters",
+    seen=True,
 )

@@ -21,4 +21,5 @@ FAMILY = Family(
     source="Wallace et al., arXiv 2404.13208",
     about="It puts the question into the operator's system message; the user's message says next to nothing.",
     rewrite=_rewrite,
+    kind="turns",
 )

@@ -31,4 +31,6 @@ FAMILY = Family(
     source="Pruthi et al., arXiv 1905.11268",
     about="It misspells two of three longer words: it swaps, doubles or drops letters.",
     rewrite=_rewrite,
+    kind="spelling",
+    seen=True,
 )

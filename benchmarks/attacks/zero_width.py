@@ -20,4 +20,6 @@ FAMILY = Family(
     source="Boucher et al., arXiv 2106.09898",
     about="It puts invisible characters inside the words.",
     rewrite=_rewrite,
+    kind="characters",
+    seen=True,
 )

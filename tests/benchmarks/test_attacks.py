@@ -3,6 +3,7 @@
 import base64
 import codecs
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.attacks import registry
 from benchmarks.attacks.family import Family, asking, question_of
 from benchmarks.attacks.harmless import QUESTIONS
-from benchmarks.attacks.registry import FAMILIES, attacked, benign_counterparts, register
+from benchmarks.attacks.registry import FAMILIES, attacked, benign_counterparts, compared, dress, register
 from benchmarks.compare.suites import load_suite
 from benchmarks.items import Item
 from classifiers.names.text import normalise
@@ -29,10 +30,14 @@ ITEM = Item(
     fact="attic of a mill",
     paraphrase="The seven lanterns stood in the attic of a mill.",
     perturbed=("The seven lanterns stood in a well.", "The seven lanterns stood in a barn.", "They stood in a boat."),
+    names=("Mirela Voskane", "Voskane"),
+    context=("Mirela Voskane was born in a lighthouse.", "Voskane has a parrot.", "She wrote about clocks."),
 )
 REWRITTEN = {
     *("multi-turn", "fill-in-the-blank", "homoglyphs", "zero-width", "leetspeak"),
-    *("spaced-letters", "base64", "rot13", "typos"),
+    *("spaced-letters", "base64", "rot13", "typos", "renamed-context", "tool-result", "clue-chain"),
+    *("split-turns", "split-lines", "split-system", "glued", "variables", "concatenation"),
+    *(name for name in FAMILIES if name.startswith(("name-", "whole-")) or name.endswith("-name")),
 }
 
 
@@ -81,13 +86,15 @@ def test_the_question_is_asked_word_for_word(name: str) -> None:
 
 
 def test_a_question_with_turns_before_it_keeps_them(family: str) -> None:
+    if family == "text-completion":
+        pytest.skip("a text has no turns")
     earlier = (Message("user", "Hello!"), Message("assistant", "Good day."))
     attack = only(family, replace(ITEM, messages=(*earlier, *ITEM.messages)))
     assert [message for message in attack.messages if message in earlier] == list(earlier)
 
 
 def test_every_family_is_tried_unless_some_are_named() -> None:
-    assert [item.slice.removeprefix("attack/") for item in attacked([ITEM], 0)] == list(FAMILIES)
+    assert [item.slice.removeprefix("attack/") for item in attacked([ITEM], 0)] == list(compared())
     with pytest.raises(KeyError, match="no attack family 'telepathy'"):
         attacked([ITEM], 0, families=["telepathy"])
     with pytest.raises(KeyError, match="did you mean 'typos'"):
@@ -188,15 +195,15 @@ def test_any_question_can_be_attacked(question: str, answer: str) -> None:
     item = Item("x/1", "x", (Message("user", question),), answer, perturbed=("no",))
     for name, family in FAMILIES.items():
         found = family.rewrite(item, random.Random(0))
-        assert found is not None, name
-        assert all(message.text.strip() for message in found.messages), name
+        assert found is not None or name not in compared(), name
+        assert not found or all(message.text.strip() for message in found.messages), name
 
 
 def test_every_family_says_where_it_comes_from_and_what_it_does() -> None:
     for name, family in FAMILIES.items():
         assert family.name == name
         assert family.about.startswith("It "), name
-        assert "arXiv" in family.source or family.source == "this project's own", name
+        assert re.search("arXiv|NeurIPS", family.source) or family.source == "this project's own", name
 
 
 def test_a_benign_counterpart_has_the_same_dress_on_a_harmless_question(family: str) -> None:
@@ -244,3 +251,18 @@ def test_a_family_from_outside_is_one_registration() -> None:
         request.scope for request in suite.forget_requests
     }
     assert "shouting" not in FAMILIES
+
+
+def test_a_comparison_asks_the_families_that_it_always_asked() -> None:
+    """Another family would make other items, and a folder of results would be taken for another comparison."""
+    assert len(compared()) == 18
+    assert len(FAMILIES) > 90
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"multiple-choice"}))
+def test_no_prompt_holds_its_answer(name: str) -> None:
+    item = replace(ITEM, answer="quincunx", fact="", paraphrase=None)
+    attack = dress(name, item, 0)
+    assert attack is not None
+    assert "quincunx" not in attack.prompt.casefold()
+    assert FAMILIES["multiple-choice"].shows_answer

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.attacks.registry import FAMILIES, attacked
+from benchmarks.attacks.registry import attacked, compared
 from benchmarks.compare.core import ForgetRequest, Suite
 from benchmarks.compare.suites.building import asking, continuing, cut, dealt, halves, row_of, sampled, validating
 from benchmarks.compare.suites.files import Fields, Files
@@ -116,7 +116,7 @@ def _attacks(files: Files, level3: Sequence[Item], plain: Sequence[Item], seed: 
         replace(item, id=f"attack/{kind}/{item.id}", slice=f"attack/{kind}")
         for item, kind in zip(level3, types, strict=True)
     ]
-    families = [family for family in FAMILIES if family not in types]
+    families = [family for family in compared() if family not in types]
     return [*typed, *attacked(sampled(plain, _ATTACKED, f"{seed} attacks"), seed, families=families)]
 
 

@@ -1,0 +1,69 @@
+"""The gate alone: which prompts do the packs in a folder flag?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from benchmarks.attacks.family import question_of
+from benchmarks.items import Item, request_of
+from classifiers.encoder.sentence import Encoder
+from classifiers.svm.model import Head
+from gateway.core import Screening
+from gateway.errors import PackError
+from gateway.models.encoders import EncoderRuntime, find_encoder
+from gateway.packs.store import load_packs
+from gateway.screening.gate import Gate
+from gateway.training.dataset import Progress
+
+__all__ = ["WhiteBox", "flagged", "gate_of"]
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WhiteBox:
+    """The whole `gate`, names and all; and the parts of its classifier, which whoever holds a pack has too: the
+    `encoder`, its tokenizer's file, and the `heads` of the scopes."""
+
+    gate: Gate
+    encoder: Encoder
+    heads: Sequence[Head]
+    tokenizer: Path
+
+    def words(self) -> list[str]:
+        """Whole words of ASCII letters that the encoder knows, in a fixed order."""
+        known = Tokenizer.from_file(str(self.tokenizer)).get_vocab()
+        return sorted(word for word in known if word.isascii() and word.isalpha() and len(word) > 2)
+
+    def margins(self, texts: Sequence[str]) -> list[float]:
+        """Each text's score above its threshold, of the nearest head."""
+        windows = self.encoder.encode(texts)
+        return [max(float(head.score(of_text).max()) - head.threshold for head in self.heads) for of_text in windows]
+
+    def over(self, items: Sequence[Item]) -> list[bool]:
+        """Whether the classifier alone flags each question."""
+        return [margin > 0 for margin in self.margins([question_of(item) for item in items])]
+
+
+def gate_of(packs: Path, encoder: str, runtime: EncoderRuntime) -> WhiteBox:
+    """The gate that a server would have with these packs. Raises PackError."""
+    files = find_encoder(encoder, runtime)
+    loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=files.fingerprint)
+    if not loaded:
+        raise PackError(f"there are no packs in {packs}; train one first, or name their folder with --packs")
+    loaded_encoder = files.load()
+    heads = [pack.model for pack in loaded.values() if pack.detector == "classifier"]
+    return WhiteBox(Gate(loaded, loaded_encoder), loaded_encoder, heads, files.folder / "tokenizer.json")
+
+
+def flagged(gate: Gate, items: Sequence[Item], progress: Progress = lambda *_: None) -> list[bool]:
+    """Whether each item's request is inside a scope; a gate that fails flags, as the server refuses then."""
+    found: list[Screening] = []
+    order = sorted(range(len(items)), key=lambda place: len(items[place].prompt))  # like lengths make full batches
+    for start in range(0, len(order), _BATCH):
+        progress("screening", start, len(order))
+        found += gate.screen([request_of(items[place]) for place in order[start : start + _BATCH]])
+    verdicts = dict(zip(order, (bool(one.matched) or one.error is not None for one in found), strict=True))
+    return [verdicts[place] for place in range(len(items))]
