@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Literal
 
+from classifiers.leaks.disguises import Disguises, Glance, run_from
 from classifiers.leaks.facts import FactCount
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.passages import PassageIndex, PassageRuns
@@ -34,6 +35,7 @@ OutputRule = Literal["names", "facts", "off"]
 
 LeakKind = Literal["name", "fact", "passage", "failure"]
 _NEAR_WORDS = 60  # a fact so many words before or behind a name is near it
+_LONG_PIECE = 12  # characters; a token is shorter
 _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 
 
@@ -90,6 +92,7 @@ class Watchlist:
         self.rules: Mapping[str, OutputRule] = {}
         self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
+        self.disguises = Disguises()
         self.names_are_facts = False  # whether some scope has names that are no leaks, but make its facts count
 
     def updated(
@@ -105,6 +108,7 @@ class Watchlist:
         gone = {*removed, *added}
         changed = copy.copy(self)
         changed.names = names or self.names.updated({scope: one.names for scope, one in added.items()}, gone)
+        changed.disguises = self.disguises.updated({scope: one.names for scope, one in added.items()}, gone)
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }
@@ -145,6 +149,7 @@ class AnswerWatch:
         self._near: dict[str, int] = {}  # by scope: how many words more it stays near
         self._tail = ""  # what was read, from `_base` on
         self._base = 0
+        self._run_from: int | None = None  # where a run began that may be a code
         self._words_to = 0  # up to here the words are counted
         self._safe = 0
         self._leak: Leak | None = None
@@ -157,7 +162,7 @@ class AnswerWatch:
         """Takes more of the text; `ended`: there is no more. What it says is about the whole text so far."""
         if self._leak is None:
             self._tail += text
-            self._look(ended=ended)
+            self._look(ended=ended, fresh=len(text))
         return Seen(self._safe, self._leak)
 
     @property
@@ -165,16 +170,22 @@ class AnswerWatch:
         """The end of what was read, so far as it decides how the next characters are read."""
         return self._tail
 
-    def _look(self, *, ended: bool) -> None:
+    def _look(self, *, ended: bool, fresh: int) -> None:
         letters = Letters(self._tail)
-        found: list[Sighting | Word] = [*self._list.names.sightings(letters, ended=ended)]
-        open_from = len(self._tail) if ended else self._list.names.open_from(letters)
+        names = self._list.names
+        disguised = self._list.disguises.glance(names, letters, ended=ended)
+        found: list[Sighting | Word] = [*names.sightings(letters, ended=ended), *disguised.sightings]
+        open_from = len(self._tail) if ended else min(names.open_from(letters), disguised.open_from)
+        if coded := self._coded(ended=ended, fresh=fresh):
+            found += coded.sightings
+            open_from = min(open_from, coded.open_from)
         unfinished = None
         if self._reads_words:
             words = [word for word in words_of(letters.normal) if word.start + self._base >= self._words_to]
             if words and not ended and not letters.trails_off:
                 unfinished = words.pop()
-            found = sorted([*found, *words], key=lambda one: one.start)  # a name comes before its own first word
+            found += words
+        found.sort(key=lambda one: one.start)  # a name comes before its own first word
         leaks = (self._worded(one) if isinstance(one, Word) else self._named(one) for one in found)
         leak = next((leak for leak in leaks if leak), None)
         safe_to = min(open_from, self._words_open_from(unfinished, open_from)) + self._base
@@ -182,6 +193,22 @@ class AnswerWatch:
         if leak:
             self._leak = replace(leak, start=max(leak.start, self._safe))
         self._forget(self._safe)
+
+    def _coded(self, *, ended: bool, fresh: int) -> Glance | None:
+        """What stands in a run at the end that may be a code. A run that is over is read once more, to its end. So is
+        all of a long piece, in which a run can begin and end."""
+        run_from_ = None if ended else run_from(self._tail)
+        if fresh > _LONG_PIECE:
+            self._run_from = self._base
+        before = self._run_from - self._base if self._run_from is not None else None
+        start = before if before is not None and before >= 0 else run_from_
+        self._run_from = None if run_from_ is None else self._base + (start if start is not None else run_from_)
+        if start is None:
+            return None
+        glance = self._list.disguises.in_codes(self._list.names, self._tail[start:], ended=run_from_ is None)
+        moved = tuple(replace(one, start=one.start + start, end=one.end + start) for one in glance.sightings)
+        open_from = len(self._tail) if run_from_ is None else glance.open_from + start
+        return Glance(moved, open_from)
 
     def _named(self, sighting: Sighting) -> Leak | None:
         """A name of a scope. It makes the facts of its scope count, near it."""
@@ -237,6 +264,8 @@ class AnswerWatch:
     def _forget(self, safe: int) -> None:
         """Keeps of what is safe only what decides how the next characters are read."""
         kept = max(0, safe - self._base - _CONTEXT_CHARS)
+        if self._run_from is not None:
+            kept = min(kept, max(0, self._run_from - self._base))
         floor = max(0, kept - _LONGEST_CONTEXT)
         while kept > floor and not self._tail[kept - 1].isspace():
             kept -= 1

@@ -149,6 +149,10 @@ class LexicalDetector:
         if none may. See `classifiers.names.beginnings`."""
         return open_from(self._index, letters)
 
+    def first_beginning(self, letters: str) -> int | None:
+        """From which of some normalised letters on they are the beginning of a name, or a name; None if from none."""
+        return min(self._index.beginnings(letters), default=None)
+
     def sightings(self, letters: Letters, *, ended: bool) -> list[Sighting]:
         """Where names stand in a text, in the order in which they begin. Without `ended` the text may go on: then names
         are left out about which the next characters decide."""

@@ -17,7 +17,8 @@ _APART = re.compile(
     rf"(?:(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
     rf"|(?:\s{{1,4}}{_PART}){{2,}}"
     rf"|(?:[^\w\s]{{0,2}}\s?[^\w\s]{{1,2}}\s?{_PART}){{3,}}"
-    r")(?![^\W_])"
+    # short words in front end before letters that stand apart by other signs
+    r")(?![^\W_]|(?:[^\w\s]|_){1,2}[^\W\d_](?![^\W_]))"
 )
 _SHORT_APART = re.compile(r"(?<![^\s])[^\W\d_](?:(?:[^\w\s]|_){1,4}[^\W\d_]){1,2}(?![^\W_])")
 _MOST_TAKEN = 200

@@ -1,0 +1,117 @@
+"""A name in an answer is found in disguise, and nothing of it is sent by which a reader would know it."""
+
+import base64
+import codecs
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifiers.leaks.disguises import run_from
+from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
+from classifiers.traffic import general_traffic
+
+NAMES = ("Mira Tolund", "Quellingham", "Bo Vann")
+LIST = Watchlist().updated({"scope": Watched(NAMES)}, ())
+MORSE = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- "
+        "-..- -.-- --..".split(),
+        strict=True,
+    )
+)
+WHOLE: dict[str, Callable[[str], str]] = {
+    "backwards": lambda name: name[::-1],
+    "each word backwards": lambda name: " ".join(word[::-1] for word in name.split()),
+    "rot13": lambda name: codecs.encode(name, "rot13"),
+    "leet": lambda name: name.replace("i", "1").replace("o", "0").replace("a", "4"),
+    "spaces": lambda name: " ".join(name.replace(" ", "")),
+    "dots": lambda name: ".".join(name.replace(" ", "")),
+    "stars": "*".join,
+    "new lines": lambda name: "\n".join(name.replace(" ", "")),
+    "upper case": str.upper,
+    "full width": lambda name: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in name),
+    "circled": lambda name: "".join(chr(0x24D0 + ord(c) - 97) if c.isalpha() else c for c in name.lower()),
+    "zero width": "\u200b".join,
+    "tags": lambda name: "".join(chr(0xE0000 + ord(c)) for c in name),
+    "emoji": "\U0001f642".join,
+}
+CODES: dict[str, Callable[[str], str]] = {
+    "base64": lambda name: base64.b64encode(name.encode()).decode(),
+    "base64 in a sentence": lambda name: base64.b64encode(f"She is {name}, I think.".encode()).decode(),
+    "base64 twice": lambda name: base64.b64encode(base64.b64encode(f"It is {name} now".encode())).decode(),
+    "base32": lambda name: base64.b32encode(f"It is {name} now".encode()).decode(),
+    "hex": lambda name: f"It is {name} now".encode().hex(),
+    "hex, parted": lambda name: f"It is {name} now".encode().hex(" "),
+    "binary": lambda name: " ".join(f"{byte:08b}" for byte in f"It is {name} now".encode()),
+    "escapes": lambda name: "".join(f"\\u{ord(c):04x}" for c in name),
+    "entities": lambda name: "".join(f"&#{ord(c)};" for c in name),
+    "percent": lambda name: "".join(f"%{ord(c):02x}" for c in name),
+    "morse": lambda name: " ".join(MORSE[c] for c in name.lower() if c.isalpha()),
+}
+
+
+def sent(text: str, step: int) -> tuple[str, bool]:
+    watch = AnswerWatch(LIST, OwnWords(LIST, Asked()))
+    for start in range(0, len(text), step):
+        seen = watch.read(text[start : start + step])
+        if seen.leak:
+            return text[: seen.safe], True
+    seen = watch.read("", ended=True)
+    return text[: seen.safe], seen.leak is not None
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 1000])
+@pytest.mark.parametrize("disguise", WHOLE)
+@pytest.mark.parametrize("name", ["Mira Tolund", "Quellingham"])
+def test_of_a_name_letter_for_letter_nothing_is_sent(name: str, disguise: str, step: int) -> None:
+    before = "I would say "
+    clean, leak = sent(f"{before}{WHOLE[disguise](name)} , or so.", step)
+    assert leak
+    assert clean.rstrip() == before.rstrip()
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 1000])
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("name", ["Mira Tolund", "Quellingham"])
+def test_of_a_name_in_a_code_hardly_a_beginning_is_sent(name: str, code: str, step: int) -> None:
+    coded = CODES[code](name)
+    clean, leak = sent(f"I would say {coded} or so.", step)
+    assert leak
+    whole = len(coded) * (len("It is ") + 3) // len(f"It is {name} now") if "It is" not in code else 0
+    assert len(clean) - len("I would say ") <= max(12, whole + 12)
+
+
+def test_ordinary_answers_are_read_as_they_are() -> None:
+    odd = [
+        "It is 3 km to the A&B shop, open 10:30-18:00, tel. 555 01 99, e.g. on 2024-05-01.",
+        "x = [i for i in range(10)]; print(f'{x!r}')  # O(n)",
+        "See https://example.com/a-b_c?d=1&e=%20f or mail jo.bo@example.com.",
+        "I, a U.S. citizen, am A. B. See. a b c d e f g",
+        "Ceci n'est pas une pipe - Это не трубка. 这不是烟斗。",
+        "The hash is 9f86d081884c7d659a2feaa0c55ad015 and the key is dGhpcyBpcyBub3QgYSBzZWNyZXQ=.",
+    ]
+    for text in [*odd, *general_traffic()[:400]]:
+        for step in (4, 1000):
+            clean, leak = sent(text, step)
+            assert (clean, leak) == (text, False), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=80), st.integers(1, 9))
+def test_any_text_is_read_without_an_error(text: str, step: int) -> None:
+    clean, leak = sent(text, step)
+    assert leak or clean == text
+
+
+def test_a_long_run_of_anything_is_read_in_bounded_time() -> None:
+    rng = random.Random(0)
+    runs = ["1" * 3000, "a b " * 800, "%2" * 1500, "\\u00" * 700, ".-" * 1500, "Aa1" * 1000, "0 1 " * 800, "я" * 3000]
+    for run in [*runs, "".join(rng.choices("0123456789abcdef :", k=3000))]:
+        began = time.process_time()
+        run_from(run)
+        assert time.process_time() - began < 0.5  # a pattern that tries everything twice would take years
