@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import ClassVar
 
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.beginnings import is_open, open_from
@@ -39,7 +40,8 @@ _RUNS = tuple(
         r"(?<!\d)(?:\d{1,8}+[ ,;|/_.\n-]{1,2}+){2,}+\d{0,8}+",
         r"(?<!\d)[01]{8,}+",
         r"(?<![\w.-])(?:[.\-·•∙․–—_−‒]{1,5}+[ /|]{1,3}+){2,}+[.\-·•∙․–—_−‒]{0,5}+",
-        r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+|[Uu]\+[0-9A-Fa-f]*+ ?+)++\\?+",
+        r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+"
+        r"|[Uu]\+[0-9A-Fa-f]*+ ?+)++\\?+",
         r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
     )
 )
@@ -58,6 +60,7 @@ class _Disguised:
     letters: str
     breaks: tuple[int, ...]
     counts: bool
+    glued: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)

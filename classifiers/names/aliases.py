@@ -82,6 +82,11 @@ class _Owned:
         """See `classifiers.names.index.Owned`."""
         return self.form.breaks
 
+    @property
+    def glued(self) -> bool:
+        """See `classifiers.names.index.Owned`."""
+        return self.form.glued
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

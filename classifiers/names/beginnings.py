@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from classifiers.names.boundaries import Boundary, Letters, beginning_fits, is_loose
-from classifiers.names.index import Owned, WordIndex
+from classifiers.names.index import GLUED_LETTERS, Owned, WordIndex
 from classifiers.names.text import MIXED_SCRIPTS
 
 _Entry = TypeVar("_Entry", bound=Owned)
 
-__all__ = ["GLUED_LETTERS", "is_open", "open_from"]
-
-GLUED_LETTERS = 4
-"""Inside a longer word a name is expected from so many of its letters on: any word may end in one or two of them."""
+__all__ = ["is_open", "open_from"]
 
 # letters of an ending (see boundaries): of any script, of a Latin name, of a short one
 _LONGEST_TAIL, _LATIN_TAIL, _SHORT_TAIL = 16, 3, 1
@@ -59,7 +56,7 @@ def _open_from(index: WordIndex[_Entry], letters: Letters, otherwise: int) -> in
         if _ending_may_fit(letters, end + 1, len(entry.letters)) and is_open(letters, end + 1)
     }
     for start in sorted(begun):
-        if _may_begin(letters, start) and _spaces_fit(index, letters, start):
+        if _may_begin(index, letters, start) and _spaces_fit(index, letters, start):
             return letters.source_range(start, start + 1)[0]
     return otherwise
 
@@ -71,7 +68,7 @@ def _ending_may_fit(letters: Letters, end: int, length: int) -> bool:
     return len(letters.text) - end <= (_LATIN_TAIL if length >= _INFLECTED else _SHORT_TAIL)
 
 
-def _may_begin(letters: Letters, start: int) -> bool:
+def _may_begin(index: WordIndex[_Entry], letters: Letters, start: int) -> bool:
     """Whether a name may begin at a letter."""
     last = len(letters.text)
     edge = letters.edge(start)
@@ -87,7 +84,7 @@ def _may_begin(letters: Letters, start: int) -> bool:
     prefix = letters.prefix(start)
     if prefix is not None and beginning_fits(script, prefix):
         return True
-    return last - start >= GLUED_LETTERS and not any(_gaps(letters, start))
+    return last - start >= GLUED_LETTERS and index.glues(letters.text[start:]) and not any(_gaps(letters, start))
 
 
 def _spaces_fit(index: WordIndex[_Entry], letters: Letters, start: int) -> bool:

@@ -7,8 +7,10 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import ahocorasick
 
-__all__ = ["Owned", "WordIndex"]
+__all__ = ["GLUED_LETTERS", "Owned", "WordIndex"]
 
+GLUED_LETTERS = 4
+"""Inside a longer word a name is expected from so many of its letters on: any word may end in one or two of them."""
 _PART_WORDS = 8192  # the automaton of so many words is built within some 5 ms, in which nothing else of Python runs
 _FRESH_WORDS = 1024  # of the part that takes the changes: each change builds it anew
 _WASTE = 0.5  # share of a part's scopes that may be gone before it is built anew
@@ -29,6 +31,10 @@ class Owned(Protocol):
     def breaks(self) -> Sequence[int]:
         """How many letters of the word may stand before a space."""
 
+    @property
+    def glued(self) -> bool:
+        """Whether the word counts inside a longer one."""
+
 
 _Entry = TypeVar("_Entry", bound=Owned)
 
@@ -36,12 +42,14 @@ _Entry = TypeVar("_Entry", bound=Owned)
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
     """One automaton. Its words of the scopes in `gone` count no more. `broken` are the beginnings of words behind
-    which a space may stand, `heads` are those of one and two letters, `longest` is the length of the longest word."""
+    which a space may stand, `heads` are those of one and two letters, `glued` are the first
+    `GLUED_LETTERS` of those that count inside a longer word, `longest` is the length of the longest word."""
 
     automaton: "ahocorasick.Automaton"
     scopes: frozenset[str]
     broken: frozenset[str]
     heads: frozenset[str]
+    glued: frozenset[str]
     longest: int
     gone: frozenset[str] = frozenset()
 
@@ -78,6 +86,7 @@ class WordIndex(Generic[_Entry]):
         ...     scope: str
         ...     letters: str = "toto"
         ...     breaks: tuple[int, ...] = ()
+        ...     glued: bool = False
         >>> index = WordIndex().updated({"oz": [("toto", Name("oz"))]}, ())
         >>> [(last, name.scope) for last, name in index.occurrences("totoandtoto")]
         [(3, 'oz'), (10, 'oz')]
@@ -137,6 +146,10 @@ class WordIndex(Generic[_Entry]):
                 if text[start : start + 2] in heads and longest_prefix(text[start:]) == len(text) - start:
                     yield start
 
+    def glues(self, text: str) -> bool:
+        """Whether some word that counts inside a longer one begins with the first letters of the text."""
+        return any(text[:GLUED_LETTERS] in part.glued for part in self._parts)
+
     def breaks_after(self, text: str) -> bool:
         """Whether some word begins with the text and may have a space behind it."""
         return any(text in part.broken for part in self._parts)
@@ -165,4 +178,5 @@ def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
     automaton.make_automaton()
     longest = max((len(word) for word, _ in words), default=0)
     heads = frozenset(word[:letters] for word, _ in words for letters in (1, 2))
-    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, longest)
+    glued = frozenset(word[:GLUED_LETTERS] for word, owners in words if any(owner.glued for owner in owners))
+    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, glued, longest)

@@ -53,6 +53,11 @@ class _Named:
         """Nobody looks for the beginning of a misspelt name."""
         return ()
 
+    @property
+    def glued(self) -> bool:
+        """Nor for one inside a longer word."""
+        return False
+
 
 class NearHit(NamedTuple):
     """Words of a text, from `first` up to but not with `last`, that are a misspelt alias. `counts`: they need no second

@@ -17,6 +17,7 @@ class Name:
     scope: str
     letters: str
     breaks: tuple[int, ...] = ()
+    glued: bool = False
 
 
 TEXT = "abracadabraabbaccabadacab"
