@@ -117,14 +117,14 @@ def sound(word: str) -> str:
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
-    """The names that may be found misspelt, by each of their telling words: Latin ones."""
+    """The names that may be found misspelt, by each of their longer words: Latin ones, no common word alone."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
         least = _ONE_EDIT if len(words) > 1 else _SINGLE
         for anchor, word in enumerate(words):
-            if least <= len(word) <= _LONGEST and not is_known(word):
+            if least <= len(word) <= _LONGEST and (len(words) > 1 or not is_known(word)):
                 yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
             yield _Named(scope, alias, ("".join(words),), 0)
