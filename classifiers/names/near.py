@@ -207,8 +207,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
     letters = len("".join(named.words))
     if len(named.words) > 1:
         return letters >= _SURE_LETTERS
-    if " " in named.alias.name.strip():
-        return False  # joined words: 'diagonally' is no Diagon Alley
+    if " " in named.alias.name.strip() or named.words[0][0] != there[0][0]:
+        return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
     return letters >= (_SURE_SINGLE if edits == 1 else _SURE_TWO)

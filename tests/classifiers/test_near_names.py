@@ -30,6 +30,7 @@ def found(text: str) -> list[str]:
         ("where is Brackenfel", ["Brackenfel"]),
         ("where is Brcakenflet", ["Brcakenflet"]),
         ("where is Bracken", []),
+        ("where is Wrackenfelt", []),  # without the first letter it needs a second sign
         ("who is Ada Pelworthy", ["Ada Pelworthy"]),
         ("who is Adam Pelworthy", []),  # three letters must be right
         ("who is Ze1da Qu0rn", ["Ze1da Qu0rn"]),
