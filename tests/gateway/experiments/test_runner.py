@@ -343,7 +343,7 @@ def test_without_arms_nothing_is_different(house: House) -> None:
     house.ask(Design(), request_of(user="ann", caller="key"))
     assert set(house.audit[0]) == {
         *("time", "id", "endpoint", "model", "stream", "messages", "gate_ms", "plan", "scopes", "findings"),
-        *("first_chunk_ms", "outcome", "total_ms"),
+        *("first_chunk_ms", "outcome", "total_ms", "windows"),
     }
     assert b"_arm_" not in house.metrics.text()
 
