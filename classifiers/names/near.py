@@ -10,7 +10,7 @@ are never taken for misspelt ones. Words that sound alike have the same consonan
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import lru_cache
 from typing import NamedTuple
 
 from classifiers.names.index import WordIndex
@@ -31,10 +31,11 @@ _LOOKS = str.maketrans("0134578", "oleastb")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
+_DOUBLED = re.compile(r"(.)\1+")
 _WORDS = re.compile("[a-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Named:
     """An alias of a scope as words. It stands in the index under the parts of the word number `anchor`."""
 
@@ -91,14 +92,12 @@ class NearNames:
         for place, word in enumerate(words):
             if len(word) < _ONE_EDIT - 1 or len(word) > _LONGEST or is_known(word) or not word.isascii():
                 continue
-            seen = set()
-            for key in _asked(word):
-                for named in self._index.owners(key):
-                    if named not in seen:
-                        seen.add(named)
-                        hit = _compared(named, words, place)
-                        if hit:
-                            yield hit
+            near = {owner for key in _asked(word) for owner in self._index.owners(key)}
+            fits = {wanted: _fit(wanted, word, among=2) for wanted in {named.words[named.anchor] for named in near}}
+            for named in near:
+                hit = _compared(named, words, place) if fits[named.words[named.anchor]] else None
+                if hit:
+                    yield hit
 
 
 def edits_between(one: str, other: str, most: int) -> int | None:
@@ -122,41 +121,43 @@ def edits_between(one: str, other: str, most: int) -> int | None:
     return 1 + min(found_all) if found_all else None
 
 
+@lru_cache(maxsize=65536)
 def sound(word: str) -> str:
     """The consonants of a word as they sound, the first letter always among them."""
     for written, said in _PAIRS:
         word = word.replace(written, said)
     said = word.translate(_SOUNDS)
     first = "a" if said[:1] in "aeiou" else said[:1]
-    return "".join(letter for letter, _ in groupby(first + _VOWELS.sub("", said[1:])))
+    return _DOUBLED.sub(r"\1", first + _VOWELS.sub("", said[1:]))
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
-    """The names that may be found misspelt, by each of their telling words: Latin ones."""
+    """The names that may be found misspelt, by each of their longer words: Latin ones, no common word alone."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
         least = _ONE_EDIT if len(words) > 1 else _SINGLE
         for anchor, word in enumerate(words):
-            if least <= len(word) <= _LONGEST and not is_known(word):
+            if least <= len(word) <= _LONGEST and (len(words) > 1 or not is_known(word)):
                 yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
             yield _Named(scope, alias, ("".join(words),), 0)
 
 
 def _keys(named: _Named) -> Iterator[str]:
-    """What an alias's word stands under: itself, its halves, its thirds, its sound if that tells enough."""
-    word = named.words[named.anchor]
+    """What an alias's word stands under: its halves; but for joined words, itself, its thirds, its sound if that tells
+    enough."""
+    word, length = named.words[named.anchor], len(named.words[named.anchor])
+    half, a, b = length // 2, length // 3, 2 * length // 3
+    yield from (f"<{length}{word[:half]}", f">{length}{word[half:]}")
+    if len(named.words) == 1 and " " in named.alias.name.strip():
+        return
+    yield f"={word}"
+    if length >= _TWO_EDITS:
+        yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
     if len(sound(word)) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
         yield f"~{sound(word)}"
-    length, half = len(word), len(word) // 2
-    yield f"={word}"
-    yield f"<{length}{word[:half]}"
-    yield f">{length}{word[half:]}"
-    if length >= _TWO_EDITS:
-        a, b = length // 3, 2 * length // 3
-        yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
 
 
 def _asked(word: str) -> Iterator[str]:
@@ -221,6 +222,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
     letters = len("".join(named.words))
     if len(named.words) > 1:
         return letters >= _SURE_LETTERS
+    if " " in named.alias.name.strip() or named.words[0][0] != there[0][0]:
+        return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
     return letters >= (_SURE_SINGLE if edits == 1 else _SURE_TWO)

@@ -17,6 +17,7 @@ _BORDER = re.compile(
 _WORD = re.compile(r"[^\W_]{2,}|[^\W_]")
 _FEWEST_WORDS = 3
 _FEWEST_JOINED, _SHORT_WORDS = 2, 6  # of a clause that is read with its neighbour, too
+_LONG_CHARS = 4_000
 _MOST_WORDS = 25  # of two clauses in one unit
 
 
@@ -24,7 +25,8 @@ def clauses(text: str) -> list[tuple[int, int]]:
     """The half-open ranges of a text's clauses, and of each short one with its neighbour. None for a text of one
     clause, which stands for itself.
 
-    Together the ranges hold no more than a few times the text.
+    Together the ranges hold no more than a few times the text. In a long text no neighbours are joined: the work would
+    grow too much, and windows of several clauses read them anyway.
     """
     borders = [border.span() for border in _BORDER.finditer(text)]
     if not borders:
@@ -32,7 +34,7 @@ def clauses(text: str) -> list[tuple[int, int]]:
     parts = _parts(text, borders)
     whole = {(parts[0][0], parts[-1][1])} if parts else set()
     found = dict.fromkeys((start, end) for start, end, words in parts if words >= _FEWEST_WORDS)
-    for (start, _, before), (_, end, after) in itertools.pairwise(parts):
+    for (start, _, before), (_, end, after) in itertools.pairwise(parts) if len(text) <= _LONG_CHARS else ():
         short, many = min(before, after), before + after
         if _FEWEST_JOINED <= short <= _SHORT_WORDS and many <= _MOST_WORDS:
             found[start, end] = None

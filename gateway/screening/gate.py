@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from classifiers.cache import Recent
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
 from classifiers.leaks.watch import Watchlist
@@ -25,6 +26,7 @@ __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
 Part = Sequence[Cut]
 _ASKING = ("user", "prompt")
+_UNITS_CHARS = 1_000_000
 _WHOLE: tuple[Kind, ...] = ("text", "long view")
 _ODD: tuple[Kind, ...] = ("odd words",)
 _LEARNED: tuple[Kind, ...] = ("text", "clause")  # what the classifier reads
@@ -62,6 +64,7 @@ class Gate:
         """Without `soft_prompts_gated`, soft prompts act on every request."""
         self._encoder = encoder
         self._soft_prompts_gated = soft_prompts_gated
+        self._units: Recent[str, Sequence[Unit]] = Recent(_UNITS_CHARS, size_of=_chars)
         self.guards: Mapping[str, Guard] = {}
         self._kinds: Mapping[str, str] = {}
         self._names = LexicalDetector({})
@@ -163,7 +166,7 @@ class Gate:
     def screen(self, requests: Sequence[Request]) -> list[Screening]:
         """What the gate says of each request, the texts of all in one batch. Slow: call it off the event loop."""
         texts = [screened_texts(request) for request in requests]
-        read = [_Read(text, units(text.text, parted=text.parted)) for of_one in texts for text in of_one]
+        read = [_Read(text, self._read(text)) for of_one in texts for text in of_one]
         found = iter(zip(read, self._found(read), strict=True))
         screenings = []
         for of_one in texts:
@@ -175,7 +178,7 @@ class Gate:
     def read_ahead(self, request: Request) -> Sequence[Part]:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
-        read = (unit for text in screened_texts(request) for unit in units(text.text, parted=text.parted))
+        read = (unit for text in screened_texts(request) for unit in self._read(text))
         return self._encoder.read_ahead([unit.text for unit in read if unit.kind in _LEARNED])
 
     def read_part(self, part: Part) -> None:
@@ -186,6 +189,12 @@ class Gate:
         """What the detector of names alone says of each text."""
         read = [_Read(ScreenedText(text, 0, ((0, 0, len(text)),)), units(text, parted=False)) for text in texts]
         return self._found(read, learned=False)
+
+    def _read(self, text: ScreenedText) -> Sequence[Unit]:
+        """The units of a text. Those of a text that is read part by part are remembered until it is judged."""
+        if not text.parted:
+            return units(text.text, parted=False)
+        return self._units.of([text.text], lambda texts: [units(one) for one in texts])[text.text]
 
     def _found(self, texts: "Sequence[_Read]", *, learned: bool = True) -> list[tuple[Finding, ...]]:
         """What the detectors say of each text, all units of it taken together."""
@@ -250,6 +259,11 @@ def screened_texts(request: Request) -> list[ScreenedText]:
             cursor += len(text) + 1
         texts.append(ScreenedText("\n".join(text for _, text in messages), None, tuple(places)))
     return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
+
+
+def _chars(found: Sequence[Unit]) -> int:
+    """Characters and their places."""
+    return sum(len(unit.text) for unit in found)
 
 
 def _judged(detector: Detector, unit: Unit, verdict: Verdict) -> Verdict:

@@ -30,10 +30,11 @@ def found(text: str) -> list[str]:
         ("where is Brackenfel", ["Brackenfel"]),
         ("where is Brcakenflet", ["Brcakenflet"]),
         ("where is Bracken", []),
+        ("where is Wrackenfelt", []),  # without the first letter it needs a second sign
         ("who is Ada Pelworthy", ["Ada Pelworthy"]),
         ("who is Adam Pelworthy", []),  # three letters must be right
         ("who is Ze1da Qu0rn", ["Ze1da Qu0rn"]),
-        ("who is ZeldaQuron", ["ZeldaQuron"]),
+        ("who is ZeldaQuron", []),  # needs a second sign
         ("the corn of Zelda", []),
     ],
 )
@@ -48,6 +49,7 @@ def test_a_doubtful_spelling_needs_a_second_sign() -> None:
     assert [verdict.matched for verdict in names] == [False]
     assert [verdict.matched for verdict in confirmed([*names, leaning])] == [True, False]
     assert detector.detect(["pillow art"]) == [[]]
+    assert [verdict.matched for verdict in DETECTOR.detect(["who is ZeldaQuron"])[0]] == [False]
 
 
 def test_without_misspelt_ones_letters_must_be_right() -> None:

@@ -273,6 +273,7 @@ def test_the_audit_line_tells_the_decision_and_not_the_prompt(house: House) -> N
     assert (line["id"], line["plan"], line["scopes"], line["outcome"]) == ("77", "Corrupt", ["narnia"], "ok")
     assert line["findings"] == [{"scope": "narnia", "detector": "lexical", "score": 1.0, "threshold": 0.5}]
     assert 0 <= line["gate_ms"] <= line["first_chunk_ms"] <= line["total_ms"]
+    assert line["windows"] == 2, "the message and the side text"
     assert not {"coats", "secret", "found"} & set(json.dumps(line).replace('"', " ").split())
 
 
