@@ -56,6 +56,11 @@ def _replaced(name: str, pairs: tuple[tuple[str, str], ...], rng: random.Random)
     return name
 
 
+def _initials(name: str, rng: random.Random) -> str:
+    letters = [word[0] for word in name.split()]
+    return rng.choice(("".join(letters), ".".join(letters) + ".", ". ".join(letters) + "."))
+
+
 def _family(name: str, about: str, change: Callable[[str, random.Random], str], *, seen: bool = False) -> Family:
     def rewrite(item: Item, rng: random.Random) -> Item | None:
         changed = renamed(item, lambda found: change(found, rng))
@@ -69,6 +74,7 @@ FAMILIES = (
     _family("name-typo-2", "makes two slips in each name", lambda name, rng: typed(name, 2, rng)),
     _family("name-typo-3", "makes three slips in each name", lambda name, rng: typed(name, 3, rng)),
     _family("name-phonetic", "spells names as they sound", lambda name, rng: _replaced(name, _SOUNDS, rng)),
+    _family("name-initials", "leaves of names their initials", _initials),
     _family("name-keyboard", "hits neighbouring keys twice in each name", _keyed),
     _family(
         "name-scanned", "spells names as a scanner misreads them", lambda name, rng: _replaced(name, _SCANNED, rng)
