@@ -36,7 +36,7 @@ __all__ = ["ArmSettings", "Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
 _OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
-_SECURITY = ("api_keys", "admin_key", "upstream_key")
+_SECURITY = ("api_keys", "admin_key", "upstream_key", "audit_key")
 _EMPTY = "is given and empty, so that it would protect nothing: give a value, or take the setting out"
 
 
@@ -239,6 +239,16 @@ class Settings(BaseSettings):
     )
     audit_file: Path | None = Field(
         None, description="Audit lines are appended to this file, one JSON line a request. Unset: standard output."
+    )
+    audit_key: _Key | None = Field(
+        None,
+        description="Makes the audit log's hash chain one that nobody without this key can write anew "
+        "(docs/audit.md). Keep it where who can write the log cannot read it.",
+    )
+    on_audit_error: Literal["refuse", "answer"] = Field(
+        "refuse",
+        description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
+        "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
     )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 

@@ -55,7 +55,7 @@ def _serve_alone(settings: "Settings") -> None:
     from gateway.server.process import check_port, end_well, log_to, server_of, settle, shown
 
     check_port(settings.host, settings.port)
-    log_to(settings.audit_file)
+    log_to(settings.audit_file, key=settings.audit_key)
     end_well()
     log = logging.getLogger("unrecall")
     log.info("loading %s", settings.model)

@@ -22,6 +22,7 @@ from gateway.screening.reload import PackReloader
 from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
+from gateway.server.process import pending_beside
 from gateway.server.prompts import PATHS, Prompts, has_chat_template
 from gateway.server.routes import routes
 from gateway.settings import Settings
@@ -58,7 +59,15 @@ def create_app(
     """
     metrics = Metrics(worker)
     number = worker.number if worker else None
-    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts, worker=number)
+    pending = pending_beside(settings.audit_file)
+    audit = Audit(
+        log_line,
+        metrics.count,
+        with_prompts=settings.audit_prompts,
+        worker=number,
+        must_write=settings.on_audit_error == "refuse",
+        pending=pending,
+    )
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
     screen = BatchedScreen(timeout_s=settings.screen_timeout_s, threads=settings.gate_threads)
     pipeline = Pipeline(
@@ -75,6 +84,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            if pending:
+                stack.callback(pending.close)
             await _start(stack, pipeline, experiment, screen)
             yield
 
@@ -83,7 +94,7 @@ def create_app(
         pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
     )
     app = Application(prompts, settings.cors_origins, lifespan)
-    app.include_router(routes(pipeline, access, metrics))
+    app.include_router(routes(pipeline, access, metrics, audit))
     _add_handlers(app)
     return app
 

@@ -11,15 +11,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from gateway.errors import SetupError
 from gateway.telemetry.lines import LineHandler
+from gateway.telemetry.pending import Pending, account_for_killed
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-__all__ = ["DRAIN_S", "bound", "check_port", "end_well", "log_to", "server_of", "settle", "shown"]
+__all__ = ["DRAIN_S", "bound", "check_port", "end_well", "log_to", "pending_beside", "server_of", "settle", "shown"]
 
+_log = logging.getLogger("unrecall")
 DRAIN_S = 10  # for the answers under way, once the server is told to end
 
 
@@ -55,12 +59,15 @@ def check_port(host: str, port: int) -> None:
     bound(host, port).close()
 
 
-def log_to(audit_file: Path | None, *, lock: Path | None = None, worker: int | None = None) -> None:
+def log_to(
+    audit_file: Path | None, *, key: SecretStr | None = None, lock: Path | None = None, worker: int | None = None
+) -> None:
     """Sends audit lines to their file or to standard output, everything else to standard error. Raises SetupError for a
     file that cannot be written.
 
     Args:
         audit_file: is appended to. None: standard output.
+        key: of the hash chain of the audit lines.
         lock: a file that all processes lock which write audit lines there.
         worker: the number of this process among several, which its log lines then tell.
     """
@@ -72,15 +79,35 @@ def log_to(audit_file: Path | None, *, lock: Path | None = None, worker: int | N
     audit.propagate = False
     audit.setLevel(logging.INFO)
     try:
-        audit.handlers = [LineHandler(audit_file, lock=lock)]
+        secret = key.get_secret_value().encode() if key else None
+        audit.handlers = [LineHandler(audit_file, lock=lock, key=secret, worker=worker)]
+        if audit_file:
+            account_for_killed(audit_file, audit.info)
     except OSError as error:
         raise SetupError(
-            f"cannot write the audit log {audit_file} ({error.strerror}); make its folder, or give another audit_file"
+            f"cannot write the audit log {audit_file} ({error.strerror}); make its folder, free space, or give another "
+            "audit_file"
         ) from error
     # A start that fails has said why in one line; the server would add its traceback.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Traceback"))
     for chatty in ("httpx", "sentence_transformers", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def pending_beside(audit_file: Path | None) -> Pending | None:
+    """Where the requests that are under way are noted; None without an audit file, or where none can be made."""
+    if audit_file is None or not audit_file.is_file():
+        return None
+    try:
+        return Pending(audit_file)
+    except OSError as error:
+        _log.warning(
+            "no file can be made beside the audit log %s (%s): if the gateway is killed, requests under way will have "
+            "no audit line; let it write in that folder",
+            audit_file,
+            error.strerror,
+        )
+        return None
 
 
 def server_of(

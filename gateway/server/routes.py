@@ -13,6 +13,7 @@ from gateway.backends.base import ModelCard
 from gateway.errors import Unauthorized, UnknownModel
 from gateway.pipeline import Pipeline
 from gateway.server.auth import ADMIN_HEADER, Access
+from gateway.telemetry.audit import Audit
 from gateway.telemetry.metrics import Metrics
 
 __all__ = ["routes"]
@@ -21,11 +22,18 @@ _GET = ["GET", "HEAD"]
 _SHOWN = 100  # packs and problems on /readyz; the log has all
 
 
-def routes(pipeline: Pipeline, access: Access, metrics: Metrics) -> APIRouter:
-    """The surface of the server beside the paths that bear prompts. /metrics shows `metrics`."""
+def routes(pipeline: Pipeline, access: Access, metrics: Metrics, audit: Audit) -> APIRouter:
+    """The surface of the server beside the paths that bear prompts.
+
+    Args:
+        pipeline: answers, and says what is wrong.
+        access: who may see what.
+        metrics: for /metrics.
+        audit: /readyz says whether it can be written.
+    """
     router = APIRouter()
     _add_models(router, pipeline, access)
-    _add_insights(router, pipeline, access, metrics)
+    _add_insights(router, pipeline, access, metrics, audit)
     return router
 
 
@@ -50,7 +58,7 @@ def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
         return JSONResponse(card(found))
 
 
-def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
+def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics, audit: Audit) -> None:
     """For the operator, and for what watches the server."""
 
     @router.api_route("/healthz", methods=_GET)
@@ -60,7 +68,9 @@ def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics
     @router.api_route("/readyz", methods=_GET)
     async def readyz(http: HttpRequest) -> Response:
         unready = await pipeline.problem()
+        unwritten = audit.problem()
         problems = [
+            *([unwritten] if unwritten else ()),
             *islice(pipeline.packs.problems.values(), _SHOWN),
             *(await pipeline.comparison.problems() if pipeline.comparison else ()),
         ]
