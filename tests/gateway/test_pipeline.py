@@ -311,7 +311,7 @@ def test_a_request_keeps_the_gate_it_began_with(house: House, tmp_path: Path) ->
             await asyncio.sleep(0)  # it has begun
             (tmp_path / "packs").rename(tmp_path / "away")
             (tmp_path / "packs").mkdir()
-            house.packs.refresh()
+            await asyncio.to_thread(house.packs.refresh)
             assert house.packs.packs == {}
             return await house._read(await task, None)
 
