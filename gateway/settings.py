@@ -181,6 +181,15 @@ class Settings(BaseSettings):
         "and the details of /readyz. Set it in production: without it nobody gets the headers, and everybody gets "
         "the other two.",
     )
+    key_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="How many requests one API key may send in a minute, all of them at once if it likes; without "
+        "`api_keys`, one address. Further ones get a 429. Unset: no limit.",
+    )
+    key_requests_per_day: int | None = Field(
+        None, ge=1, description="The same for 24 hours from a key's first request. A restart begins to count anew."
+    )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
     unknown_fields: UnknownFields = Field(
         "refuse",

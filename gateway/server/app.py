@@ -24,6 +24,7 @@ from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
 from gateway.server.process import pending_beside
 from gateway.server.prompts import PATHS, Prompts, has_chat_template
+from gateway.server.quota import Quota
 from gateway.server.routes import routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
@@ -90,8 +91,13 @@ def create_app(
             yield
 
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
+    quota = Quota(
+        settings.key_requests_per_minute,
+        settings.key_requests_per_day,
+        shared=worker.folder / "quota" if worker else None,
+    )
     prompts = Prompts(
-        pipeline, access, settings.limits, settings.unknown_fields, equal_pace_s=settings.equal_pace_ms / 1000
+        pipeline, access, settings.limits, settings.unknown_fields, quota, equal_pace_s=settings.equal_pace_ms / 1000
     )
     app = Application(prompts, settings.cors_origins, lifespan)
     app.include_router(routes(pipeline, access, metrics, audit))

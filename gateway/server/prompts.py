@@ -26,6 +26,7 @@ from gateway.pipeline import Pipeline
 from gateway.prompts.rendering import Tokenizer
 from gateway.server.auth import Access
 from gateway.server.exchange import Departure, Writer
+from gateway.server.quota import Quota
 
 __all__ = ["NO_CHAT_TEMPLATE", "PATHS", "Prompts", "has_chat_template"]
 
@@ -43,6 +44,7 @@ class Prompts:
         access: Access,
         limits: Limits,
         unknown: UnknownFields = "refuse",
+        quota: Quota | None = None,
         *,
         equal_pace_s: float = 0.0,
     ) -> None:
@@ -52,12 +54,14 @@ class Prompts:
             access: who may ask.
             limits: what one request may ask for.
             unknown: what becomes of request fields that the gateway does not know.
+            quota: how many requests each caller may send. None: any number.
             equal_pace_s: no answer begins earlier than so long after its request came.
         """
         self._pipeline = pipeline
         self._access = access
         self._limits = limits
         self._unknown = unknown
+        self._quota = quota
         self._equal_pace_s = equal_pace_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,12 +71,11 @@ class Prompts:
         writer = Writer(send, request_id=uuid.uuid4().hex)
         try:
             headers = Headers(scope=scope)
-            self._access.check_client(headers)
+            caller = self._caller(headers, scope)
             _check_media(headers)
             body = await _body(headers, receive, self._limits.body_bytes)
             request = self._parsed(PATHS[scope["path"].rstrip("/")], body, writer.request_id)
-            address = scope["client"][0] if scope.get("client") else ""
-            request = replace(request, caller=self._access.caller(headers, address))
+            request = replace(request, caller=caller)
             async with Departure(receive):
                 await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
             await writer.end()
@@ -84,6 +87,14 @@ class Prompts:
             await writer.whole(orjson.dumps(known.body()), status=known.status, headers=known.headers)
             if not isinstance(error, AnswerError | ModelError):
                 raise
+
+    def _caller(self, headers: Headers, scope: Scope) -> str:
+        """Who asks. Raises Unauthorized, RateExceeded or QuotaUsed."""
+        self._access.check_client(headers)
+        caller = self._access.caller(headers, scope["client"][0] if scope.get("client") else "")
+        if self._quota:
+            self._quota.take(caller)
+        return caller
 
     def _parsed(self, endpoint: Endpoint, body: bytes, request_id: str) -> Request:
         if endpoint == "chat":
