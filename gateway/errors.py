@@ -11,7 +11,7 @@ UnrecallError
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
     ├── WrongMethod            405   ├── TooLarge       413   ├── WrongMedia    415  ├── QueueFull    429
-    ├── RateExceeded   429   ├── QuotaUsed      429
+    ├── RateExceeded   429   ├── QuotaUsed      429  ├── TooSlow       408
     ├── UpstreamRefused its own 4xx  ├── NotReady     503
     └── UpstreamError  502   └── UpstreamTimeout 504
 """
@@ -34,6 +34,7 @@ __all__ = [
     "ScreenError",
     "SetupError",
     "TooLarge",
+    "TooSlow",
     "Unauthorized",
     "UnknownModel",
     "UnknownPath",
@@ -183,6 +184,20 @@ class TooLarge(AnswerError):
     status = 413
     kind = "invalid_request_error"
     code = "request_too_large"
+
+
+class TooSlow(AnswerError):
+    """The client did not send the whole request in time."""
+
+    name = "TooSlow"
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is still to come of the request is not read."""
+        return {"Connection": "close"}
 
 
 class QueueFull(AnswerError):

@@ -190,6 +190,12 @@ class Settings(BaseSettings):
     key_requests_per_day: int | None = Field(
         None, ge=1, description="The same for 24 hours from a key's first request. A restart begins to count anew."
     )
+    client_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a client may take to send the head of a request, or its body, or, once the buffers are "
+        "full, to take more of an answer, in seconds. Then the connection is closed.",
+    )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
     unknown_fields: UnknownFields = Field(
         "refuse",

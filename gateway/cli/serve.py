@@ -65,7 +65,13 @@ def _serve_alone(settings: "Settings") -> None:
         port = server.servers[0].sockets[0].getsockname()[1]
         log.info("serving on http://%s", shown(settings.host, port))
 
-    server = server_of(build_app(settings), host=settings.host, port=settings.port, on_start=started)
+    server = server_of(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        client_timeout_s=settings.client_timeout_s,
+        on_start=started,
+    )
     settle()
     with suppress(KeyboardInterrupt):
         server.run()

@@ -97,7 +97,13 @@ def create_app(
         shared=worker.folder / "quota" if worker else None,
     )
     prompts = Prompts(
-        pipeline, access, settings.limits, settings.unknown_fields, quota, equal_pace_s=settings.equal_pace_ms / 1000
+        pipeline,
+        access,
+        settings.limits,
+        settings.unknown_fields,
+        quota,
+        equal_pace_s=settings.equal_pace_ms / 1000,
+        client_timeout_s=settings.client_timeout_s,
     )
     app = Application(prompts, settings.cors_origins, lifespan)
     app.include_router(routes(pipeline, access, metrics, audit))

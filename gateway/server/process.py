@@ -111,7 +111,12 @@ def pending_beside(audit_file: Path | None) -> Pending | None:
 
 
 def server_of(
-    app: "FastAPI", *, host: str = "127.0.0.1", port: int = 0, on_start: Callable[[], Awaitable[None]] | None = None
+    app: "FastAPI",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    client_timeout_s: float = 60.0,
+    on_start: Callable[[], Awaitable[None]] | None = None,
 ) -> "uvicorn.Server":
     """The HTTP server of an application: on uvloop's event loop and with httptools' parser where these are installed.
 
@@ -119,18 +124,19 @@ def server_of(
         app: what it serves.
         host: where it listens, unless it is given a socket when it runs.
         port: likewise.
+        client_timeout_s: how long it waits for a client that does not send or does not read.
         on_start: is awaited once the server listens.
     """
     import uvicorn
 
-    options: dict[str, Any] = {
-        "loop": "uvloop" if find_spec("uvloop") else "asyncio",
-        "http": "httptools" if find_spec("httptools") else "h11",
-    }
+    from gateway.server.connections import patient_protocol
+
+    options: dict[str, Any] = {"loop": "uvloop" if find_spec("uvloop") else "asyncio"}
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=patient_protocol(client_timeout_s),
         log_config=None,  # its own would close the handlers of `log_to`
         log_level="warning",
         access_log=False,

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from gateway.core import Answer, Endpoint, Event, Pass, Request
-from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, UpstreamError, WrongMedia
+from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, TooSlow, UpstreamError, WrongMedia
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.encoding import AnswerEncoder, sse
 from gateway.openai_format.limits import Limits
@@ -47,6 +47,7 @@ class Prompts:
         quota: Quota | None = None,
         *,
         equal_pace_s: float = 0.0,
+        client_timeout_s: float = 60.0,
     ) -> None:
         """
         Args:
@@ -56,6 +57,7 @@ class Prompts:
             unknown: what becomes of request fields that the gateway does not know.
             quota: how many requests each caller may send. None: any number.
             equal_pace_s: no answer begins earlier than so long after its request came.
+            client_timeout_s: how long a body may take.
         """
         self._pipeline = pipeline
         self._access = access
@@ -63,6 +65,7 @@ class Prompts:
         self._unknown = unknown
         self._quota = quota
         self._equal_pace_s = equal_pace_s
+        self._client_timeout_s = client_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. An error before the first event sets the status; a later one ends the stream with an error
@@ -73,7 +76,7 @@ class Prompts:
             headers = Headers(scope=scope)
             caller = self._caller(headers, scope)
             _check_media(headers)
-            body = await _body(headers, receive, self._limits.body_bytes)
+            body = await self._body(headers, receive)
             request = self._parsed(PATHS[scope["path"].rstrip("/")], body, writer.request_id)
             request = replace(request, caller=caller)
             async with Departure(receive):
@@ -95,6 +98,13 @@ class Prompts:
         if self._quota:
             self._quota.take(caller)
         return caller
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._client_timeout_s):
+                return await _body(headers, receive, self._limits.body_bytes)
+        except TimeoutError as error:
+            raise TooSlow(f"the body did not come within {self._client_timeout_s:g} s") from error
 
     def _parsed(self, endpoint: Endpoint, body: bytes, request_id: str) -> Request:
         if endpoint == "chat":

@@ -221,7 +221,7 @@ def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Con
         news.send(_READY)
         news.close()
 
-    server_of(app, on_start=started).run([listener])
+    server_of(app, client_timeout_s=settings.client_timeout_s, on_start=started).run([listener])
 
 
 def _cores() -> int:
