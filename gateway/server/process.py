@@ -2,10 +2,12 @@
 
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -21,7 +23,18 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-__all__ = ["DRAIN_S", "bound", "check_port", "end_well", "log_to", "pending_beside", "server_of", "settle", "shown"]
+__all__ = [
+    "DRAIN_S",
+    "bound",
+    "check_port",
+    "end_well",
+    "log_to",
+    "open_more_files",
+    "pending_beside",
+    "server_of",
+    "settle",
+    "shown",
+]
 
 _log = logging.getLogger("unrecall")
 DRAIN_S = 10  # for the answers under way, once the server is told to end
@@ -158,6 +171,14 @@ def _once(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
             await work()
 
     return once
+
+
+def open_more_files() -> None:
+    """Lets this process have as many connections as the system allows: each client is one, and its upstream another.
+    Many systems allow 1,024 unless a process asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def settle() -> None:

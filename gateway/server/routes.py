@@ -5,12 +5,14 @@ import time
 from itertools import islice
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import Request as HttpRequest
 
 from gateway.backends.base import ModelCard
 from gateway.errors import Unauthorized, UnknownModel
+from gateway.openai_format.openapi import openapi
 from gateway.pipeline import Pipeline
 from gateway.server.auth import ADMIN_HEADER, Access
 from gateway.telemetry.audit import Audit
@@ -60,6 +62,11 @@ def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
 
 def _add_insights(router: APIRouter, pipeline: Pipeline, access: Access, metrics: Metrics, audit: Audit) -> None:
     """For the operator, and for what watches the server."""
+    described = orjson.dumps(openapi())
+
+    @router.api_route("/openapi.json", methods=_GET)
+    async def description() -> Response:
+        return Response(described, media_type="application/json")
 
     @router.api_route("/healthz", methods=_GET)
     async def healthz() -> Response:

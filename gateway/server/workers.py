@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.errors import SetupError
-from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of, settle, shown
+from gateway.server.process import DRAIN_S, bound, end_well, log_to, open_more_files, server_of, settle, shown
 from gateway.settings import Settings
 from gateway.telemetry.pending import account_for_killed
 from gateway.telemetry.sharing import Worker
@@ -202,6 +202,7 @@ def _signals() -> Iterator[Connection]:
 def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Connection) -> None:
     """The life of a worker's process."""
     end_well()
+    open_more_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor gets it too, and tells
     _end_with_the_supervisor()
     # The libraries' threads are divided: each worker would start one for every core.

@@ -102,6 +102,22 @@ def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_pat
     assert [path.name for path in tmp_path.glob("audit.jsonl.*")] == []
 
 
+@pytest.mark.parametrize("words", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_a_gateway_that_is_told_to_end_under_load_ends_its_answers_first(
+    upstream: str, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    with gateway(upstream, tmp_path, *words) as served:
+        streams = served.begin(8)
+        served.started.send_signal(signal.SIGTERM)
+        for stream in streams:
+            stream.join(30)
+        assert served.started.wait(15) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{served.url}/healthz")
+    assert [line["outcome"] for line in served.lines] == ["ok"] * 8
+    assert "Traceback" not in served.log
+
+
 def test_a_worker_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
     with gateway(upstream, tmp_path, "--workers", "2") as served:
         assert eventually(lambda: served.log.count(" serves (process") == 2, within_s=60)
