@@ -16,10 +16,11 @@ test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included
 # What can be told of the house without a model: its floors, what it loads, and that docs say what the code does.
 CHECKED := tests/test_layout.py tests/test_docs.py tests/gateway/test_loading.py tests/gateway/test_settings_page.py tests/gateway/cli
 
-check: $(VENV)/.installed-dev ## lint, format, types, who may import whom, settings and docs
-	$(BIN)/ruff check .
+check: $(VENV)/.installed-dev ## lint, code scan, format, types, known vulnerabilities, who may import whom, settings and docs
+	$(BIN)/ruff check .  # its rules S are bandit's: they scan the code for what an attacker likes
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	sh scripts/audit-dependencies.sh $(BIN) constraints.txt
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(CHECKED)
 
 bench: $(VENV)/.installed-dev vllm ## measure; writes benchmarks/results/*.json

@@ -11,10 +11,12 @@ UnrecallError
 └── AnswerError                goes to the client in OpenAI's error shape
     ├── InvalidRequest         400   ├── Unauthorized   401   ├── UnknownModel  404   ├── UnknownPath  404
     ├── WrongMethod            405   ├── TooLarge       413   ├── WrongMedia    415  ├── QueueFull    429
+    ├── RateExceeded   429   ├── QuotaUsed      429  ├── TooSlow       408
     ├── UpstreamRefused its own 4xx  ├── NotReady     503
     └── UpstreamError  502   └── UpstreamTimeout 504
 """
 
+import math
 from typing import Any, ClassVar
 
 __all__ = [
@@ -26,10 +28,13 @@ __all__ = [
     "PackError",
     "PlanError",
     "QueueFull",
+    "QuotaUsed",
+    "RateExceeded",
     "ScopeError",
     "ScreenError",
     "SetupError",
     "TooLarge",
+    "TooSlow",
     "Unauthorized",
     "UnknownModel",
     "UnknownPath",
@@ -181,6 +186,20 @@ class TooLarge(AnswerError):
     code = "request_too_large"
 
 
+class TooSlow(AnswerError):
+    """The client did not send the whole request in time."""
+
+    name = "TooSlow"
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is still to come of the request is not read."""
+        return {"Connection": "close"}
+
+
 class QueueFull(AnswerError):
     """Too many requests wait already."""
 
@@ -194,6 +213,34 @@ class QueueFull(AnswerError):
     def headers(self) -> dict[str, str]:
         """When the client may try again."""
         return {"Retry-After": str(self.retry_after_s)}
+
+
+class RateExceeded(AnswerError):
+    """One caller sends requests too fast. `wait_s` is when the next one is taken."""
+
+    name = "RateExceeded"
+    status = 429
+    kind = "requests"
+    code = "rate_limit_exceeded"
+    words: ClassVar[str] = "you have sent too many requests in a minute"
+
+    def __init__(self, wait_s: float) -> None:
+        self.retry_after_s = max(1, math.ceil(wait_s))
+        super().__init__(f"{self.words}; try again in {self.retry_after_s} s")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When the client may try again."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class QuotaUsed(RateExceeded):
+    """One caller has sent all requests of its day."""
+
+    name = "QuotaUsed"
+    kind = "insufficient_quota"
+    code = "insufficient_quota"
+    words: ClassVar[str] = "you have sent all requests that you may send in a day"
 
 
 class NotReady(AnswerError):

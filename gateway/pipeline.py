@@ -146,7 +146,8 @@ class Pipeline:
 
     async def problem(self) -> str | None:
         """Why requests cannot be answered now; None if they can."""
-        return self._unreadable_pack() or self._screen.problem() or await self.backend.problem()
+        own = self._unreadable_pack() or self._screen.problem() or self._audit.refusal
+        return own or await self.backend.problem()
 
     def unsupported(self) -> list[str]:
         """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""

@@ -36,7 +36,7 @@ __all__ = ["ArmSettings", "Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
 _OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
-_SECURITY = ("api_keys", "admin_key", "upstream_key")
+_SECURITY = ("api_keys", "admin_key", "upstream_key", "audit_key")
 _EMPTY = "is given and empty, so that it would protect nothing: give a value, or take the setting out"
 
 
@@ -185,6 +185,21 @@ class Settings(BaseSettings):
         description="Who may read /metrics. admin: whoever sends the admin key. open: everybody, but without what "
         "tells of plans, scopes and the gate; the admin key still shows all.",
     )
+    key_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="How many requests one API key may send in a minute, all of them at once if it likes; without "
+        "`api_keys`, one address. Further ones get a 429. Unset: no limit.",
+    )
+    key_requests_per_day: int | None = Field(
+        None, ge=1, description="The same for 24 hours from a key's first request. A restart begins to count anew."
+    )
+    client_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a client may take to send the head of a request, or its body, or, once the buffers are "
+        "full, to take more of an answer, in seconds. Then the connection is closed.",
+    )
     limits: Limits = Field(default_factory=Limits.model_construct, description="What a single request may ask for.")
     unknown_fields: UnknownFields = Field(
         "refuse",
@@ -249,6 +264,16 @@ class Settings(BaseSettings):
     )
     audit_file: Path | None = Field(
         None, description="Audit lines are appended to this file, one JSON line a request. Unset: standard output."
+    )
+    audit_key: _Key | None = Field(
+        None,
+        description="Makes the audit log's hash chain one that nobody without this key can write anew "
+        "(docs/audit.md). Keep it where who can write the log cannot read it.",
+    )
+    on_audit_error: Literal["refuse", "answer"] = Field(
+        "refuse",
+        description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
+        "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
     )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from blocking import blocking_calls_raise, taken
 from harness import MODEL, ROOT, SEA, Gateway, copy_pack, gateway_over, vllm
 
 from adapters.batches import Example
@@ -56,6 +57,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """vLLM comes last: nobody waits for it to learn of a mistake elsewhere."""
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watched_loops() -> Iterator[None]:
+    with blocking_calls_raise():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_call(_watched_loops: None) -> Iterator[None]:
+    """A call that blocks an event loop, a server's in a thread too, fails the test in which it comes."""
+    yield
+    assert (found := taken()) == [], f"{found[0]}: hand it to a thread"
 
 
 @pytest.fixture(scope="session")

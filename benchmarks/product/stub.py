@@ -1,6 +1,7 @@
 """Upstreams without a model, each in a process of its own: one answers at once, one as slowly as a GPU server did.
 
-They speak HTTP/1.1 themselves, so that they take little of the cores that the gateway under test runs on.
+They speak HTTP/1.1 themselves, so that they take little of the cores that the gateway under test runs on. After a GET
+on /fault/NAME such an upstream has one of `FAULTS`, until /fault/none; /running tells how many requests are under way.
 """
 
 import asyncio
@@ -15,8 +16,11 @@ from typing import Any
 
 import orjson
 
-__all__ = ["AT_ONCE", "H200", "Pace", "check_tokens", "stub_server"]
+__all__ = ["AT_ONCE", "FAULTS", "H200", "Pace", "check_tokens", "stub_server"]
 
+FAULTS = ("fails", "closes", "hangs", "garbles", "slow", "closes_in_stream", "hangs_in_stream", "garbles_in_stream")
+_GARBLED = b"\x00\xff<html>{" * 20
+_SLOW_S = 1.5
 _TEXT = " word"
 # One token, whatever is asked: so the gateway's capability check sees that embeddings are answered as text is.
 _LOGPROBS = {
@@ -103,6 +107,7 @@ async def _run(sender: Connection, pace: Pace, prompt_tokens: tuple[int, int]) -
 @dataclass(slots=True)
 class _Running:
     requests: int = 0
+    fault: str = "none"
 
 
 def _events(chat: bool, tokens: int, usage: dict[str, int] | None) -> Sequence[bytes]:
@@ -156,6 +161,12 @@ class _Server(asyncio.Protocol):
             self._post(head, body)
 
     def _get(self, head: bytes) -> None:
+        path = head.split(b" ", 2)[1].decode()
+        if path.startswith("/fault/"):
+            self._running.fault = path.removeprefix("/fault/")
+        if path == "/running":
+            self._whole({"running": self._running.requests})
+            return
         listed = {"data": [{"id": "smollm2", "parent": None, "max_model_len": 4096}]}
         self._whole({} if b"/health" in head else listed)
 
@@ -171,11 +182,18 @@ class _Server(asyncio.Protocol):
         self._running.requests += 1
         self._busy = True
         first, last = self._pace.at(self._running.requests)
+        fault = self._running.fault
+        if fault == "slow":
+            last = max(last, _SLOW_S)
+        elif self._fails(fault):
+            return
         prompt_tokens = self._prompt_tokens[0 if chat else 1]
         usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + 1, "completion_tokens": 1}
         if asked.get("stream"):
             counted = usage if (asked.get("stream_options") or {}).get("include_usage") else None
             self._stream(_events(chat, max(1, asked.get("max_tokens") or 16), counted), first, last)
+            return
+        if fault.endswith("_in_stream") and self._fails(fault.removesuffix("_in_stream")):
             return
         said = {"message": {"role": "assistant", "content": "."}} if chat else {"text": "."}
         choice = {"index": 0, **said, "logprobs": _LOGPROBS if "logprobs" in asked else None, "finish_reason": "stop"}
@@ -185,6 +203,18 @@ class _Server(asyncio.Protocol):
             self._timers = [asyncio.get_running_loop().call_later(last, self._answer, answer)]
         else:
             self._answer(answer)
+
+    def _fails(self, fault: str) -> bool:
+        """Acts on a fault before the answer; a request that hangs stays under way until its connection ends."""
+        if fault == "closes":
+            self._transport.abort()
+        elif fault == "fails":
+            self._done()
+            self._transport.write(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}")
+        elif fault == "garbles":
+            self._done()
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(_GARBLED) + _GARBLED)
+        return fault in ("closes", "fails", "garbles", "hangs")
 
     def _answer(self, answer: dict[str, Any]) -> None:
         self._done()
@@ -199,6 +229,9 @@ class _Server(asyncio.Protocol):
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
         )
         pieces = [*events, b"data: [DONE]\n\n"]
+        if self._running.fault.endswith("_in_stream"):
+            self._break_off(pieces)
+            return
         if not last:
             for piece in pieces:
                 self._piece(piece)
@@ -208,6 +241,16 @@ class _Server(asyncio.Protocol):
         gap = (last - first) / max(1, len(pieces) - 1)
         self._timers = [call(first + number * gap, self._piece, piece) for number, piece in enumerate(pieces)]
         self._timers.append(call(last, self._end))
+
+    def _break_off(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces[: len(pieces) // 2]:
+            self._piece(piece)
+        fault = self._running.fault
+        if fault == "closes_in_stream":
+            asyncio.get_running_loop().call_later(0.02, self._transport.abort)
+        elif fault == "garbles_in_stream":
+            self._piece(_GARBLED)
+            self._end()
 
     def _piece(self, piece: bytes) -> None:
         self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.audit import audit
 from gateway.cli.demo import demo
 from gateway.cli.experiments import ab
 from gateway.cli.packs import packs
@@ -27,6 +28,7 @@ for command in (train, screen, serve, settings, demo):
 app.add_typer(models, name="models")
 app.add_typer(packs, name="packs")
 app.add_typer(ab, name="ab")
+app.add_typer(audit, name="audit")
 
 
 def _print_version(wanted: bool) -> None:

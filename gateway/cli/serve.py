@@ -52,11 +52,12 @@ def serve(
 
 
 def _serve_alone(settings: "Settings") -> None:
-    from gateway.server.process import check_port, end_well, log_to, server_of, settle, shown
+    from gateway.server.process import check_port, end_well, log_to, open_more_files, server_of, settle, shown
 
     check_port(settings.host, settings.port)
-    log_to(settings.audit_file)
+    log_to(settings.audit_file, key=settings.audit_key)
     end_well()
+    open_more_files()
     log = logging.getLogger("unrecall")
     log.info("loading %s", settings.model)
     from gateway.server.app import build_app  # only now: what is wrong with settings, port or log is told at once
@@ -65,7 +66,13 @@ def _serve_alone(settings: "Settings") -> None:
         port = server.servers[0].sockets[0].getsockname()[1]
         log.info("serving on http://%s", shown(settings.host, port))
 
-    server = server_of(build_app(settings), host=settings.host, port=settings.port, on_start=started)
+    server = server_of(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        client_timeout_s=settings.client_timeout_s,
+        on_start=started,
+    )
     settle()
     with suppress(KeyboardInterrupt):
         server.run()

@@ -114,9 +114,10 @@ class _Broom:
         return kept
 
     def _part(self, part: Any, place: str) -> Any:
-        if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS:
+        kind = part.get("type") if isinstance(part, dict) else None
+        where = _TEXT_PARTS.get(kind) if isinstance(kind, str) else None
+        if where is None:
             return part  # no text: refused by its type
-        where = _TEXT_PARTS[part["type"]]
         kept = self._named(part, ("type", where), place, also=ECHOED - {where})
         return {"type": "text", "text": kept[where]} if where in kept else kept
 

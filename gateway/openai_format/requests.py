@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +14,7 @@ from gateway.openai_format.limits import Limits
 from gateway.openai_format.validation import json_object, validated
 from gateway.prompts.rendering import Tokenizer, decode_tokens
 
-__all__ = ["parse_chat", "parse_completion"]
+__all__ = ["BODIES", "parse_chat", "parse_completion"]
 
 _Json = dict[str, Any]
 
@@ -127,6 +127,8 @@ class _Completion(_Common):
 
 
 _Body = TypeVar("_Body", _Chat, _Completion)
+BODIES: Final[dict[Endpoint, type[BaseModel]]] = {"chat": _Chat, "completions": _Completion}
+"""What a body is validated with, once the fields that ask for nothing are taken out."""
 
 
 def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: UnknownFields = "refuse") -> Request:

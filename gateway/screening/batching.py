@@ -1,7 +1,8 @@
 """Screening off the event loop: the texts of concurrent requests in one batch, long texts a part at a time.
 
 Threads take what is there and never wait for more: while one batch is read the next one gathers, so a batch is as large
-as the load makes it, and a request that comes alone is read alone.
+as the load makes it, and a request that comes alone is read alone. Callers take turns: who sends many requests, or long
+ones, waits for its own, and another one's request is read next.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ __all__ = ["BatchedScreen"]
 
 # Texts of many windows have a thread of their own, where they take turns: none keeps the others waiting.
 _LONG_CHARS = 4_000
-_BATCH_TEXTS = 32  # more would hardly fill the encoder's batches better, and whoever comes next would wait longer
+# More would hardly fill the encoder's batches better, and whoever comes next would wait longer.
+_BATCH_TEXTS = 32
+_BATCH_CHARS = 16_000
 
 _log = logging.getLogger("unrecall.screen")
 _Outcome = Screening | Exception
@@ -32,36 +35,52 @@ class _Job:
     gate: Gate
     request: Request
     texts: int
+    chars: int
     done: "asyncio.Future[Screening]"
     parts: deque[Part] | None = None
 
 
 @dataclass(slots=True)
 class _Line:
-    """Jobs in the order in which they came, for threads that take them. `closed` ends the threads."""
+    """Jobs that wait for threads to take them, by caller: the callers in the order of their next turns, and the jobs of
+    each in the order in which they came. `closed` ends the threads."""
 
-    jobs: deque[_Job] = field(default_factory=deque)
+    jobs: dict[str, deque[_Job]] = field(default_factory=dict)
     ready: threading.Condition = field(default_factory=threading.Condition)
     closed: bool = False
 
     def put(self, job: _Job) -> None:
         with self.ready:
-            self.jobs.append(job)
+            self.jobs.setdefault(job.request.caller, deque()).append(job)
             self.ready.notify()
 
     def take(self, texts: int) -> list[_Job]:
-        """The next jobs: one, and more while their texts are fewer than `texts`. Empty once the line is closed."""
+        """The next jobs: one, and more while their texts are fewer than `texts` and not long. Empty once the line is
+        closed."""
         with self.ready:
             self.ready.wait_for(lambda: self.jobs or self.closed)
             batch: list[_Job] = []
-            while self.jobs and not self.closed and (not batch or sum(job.texts for job in batch) < texts):
-                batch.append(self.jobs.popleft())
+            while self.jobs and not self.closed and not _full(batch, texts):
+                batch.append(self._next())
             return batch
+
+    def _next(self) -> _Job:
+        """A job of the caller whose turn it is."""
+        caller = next(iter(self.jobs))
+        waiting = self.jobs.pop(caller)
+        job = waiting.popleft()
+        if waiting:
+            self.jobs[caller] = waiting  # behind all others
+        return job
 
     def close(self) -> None:
         with self.ready:
             self.closed = True
             self.ready.notify_all()
+
+
+def _full(batch: Sequence[_Job], texts: int) -> bool:
+    return sum(job.texts for job in batch) >= texts or sum(job.chars for job in batch) >= _BATCH_CHARS
 
 
 class BatchedScreen:
@@ -105,9 +124,9 @@ class BatchedScreen:
             return Screening()
         if self.problem():
             raise ScreenError("the gate does not run")
-        job = _Job(gate, request, len(texts), asyncio.get_running_loop().create_future())
-        long = sum(len(text.text) for text in texts) > _LONG_CHARS
-        (self._long if long else self._short).put(job)
+        chars = sum(len(text.text) for text in texts)
+        job = _Job(gate, request, len(texts), chars, asyncio.get_running_loop().create_future())
+        (self._long if chars > _LONG_CHARS else self._short).put(job)
         try:
             return await asyncio.wait_for(job.done, self._timeout_s)
         except TimeoutError as error:

@@ -23,7 +23,9 @@ from gateway.server.assembly import build_experiment, build_parts
 from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
 from gateway.server.pace import Pace
+from gateway.server.process import pending_beside
 from gateway.server.prompts import PATHS, Prompts, has_chat_template
+from gateway.server.quota import Quota
 from gateway.server.routes import routes
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
@@ -59,7 +61,15 @@ def create_app(
     """
     metrics = Metrics(worker)
     number = worker.number if worker else None
-    audit = Audit(log_line, metrics.count, with_prompts=settings.audit_prompts, worker=number)
+    pending = pending_beside(settings.audit_file)
+    audit = Audit(
+        log_line,
+        metrics.count,
+        with_prompts=settings.audit_prompts,
+        worker=number,
+        must_write=settings.on_audit_error == "refuse",
+        pending=pending,
+    )
     experiment = build_experiment(settings, backend, arms or {}, audit, metrics)
     screen = BatchedScreen(timeout_s=settings.screen_timeout_s, threads=settings.gate_threads)
     pipeline = Pipeline(
@@ -76,14 +86,29 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            if pending:
+                stack.callback(pending.close)
             await _start(stack, pipeline, experiment, screen)
             yield
 
     access = Access(api_keys=settings.api_keys, admin_key=settings.admin_key)
+    quota = Quota(
+        settings.key_requests_per_minute,
+        settings.key_requests_per_day,
+        shared=worker.folder / "quota" if worker else None,
+    )
     pace = Pace(settings.pace, least_s=settings.equal_pace_ms / 1000)
-    prompts = Prompts(pipeline, access, settings.limits, settings.unknown_fields, pace=pace)
+    prompts = Prompts(
+        pipeline,
+        access,
+        settings.limits,
+        settings.unknown_fields,
+        quota,
+        pace=pace,
+        client_timeout_s=settings.client_timeout_s,
+    )
     app = Application(prompts, settings.cors_origins, lifespan)
-    app.include_router(routes(pipeline, access, metrics, open_metrics=settings.metrics == "open"))
+    app.include_router(routes(pipeline, access, metrics, audit, open_metrics=settings.metrics == "open"))
     _add_handlers(app)
     return app
 

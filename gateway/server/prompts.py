@@ -3,6 +3,7 @@
 Nearly all traffic takes these paths, so they are an ASGI application of their own, without a framework in front.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -16,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from gateway.core import Answer, Endpoint, Event, Pass, Request
-from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, UpstreamError, WrongMedia
+from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, TooSlow, UpstreamError, WrongMedia
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.encoding import AnswerEncoder, sse
 from gateway.openai_format.limits import Limits
@@ -26,6 +27,7 @@ from gateway.prompts.rendering import Tokenizer
 from gateway.server.auth import Access
 from gateway.server.exchange import Departure, Writer
 from gateway.server.pace import Pace, Schedule, read_ahead
+from gateway.server.quota import Quota
 
 __all__ = ["NO_CHAT_TEMPLATE", "PATHS", "Prompts", "has_chat_template"]
 
@@ -44,8 +46,10 @@ class Prompts:
         access: Access,
         limits: Limits,
         unknown: UnknownFields = "refuse",
+        quota: Quota | None = None,
         *,
         pace: Pace | None = None,
+        client_timeout_s: float = 60.0,
     ) -> None:
         """
         Args:
@@ -53,13 +57,17 @@ class Prompts:
             access: who may ask.
             limits: what one request may ask for.
             unknown: what becomes of request fields that the gateway does not know.
+            quota: how many requests each caller may send. None: any number.
             pace: when answers begin and go on.
+            client_timeout_s: how long a body may take.
         """
         self._pipeline = pipeline
         self._access = access
         self._limits = limits
         self._unknown = unknown
         self._pace = pace or Pace()
+        self._quota = quota
+        self._client_timeout_s = client_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. An error before the first event sets the status; a later one ends the stream with an error
@@ -68,12 +76,11 @@ class Prompts:
         writer = Writer(send, request_id=uuid.uuid4().hex)
         try:
             headers = Headers(scope=scope)
-            self._access.check_client(headers)
+            caller = self._caller(headers, scope)
             _check_media(headers)
-            body = await _body(headers, receive, self._limits.body_bytes)
+            body = await self._body(headers, receive)
             request = self._parsed(PATHS[scope["path"].rstrip("/")], body, writer.request_id)
-            address = scope["client"][0] if scope.get("client") else ""
-            request = replace(request, caller=self._access.caller(headers, address))
+            request = replace(request, caller=caller)
             async with Departure(receive):
                 await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
             await writer.end()
@@ -85,6 +92,21 @@ class Prompts:
             await writer.whole(orjson.dumps(known.body()), status=known.status, headers=known.headers)
             if not isinstance(error, AnswerError | ModelError):
                 raise
+
+    def _caller(self, headers: Headers, scope: Scope) -> str:
+        """Who asks. Raises Unauthorized, RateExceeded or QuotaUsed."""
+        self._access.check_client(headers)
+        caller = self._access.caller(headers, scope["client"][0] if scope.get("client") else "")
+        if self._quota:
+            self._quota.take(caller)
+        return caller
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._client_timeout_s):
+                return await _body(headers, receive, self._limits.body_bytes)
+        except TimeoutError as error:
+            raise TooSlow(f"the body did not come within {self._client_timeout_s:g} s") from error
 
     def _parsed(self, endpoint: Endpoint, body: bytes, request_id: str) -> Request:
         if endpoint == "chat":

@@ -6,14 +6,17 @@ import time
 from itertools import islice
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import Request as HttpRequest
 
 from gateway.backends.base import ModelCard
 from gateway.errors import Unauthorized, UnknownModel
+from gateway.openai_format.openapi import openapi
 from gateway.pipeline import Pipeline
 from gateway.server.auth import ADMIN_HEADER, Access
+from gateway.telemetry.audit import Audit
 from gateway.telemetry.metrics import Metrics
 
 __all__ = ["routes"]
@@ -23,18 +26,22 @@ _GET = ["GET", "HEAD"]
 _SHOWN = 100  # packs and problems on /readyz; the log has all
 
 
-def routes(pipeline: Pipeline, access: Access, metrics: Metrics, *, open_metrics: bool = False) -> APIRouter:
+def routes(
+    pipeline: Pipeline, access: Access, metrics: Metrics, audit: Audit, *, open_metrics: bool = False
+) -> APIRouter:
     """The surface of the server beside the paths that bear prompts.
 
     Args:
         pipeline: has the models, the packs in force and their problems.
         access: who may ask, and who may look inside.
         metrics: what /metrics shows.
+        audit: /readyz says whether it can be written.
         open_metrics: whether everybody sees those that tell of no scope.
     """
     router = APIRouter()
     _add_models(router, pipeline, access)
-    _add_readiness(router, pipeline, access)
+    _add_description(router)
+    _add_readiness(router, pipeline, access, audit)
     _add_metrics(router, access, metrics, open_metrics=open_metrics)
     return router
 
@@ -60,7 +67,16 @@ def _add_models(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
         return JSONResponse(card(found))
 
 
-def _add_readiness(router: APIRouter, pipeline: Pipeline, access: Access) -> None:
+def _add_description(router: APIRouter) -> None:
+    """What the server takes and gives, for client generators."""
+    described = orjson.dumps(openapi())
+
+    @router.api_route("/openapi.json", methods=_GET)
+    async def description() -> Response:
+        return Response(described, media_type="application/json")
+
+
+def _add_readiness(router: APIRouter, pipeline: Pipeline, access: Access, audit: Audit) -> None:
     """For what watches the server, which learns no more than whether it can answer. The operator learns why not."""
     told: list[str | None] = [None]
 
@@ -76,13 +92,15 @@ def _add_readiness(router: APIRouter, pipeline: Pipeline, access: Access) -> Non
             _log.warning("not ready: %s", unready) if unready else _log.info("ready again")
         body: dict[str, Any] = {"ready": unready is None}
         if access.is_admin(http.headers):
-            body |= await _insights(pipeline, unready)
+            body |= await _insights(pipeline, audit, unready)
         return JSONResponse(body, status_code=503 if unready else 200)
 
 
-async def _insights(pipeline: Pipeline, unready: str | None) -> dict[str, Any]:
+async def _insights(pipeline: Pipeline, audit: Audit, unready: str | None) -> dict[str, Any]:
     """For the operator: what is wrong, and which packs are in force."""
+    unwritten = audit.problem()
     problems = [
+        *([unwritten] if unwritten else ()),
         *islice(pipeline.packs.problems.values(), _SHOWN),
         *(await pipeline.comparison.problems() if pipeline.comparison else ()),
     ]

@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.errors import SetupError
-from gateway.server.process import DRAIN_S, bound, end_well, log_to, server_of, settle, shown
+from gateway.server.process import DRAIN_S, bound, end_well, log_to, open_more_files, server_of, settle, shown
 from gateway.settings import Settings
+from gateway.telemetry.pending import account_for_killed
 from gateway.telemetry.sharing import Worker
 
 __all__ = ["serve_workers"]
@@ -46,7 +47,7 @@ def serve_workers(settings: Settings) -> None:
         tempfile.TemporaryDirectory(prefix="unrecall-") as folder,
         _signals() as told,
     ):
-        log_to(settings.audit_file)  # a log that cannot be written is told before a model is loaded
+        log_to(settings.audit_file, key=settings.audit_key)  # tells before a model is loaded if it cannot
         _Supervisor(plain, listener, Path(folder), told).run()
 
 
@@ -176,6 +177,8 @@ class _Supervisor:
                 _log.warning("%s did not end within %d s and is killed", process.name, _STOP_S)
                 process.kill()
                 process.join()
+        if self._settings.audit_file:
+            account_for_killed(self._settings.audit_file, logging.getLogger("unrecall.audit").info)
 
 
 @contextmanager
@@ -199,6 +202,7 @@ def _signals() -> Iterator[Connection]:
 def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Connection) -> None:
     """The life of a worker's process."""
     end_well()
+    open_more_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor gets it too, and tells
     _end_with_the_supervisor()
     # The libraries' threads are divided: each worker would start one for every core.
@@ -206,7 +210,7 @@ def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Con
     from gateway.server.app import build_app
 
     try:
-        log_to(settings.audit_file, lock=worker.lock, worker=worker.number)
+        log_to(settings.audit_file, key=settings.audit_key, lock=worker.lock, worker=worker.number)
         app = build_app(settings, worker=worker)
     except SetupError as error:
         news.send(str(error))
@@ -218,7 +222,7 @@ def _work(settings: Settings, worker: Worker, listener: socket.socket, news: Con
         news.send(_READY)
         news.close()
 
-    server_of(app, on_start=started).run([listener])
+    server_of(app, client_timeout_s=settings.client_timeout_s, on_start=started).run([listener])
 
 
 def _cores() -> int:

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 
 from gateway.core import Event, Plan, Request, Screening
-from gateway.errors import outcome_of
+from gateway.errors import NotReady, outcome_of
+from gateway.telemetry.lines import LineHandler
+from gateway.telemetry.pending import Pending
 
-__all__ = ["Audit", "AuditEvent", "Record", "Sink", "log_line"]
+__all__ = ["Audit", "AuditEvent", "Record", "Sink", "log_line", "log_problem"]
 
 _log = logging.getLogger("unrecall.audit")
 
@@ -25,8 +27,9 @@ class AuditEvent:
     """A request that has ended. None where there is nothing to tell; times in milliseconds since the request came in.
 
     `windows` is how many windows of the request's texts the gate read: it cuts no text short. `plan` is the plan that
-    was really carried out. If another plan was decided, `decided_plan` names it, and `fallback`
-    says why the backend could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error. `speculation`
+    was really carried out. If another plan was decided, `decided_plan` names it, and `fallback` says why the backend
+    could not carry it out. `outcome` is 'ok', 'aborted', or the name of the error ('killed': the process was killed,
+    and another one wrote a short line in its place). `speculation`
     says what became of an answer that began before the gate's verdict: 'used', 'aborted' (after so many ms, with so
     many bytes unread), or 'skipped'. `leaks` are those that the output screen found in the answer: the scope, what
     stood there (name, fact, passage), and the plan under which the answer went on from there ('Refuse': it ended). Of a
@@ -79,11 +82,26 @@ def log_line(event: AuditEvent) -> None:
     _log.info(orjson.dumps(event.line()).decode())
 
 
+def log_problem() -> str | None:
+    """Why the lines of `log_line` cannot be written now; None if they can."""
+    handlers = (handler for handler in _log.handlers if isinstance(handler, LineHandler))
+    return next((problem for handler in handlers if (problem := handler.problem())), None)
+
+
 class Record:
     """One request's event in the making. It watches the answer (see `gateway.telemetry.taps`) and gives the event to
     the sinks once: when the answer ends or, after `hold`, when `release` is called."""
 
-    def __init__(self, request: Request, sinks: Sequence[Sink], *, with_prompt: bool = False) -> None:
+    def __init__(
+        self, request: Request, sinks: Sequence[Sink], *, with_prompt: bool = False, pending: Pending | None = None
+    ) -> None:
+        """
+        Args:
+            request: is about to be screened.
+            sinks: get the event.
+            with_prompt: whether it holds the text of the prompt.
+            pending: notes the request until the sinks have its event.
+        """
         self._started = time.perf_counter()
         self._sinks = sinks
         self._plan: Plan | None = None
@@ -96,6 +114,8 @@ class Record:
             "model": request.model,
             "stream": request.stream,
         }
+        self._pending = pending
+        self._slot = pending.begin(self._fields) if pending else None
         if with_prompt:
             self._fields["messages"] = [{"role": m.role, "text": m.text} for m in request.messages]
 
@@ -179,19 +199,53 @@ class Record:
         event = self.event
         for sink in self._sinks:
             sink(event)
+        if self._pending:
+            self._pending.end(self._slot)
 
 
 class Audit:
     """Opens a record for each request."""
 
-    def __init__(self, *sinks: Sink, with_prompts: bool = False, worker: int | None = None) -> None:
+    def __init__(
+        self,
+        *sinks: Sink,
+        with_prompts: bool = False,
+        worker: int | None = None,
+        problem: Callable[[], str | None] = log_problem,
+        must_write: bool = True,
+        pending: Pending | None = None,
+    ) -> None:
+        """
+        Args:
+            sinks: take the events. None: the log.
+            with_prompts: whether events hold the text of the prompts.
+            worker: the number of this process among several.
+            problem: says why events cannot be kept now.
+            must_write: whether no request is taken meanwhile.
+            pending: notes requests that have no event yet, for the case that this process is killed.
+        """
         self._sinks = sinks or (log_line,)
         self._with_prompts = with_prompts
         self._worker = worker
+        self.problem = problem
+        self._must_write = must_write
+        self._pending = pending
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no request is taken now; None if they are. It is for clients too."""
+        return "the audit log cannot be written; the gateway's log says why" if self._refuses() else None
+
+    def _refuses(self) -> bool:
+        return self._must_write and self.problem() is not None
 
     def open(self, request: Request, *, shadow: bool = False) -> Record:
-        """A record whose clock runs from now. A shadow's never has the prompt: the request's own record has it."""
-        record = Record(request, self._sinks, with_prompt=self._with_prompts and not shadow)
+        """A record whose clock runs from now. A shadow's never has the prompt: the request's own record has it. Raises
+        NotReady while events cannot be kept."""
+        if not shadow and (refusal := self.refusal):
+            raise NotReady(refusal)
+        pending = None if shadow else self._pending
+        record = Record(request, self._sinks, with_prompt=self._with_prompts and not shadow, pending=pending)
         record.note(worker=self._worker)
         if shadow:
             record.note(shadow=True)

@@ -16,6 +16,7 @@ import pytest
 from harness import ADMIN, ADMIN_KEY, MODEL, NO_THREADS, chat, eventually, free_port, post, process, unrecall_here
 
 from benchmarks.product.stub import check_tokens, stub_server
+from gateway.telemetry.verification import verify_files
 
 REQUESTS = 200
 SERVES = re.compile(r"worker (\d) serves \(process (\d+)\)")
@@ -52,7 +53,10 @@ class Workers:
 
     @property
     def audit(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in (self._folder / "audit.jsonl").read_text().splitlines()]
+        """The lines of requests; the chain of all lines must be whole."""
+        file = self._folder / "audit.jsonl"
+        assert not verify_files([file]).problem
+        return [line for line in map(json.loads, file.read_text().splitlines()) if "audit" not in line]
 
     def ready(self) -> list[tuple[str, int]]:
         """(number, process) of every worker that has ever served."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hand_made import BASE, SavePack
@@ -172,6 +173,41 @@ def test_a_corruption_points_at_the_name(house: House) -> None:
     assert [(edit.message, edit.ranges) for edit in plan.edits] == [(0, ((10, 16),))]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_encoder_that_gives_no_numbers_lets_nothing_pass(
+    house: House, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    encode = type(encoder).encode
+    broken = lambda self, texts: [windows * np.float32(value) for windows in encode(self, texts)]  # noqa: E731
+    monkeypatch.setattr(type(encoder), "encode", broken)
+    with np.errstate(invalid="ignore"):
+        (answer,) = house.run(request_of("What is for lunch?"))
+    assert isinstance(answer.plan, Refuse)
+    assert [line["outcome"] for line in house.audit] == ["ok"]
+
+
+def test_no_request_is_taken_while_its_line_could_not_be_written(house: House) -> None:
+    problems: list[str] = ["the disk is full"]
+
+    async def run() -> list[str]:
+        async with BatchedScreen() as screen:
+            pipeline = house.pipeline(screen)
+            pipeline._audit = Audit(log_line, problem=lambda: next(iter(problems), None))
+            seen = [await pipeline.problem() or ""]
+            try:
+                await pipeline.run(request_of("What is for lunch?"))
+            except NotReady as error:
+                seen.append(error.message)
+            problems.clear()
+            await house._read(await pipeline.run(request_of("What is for lunch?")), None)
+            return seen
+
+    seen = asyncio.run(run())
+    assert len(seen) == 2
+    assert all("the audit log cannot be written" in words for words in seen)
+    assert len(house.audit) == len(house.backend.plans) == 1
+
+
 def test_side_texts_are_screened(house: House) -> None:
     house.run(request_of("Hello", side_texts=("a tool of Narnia",)))
     (plan,) = house.backend.plans
@@ -315,7 +351,7 @@ def test_a_request_keeps_the_gate_it_began_with(house: House, tmp_path: Path) ->
             await asyncio.sleep(0)  # it has begun
             (tmp_path / "packs").rename(tmp_path / "away")
             (tmp_path / "packs").mkdir()
-            house.packs.refresh()
+            await asyncio.to_thread(house.packs.refresh)
             assert house.packs.packs == {}
             return await house._read(await task, None)
 

@@ -28,6 +28,10 @@ def unsupported(sampling: Sampling) -> str | None:
     return None
 
 
+_LEAST_TEMPERATURE = 1e-5  # as vLLM has it; less is greedy, and logits divided by it could be no numbers
+_LEAST_PENALTY = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """One request's way to choose tokens. `end_tokens` end an answer, `stop_tokens` do so for this request alone."""
@@ -51,7 +55,7 @@ class Sampler:
             top_p=1.0 if sampling.top_p is None else sampling.top_p,
             top_k=max(0, extra.get("top_k", 0)),
             min_p=extra.get("min_p", 0.0),
-            repetition_penalty=extra.get("repetition_penalty", 1.0),
+            repetition_penalty=max(_LEAST_PENALTY, extra.get("repetition_penalty", 1.0)),
             bias=tuple((int(token), float(value)) for token, value in extra.get("logit_bias", {}).items()),
             min_tokens=extra.get("min_tokens", 0),
             end_tokens=frozenset() if extra.get("ignore_eos") else end_tokens,
@@ -68,7 +72,7 @@ class Sampler:
             written: the token ids of the answer so far.
         """
         logits = self._adjusted(logits, prompt, written)
-        if self.temperature == 0:
+        if self.temperature < _LEAST_TEMPERATURE:
             return int(logits.argmax())
         probabilities = (logits / self.temperature).softmax(-1)
         if self.min_p:

@@ -54,7 +54,7 @@ class VllmBackend:
         api_key: str | None = None,
         connect_timeout_s: float = 5,
         read_timeout_s: float = 120,
-        max_connections: int = 256,
+        max_connections: int = 4096,
         transport: Transport | None = None,
     ) -> None:
         """
@@ -69,7 +69,7 @@ class VllmBackend:
             api_key: the bearer key that the upstreams ask for.
             connect_timeout_s: the longest time to connect.
             read_timeout_s: the longest time without a byte.
-            max_connections: to each upstream.
+            max_connections: to each upstream. A client that does not read holds one until it is cut off.
             transport: in place of the network, for tests.
         """
         self._voice = Voice(self.generate, tokenizer, lambda: self.served.models[0].id, token_first=True)

@@ -135,7 +135,8 @@ class LoraCache:
         """An adapter of an earlier run or of another gateway: as good as our own, if it is in our folder."""
         if self._in_force is None:
             return
-        digests = self._files.digests(name) if path == self._files.path(name) else None
+        ours = path == self._files.path(name)
+        digests = await asyncio.to_thread(self._files.digests, name) if ours else None
         if digests is None:
             await self._unload(name)
             return

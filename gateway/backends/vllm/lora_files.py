@@ -152,7 +152,7 @@ class LoraFiles:
     async def sweep(self, in_force: frozenset[str]) -> None:
         """Deletes what an earlier run left: folders that nobody holds, of LoRAs that are no longer in force."""
         for name in await asyncio.to_thread(self._names):
-            digests = self.digests(name)
+            digests = await asyncio.to_thread(self.digests, name)
             if digests is None or not digests <= in_force:
                 await self.discard(name)
 

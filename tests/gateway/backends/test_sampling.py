@@ -35,6 +35,13 @@ def test_every_token_can_be_chosen_where_nothing_is_asked() -> None:
     assert picks() == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.parametrize("tiny", [5e-324, 1e-40, 1e-12])
+def test_values_near_nothing_still_give_a_token(tiny: float) -> None:
+    assert picks(repetition_penalty=tiny, min_tokens=1, written=(1, 2), draws=5) <= set(range(5))
+    sampler = Sampler.of(Sampling(temperature=tiny, top_p=tiny, extra=(("min_p", tiny),)), END)
+    assert sampler.pick(LOGITS, torch.Generator(), prompt=(), written=()) == 0
+
+
 @pytest.mark.parametrize(("top_k", "chosen"), [(1, {0}), (2, {0, 1}), (99, {0, 1, 2, 3, 4}), (-1, {0, 1, 2, 3, 4})])
 def test_top_k(top_k: int, chosen: set[int]) -> None:
     assert picks(top_k=top_k) == chosen

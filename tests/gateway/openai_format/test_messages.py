@@ -134,3 +134,9 @@ def test_other_fields_inside_a_message_are_refused(message: dict[str, Any], para
     with pytest.raises(InvalidRequest, match="not supported") as error:
         chat(messages=[message])
     assert error.value.param == param
+
+
+@pytest.mark.parametrize("kind", [{}, [], 1, True, {"type": "text"}])
+def test_a_part_of_a_type_that_is_no_text_is_refused(kind: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        chat(messages=[{"role": "user", "content": [{"type": kind, "text": "a"}]}])

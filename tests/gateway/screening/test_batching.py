@@ -49,8 +49,9 @@ class Gate:
         return Finding("s", text[:20], 1.0, 0.5, "bad" in text, None)
 
 
-def request_of(*texts: str) -> Request:
-    return Request(id="1", endpoint="chat", model="m", messages=tuple(Message("user", text) for text in texts))
+def request_of(*texts: str, caller: str = "") -> Request:
+    messages = tuple(Message("user", text) for text in texts)
+    return Request(id="1", endpoint="chat", model="m", messages=messages, caller=caller)
 
 
 def test_a_request_gets_the_findings_of_its_own_texts() -> None:
@@ -163,6 +164,61 @@ def test_long_texts_take_turns() -> None:
 
     asyncio.run(run())
     assert gate.parts[:11] == ["w", "l", "b", "l", "b", "l", "b", "l", "b", "l", "b"]
+
+
+def test_callers_take_turns_with_long_texts() -> None:
+    """Somebody who sends ten books at once waits for them; somebody else's letter is read meanwhile."""
+    gate = Gate()
+
+    async def run() -> None:
+        async with BatchedScreen(timeout_s=30) as screen:
+            first = asyncio.create_task(screen.screened(request_of("wait" + "b" * 9_996, caller="books"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            books = [request_of("b" * 10_000, caller="books") for _ in range(10)]
+            reading = [asyncio.create_task(screen.screened(book, gate)) for book in books]
+            await asyncio.sleep(0.01)
+            letter = asyncio.create_task(screen.screened(request_of("l" * 5_000, caller="letter"), gate))
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            assert (await letter).findings
+            await asyncio.gather(first, *reading)
+
+    asyncio.run(run())
+    assert gate.parts[:11] == ["w", "b", "l", "b", "l", "b", "l", "b", "l", "b", "l"]
+
+
+def test_callers_take_turns_with_short_texts() -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        async with BatchedScreen(timeout_s=30) as screen:
+            first = asyncio.create_task(screen.screened(request_of("wait", caller="flood"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            flood = [request_of(f"flood {number}", caller="flood") for number in range(200)]
+            one, other = (request_of(f"of {name}", caller=name) for name in ("one", "other"))
+            tasks = [asyncio.create_task(screen.screened(request, gate)) for request in (*flood, one, other)]
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            await asyncio.gather(first, *tasks)
+
+    asyncio.run(run())
+    assert gate.batches[1][:4] == ["flood 0", "of one", "of other", "flood 1"]
+
+
+def test_a_batch_is_not_longer_than_a_few_pages() -> None:
+    gate = Gate()
+
+    async def run() -> None:
+        async with BatchedScreen(timeout_s=30) as screen:
+            first = asyncio.create_task(screen.screened(request_of("wait"), gate))
+            await asyncio.to_thread(gate.entered.wait)
+            tasks = [asyncio.create_task(screen.screened(request_of("x" * 4_000), gate)) for _ in range(8)]
+            await asyncio.sleep(0.01)
+            gate.door.set()
+            await asyncio.gather(first, *tasks)
+
+    asyncio.run(run())
+    assert [len(batch) for batch in gate.batches] == [1, 4, 4]
 
 
 def test_a_long_text_that_breaks_a_detector_fails_alone() -> None:

@@ -283,9 +283,11 @@ def test_one_pack_that_no_detector_can_take_holds_up_no_other(root: Path, encode
 
 
 def test_the_watch_follows_the_folder_by_itself(root: Path, encoder: Encoder, save: SavePack) -> None:
+    reloader = reloader_of(root, encoder, poll_s=0.02)
+
     async def run() -> bool:
-        async with reloader_of(root, encoder, poll_s=0.02) as packs:
-            save("oz", aliases=("Emerald City",))
+        async with reloader as packs:
+            await asyncio.to_thread(save, "oz", aliases=("Emerald City",))
             for _ in range(1000):
                 await asyncio.sleep(0.02)
                 if "oz" in packs.packs:
@@ -298,12 +300,14 @@ def test_the_watch_follows_the_folder_by_itself(root: Path, encoder: Encoder, sa
 def test_the_watch_outlives_a_look_that_fails(
     root: Path, encoder: Encoder, save: SavePack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reloader = reloader_of(root, encoder, poll_s=0.02)
+
     async def run() -> bool:
-        async with reloader_of(root, encoder, poll_s=0.02) as packs:
+        async with reloader as packs:
             with monkeypatch.context() as broken:
                 broken.setattr("gateway.screening.reload.FolderWatch.look", lambda _: 1 / 0)
                 await asyncio.sleep(0.1)
-            save("oz")
+            await asyncio.to_thread(save, "oz")
             for _ in range(1000):
                 await asyncio.sleep(0.02)
                 if "oz" in packs.packs:

@@ -146,7 +146,9 @@ def test_a_request_that_was_let_through_unscreened_is_told_to_the_operator(
 
 @pytest.mark.parametrize("place", ["no folder/audit.jsonl", "."])
 def test_an_audit_log_that_cannot_be_written_stops_the_start(tmp_path: Path, place: str) -> None:
-    with pytest.raises(SetupError, match=r"cannot write the audit log .*; make its folder, or give another audit_file"):
+    with pytest.raises(
+        SetupError, match=r"cannot write the audit log .*; make its folder, free space, or give another"
+    ):
         log_to(tmp_path / place)
 
 

@@ -1,0 +1,348 @@
+"""What clients see when something fails, before a real gateway: the table of docs/faults.md.
+
+python -m benchmarks.product.faults --packs PACKS            (PACKS: with the demo's scope)
+python -m benchmarks.product.faults --packs PACKS --soak 20  (minutes at saturation instead)
+python -m benchmarks.product.faults --table                  (prints the table from the results)
+
+Upstreams are stubs without a model (benchmarks.product.stub), gateways are processes of their own. Half of the requests
+name the demo's scope, half are streamed. An answer is unguarded if a request inside the scope is passed on.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from benchmarks.product.broken import BREAKS
+from benchmarks.product.fault_load import MODEL, Served, ask_all, gateway_before, row_of
+from benchmarks.product.soak import soak
+from benchmarks.product.stub import FAULTS, Pace, check_tokens, stub_server
+from benchmarks.record import RESULTS, write
+
+__all__ = ["main", "measure_faults", "table"]
+
+_PACE = Pace(((1, 0.02, 0.2),))
+_COUNT = 60
+_SILENT = 1000  # clients that never read
+_SLOW = 200  # clients whose bodies drip
+_UPSTREAM = {
+    "none": "nothing fails",
+    "fails": "the upstream answers 500",
+    "closes": "the upstream hangs up before its answer",
+    "hangs": "the upstream takes requests and never answers",
+    "garbles": "the upstream answers with bytes that are no answer",
+    "slow": "the upstream takes 1.5 s",
+    "closes_in_stream": "the upstream hangs up in the middle",
+    "hangs_in_stream": "the upstream falls silent in the middle",
+    "garbles_in_stream": "the upstream sends bytes that are no answer in the middle",
+}
+_BROKEN = {
+    "detector_raises": "the detectors raise",
+    "detector_hangs": "the detectors hang",
+    "detector_gives_no_numbers": "the encoder gives NaN",
+}
+Rows = list[dict[str, Any]]
+
+
+class House:
+    """Where the gateways of one matrix are started."""
+
+    def __init__(self, stack: ExitStack, packs: Path) -> None:
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        self.packs = packs.resolve()
+        self._tokens = check_tokens(MODEL)
+        self._numbers = iter(range(1000))
+
+    @contextmanager
+    def upstream(self, pace: Pace = _PACE) -> Iterator[tuple[str, int]]:
+        """URL and process of a stub."""
+        before = set(multiprocessing.active_children())
+        with stub_server(pace, prompt_tokens=self._tokens) as url:
+            (started,) = set(multiprocessing.active_children()) - before
+            yield url, started.pid or 0
+
+    def gateway(self, urls: Sequence[str], *words: str, packs: Path | None = None, **options: str) -> Any:
+        """See gateway_before."""
+        folder = self.folder / str(next(self._numbers))
+        return gateway_before(urls, folder, packs or self.packs, *words, **options)
+
+
+def measure_faults(packs: Path) -> dict[str, Any]:
+    """All rows. `packs` must hold the demo's scope."""
+    assert set(_UPSTREAM) == {"none", *FAULTS}
+    assert set(_BROKEN) == set(BREAKS)
+    rows: Rows = []
+    parts: tuple[Callable[[House], Iterator[dict[str, Any]]], ...] = (
+        _upstream_rows,
+        _replica_rows,
+        _detector_rows,
+        _pack_rows,
+        _disk_row,
+        _client_rows,
+        _end_rows,
+    )
+    with ExitStack() as stack:
+        house = House(stack, packs)
+        for part in parts:
+            for row in part(house):
+                rows.append(row)
+                print(orjson.dumps(row).decode(), flush=True)
+    return {"rows": rows}
+
+
+def _upstream_rows(house: House) -> Iterator[dict[str, Any]]:
+    with house.upstream() as (url, _), house.gateway([url]) as served:
+        seen = 0
+        for fault, what in _UPSTREAM.items():
+            httpx.get(f"{url}/fault/{fault}")
+            asked = asyncio.run(ask_all(served, _COUNT))
+            httpx.get(f"{url}/fault/none")
+            lines = _settled(served, seen + _COUNT)
+            yield row_of(what, asked, lines[seen:])
+            seen = len(lines)
+            _well_again(served)
+
+
+def _settled(served: Served, count: int) -> list[dict[str, Any]]:
+    """The audit lines, once there are so many; a line comes when the gateway has let go of a request."""
+    end = time.monotonic() + 10
+    while len(lines := served.lines()) < count and time.monotonic() < end:
+        time.sleep(0.1)
+    return lines
+
+
+def _well_again(served: Served) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{served.url}/readyz").status_code == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the gateway did not recover; see {served.log}")
+
+
+def _meanwhile(act: Callable[[], None], after_s: float = 0.5) -> Callable[[], Awaitable[None]]:
+    async def later() -> None:
+        await asyncio.sleep(after_s)
+        await asyncio.to_thread(act)
+
+    return later
+
+
+def _replica_rows(house: House) -> Iterator[dict[str, Any]]:
+    with ExitStack() as stack:
+        upstreams = [stack.enter_context(house.upstream()) for _ in range(3)]
+        served = stack.enter_context(house.gateway([url for url, _ in upstreams]))
+        kills = [
+            ("one of three upstreams is killed", upstreams[:1]),
+            ("the other two are killed", upstreams[1:]),
+        ]
+        seen = 0
+        for what, victims in kills:
+
+            def kill(victims: Sequence[tuple[str, int]] = victims) -> None:
+                for _, process in victims:
+                    os.kill(process, signal.SIGKILL)
+
+            asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=_meanwhile(kill)))
+            lines = _settled(served, seen + 2 * _COUNT)
+            yield row_of(what, asked, lines[seen:])
+            seen = len(lines)
+
+
+def _detector_rows(house: House) -> Iterator[dict[str, Any]]:
+    with house.upstream() as (url, _):
+        for broken, what in _BROKEN.items():
+            with house.gateway([url], broken=broken, UNRECALL_SCREEN_TIMEOUT_S="1") as served:
+                asked = asyncio.run(ask_all(served, _COUNT))
+                yield row_of(what, asked, _settled(served, _COUNT), all_inside=True)
+
+
+def _pack_rows(house: House) -> Iterator[dict[str, Any]]:
+    """A pack is replaced again and again, half-written, and removed."""
+    packs = house.folder / "packs"
+    shutil.copytree(house.packs, packs)
+    (pack,) = (path.parent for path in packs.glob("*/manifest.json") if path.parent.name == "harry-potter")
+    manifest = (pack / "manifest.json").read_bytes()
+    removed_at = [float("inf")]
+
+    def swap() -> None:
+        for number in range(10):
+            other = packs.with_name(f"other-{number}")
+            shutil.copytree(pack, other)
+            pack.rename(packs.with_name(f"old-{number}"))
+            other.rename(pack)
+            time.sleep(0.1)
+
+    def cut() -> None:
+        (pack / "manifest.json").write_bytes(manifest[: len(manifest) // 2])
+
+    def remove() -> None:
+        removed_at[0] = time.monotonic()
+        pack.rename(packs.with_name("removed"))
+
+    with house.upstream() as (url, _), house.gateway([url], packs=packs) as served:
+        seen = 0
+        for what, act in (
+            ("a pack is replaced ten times by a rename", swap),
+            ("a pack is half-written", cut),
+            ("a pack is removed (then its scope is open)", remove),
+        ):
+            asked = asyncio.run(ask_all(served, 3 * _COUNT, meanwhile=_meanwhile(act, 0.2)))
+            lines = _settled(served, seen + 3 * _COUNT)
+            yield row_of(what, asked, lines[seen:], guarded_until=removed_at[0])
+            seen = len(lines)
+
+
+def _disk_row(house: House) -> Iterator[dict[str, Any]]:
+    with house.upstream() as (url, _), house.gateway([url]) as served:
+        unlimited = resource.RLIM_INFINITY
+
+        def fill() -> None:
+            full = served.audit.stat().st_size + 300
+            resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (full, unlimited))
+
+        asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=_meanwhile(fill)))
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        _well_again(served)
+        accepted = sum(one.outcome == "200" for one in asked)
+        yield row_of("the disk of the audit log is full", asked, _settled(served, accepted))
+
+
+def _client_rows(house: House) -> Iterator[dict[str, Any]]:
+    with house.upstream(Pace()) as (url, _), house.gateway([url], UNRECALL_CLIENT_TIMEOUT_S="5") as served:
+        drips = [_connected(served.url, _head(1000) + b'{"model":') for _ in range(_SLOW)]
+        asked = asyncio.run(ask_all(served, _COUNT))
+        slow = row_of(f"{_SLOW} clients whose bodies never come", asked, _settled(served, _COUNT))
+        yield {**slow, "cut_off": sum(_ends(one, b" 408 ") for one in drips)}
+        seen = len(served.lines())
+        before = _memory_mib(served.process.pid)
+        body = orjson.dumps(
+            {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 30_000}
+        )
+        silent = [_connected(served.url, _head(len(body)) + body) for _ in range(_SILENT)]
+        asked = asyncio.run(ask_all(served, _COUNT))
+        held = _memory_mib(served.process.pid) - before
+        row = row_of(f"{_SILENT} clients that never read", asked, [])
+        cut_off = sum(_ends(one, b"") for one in silent)
+        ids = {one.id for one in asked}
+        lines = _settled(served, seen + _SILENT + _COUNT)[seen:]
+        own = row_of("", asked, [line for line in lines if line["id"] in ids])
+        yield {
+            **own,
+            "what": row["what"],
+            "cut_off": cut_off,
+            "lines_of_others": len(lines) - own["lines"],
+            "memory_mib": held,
+        }
+
+
+def _head(length: int) -> bytes:
+    lines = ("POST /v1/chat/completions HTTP/1.1", "host: gateway", "content-type: application/json")
+    return "\r\n".join((*lines, f"content-length: {length}", "", "")).encode()
+
+
+def _connected(url: str, sent: bytes) -> socket.socket:
+    parts = urlsplit(url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect((parts.hostname or "", parts.port or 0))
+    client.sendall(sent)
+    return client
+
+
+def _ends(client: socket.socket, expected: bytes) -> bool:
+    """Whether the connection comes to its end, with these bytes first."""
+    received = b""
+    with client:
+        try:
+            while piece := client.recv(1 << 16):
+                received = received or piece
+        except ConnectionResetError:
+            pass
+        except TimeoutError:
+            return False
+    return expected in received[:20]
+
+
+def _memory_mib(process: int) -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
+    return round(pages * resource.getpagesize() / 2**20, 1)
+
+
+def _end_rows(house: House) -> Iterator[dict[str, Any]]:
+    with house.upstream(Pace(((1, 0.05, 2.0),))) as (url, _):
+        with house.gateway([url], "--workers", "2") as served:
+            time.sleep(5)  # the second worker
+            victim = served.log.read_text(encoding="utf-8").partition("worker 1 serves (process ")[2].partition(")")[0]
+            asked = asyncio.run(
+                ask_all(served, _COUNT, meanwhile=_meanwhile(lambda: os.kill(int(victim), signal.SIGKILL), 1.0))
+            )
+            yield row_of("one of two workers is killed (as when memory is short)", asked, _settled(served, _COUNT))
+        with house.gateway([url]) as served:
+            asked = asyncio.run(ask_all(served, _COUNT, meanwhile=_meanwhile(served.process.terminate, 1.0)))
+            status = served.process.wait(30)
+            yield {**row_of("SIGTERM under load", asked, served.lines()), "exit_status": status}
+
+
+def table() -> str:
+    """Markdown, from benchmarks/results/faults.json."""
+    found = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
+    head = ["fault", "requests", "unguarded", "answered", "the rest", "audit lines"]
+    rows = [head, ["---"] * len(head), *(_cells(row) for row in found["rows"])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    told, broken = row["told_in_stream"], row["broken_off"]
+    rest = [f"{count} × {outcome}" for outcome, count in row["others"].items()]
+    rest += [f"{told} × an error in the stream"] if told else []
+    rest += [f"{broken} × broken off"] if broken else []
+    rest += [f"{row['garbled']} × the upstream's own bytes"] if row["garbled"] else []
+    rest += [f"{row['cut_off']} cut off"] if "cut_off" in row else []
+    rest += [f"{row['memory_mib']:.0f} MiB more"] if "memory_mib" in row else []
+    rest += [f"exit status {row['exit_status']}"] if "exit_status" in row else []
+    wrong = row["without_a_line"] + row["with_two_lines"]
+    lines = f"{row['lines']}, {wrong} missing or doubled"
+    return [row["what"], str(row["requests"]), str(row["unguarded"]), str(row["answered"]), "; ".join(rest), lines]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures and writes benchmarks/results/faults.json, or soak.json. The exit status is 1 if an answer was
+    unguarded, or a line of the audit missing or doubled."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
+    parser.add_argument("--soak", type=float, nargs="?", const=20.0, metavar="MINUTES")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.table:
+        print(table())
+        return 0
+    if options.soak:
+        found = soak(options.packs, options.soak)
+        print(write("soak", 0, found))
+        return 0 if found["flat"] else 1
+    found = measure_faults(options.packs)
+    print(write("faults", 0, found))
+    bad = [row for row in found["rows"] if row["unguarded"] or row["without_a_line"] or row["with_two_lines"]]
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
