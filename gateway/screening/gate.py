@@ -13,6 +13,7 @@ from classifiers.encoder.windows import Cut
 from classifiers.languages.detector import MultilingualClassifier
 from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
+from classifiers.names.foreign import ForeignNames
 from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.errors import PackError
@@ -98,6 +99,7 @@ class Gate:
         self.guards: Mapping[str, Guard] = {}
         self._kinds: Mapping[str, str] = {}
         self._names = LexicalDetector({})
+        self._foreign_names = ForeignNames()
         self.watchlist = Watchlist()
         self._learned: Mapping[str, ScopedDetector] = {}
         self._change(packs, ())
@@ -113,7 +115,9 @@ class Gate:
         """Puts new objects in the place of those that change, and changes none."""
         enabled = {scope: pack for scope, pack in packs.items() if pack.enabled}
         gone = {*removed, *packs}
-        self._names = self._names.updated({scope: pack.aliases for scope, pack in enabled.items()}, gone)
+        aliases = {scope: pack.aliases for scope, pack in enabled.items()}
+        self._names = self._names.updated(aliases, gone)
+        self._foreign_names = self._foreign_names.updated(aliases, gone)
         self._learned = self._changed_detectors(enabled, gone)
         self._languages = self._changed_languages(enabled, gone)
         watched = {scope: pack.watched for scope, pack in enabled.items()}
@@ -270,6 +274,7 @@ class Gate:
         nothing but the forget rows, and short clauses are near to them by chance."""
         yield self._names, self._names.detect, _WHOLE
         yield self._names, partial(self._names.detect, misspelt=False), _ODD
+        yield self._foreign_names, self._foreign_names.detect, _WHOLE
         for detector in self._learned.values() if learned else ():
             clauses = isinstance(detector, ClauseDetector)
             yield detector, detector.detect, _LEARNED if clauses else _WHOLE
