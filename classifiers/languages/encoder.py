@@ -23,8 +23,8 @@ _WINDOW_COST = 2_500  # bytes of one window in the cache, roughly
 
 
 class MultilingualEncoder:
-    """multilingual-e5-small (arXiv 2402.05672), or another model that wants the same prefix. Thread-safe; embeddings are
-    L2-normalised float32, and recent windows are remembered. `fingerprint` tells apart what gives other scores."""
+    """multilingual-e5-small (arXiv 2402.05672), or another model that wants the same prefix. Thread-safe; embeddings
+    are L2-normalised float32, and recent windows are remembered. `fingerprint` tells apart what gives other scores."""
 
     def __init__(self, embed: Embed, fingerprint: str) -> None:
         """`embed` takes texts and gives [texts, hidden], L2-normalised. It is called by one thread at a time."""

@@ -54,8 +54,8 @@ def _load(name: str, device: str) -> "MultilingualEncoder":
         return MultilingualEncoder.of_folder(folder, fingerprint(folder), device=device)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise ModelError(
-            f"the encoder of other languages, {name!r}, cannot be loaded ({type(error).__name__}: {error}); {_INSTALL}, "
-            "or give another one as language_encoder"
+            f"the encoder of other languages, {name!r}, cannot be loaded ({type(error).__name__}: {error}); "
+            f"{_INSTALL}, or give another one as language_encoder"
         ) from error
 
 

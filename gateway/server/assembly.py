@@ -14,7 +14,7 @@ from gateway.errors import ModelError, SetupError
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
-from gateway.models.languages import language_loader
+from gateway.models.languages import OFF, language_loader
 from gateway.packs.artifacts import ArtifactCache
 from gateway.prompts.rendering import Tokenizer
 from gateway.screening.reload import PackReloader
@@ -37,6 +37,8 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
     loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
     loaded.warm_up()
+    if settings.language_encoder == OFF:
+        _log.warning("language_encoder is off: in other languages than English names alone guard every scope")
     packs = PackReloader(
         settings.packs,
         encoder=loaded,
