@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 
 _LEAST_ALPHA = 0.015  # ten of the shipped prompts lie above such a threshold; those are about books and films
-_LEANING = 0.05
+_LEANING = 0.1
 _ENGLISH_STEP = 3  # every third English prompt is enough for negatives
 _FOLDS = 5
 _DUPLICATE_COSINE = 0.7  # of centred embeddings: an English prompt so near a forget row is about the scope

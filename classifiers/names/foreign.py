@@ -21,8 +21,9 @@ from classifiers.types import Span, Verdict
 __all__ = ["ForeignNames"]
 
 _LEAST = 2  # consonants of a name, h not among them
-_TELLING = 3  # with fewer the vowels must fit, too
+_TELLING = 4  # with fewer the vowels must fit, too
 _SURE, _SURE_OF_SEVERAL = 5, 4  # consonants from which a name counts alone, if its vowels fit
+_SURE_IF_CLOSE = 4  # and if they fit closely
 _MOST_WORDS = 3
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
 _CYRILLIC_END = re.compile("(?:ами|ями|ого|его|ому|ему|ом|ем|ём|ов|ев|ам|ям|ах|ях|ой|ей|ый|ий|ым|им|ых|их)$")
@@ -113,7 +114,7 @@ class ForeignNames:
                     if fits and same_in(script, named.sound, sound):
                         alike = is_alike(named.alias.name, roman, script)
                         if alike or len(sound.replace("h", "")) >= _TELLING:
-                            yield named, alike and len(words) == named.words and _has_many(named)
+                            yield named, alike and len(words) == named.words and _is_sure(named, roman, script)
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
@@ -124,8 +125,11 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
                     yield _Named(scope, alias, sound, every_r, len(alias.name.split()))
 
 
-def _has_many(named: _Named) -> bool:
-    return len(named.sound) >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL)
+def _is_sure(named: _Named, roman: str, script: str) -> bool:
+    consonants = len(named.sound.replace("h", ""))
+    if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
+        return True
+    return consonants >= _SURE_IF_CLOSE and is_alike(named.alias.name, roman, script, closely=True)
 
 
 def _verdict(scope: str, hits: Sequence[tuple[bool, Span]]) -> Verdict:

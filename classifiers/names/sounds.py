@@ -87,7 +87,8 @@ _DOUBLED = re.compile(r"(.)\1+")
 _CLUSTERS = (("mb", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
 _COARSE = str.maketrans("pfvdgzjcxlm", "bbbtkssssrn")
 _VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each other
-_ALIKE, _ALIKE_WITHOUT_VOWELS = 0.6, 0.8  # shared share of letters
+# Shared share of letters of what is alike, and closely alike. Syllables have a vowel behind every consonant.
+_ALIKE, _ALIKE_IN_SYLLABLES, _ALIKE_WITHOUT_VOWELS = (0.6, 0.75), (0.5, 0.75), (0.8, 0.9)
 
 
 @lru_cache(maxsize=4096)
@@ -142,14 +143,15 @@ def coarse(sound: str) -> str:
     return _DOUBLED.sub(r"\1", merged.translate(_COARSE))
 
 
-def is_alike(name: str, roman: str, script: str) -> bool:
+def is_alike(name: str, roman: str, script: str, *, closely: bool = False) -> bool:
     """Whether the romanised letters of some words are like a name, vowels and all; where the script has none, the
     consonants, h among them."""
     wanted = re.sub("[^a-z]", "", normalise(name).text)
     if script in _NO_VOWELS:
         one, other = (_folded(script, _consonants(letters)) for letters in (wanted, roman))
-        return _shared(one, other) >= _ALIKE_WITHOUT_VOWELS
-    return _shared(wanted.translate(_VOWELS), roman.translate(_VOWELS)) >= _ALIKE
+        return _shared(one, other) >= _ALIKE_WITHOUT_VOWELS[closely]
+    least = _ALIKE_IN_SYLLABLES if script in LONG_VOWELS else _ALIKE
+    return _shared(wanted.translate(_VOWELS), roman.translate(_VOWELS)) >= least[closely]
 
 
 def _shared(one: str, other: str) -> float:
