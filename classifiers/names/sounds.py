@@ -145,7 +145,14 @@ def coarse(sound: str) -> str:
 
 def is_alike(name: str, roman: str, script: str, *, closely: bool = False) -> bool:
     """Whether the romanised letters of some words are like a name, vowels and all; where the script has none, the
-    consonants, h among them."""
+    consonants, h among them.
+
+    Args:
+        name: the name, in Latin letters.
+        roman: the words' letters, romanised.
+        script: of the words.
+        closely: whether more of the letters must be the same.
+    """
     wanted = re.sub("[^a-z]", "", normalise(name).text)
     if script in _NO_VOWELS:
         one, other = (_folded(script, _consonants(letters)) for letters in (wanted, roman))

@@ -52,7 +52,14 @@ def fingerprint_of_languages(encoder: MultilingualEncoder) -> str:
 def learn_languages(
     scope: Scope, encoder: MultilingualEncoder, training: Training, progress: Progress
 ) -> LearnedLanguages:
-    """Fits the head of a scope and counts its false alarms on prompts held out."""
+    """Fits the head of a scope and counts its false alarms on prompts held out.
+
+    Args:
+        scope: the scope with its rows.
+        encoder: reads other languages than English.
+        training: the false-positive rate and the seed.
+        progress: is told the stage.
+    """
     fitted = fit_languages(
         forget=[row.prompt for row in scope.forget],
         retain=[row.prompt for row in scope.retain],
