@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from classifiers.views.concatenation import concatenated
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
-from classifiers.views.folding import folded
+from classifiers.views.folding import confusables, folded
 from classifiers.views.reading import Decoder
 from classifiers.views.spelling import joined, odd_names, respelled
 from classifiers.views.view import Edit, View, plain, rewritten
@@ -31,6 +31,7 @@ _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
 @lru_cache(maxsize=1)
 def warm_up() -> None:
     """Reads the tables that views need, so that no text waits for a disk."""
+    confusables()
     views("Qu1te s.t.r.a.n.g.e \u1d1b\u1d07x\u1d1b, \u041ertb SGVsbG8h xqzrw vwpk")
 
 
