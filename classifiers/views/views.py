@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from classifiers.views.concatenation import concatenated
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import folded
+from classifiers.views.odd_words import odd_names
 from classifiers.views.reading import Decoder
-from classifiers.views.spelling import joined, odd_names, respelled
+from classifiers.views.spelling import joined, respelled
 from classifiers.views.view import Edit, View, plain, rewritten
 
 __all__ = ["View", "views"]
