@@ -293,8 +293,8 @@ def _general(gate: Gate, data: Path) -> dict[str, Any]:
 
 
 def _latency(gate: Gate) -> dict[str, Any]:
-    """The gate's time for short plain prompts, one at a time and none twice, in turns with a gate that reads whole texts
-    alone; and for one text of 130,000 characters."""
+    """The gate's time for short plain prompts, one at a time and none twice, in turns with a gate that reads whole
+    texts alone; and for one text of 130,000 characters."""
     seconds: dict[str, list[float]] = {"whole texts alone": [], "one clause": [], "all prompts": []}
     for number, text in enumerate(general_traffic()[:_LATENCY_PROMPTS]):
         asked = f"{text} {number}"
@@ -305,10 +305,10 @@ def _latency(gate: Gate) -> dict[str, Any]:
         if not clauses(asked):
             seconds["one clause"].append(every)
     found: dict[str, Any] = {name: quantiles_ms(of_one) for name, of_one in seconds.items()}
-    page = " ".join(general_traffic())[:_PAGE_CHARS]
+    page, other = (" ".join(rows)[:_PAGE_CHARS] for rows in (general_traffic(), general_traffic()[::-1]))
     found["130,000 characters, s"] = round(_seconds(gate, page), 2)
     with _whole_texts_alone():
-        found["130,000 characters, whole texts alone, s"] = round(_seconds(gate, page.upper()), 2)
+        found["130,000 characters, whole texts alone, s"] = round(_seconds(gate, other), 2)
     return found
 
 
