@@ -12,8 +12,9 @@ from functools import lru_cache
 from classifiers.views.concatenation import concatenated
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import confusables, folded
+from classifiers.views.odd_words import odd_names
 from classifiers.views.reading import Decoder
-from classifiers.views.spelling import joined, odd_names, respelled
+from classifiers.views.spelling import joined, respelled
 from classifiers.views.view import Edit, View, plain, rewritten
 
 __all__ = ["View", "views", "warm_up"]
