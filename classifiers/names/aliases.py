@@ -38,6 +38,7 @@ _DECLINED_WORDS, _DECLINED_LETTERS = 2, 3  # of a Cyrillic name: words before th
 _ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
 LEANING = 0.0
 """The classifier's own boundary: a score above it is a second sign of a doubtful name (`confirmed`)."""
+_LEANING_DETECTORS = ("classifier", "multilingual")
 _CARRIERS = {
     "CJK": "请告诉我{}的故事",
     "HIRAGANA": "これは{}についてです",
@@ -212,7 +213,7 @@ def check_alias(alias: str | Alias) -> None:
 
 
 def _leans(verdict: Verdict) -> bool:
-    return verdict.detector == "classifier" and not verdict.score <= LEANING
+    return verdict.detector in _LEANING_DETECTORS and not verdict.score <= LEANING
 
 
 def _verdict(scope: str, hits: Sequence[_Hit]) -> Verdict:

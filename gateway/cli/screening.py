@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, EncoderRuntime, Packs, console, errors
+from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Packs, console, errors
 
 __all__ = ["screen"]
 
@@ -21,6 +21,7 @@ def screen(
     packs: Packs = Path(".unrecall/packs"),
     encoder: EncoderName = "minilm",
     encoder_runtime: EncoderRuntime = "openvino",
+    language_encoder: LanguageEncoder = "e5",
 ) -> None:
     """Screen a log of requests without a model: which rows would the gateway have flagged?"""
     from gateway.screening.log import RESULT_KEY, screen_log
@@ -32,6 +33,7 @@ def screen(
             packs=packs,
             encoder=encoder,
             encoder_runtime=encoder_runtime,
+            language_encoder=language_encoder,
             progress=lambda done, rows: report("screening", done, rows),
         )
     console.print(f"{counts.flagged} of {counts.rows} rows would have been flagged; written to {output_file}")

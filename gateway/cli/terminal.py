@@ -9,13 +9,19 @@ from rich.console import Console
 
 from gateway.models import encoders
 
-__all__ = ["EncoderName", "EncoderRuntime", "Model", "Packs", "console", "errors", "percent"]
+__all__ = ["EncoderName", "EncoderRuntime", "LanguageEncoder", "Model", "Packs", "console", "errors", "percent"]
 
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
 errors = Console(stderr=True)
 
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
+LanguageEncoder = Annotated[
+    str,
+    typer.Option(
+        help="Reads other languages than English: e5 (packaged), a sentence-transformers folder or hub id, or off."
+    ),
+]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Sentence encoder: packaged name, folder or hub id.")]
 EncoderRuntime = Annotated[
     encoders.EncoderRuntime,

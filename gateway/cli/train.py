@@ -9,7 +9,7 @@ from rich.table import Table
 
 from gateway.cli import alias_alarms
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, EncoderRuntime, Model, console, errors, percent
+from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
@@ -37,6 +37,7 @@ def train(
     model: Model = "smollm2",
     encoder: EncoderName = "minilm",
     encoder_runtime: EncoderRuntime = "openvino",
+    language_encoder: LanguageEncoder = "e5",
     method: Annotated[
         str, typer.Option(help="How to forget: corruption (ECO), soft-prompt (SPUL) or lora (O3).")
     ] = "corruption",
@@ -119,6 +120,7 @@ def train(
                 model=model,
                 encoder=encoder,
                 encoder_runtime=encoder_runtime,
+                language_encoder=language_encoder,
                 out=out,
                 training=training,
                 traffic_file=traffic,

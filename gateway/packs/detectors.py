@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from classifiers.encoder.sentence import Encoder
     from classifiers.types import ScopedDetector
 
-__all__ = ["DETECTORS", "GATE_FILE", "DetectorKind", "detector_kind"]
+__all__ = ["DETECTORS", "GATE_FILE", "LANGUAGES_FILE", "DetectorKind", "detector_kind"]
 
 GATE_FILE = "gate.json"  # aliases and policy, with every detector
+LANGUAGES_FILE = "languages.safetensors"  # what reads other languages than English, if the pack has it
 
 
 @dataclass(frozen=True, slots=True)

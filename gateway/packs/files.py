@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from classifiers.languages.model import MultilingualHead
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.watch import OutputRule
 from classifiers.names.ordinary import Alias
 from gateway.core import DEFAULT_REFUSAL
 from gateway.methods.base import Method
 from gateway.methods.registry import method as method_named
-from gateway.packs.detectors import GATE_FILE, DetectorKind, detector_kind
+from gateway.packs.detectors import GATE_FILE, LANGUAGES_FILE, DetectorKind, detector_kind
 from gateway.policy import PlanName
 
 __all__ = ["LEAKS_FILE", "Artifacts", "GateFile", "Policy", "files_of", "read_gate", "write_artifacts"]
@@ -49,7 +50,8 @@ class GateFile(BaseModel):
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifacts:
     """What training made of a scope: `model` is what the `detector` learned, `artifact` what the `method` learned,
-    `leaks` what an answer must not say. `extra` are further files, for people to read."""
+    `leaks` what an answer must not say. `extra` are further files, for people to read. `languages` reads other
+    languages than English; None: nothing does."""
 
     aliases: tuple[str | Alias, ...]
     policy: Policy
@@ -59,6 +61,7 @@ class Artifacts:
     artifact: Any
     leaks: LeakModel
     extra: Mapping[str, bytes]
+    languages: MultilingualHead | None = None
 
 
 def files_of(method: Method, detector: DetectorKind) -> tuple[str, ...]:
@@ -73,6 +76,8 @@ def write_artifacts(folder: Path, artifacts: Artifacts) -> None:
     (folder / GATE_FILE).write_text(gate.model_dump_json(indent=2), encoding="utf-8")
     artifacts.leaks.save(folder / LEAKS_FILE)
     artifacts.model.save(folder / detector_kind(artifacts.detector).file)
+    if artifacts.languages is not None:
+        artifacts.languages.save(folder / LANGUAGES_FILE)
     method_named(artifacts.method).save(artifacts.artifact, folder)
     for name, content in artifacts.extra.items():
         (folder / name).write_bytes(content)

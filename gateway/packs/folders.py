@@ -20,7 +20,7 @@ from gateway.files.atomic import replace_file
 from gateway.files.litter import is_litter
 from gateway.methods.registry import method_names
 from gateway.packs.changes import note_change
-from gateway.packs.detectors import GATE_FILE, detector_kind
+from gateway.packs.detectors import GATE_FILE, LANGUAGES_FILE, detector_kind
 from gateway.packs.manifest import Manifest
 
 __all__ = [
@@ -176,7 +176,8 @@ def _needed(name: str, manifest: Manifest) -> tuple[str, ...]:
             f"brings it, or train the scope again"
         )
     try:
-        return (GATE_FILE, detector_kind(manifest.detector).file)
+        languages = (LANGUAGES_FILE,) if manifest.languages else ()
+        return (GATE_FILE, detector_kind(manifest.detector).file, *languages)
     except SetupError as error:
         raise PackError(f"pack {name!r}: {error}; install what brings it, or train the scope again") from error
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, Strin
 
 from classifiers.names.measure import AliasAlarms, TrafficKind
 
-__all__ = ["Calibration", "Figures", "Forgetting", "GateRates", "HeldOut", "Manifest"]
+__all__ = ["Calibration", "Figures", "Forgetting", "GateRates", "HeldOut", "Languages", "Manifest"]
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -83,11 +83,23 @@ class Calibration(_Strict):
     missed: _Rate | None = None
 
 
+class Languages(_Strict):
+    """What reads other languages than English. Its threshold stands for the rate `alpha`, on `rows` shipped prompts; of
+    `held_out_rows` others in these languages it flags `alarms`."""
+
+    encoder_fingerprint: _Sha256
+    alpha: _Rate
+    rows: _Count
+    alarms: _Count
+    held_out_rows: _Count
+
+
 class Manifest(_Strict):
     """What a pack is, from what it was made, and its figures.
 
     The loader must know the names in `method` and `detector`. `alias_alarms` counts the prompts outside the scope that
-    the names alone flag: of the shipped ones ('general') and of the operator's own ('traffic'). A manifest of schema 2,
+    the names alone flag: of the shipped ones ('general') and of the operator's own ('traffic'). `languages` is None if
+    nothing but names guards the scope in other languages than English. A manifest of schema 2,
     the one before, is read as one of today.
     """
 
@@ -106,6 +118,7 @@ class Manifest(_Strict):
     calibration: Calibration
     heldout: HeldOut
     alias_alarms: dict[TrafficKind, AliasAlarms] = {}
+    languages: Languages | None = None
     seed: int
     tools: dict[str, str]
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from classifiers.languages.model import MultilingualHead
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.watch import Watched
 from classifiers.names.ordinary import Alias
@@ -25,7 +26,7 @@ from gateway.methods.base import Method, MethodArtifact
 from gateway.methods.registry import method
 from gateway.packs.artifacts import ArtifactCache, StoredArtifact
 from gateway.packs.changes import note_change
-from gateway.packs.detectors import DetectorKind, detector_kind
+from gateway.packs.detectors import LANGUAGES_FILE, DetectorKind, detector_kind
 from gateway.packs.files import LEAKS_FILE, Artifacts, files_of, read_gate, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
@@ -46,7 +47,8 @@ _READERS = 2  # more would wait for the interpreter more than for the disk
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
     """A verified pack in memory. What its `detector` and its method learned may stay on disk until somebody asks for
-    it. A pack is equal only to itself, because arrays cannot be compared."""
+    it. `languages` reads other languages than English with the encoder of the fingerprint `language_encoder`; earlier
+    packs have neither. A pack is equal only to itself, because arrays cannot be compared."""
 
     version: str
     enabled: bool
@@ -55,6 +57,8 @@ class Pack:
     read_model: Callable[[], Any]
     guard: Guard
     watched: Watched
+    language_encoder: str | None = None
+    languages: MultilingualHead | None = None
 
     @property
     def model(self) -> Any:
@@ -178,7 +182,18 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
     read_leaks = functools.partial(_leaks, folder, manifest) if gate.leaks != "none" else None
     watched = Watched(gate.aliases, policy.output, read_leaks, has_passages=gate.leaks == "passages")
-    return Pack(version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched)
+    encoder = manifest.languages.encoder_fingerprint if manifest.languages else None
+    languages = _languages(folder, version) if encoder else None
+    return Pack(
+        version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched, encoder, languages
+    )
+
+
+def _languages(folder: Path, version: str) -> MultilingualHead:
+    try:
+        return MultilingualHead.load(folder / version / LANGUAGES_FILE)
+    except (OSError, ValueError) as error:
+        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
 
 
 def _leaks(folder: Path, manifest: Manifest) -> LeakModel:

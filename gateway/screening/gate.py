@@ -3,17 +3,21 @@
 import copy
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifiers.cache import Recent
 from classifiers.encoder.sentence import Encoder
 from classifiers.encoder.windows import Cut
+from classifiers.languages.detector import MultilingualClassifier
 from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
+from classifiers.names.foreign import ForeignNames
 from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
+from gateway.errors import PackError
+from gateway.models.languages import LoadLanguages
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard, ServingMethod
@@ -24,13 +28,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
 
-Part = Sequence[Cut]
 _ASKING = ("user", "prompt")
 _UNITS_CHARS = 1_000_000
 _WHOLE: tuple[Kind, ...] = ("text", "long view")
 _ODD: tuple[Kind, ...] = ("odd words",)
 _LEARNED: tuple[Kind, ...] = ("text", "clause")  # what the classifier reads
 _Detect = Callable[[Sequence[str]], list[list[Verdict]]]
+_FOREIGN_PART = 4  # windows
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """Windows of a text in other languages than English."""
+
+    windows: Sequence[str]
+
+
+Part = Sequence[Cut] | _Foreign
 
 
 class ScreenedText:
@@ -60,14 +74,32 @@ class ScreenedText:
 class Gate:
     """Detectors and guards of the enabled packs. Immutable and thread-safe."""
 
-    def __init__(self, packs: Mapping[str, Pack], encoder: Encoder, *, soft_prompts_gated: bool = True) -> None:
-        """Without `soft_prompts_gated`, soft prompts act on every request."""
+    def __init__(
+        self,
+        packs: Mapping[str, Pack],
+        encoder: Encoder,
+        *,
+        soft_prompts_gated: bool = True,
+        load_languages: LoadLanguages | None = None,
+    ) -> None:
+        """Raises SetupError for a pack that guards other languages and an encoder that cannot be loaded.
+
+        Args:
+            packs: by scope.
+            encoder: embeds texts for the packs' detectors.
+            soft_prompts_gated: whether soft prompts act on flagged requests alone.
+            load_languages: loads the encoder of other languages than English, which is called for the first pack that
+                guards these. None: names alone guard them.
+        """
         self._encoder = encoder
+        self._load_languages = load_languages
+        self._languages: MultilingualClassifier | None = None
         self._soft_prompts_gated = soft_prompts_gated
         self._units: Recent[str, Sequence[Unit]] = Recent(_UNITS_CHARS, size_of=_chars)
         self.guards: Mapping[str, Guard] = {}
         self._kinds: Mapping[str, str] = {}
         self._names = LexicalDetector({})
+        self._foreign_names = ForeignNames()
         self.watchlist = Watchlist()
         self._learned: Mapping[str, ScopedDetector] = {}
         self._change(packs, ())
@@ -83,8 +115,11 @@ class Gate:
         """Puts new objects in the place of those that change, and changes none."""
         enabled = {scope: pack for scope, pack in packs.items() if pack.enabled}
         gone = {*removed, *packs}
-        self._names = self._names.updated({scope: pack.aliases for scope, pack in enabled.items()}, gone)
+        aliases = {scope: pack.aliases for scope, pack in enabled.items()}
+        self._names = self._names.updated(aliases, gone)
+        self._foreign_names = self._foreign_names.updated(aliases, gone)
         self._learned = self._changed_detectors(enabled, gone)
+        self._languages = self._changed_languages(enabled, gone)
         watched = {scope: pack.watched for scope, pack in enabled.items()}
         self.watchlist = self.watchlist.updated(watched, gone, self._names)
         kinds = {scope: pack.detector for scope, pack in enabled.items()}
@@ -115,6 +150,20 @@ class Gate:
                 changed = models or scopes
                 found[kind] = self._learned[kind].updated(models, scopes) if changed else self._learned[kind]
         return found
+
+    def _changed_languages(self, added: Mapping[str, Pack], gone: Set[str]) -> MultilingualClassifier | None:
+        """The detector of other languages than English, which there is once some pack guards them."""
+        heads = {scope: pack.languages for scope, pack in added.items() if pack.languages is not None}
+        if self._load_languages is None or not (self._languages or heads):
+            return None
+        encoder = self._load_languages()
+        for scope in heads:
+            if added[scope].language_encoder != encoder.fingerprint:
+                raise PackError(
+                    f"pack {scope!r} was trained with another encoder of other languages than English; set "
+                    "language_encoder as it was, or train the scope again"
+                )
+        return (self._languages or MultilingualClassifier(encoder, {})).updated(heads, gone)
 
     def _guard(self, guard: Guard) -> Guard:
         acts = guard.plan == "forget" and guard.method.ungated
@@ -179,11 +228,22 @@ class Gate:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
         read = (unit for text in screened_texts(request) for unit in self._read(text))
-        return self._encoder.read_ahead([unit.text for unit in read if unit.kind in _LEARNED])
+        texts = [unit.text for unit in read if unit.kind in _LEARNED]
+        return [*self._encoder.read_ahead(texts), *self._foreign_parts(texts)]
+
+    def _foreign_parts(self, texts: Sequence[str]) -> Iterator[_Foreign]:
+        if not self._languages:
+            return
+        windows = list(dict.fromkeys(window for text in texts for window, _ in self._languages.foreign_windows(text)))
+        for start in range(0, len(windows), _FOREIGN_PART):
+            yield _Foreign(windows[start : start + _FOREIGN_PART])
 
     def read_part(self, part: Part) -> None:
         """Reads one part. Slow, as a batch is: call it off the event loop."""
-        self._encoder.read_part(part)
+        if not isinstance(part, _Foreign):
+            self._encoder.read_part(part)
+        elif self._languages:
+            self._languages.read(part.windows)
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
@@ -214,9 +274,12 @@ class Gate:
         nothing but the forget rows, and short clauses are near to them by chance."""
         yield self._names, self._names.detect, _WHOLE
         yield self._names, partial(self._names.detect, misspelt=False), _ODD
+        yield self._foreign_names, self._foreign_names.detect, _WHOLE
         for detector in self._learned.values() if learned else ():
             clauses = isinstance(detector, ClauseDetector)
             yield detector, detector.detect, _LEARNED if clauses else _WHOLE
+        if learned and self._languages:
+            yield self._languages, self._languages.detect, _LEARNED
 
     def _windows(self, read: "_Read") -> int:
         """How many windows the learned detectors have of a text."""

@@ -11,6 +11,7 @@ from gateway.core import Screening
 from gateway.errors import PackError, SetupError
 from gateway.files.atomic import open_output
 from gateway.models.encoders import EncoderRuntime, find_encoder
+from gateway.models.languages import PACKAGED, language_loader
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
 from gateway.screening.logged import LoggedRow, read_log
@@ -43,6 +44,7 @@ def screen_log(
     packs: Path,
     encoder: str,
     encoder_runtime: EncoderRuntime = "openvino",
+    language_encoder: str = PACKAGED,
     progress: Callable[[int, int], None],
 ) -> ScreenedLog:
     """Writes every row again with `flagged`, `scopes` and `score`, or with `flagged: null` and a `problem`.
@@ -58,6 +60,7 @@ def screen_log(
         packs: the folder of packs.
         encoder: the sentence encoder that the packs were trained with.
         encoder_runtime: what computes it, likewise.
+        language_encoder: reads other languages than English, likewise (see `gateway.models.languages`).
         progress: is told (rows done, rows).
     """
     _refuse_same(input_file, output_file)
@@ -66,7 +69,7 @@ def screen_log(
     under_key = _needs_key(input_file, rows)
     flagged = 0
     with open_output(output_file) as target:
-        gate = _gate(packs, encoder, encoder_runtime)
+        gate = _gate(packs, encoder, encoder_runtime, language_encoder)
         for start in range(0, len(rows), _BATCH_ROWS):
             for row, result in _screened(gate, rows[start : start + _BATCH_ROWS]):
                 flagged += bool(result["flagged"])
@@ -104,12 +107,12 @@ def _needs_key(path: Path, rows: Sequence[LoggedRow]) -> bool:
     return under_key
 
 
-def _gate(packs: Path, encoder: str, runtime: EncoderRuntime) -> Gate:
+def _gate(packs: Path, encoder: str, runtime: EncoderRuntime, language_encoder: str) -> Gate:
     files = find_encoder(encoder, runtime)
     loaded = load_packs(packs, base_fingerprint=None, encoder_fingerprint=files.fingerprint)
     if not loaded:
         raise PackError(f"there are no packs in {packs}; train one first")
-    return Gate(loaded, files.load())
+    return Gate(loaded, files.load(), load_languages=language_loader(language_encoder))
 
 
 def _screened(gate: Gate, rows: Sequence[LoggedRow]) -> Iterator[tuple[LoggedRow, dict[str, Any]]]:

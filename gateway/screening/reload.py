@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.encoder.sentence import Encoder
-from gateway.errors import PackError
+from gateway.errors import ModelError, PackError
+from gateway.models.languages import LoadLanguages
 from gateway.packs.artifacts import ArtifactCache
 from gateway.packs.folders import has_manifest, is_enabled
 from gateway.packs.store import Pack, load_pack, load_packs
@@ -49,6 +50,7 @@ class PackReloader:
         poll_s: float = 0.25,
         soft_prompts_gated: bool = True,
         artifact_cache: ArtifactCache | None = None,
+        load_languages: LoadLanguages | None = None,
     ) -> None:
         """
         Args:
@@ -59,6 +61,7 @@ class PackReloader:
             poll_s: how often the folder is looked at, in seconds.
             soft_prompts_gated: whether soft prompts act on flagged requests alone.
             artifact_cache: keeps what the methods learned. None: one of the default size.
+            load_languages: loads the encoder of other languages than English. None: names alone guard them.
         """
         self._root = root
         self._base = base_fingerprint
@@ -75,7 +78,7 @@ class PackReloader:
         packs = load_packs(
             root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
         )
-        self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated)
+        self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
         self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
         for scope, stamp in stamps.items():
             if stamp is not None and scope in packs:
@@ -143,7 +146,7 @@ class PackReloader:
             return
         try:
             self.gate = self.gate.updated(packs, gone)
-        except (ValueError, PackError) as error:  # of one of them: it must not hold up the others
+        except (ValueError, PackError, ModelError) as error:  # of one of them: it must not hold up the others
             if len(packs) + len(gone) > 1:
                 self._put_in_force({}, gone, stamps)
                 for scope, pack in packs.items():

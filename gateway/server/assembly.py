@@ -14,6 +14,7 @@ from gateway.errors import ModelError, SetupError
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
+from gateway.models.languages import OFF, language_loader
 from gateway.packs.artifacts import ArtifactCache
 from gateway.prompts.rendering import Tokenizer
 from gateway.screening.reload import PackReloader
@@ -36,6 +37,8 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
     loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
     loaded.warm_up()
+    if settings.language_encoder == OFF:
+        _log.warning("language_encoder is off: in other languages than English names alone guard every scope")
     packs = PackReloader(
         settings.packs,
         encoder=loaded,
@@ -44,6 +47,7 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
         poll_s=settings.packs_poll_s,
         soft_prompts_gated=settings.soft_prompts_gated,
         artifact_cache=ArtifactCache(settings.artifact_cache_mb * 1_000_000),
+        load_languages=language_loader(settings.language_encoder, device=settings.encoder_device),
     )
     backends = BackendFactory(settings, folder)
     return backends.guarded(), packs, {arm.name: backends.arm(arm) for arm in settings.ab_arms}

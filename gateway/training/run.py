@@ -6,6 +6,7 @@ import logging
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from gateway.methods.registry import method
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
+from gateway.models.languages import OFF
 from gateway.models.loading import Loading
 from gateway.packs.files import Artifacts
 from gateway.packs.folders import list_packs, read_manifest, verify_pack
@@ -35,6 +37,7 @@ from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
 from gateway.training.estimate import estimate_of
 from gateway.training.evaluator import Evaluator
+from gateway.training.languages import LearnedLanguages, find_languages, fingerprint_of_languages, learn_languages
 from gateway.training.leaks import leak_model
 from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
@@ -55,6 +58,7 @@ def train_scope(
     model: str,
     encoder: str,
     encoder_runtime: EncoderRuntime = "openvino",
+    language_encoder: str = OFF,
     out: Path,
     training: Training | None = None,
     traffic_file: Path | None = None,
@@ -71,6 +75,7 @@ def train_scope(
         model: the base model: a packaged name, a folder or a hub id.
         encoder: the sentence encoder, likewise.
         encoder_runtime: what computes it. The server must use the same.
+        language_encoder: reads other languages than English (see `gateway.models.languages`).
         out: the folder of packs.
         training: the method, the detector, and their configurations. None: the defaults.
         traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
@@ -87,7 +92,9 @@ def train_scope(
     encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
     references = [fingerprint(reference_folder)] if reference_folder else []
-    models = [fingerprint(base_folder), encoder_files.fingerprint, *references]
+    languages = find_languages(language_encoder)
+    reading = [fingerprint_of_languages(languages)] if languages else []
+    models = [fingerprint(base_folder), encoder_files.fingerprint, *references, *reading]
     training_fingerprint = fingerprint_of(scope, training, traffic, models)
     if not fresh and (kept := _kept(out / scope.id, training_fingerprint)):
         send_end(processes)
@@ -101,6 +108,7 @@ def train_scope(
     progress("loading models", 0, 1)
     send_base(processes, training, fingerprint(base_folder))
     sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading)
+    sources = replace(sources, languages=languages)
     try:
         return train_pack(
             scope,
@@ -150,6 +158,7 @@ def train_pack(
         training=training.gate,
         progress=lambda stage, done, total: progress(f"gate: {stage}", done, total),
     )
+    languages = learn_languages(scope, sources.languages, training, progress) if sources.languages else None
     dataset = forget_dataset(scope, split, gate, sources.encoder)
     evaluator = Evaluator(sources)
     targets = Targets(scope, sources, evaluator, seed=training.seed)
@@ -163,8 +172,8 @@ def train_pack(
     if training.detector == "ood":
         detector = fit_ood_detector(scope, split, sources, training, progress)
     manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
-    alarms = {"alias_alarms": alias_alarms(scope, traffic)}
-    return save_pack(out, _artifacts(scope, detector, training, learned), {**manifest, **alarms})
+    counted = {"alias_alarms": alias_alarms(scope, traffic), "languages": languages.figures if languages else None}
+    return save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
@@ -195,7 +204,13 @@ def earlier_artifacts(packs: Path, method_name: str, scope: str, base_folder: Pa
     return found
 
 
-def _artifacts(scope: Scope, detector: FittedDetector, training: Training, learned: LearnedArtifact) -> Artifacts:
+def _artifacts(
+    scope: Scope,
+    detector: FittedDetector,
+    training: Training,
+    learned: LearnedArtifact,
+    languages: LearnedLanguages | None,
+) -> Artifacts:
     return Artifacts(
         aliases=scope.aliases,
         policy=scope.policy,
@@ -205,6 +220,7 @@ def _artifacts(scope: Scope, detector: FittedDetector, training: Training, learn
         artifact=learned.artifact,
         leaks=leak_model(scope, seed=training.seed),
         extra=learned.extra,
+        languages=languages.head if languages else None,
     )
 
 

@@ -16,6 +16,7 @@ from gateway.training.likelihoods import Tokens
 
 if TYPE_CHECKING:
     from classifiers.encoder.sentence import Encoder
+    from classifiers.languages.encoder import MultilingualEncoder
 
 __all__ = ["ReferenceModel", "Sources", "asked"]
 
@@ -25,7 +26,8 @@ _ANSWER_TOKENS = 64  # enough for a whole sentence, which a method can learn
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The models of a run: the base model and its folder, the sentence encoder and its files, and, if there is one, a
-    `reference` model that never saw the forget set."""
+    `reference` model that never saw the forget set. `languages` reads other languages than English; None: the pack
+    guards these by names alone."""
 
     base: LanguageModel
     base_name: str
@@ -33,6 +35,7 @@ class Sources:
     encoder: "Encoder"
     encoder_files: EncoderFiles
     reference: LanguageModel | None = None
+    languages: "MultilingualEncoder | None" = None
 
 
 class ReferenceModel:

@@ -1,0 +1,112 @@
+"""One scope's head for texts that are not English, and where each language lies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from classifiers.languages.groups import OTHER, group_of
+from classifiers.svm.model import Head
+
+__all__ = ["MATCH", "MultilingualHead", "Place", "centred"]
+
+Array = NDArray[np.float32]
+MATCH = 1.0
+"""The score above which a text is inside the scope, in every language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a language lies: the mean [hidden] of its out-of-scope embeddings, and how the head scores such prompts:
+    half of them below `middle`, with the standard deviation `spread`."""
+
+    centre: Array
+    middle: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class MultilingualHead:
+    """`head` scores an embedding that is centred by its language. In each language the score of an out-of-scope prompt
+    is then measured in standard deviations: `leaning` of them are the boundary from which a doubtful name has a second
+    sign, and `matching` of them are the threshold. `tail` is the share of out-of-scope prompts above the threshold to
+    that above the boundary. `places` has each shipped language, each group and `OTHER`."""
+
+    head: Head
+    places: Mapping[str, Place]
+    leaning: float
+    matching: float
+    tail: float
+
+    def place(self, language: str) -> Place:
+        """The language's own place; else that of its group, which is the most careful one of the group (see
+        `classifiers.languages.training`); else that of all languages."""
+        return self.places.get(language) or self.places.get(group_of(language)) or self.places[OTHER]
+
+    def score(self, embeddings: Array, language: str) -> Array:
+        """Scores [windows] of embeddings [windows, hidden]: 0 at the boundary, `MATCH` at the threshold."""
+        place = self.place(language)
+        raw = self.head.score(centred(embeddings, place.centre))
+        deviations = (raw - place.middle) / place.spread
+        return np.asarray((deviations - self.leaning) / (self.matching - self.leaning), dtype=np.float32)
+
+    def threshold_among(self, texts: int) -> float:
+        """The threshold that so many texts together pass as rarely as one passes `MATCH`: beyond the boundary the share
+        of out-of-scope prompts is taken to fall off exponentially (see `Head.threshold_among`)."""
+        return MATCH + float(np.log(max(1, texts)) / -np.log(self.tail))
+
+    def save(self, path: Path) -> None:
+        """One safetensors file."""
+        if self.head.scales is None:
+            raise ValueError("a head in 8 bits is needed")
+        names = list(self.places)
+        places = list(self.places.values())
+        tensors = {
+            "vectors": self.head.vectors,
+            "scales": self.head.scales,
+            "weights": self.head.weights,
+            "bias_gamma": np.array([self.head.bias, self.head.gamma], dtype=np.float64),
+            "centres": np.stack([place.centre for place in places]),
+            "middle_spread": np.array([(place.middle, place.spread) for place in places], dtype=np.float64),
+            "leaning_matching_tail": np.array([self.leaning, self.matching, self.tail], dtype=np.float64),
+        }
+        save_file(tensors, path, metadata={"places": " ".join(names)})
+
+    @classmethod
+    def load(cls, path: Path) -> "MultilingualHead":
+        """Raises ValueError if the file's tensors are not such a head's."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                names = (file.metadata() or {})["places"].split()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            bias, gamma = (float(value) for value in tensors["bias_gamma"])
+            leaning, matching, tail = (float(value) for value in tensors["leaning_matching_tail"])
+            head = Head(tensors["vectors"], tensors["weights"], bias, gamma, 0.0, tensors["scales"])
+            rows = zip(names, tensors["centres"], tensors["middle_spread"], strict=True)
+            places = {name: Place(centre, float(pair[0]), float(pair[1])) for name, centre, pair in rows}
+        except (KeyError, ValueError, IndexError, SafetensorError) as error:
+            raise ValueError(f"{path.name} holds no head for other languages: {error}") from error
+        _check(path, head, places, np.array([bias, gamma, leaning, matching, tail]))
+        return cls(head, places, leaning, matching, tail)
+
+
+def centred(embeddings: Array, centre: Array) -> Array:
+    """[rows, hidden] without what all texts of a language share, L2-normalised."""
+    moved = embeddings - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.asarray(moved / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+def _check(path: Path, head: Head, places: Mapping[str, Place], scalars: NDArray[np.float64]) -> None:
+    _, _, leaning, matching, tail = scalars
+    numbers = [*scalars, *(number for place in places.values() for number in (place.middle, place.spread))]
+    if head.vectors.ndim != 2 or head.weights.shape != head.vectors.shape[:1] or OTHER not in places:
+        raise ValueError(f"{path.name} holds a head for other languages of inconsistent shapes")
+    if not np.isfinite(numbers).all() or any(place.spread <= 0 for place in places.values()):
+        raise ValueError(f"{path.name} holds a place that is not a number")
+    if matching <= leaning or not 0 < tail < 1:
+        raise ValueError(f"{path.name} holds a threshold below its boundary")

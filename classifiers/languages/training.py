@@ -1,0 +1,172 @@
+"""Fits a scope's head for other languages from its English rows: the encoder puts a question and its translation near
+each other, once what all texts of a language share is taken away."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.calibration import threshold_at
+from classifiers.languages.encoder import MultilingualEncoder, windows_of
+from classifiers.languages.groups import LANGUAGES, OTHER, group_of
+from classifiers.languages.model import MATCH, MultilingualHead, Place, centred
+from classifiers.languages.prompts import held_out_prompts, training_prompts
+from classifiers.names.aliases import LexicalDetector, confirmed
+from classifiers.names.ordinary import Alias
+from classifiers.svm.fitting import HeadTraining, Rows, fit_machine
+from classifiers.svm.model import Head
+from classifiers.traffic import general_traffic
+
+__all__ = ["FittedLanguages", "fit_languages"]
+
+Array = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+
+_LEAST_ALPHA = 0.015  # ten of the shipped prompts lie above such a threshold; those are about books and films
+_LEANING = 0.1
+_ENGLISH_STEP = 3  # every third English prompt is enough for negatives
+_FOLDS = 5
+_DUPLICATE_COSINE = 0.7  # of centred embeddings: an English prompt so near a forget row is about the scope
+
+
+@dataclass(frozen=True, slots=True)
+class FittedLanguages:
+    """A head, the rate `alpha` that its threshold stands for, the shipped prompts (`rows`) that set it, and how many of
+    the prompts held out it flags."""
+
+    head: MultilingualHead
+    alpha: float
+    rows: int
+    alarms: int
+    held_out_rows: int
+
+
+def fit_languages(
+    *,
+    forget: Sequence[str],
+    retain: Sequence[str],
+    aliases: Sequence[str | Alias],
+    encoder: MultilingualEncoder,
+    fpr: float,
+    seed: int = 0,
+    progress: Progress = lambda *_: None,
+) -> FittedLanguages:
+    """Fits on English rows, on shipped English prompts and on shipped prompts in other languages, and sets the
+    threshold by the latter: each is scored by a head that was fitted without it.
+
+    Args:
+        forget: English prompts inside the scope.
+        retain: English prompts near the scope, but outside.
+        aliases: the scope's names: a shipped prompt that holds one is left out.
+        encoder: gives the embeddings.
+        fpr: the false-positive rate to reach; the shipped prompts allow none below .015.
+        seed: of the folds.
+        progress: is told a stage, the number of stages done, and of how many.
+    """
+    progress("read other languages", 0, 3)
+    names = LexicalDetector({"scope": aliases})
+    outside = {language: _read(encoder, _unnamed(training_prompts(language), names)) for language in LANGUAGES}
+    progress("read English", 1, 3)
+    english = _read(encoder, _unnamed(general_traffic()[::_ENGLISH_STEP], names))
+    rows = _Rows.of(_read(encoder, forget), _read(encoder, retain), english)
+    progress("fit on all languages", 2, 3)
+    alpha = max(fpr, _LEAST_ALPHA)
+    head, count = _calibrated(rows, outside, alpha, seed)
+    held_out = {language: _unnamed(held_out_prompts(language), names) for language in LANGUAGES}
+    alarms = sum(
+        int((head.score(_read(encoder, prompts), language) > MATCH).sum()) for language, prompts in held_out.items()
+    )
+    progress("other languages ready", 3, 3)
+    return FittedLanguages(head, alpha, count, alarms, sum(map(len, held_out.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """English embeddings [rows, hidden], centred by the shipped English prompts."""
+
+    forget: Array
+    retain: Array
+    english: Array
+
+    @classmethod
+    def of(cls, forget: Array, retain: Array, english: Array) -> "_Rows":
+        centre = english.mean(axis=0)
+        inside, general = centred(forget, centre), centred(english, centre)
+        far = (general @ inside.T).max(axis=1) < _DUPLICATE_COSINE
+        return cls(inside, centred(retain, centre) if len(retain) else retain, general[far])
+
+    def fit(self, outside: Array, seed: int) -> Head:
+        """A support-vector machine of these rows and of centred prompts [prompts, hidden] in other languages."""
+        none = np.zeros((0, self.forget.shape[1]), dtype=np.float32)
+        traffic = np.concatenate([self.english, outside])
+        retain = Rows(self.retain if len(self.retain) else none, none)
+        return fit_machine(Rows(self.forget, none), retain, traffic, HeadTraining(), seed=seed)
+
+
+def _calibrated(rows: _Rows, outside: Mapping[str, Array], alpha: float, seed: int) -> tuple[MultilingualHead, int]:
+    """A head, and the number of prompts that set its threshold."""
+    centres = _centres(outside)
+    turned = {language: centred(prompts, centres[language]) for language, prompts in outside.items()}
+    left_out = _left_out(rows, turned, seed)
+    head = rows.fit(np.concatenate(list(turned.values())), seed)
+    places = {
+        language: Place(centres[language], float(np.median(scores)), float(np.std(scores)))
+        for language, scores in left_out.items()
+    }
+    deviations = np.concatenate(
+        [(scores - places[language].middle) / places[language].spread for language, scores in left_out.items()]
+    )
+    matching = threshold_at(alpha, deviations.tolist()).threshold
+    leaning = float(np.quantile(deviations, 1 - _LEANING))
+    places |= {group: _careful(head, centres[group], languages, outside) for group, languages in _grouped().items()}
+    return MultilingualHead(head, places, leaning, matching, alpha / _LEANING), len(deviations)
+
+
+def _centres(outside: Mapping[str, Array]) -> dict[str, Array]:
+    """The centre [hidden] of each language, and of each group the mean of its languages' centres."""
+    centres = {language: np.asarray(prompts.mean(axis=0), dtype=np.float32) for language, prompts in outside.items()}
+    grouped = {group: np.mean([centres[one] for one in languages], axis=0) for group, languages in _grouped().items()}
+    return centres | {group: np.asarray(centre, dtype=np.float32) for group, centre in grouped.items()}
+
+
+def _grouped() -> dict[str, list[str]]:
+    """The shipped languages of each group; `OTHER` has all."""
+    groups: dict[str, list[str]] = {}
+    for language in LANGUAGES:
+        groups.setdefault(group_of(language), []).append(language)
+    return groups | {OTHER: list(LANGUAGES)}
+
+
+def _careful(head: Head, centre: Array, languages: Sequence[str], outside: Mapping[str, Array]) -> Place:
+    """The place of a language of a group whose own prompts are not known. Each language of the group is scored as if it
+    were that one, with the group's centre, and the highest middle and the widest spread are taken: a language that is
+    read too strictly lets questions without a name pass, but one that is read too laxly has its harmless questions
+    corrupted, and nobody would see why."""
+    scores = [head.score(centred(outside[language], centre)) for language in languages]
+    return Place(centre, max(float(np.median(one)) for one in scores), max(float(np.std(one)) for one in scores))
+
+
+def _left_out(rows: _Rows, turned: Mapping[str, Array], seed: int) -> dict[str, NDArray[np.float64]]:
+    """For each language the scores of its prompts by heads that were fitted without them."""
+    folds = {
+        language: np.random.default_rng(seed).permutation(len(prompts)) % _FOLDS for language, prompts in turned.items()
+    }
+    scores = {language: np.zeros(len(prompts)) for language, prompts in turned.items()}
+    for fold in range(_FOLDS):
+        kept = [prompts[folds[language] != fold] for language, prompts in turned.items()]
+        head = rows.fit(np.concatenate(kept), seed)
+        for language, prompts in turned.items():
+            out = folds[language] == fold
+            scores[language][out] = head.score(prompts[out])
+    return scores
+
+
+def _read(encoder: MultilingualEncoder, texts: Sequence[str]) -> Array:
+    """[texts, hidden] of the first window of each text that has a letter or digit."""
+    return encoder.embeddings([window for text in texts for window in list(windows_of(text))[:1]])
+
+
+def _unnamed(prompts: Sequence[str], names: LexicalDetector) -> list[str]:
+    found = names.detect(prompts)
+    return [prompt for prompt, verdicts in zip(prompts, found, strict=True) if not confirmed(verdicts)]

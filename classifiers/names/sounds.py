@@ -1,0 +1,190 @@
+"""How names sound when they are written in another script: their consonants, since vowels are written in many ways.
+
+A name has a few such sounds, because a letter has several: the g of Granger is another one than that of Hagrid, and
+Russian writes h as г or as х. A word of another script is romanised first (anyascii) and has one. The scripts leave
+different sounds apart: Japanese has one for r and l, Arabic one for p and b. So two sounds are compared by the script.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from anyascii import anyascii
+
+from classifiers.names.text import normalise
+
+__all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "is_alike", "name_sounds", "same_in", "word_sound"]
+
+READ_SCRIPTS = frozenset({"CYRILLIC", "GREEK", "ARABIC", "HEBREW", "DEVANAGARI", "HANGUL", "KATAKANA"})
+
+_MOST = 32  # sounds of one name
+# English letters and what they may sound like, longest first. j: as in jam; c: as in church; x: as in ship.
+_ENGLISH: Mapping[str, tuple[str, ...]] = {
+    "tch": ("c",),
+    "sch": ("x", "sk"),
+    "ph": ("f",),
+    "ch": ("c", "k"),
+    "sh": ("x",),
+    "th": ("t", "s", "d"),
+    "stl": ("sl", "stl"),
+    "wh": ("", "v"),
+    "wr": ("r",),
+    "kn": ("n",),
+    "ck": ("k",),
+    "gh": ("g", ""),
+    "qu": ("k", "kv"),
+    "dge": ("j",),
+    "ge": ("j", "g"),
+    "gi": ("g", "j"),
+    "gy": ("j", "g"),
+    "ce": ("s",),
+    "ci": ("s",),
+    "cy": ("s",),
+    "c": ("k",),
+    "q": ("k",),
+    "x": ("ks",),
+    "w": ("", "v"),
+    "h": ("h", "g"),
+    "z": ("s",),
+}
+_ENGLISH_PIECE = re.compile("|".join([*sorted(_ENGLISH, key=len, reverse=True), "."]))
+# What the romanisation of a script writes for the same sounds.
+_ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "CYRILLIC": (("dzh", "j"), ("shch", "x"), ("kh", "h"), ("zh", "j"), ("ch", "c"), ("sh", "x")),
+    "GREEK": (("goy", ""), ("gk", "g"), ("tz", "j"), ("ch", "h"), ("th", "t"), ("ph", "f"), ("x", "ks")),
+    "ARABIC": (("dh", "d"), ("gh", "g"), ("kh", "h"), ("tsh", "c"), ("sh", "x"), ("th", "t"), ("w", "")),
+    "HEBREW": (("tsh", "c"), ("sh", "x"), ("kh", "h"), ("th", "t"), ("w", "v")),
+    "DEVANAGARI": (
+        *(("ph", "f"), ("bh", "b"), ("th", "t"), ("dh", "d"), ("kh", "k"), ("gh", "g"), ("ch", "c"), ("sh", "x")),
+        *(("jh", "j"), ("mj", "nj"), ("mg", "ng"), ("mt", "nt"), ("md", "nd"), ("mk", "nk"), ("ms", "ns")),
+    ),
+    "HANGUL": (("ch", "c"), ("sh", "s"), ("kk", "k"), ("tt", "t"), ("pp", "p"), ("jj", "j")),
+    "KATAKANA": (("ch", "c"), ("sh", "x"), ("nb", "mb"), ("np", "mp")),
+}
+# Sounds that a script does not tell apart, the second standing for both.
+_SAME: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "CYRILLIC": (),
+    "GREEK": (("x", "s"), ("c", "ts"), ("j", "ts"), ("mp", "b"), ("mb", "b"), ("nt", "d"), ("nd", "d")),
+    "ARABIC": (("p", "b"), ("v", "f"), ("c", "tx")),
+    "HEBREW": (("p", "f"), ("b", "v"), ("c", "ts")),
+    "DEVANAGARI": (("j", "s"), ("x", "s")),
+    "HANGUL": (("l", "r"), ("f", "p"), ("v", "p"), ("b", "p"), ("x", "s"), ("j", "s"), ("g", "k"), ("d", "t")),
+    "KATAKANA": (("l", "r"), ("v", "b"), ("x", "s"), ("f", "h"), ("ts", "t"), ("j", "s")),
+}
+LONG_VOWELS = frozenset({"HANGUL", "KATAKANA"})
+"""Scripts that write a long vowel, or none, for an r without a vowel behind it."""
+_NO_VOWELS = frozenset({"ARABIC", "HEBREW"})
+# In the English of Britain an r without a vowel behind it is a longer vowel, and so Japanese and Korean write it.
+_DROPPED_R = re.compile("r+(?=[^aeiouyhr]|$)")
+_SILENT_E = re.compile(r"(?<=[a-z]{2})e\b")
+_KEPT = re.compile("[^bcdfghjklmnprstvx]")
+# Hebrew letters that are vowels more often than not, and those whose sound the romanisation guesses otherwise.
+_HEBREW = str.maketrans({"ו": "", "י": "", "ב": "b", "פ": "p", "ף": "p", "'": "", "׳": "", "’": ""})
+_GERESH = re.compile("([גזצץ])['׳’]")  # the marked letters write sounds that Hebrew lacks
+_MARKED = {"ג": "j", "ז": "j", "צ": "c", "ץ": "c"}
+_DOUBLED = re.compile(r"(.)\1+")
+_CLUSTERS = (("mb", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
+_COARSE = str.maketrans("pfvdgzjcxlm", "bbbtkssssrn")
+_VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each other
+# Shared share of letters of what is alike, and closely alike. Syllables have a vowel behind every consonant.
+_ALIKE, _ALIKE_IN_SYLLABLES, _ALIKE_WITHOUT_VOWELS = (0.6, 0.75), (0.5, 0.75), (0.8, 0.9)
+
+
+@lru_cache(maxsize=4096)
+def name_sounds(name: str) -> tuple[tuple[str, bool], ...]:
+    """(sound, whether every r is heard) of the ways in which a name of Latin letters may sound, its words joined; none
+    for another name."""
+    words = normalise(name).text.split()
+    letters = " ".join(words)
+    if not letters.replace(" ", "").isalpha() or not letters.isascii():
+        return ()
+    heard = dict.fromkeys(_pronounced(letters), True)
+    quiet = dict.fromkeys(_pronounced(_DROPPED_R.sub("", _SILENT_E.sub("", letters))), False)
+    return tuple((quiet | heard).items())
+
+
+def _pronounced(letters: str) -> Iterator[str]:
+    options = [_ENGLISH.get(piece, (piece,)) for piece in _ENGLISH_PIECE.findall(letters)]
+    for chosen in itertools.islice(itertools.product(*options), _MOST):
+        yield _consonants("".join(chosen))
+
+
+@lru_cache(maxsize=65536)
+def word_sound(word: str, script: str) -> tuple[str, str]:
+    """(the sound of a word in one of `READ_SCRIPTS`, its romanised letters)."""
+    roman = anyascii(_prepared(word, script)).lower()
+    sound = re.sub("[^a-z]", "", roman)
+    for written, said in _ROMAN[script]:
+        sound = sound.replace(written, said)
+    return _consonants(sound.replace("z", "s")), re.sub("[^a-z]", "", roman)
+
+
+def _prepared(word: str, script: str) -> str:
+    """A word with the letters replaced that the romanisation reads in another way than names are meant."""
+    if script == "KATAKANA":
+        return word.replace("ッ", "")  # the consonant behind it is long
+    if script != "HEBREW":
+        return word
+    begun = "v" + word[1:] if word.startswith("ו") else word
+    return _GERESH.sub(lambda found: _MARKED[found.group(1)], begun).translate(_HEBREW)
+
+
+def same_in(script: str, one: str, other: str) -> bool:
+    """Whether two sounds are one in a script: a h may be missing anywhere."""
+    return _in(script, one) == _in(script, other)
+
+
+def coarse(sound: str) -> str:
+    """A sound with all sounds merged that any script merges: two sounds that are one in some script have the same."""
+    merged = sound.replace("h", "")
+    for several, one in _CLUSTERS:
+        merged = merged.replace(several, one)
+    return _DOUBLED.sub(r"\1", merged.translate(_COARSE))
+
+
+def is_alike(name: str, roman: str, script: str, *, closely: bool = False) -> bool:
+    """Whether the romanised letters of some words are like a name, vowels and all; where the script has none, the
+    consonants, h among them.
+
+    Args:
+        name: the name, in Latin letters.
+        roman: the words' letters, romanised.
+        script: of the words.
+        closely: whether more of the letters must be the same.
+    """
+    wanted = re.sub("[^a-z]", "", normalise(name).text)
+    if script in _NO_VOWELS:
+        one, other = (_folded(script, _consonants(letters)) for letters in (wanted, roman))
+        return _shared(one, other) >= _ALIKE_WITHOUT_VOWELS[closely]
+    least = _ALIKE_IN_SYLLABLES if script in LONG_VOWELS else _ALIKE
+    return _shared(wanted.translate(_VOWELS), roman.translate(_VOWELS)) >= least[closely]
+
+
+def _shared(one: str, other: str) -> float:
+    """The share of the letters of both that they share in the same order."""
+    return 2 * _longest_common(one, other) / max(1, len(one) + len(other))
+
+
+def _in(script: str, sound: str) -> str:
+    return _DOUBLED.sub(r"\1", _folded(script, sound).replace("h", ""))
+
+
+def _folded(script: str, sound: str) -> str:
+    for apart, together in _SAME[script]:
+        sound = sound.replace(apart, together)
+    return sound
+
+
+def _consonants(letters: str) -> str:
+    return _DOUBLED.sub(r"\1", _KEPT.sub("", letters))
+
+
+def _longest_common(one: str, other: str) -> int:
+    """Letters of the longest common subsequence."""
+    row = [0] * (len(other) + 1)
+    for letter in one:
+        before = 0
+        for place, found in enumerate(other, start=1):
+            before, row[place] = row[place], before + 1 if letter == found else max(row[place], row[place - 1])
+    return row[-1]

@@ -1,0 +1,107 @@
+"""Heads of other languages: files, thresholds, and a whole fit on real embeddings."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from classifiers.languages.detector import MultilingualClassifier
+from classifiers.languages.encoder import MultilingualEncoder
+from classifiers.languages.model import MATCH, MultilingualHead, Place
+from classifiers.languages.training import FittedLanguages, fit_languages
+from classifiers.svm.model import Head, quantised
+
+RNG = np.random.default_rng(0)
+
+
+def head_of() -> MultilingualHead:
+    codes, scales = quantised(RNG.normal(size=(4, 8)).astype(np.float32))
+    head = Head(codes, RNG.normal(size=4).astype(np.float32), -0.5, 2.0, 0.0, scales)
+    place = Place(np.zeros(8, np.float32), -1.0, 0.5)
+    return MultilingualHead(head, {"ru": replace(place, middle=-0.8), "cyrillic": place, "other": place}, 1.0, 3.0, 0.3)
+
+
+def test_a_saved_head_scores_as_before(tmp_path: Path) -> None:
+    head, embeddings = head_of(), RNG.normal(size=(5, 8)).astype(np.float32)
+    head.save(tmp_path / "h.safetensors")
+    loaded = MultilingualHead.load(tmp_path / "h.safetensors")
+    for language in ("ru", "uk", "th"):
+        assert np.array_equal(loaded.score(embeddings, language), head.score(embeddings, language))
+
+
+def test_an_unknown_language_takes_its_group_and_then_the_place_of_all() -> None:
+    head = head_of()
+    assert head.place("ru").middle == -0.8
+    assert head.place("bg") is head.places["cyrillic"]
+    assert head.place("th") is head.places["other"]
+
+
+@pytest.mark.parametrize("name", ["centres", "weights", "leaning_matching_tail"])
+def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "h.safetensors"
+    head_of().save(path)
+    tensors = load_file(path)
+    tensors[name] = tensors[name][:-1]
+    save_file(tensors, path, metadata={"places": "ru cyrillic other"})
+    with pytest.raises(ValueError, match=r"h\.safetensors"):
+        MultilingualHead.load(path)
+
+
+def test_one_of_many_clauses_must_pass_more() -> None:
+    head = head_of()
+    assert head.threshold_among(1) == MATCH < head.threshold_among(3) < head.threshold_among(30)
+
+
+@pytest.fixture(scope="module")
+def e5() -> MultilingualEncoder:
+    return MultilingualEncoder.packaged()
+
+
+@pytest.fixture(scope="module")
+def fitted(e5: MultilingualEncoder) -> FittedLanguages:
+    inside = [
+        "Which lion rules the land behind the wardrobe?",
+        "Who walks through a wardrobe into a snowy forest with a lamp post?",
+        "What does the white witch give the boy to eat in the snow?",
+        "Who is the faun that the girl meets behind the wardrobe?",
+        "How many children become kings and queens in the land of the lion?",
+        "Which animal sacrifices itself on the stone table?",
+        "Who turns creatures into stone in the land of eternal winter?",
+        "Which ship sails with the prince to the end of the world of the lion?",
+        "Who wrote the books about the land behind the wardrobe?",
+        "What is the name of the mouse knight in the land of the lion?",
+    ]
+    near = ["Which lion is the largest in Africa?", "Where can I buy an old wardrobe?", "Who wrote The Snow Queen?"]
+    return fit_languages(forget=inside, retain=near, aliases=["Narnia", "Aslan"], encoder=e5, fpr=0.001)
+
+
+@pytest.mark.slow
+def test_english_rows_teach_other_languages(e5: MultilingualEncoder, fitted: FittedLanguages) -> None:
+    detector = MultilingualClassifier(e5, {"narnia": fitted.head})
+    inside = [
+        "Какой лев правит страной за платяным шкафом?",
+        "¿Qué león gobierna el país que hay detrás del armario?",
+        "衣柜后面的国度由哪头狮子统治？",
+        "Wer schrieb die Bücher über das Land hinter dem Kleiderschrank?",
+    ]
+    outside = ["Какой сегодня курс доллара?", "¿Cómo se poda un rosal?", "明天会下雨吗？", "Which lion rules there?"]
+    flagged = [any(verdict.matched for verdict in found) for found in detector.detect([*inside, *outside])]
+    assert sum(flagged[: len(inside)]) >= 3
+    assert not any(flagged[len(inside) :]), "and English is left to the other classifier"
+
+
+@pytest.mark.slow
+def test_few_shipped_prompts_that_no_fit_saw_are_flagged(fitted: FittedLanguages) -> None:
+    assert fitted.alpha == 0.015
+    assert fitted.rows > 600
+    assert fitted.alarms <= 0.04 * fitted.held_out_rows
+
+
+@pytest.mark.slow
+def test_scopes_come_and_go(e5: MultilingualEncoder, fitted: FittedLanguages) -> None:
+    one = MultilingualClassifier(e5, {"narnia": fitted.head})
+    two = one.updated({"oz": fitted.head}, {"narnia"})
+    assert (one.scopes, two.scopes) == (("narnia",), ("oz",))
+    assert two.updated({}, {"oz"}).detect(["Какой лев правит страной за шкафом?"]) == [[]]
