@@ -10,10 +10,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.calibration import Threshold, threshold_at
+from classifiers.calibration import Threshold, bonus_at, threshold_at
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import Alias
+from classifiers.names.parts import PartIndex, parts_of
 from classifiers.splits import Split
 from classifiers.svm.augment import augment
 from classifiers.svm.classifier import PromptClassifier
@@ -38,7 +39,9 @@ class GateTraining:
     needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on;
     and it lies at least the share `rise` of the way from the score of a text that is far off to the score of half of
     these rows. A head of few points is as good as a support-vector machine if it errs on no more than a share `worse`
-    more of the rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
+    more of the rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope. With a part of
+    a name, a text is inside if it scores higher than all but a share `leaning` of the traffic, as far as `fpr` allows.
+    """
 
     fpr: float = 0.001
     missed: float = 0.02
@@ -48,6 +51,7 @@ class GateTraining:
     calibration_share: float = 0.58
     rise: float = 0.15
     worse: float = 0.03
+    leaning: float = 0.05
     head: HeadTraining = field(default_factory=HeadTraining)
     duplicate_cosine: float = 0.9
 
@@ -116,7 +120,9 @@ def fit_gate(
     progress("encode traffic", 0, 4)
     general, calibration_rows = _shipped(training)
     asked = list(traffic) if traffic is not None else calibration_rows
-    fitter = _Fitter(encoder, training, _unnamed(general, lexical, encoder), _unnamed(asked, lexical, encoder))
+    parts = parts_of(aliases)
+    outside = (_unnamed(texts, lexical, parts, encoder) for texts in (general, asked))
+    fitter = _Fitter(encoder, training, parts, *outside)
 
     progress("fit on training rows", 1, 4)
     measured = fitter.fit(split.forget.train, split.retain.train)
@@ -142,14 +148,23 @@ class _Fitted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outside:
+    """A text outside the scope: its embeddings [windows, hidden], and whether it holds a part of a name."""
+
+    windows: Array
+    parted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Fitter:
-    """What every fit of a gate shares: traffic that does not name the scope, as windows [windows, hidden] a text.
+    """What every fit of a gate shares: the parts of the scope's names, and traffic that does not name the scope.
     Negatives and calibration rows come from it."""
 
     encoder: Encoder
     training: GateTraining
-    general: Sequence[Array]
-    calibration: Sequence[Array]
+    parts: tuple[str, ...]
+    general: Sequence[_Outside]
+    calibration: Sequence[_Outside]
 
     def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
         """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
@@ -157,7 +172,9 @@ class _Fitter:
         index = faiss.IndexFlatIP(self.encoder.hidden)
         index.add(self._encoded(forget))
         outside = self._outside(self.general, index)
-        negatives = np.concatenate([np.zeros((0, self.encoder.hidden), dtype=np.float32), *outside])
+        negatives = np.concatenate(
+            [np.zeros((0, self.encoder.hidden), dtype=np.float32), *(one.windows for one in outside)]
+        )
         outside_scored = self._outside(self.calibration, index)
         small = self._calibrated(fit_head, forget, retain, negatives, outside_scored)
         if small.missed <= self._spared(len(forget)) and not small.flagged:
@@ -173,7 +190,7 @@ class _Fitter:
         return small if as_good else large
 
     def _calibrated(
-        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[Array]
+        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[_Outside]
     ) -> _Fitted:
         """A head with its threshold set, and its errors on rows that the folds leave out.
 
@@ -182,21 +199,27 @@ class _Fitter:
             forget: rows to fit on.
             retain: rows to fit on.
             negatives: [windows, hidden] of general traffic to fit on.
-            outside: windows [windows, hidden] of each text to calibrate on.
+            outside: the texts to calibrate on.
         """
         head = self._fitted(fit, forget, retain, negatives)
-        calibration = threshold_at(self.training.fpr, [float(head.score(windows).max()) for windows in outside])
+        scores = [float(head.score(one.windows).max()) for one in outside]
+        calibration = threshold_at(self.training.fpr, scores)
         inside, near = self._left_out(fit, forget, retain, negatives)
         floor = self._floor(head.bias, inside)
         threshold = max(calibration.threshold, floor)
         missed, flagged = sum(score <= threshold for score in inside), sum(score > threshold for score in near)
-        return _Fitted(replace(head, threshold=threshold), calibration, floor, missed, flagged)
+        head = replace(head, threshold=threshold)
+        if self.parts:
+            parted = [one.parted for one in outside]
+            bonus = bonus_at(threshold, self.training.fpr, scores, parted, most=self.training.leaning)
+            head = replace(head, parts=self.parts, bonus=bonus)
+        return _Fitted(head, calibration, floor, missed, flagged)
 
-    def _outside(self, traffic: Sequence[Array], index: faiss.IndexFlatIP) -> list[Array]:
+    def _outside(self, traffic: Sequence[_Outside], index: faiss.IndexFlatIP) -> list[_Outside]:
         """The texts that do not lie next to a forget row (nearest neighbour by cosine): a log holds questions about the
         very thing to forget, and calibrating on them would let them pass."""
         near = self.training.duplicate_cosine
-        return [windows for windows in traffic if float(index.search(windows, 1)[0].max()) < near]
+        return [one for one in traffic if float(index.search(one.windows, 1)[0].max()) < near]
 
     def _fitted(self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
         """A head without a threshold. Forget and retain rows are met in frames too."""
@@ -263,16 +286,23 @@ def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
     return rows[cut:], rows[:cut]
 
 
-def _unnamed(traffic: Sequence[str], lexical: LexicalDetector, encoder: Encoder) -> list[Array]:
-    """The windows of each text that does not name the scope and has any visible character."""
+def _unnamed(
+    traffic: Sequence[str], lexical: LexicalDetector, parts: Sequence[str], encoder: Encoder
+) -> list[_Outside]:
+    """The texts that do not name the scope and have any visible character."""
     named = [bool(confirmed(verdicts)) for verdicts in lexical.detect(traffic)]
     unnamed = [text for text, is_named in zip(traffic, named, strict=True) if not is_named]
-    return [windows for windows in encoder.encode(unnamed) if len(windows)]
+    index = PartIndex({"scope": parts})
+    read = zip(unnamed, encoder.encode(unnamed), strict=True)
+    return [_Outside(windows, bool(index.scopes(text))) for text, windows in read if len(windows)]
 
 
 def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> ClassifierRates:
+    index = PartIndex({"scope": head.parts})
+
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
-        scores = [float(head.score(windows).max()) for windows in encoder.encode(texts)]
+        read = zip(texts, encoder.encode(texts), strict=True)
+        scores = [float(head.score(of_one).max()) + head.bonus * bool(index.scopes(text)) for text, of_one in read]
         by_head = [Verdict("scope", PromptClassifier.name, s, head.threshold, s > head.threshold) for s in scores]
         found = [confirmed([*names, one]) for names, one in zip(lexical.detect(texts), by_head, strict=True)]
         return [one.matched for one in by_head], [any(verdict.matched for verdict in of_one) for of_one in found]
