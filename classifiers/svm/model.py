@@ -69,7 +69,11 @@ class Head:
     def save(self, path: Path) -> None:
         """One safetensors file."""
         scalars = np.array([self.bias, self.gamma, self.threshold], dtype=np.float64)
-        tensors = {"vectors": self.vectors, "weights": self.weights, "bias_gamma_threshold": scalars}
+        tensors: dict[str, NDArray[Any]] = {
+            "vectors": self.vectors,
+            "weights": self.weights,
+            "bias_gamma_threshold": scalars,
+        }
         if self.scales is not None:
             tensors["scales"] = self.scales
         if self.parts:

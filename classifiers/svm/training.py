@@ -20,6 +20,7 @@ from classifiers.svm.augment import augment
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.fitting import HeadTraining, Rows, fit_head, fit_machine
 from classifiers.svm.model import Head
+from classifiers.svm.widening import Widening, kept_questions
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
@@ -53,6 +54,7 @@ class GateTraining:
     worse: float = 0.03
     leaning: float = 0.05
     head: HeadTraining = field(default_factory=HeadTraining)
+    widening: Widening = field(default_factory=Widening)
     duplicate_cosine: float = 0.9
 
     def __post_init__(self) -> None:
@@ -79,6 +81,8 @@ class TrainedGate:
     """A gate fitted twice. A pack ships `head`, which is fitted on all rows. `measured_head` is fitted on the training
     rows alone, and gives the rates. Every other figure on held-out rows must use `measured_head` too.
 
+    `written_rows` is the number of written questions that the heads were fitted on, too.
+
     `calibration` and `floor` say how the head's threshold was set: it is the higher of the calibration's threshold and
     of the floor, which the forget rows set: see `rise` and `missed` of GateTraining.
     """
@@ -89,6 +93,7 @@ class TrainedGate:
     floor: float
     rates: ClassifierRates
     excluded_traffic_rows: int
+    written_rows: int = 0
 
 
 def fit_gate(
@@ -98,6 +103,7 @@ def fit_gate(
     encoder: Encoder,
     training: GateTraining,
     traffic: Sequence[str] | None = None,
+    written: Sequence[str] = (),
     progress: Progress = lambda *_: None,
 ) -> TrainedGate:
     """Fits on the training rows and measures on those held out, then fits once more on all.
@@ -112,6 +118,7 @@ def fit_gate(
         encoder: gives the embeddings that the head is fitted on.
         training: settings.
         traffic: out-of-scope prompts of the operator's own, to calibrate on in place of the shipped ones.
+        written: questions about the scope that a model wrote. Those that seem good widen it: see `Widening`.
         progress: is told a stage, the number of stages done, and of how many.
 
     Raises TooFewRows if the traffic that is left is too little for `training.fpr`.
@@ -121,8 +128,12 @@ def fit_gate(
     general, calibration_rows = _shipped(training)
     asked = list(traffic) if traffic is not None else calibration_rows
     parts = parts_of(aliases)
-    outside = (_unnamed(texts, lexical, parts, encoder) for texts in (general, asked))
-    fitter = _Fitter(encoder, training, parts, *outside)
+    others, calibrated = (_unnamed(texts, lexical, parts, encoder) for texts in (general, asked))
+    fitter = _Fitter(encoder, training, parts, others, calibrated)
+    if written:
+        far = np.concatenate([one.windows for one in others])
+        kept = kept_questions(written, split, far, lexical=lexical, encoder=encoder, widening=training.widening)
+        fitter = replace(fitter, written=kept)
 
     progress("fit on training rows", 1, 4)
     measured = fitter.fit(split.forget.train, split.retain.train)
@@ -133,7 +144,7 @@ def fit_gate(
     final = fitter.fit(split.forget.every, split.retain.every)
     progress("gate ready", 4, 4)
     excluded = len(asked) - final.calibration.rows
-    return TrainedGate(final.head, measured.head, final.calibration, final.floor, rates, excluded)
+    return TrainedGate(final.head, measured.head, final.calibration, final.floor, rates, excluded, len(fitter.written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,7 @@ class _Fitter:
     parts: tuple[str, ...]
     general: Sequence[_Outside]
     calibration: Sequence[_Outside]
+    written: tuple[str, ...] = ()
 
     def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
         """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
@@ -223,7 +235,7 @@ class _Fitter:
 
     def _fitted(self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
         """A head without a threshold. Forget and retain rows are met in frames too."""
-        rows = (self._framed(forget), self._framed(retain))
+        rows = (self._framed(forget, self.written), self._framed(retain))
         return fit(*rows, negatives, self.training.head, seed=self.training.seed)
 
     def _left_out(
@@ -266,10 +278,10 @@ class _Fitter:
         """How many of so many forget rows the threshold may lose."""
         return max(1, int(self.training.missed * (rows + 1)))
 
-    def _framed(self, rows: Sequence[str]) -> Rows:
-        """Rows as they are and in frames."""
+    def _framed(self, rows: Sequence[str], written: Sequence[str] = ()) -> Rows:
+        """Rows as they are and in frames, and written ones as they are."""
         framed = augment(rows, copies=self.training.copies, seed=self.training.seed)
-        return Rows(self._encoded(rows), self._encoded(framed))
+        return Rows(self._encoded([*rows, *written]), self._encoded(framed))
 
     def _encoded(self, texts: Sequence[str]) -> Array:
         """[windows, hidden] of all texts."""
