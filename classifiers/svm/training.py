@@ -52,7 +52,7 @@ class GateTraining:
     calibration_share: float = 0.58
     rise: float = 0.15
     worse: float = 0.03
-    leaning: float = 0.05
+    leaning: float = 0.03
     head: HeadTraining = field(default_factory=HeadTraining)
     widening: Widening = field(default_factory=Widening)
     duplicate_cosine: float = 0.9
