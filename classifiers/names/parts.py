@@ -17,11 +17,16 @@ _TITLES = frozenset(
 
 
 def parts_of(aliases: Iterable[str | Alias]) -> tuple[str, ...]:
-    """The words of the names of two or more words, in small letters and in order. Words that general prompts hold in
-    small letters, titles, and words that a name has in small letters itself ('of') are left out."""
-    names = [_WORD.findall(name_of(alias)) for alias in aliases]
-    words = {word for name in names if len(name) > 1 for word in name if _is_name(word)}
-    return tuple(sorted({word.casefold() for word in words if _tells(word.casefold())}))
+    """The words of the names of two or more words, in small letters and in order. Names that need a second sign give no
+    parts, and are none themselves. Words that general prompts hold in small letters, titles, and words that a name has
+    in small letters itself ('of') are left out."""
+    names = list(aliases)
+    doubtful = {name.name.casefold() for name in names if isinstance(name, Alias) and name.match != "word"}
+    sure = (name_of(name) for name in names if name_of(name).casefold() not in doubtful)
+    parts = {
+        word.casefold() for words in map(_WORD.findall, sure) if len(words) > 1 for word in words if _is_name(word)
+    }
+    return tuple(sorted(word for word in parts - doubtful if _tells(word)))
 
 
 class PartIndex:

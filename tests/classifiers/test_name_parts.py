@@ -14,11 +14,12 @@ from classifiers.names.parts import PartIndex, parts_of
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.model import Head, quantised
 
-NAMES = ["Ottoline Vask", "Professor Brindlemoor", Alias("The Wolf of Karst", "exact"), "Zephyrine"]
+NAMES = ["Ottoline Vask", "Professor Brindlemoor", "The Wolf of Karst", Alias("Ulric Thorn", "exact"), "Zephyrine"]
 
 
 def test_parts_are_the_telling_words_of_longer_names() -> None:
-    assert parts_of(NAMES) == ("brindlemoor", "karst", "ottoline", "vask")
+    assert parts_of(NAMES) == ("brindlemoor", "karst", "ottoline", "vask")  # wolves are common
+    assert parts_of([*NAMES, Alias("Vask", "confirmed")]) == ("brindlemoor", "karst", "ottoline")
 
 
 @pytest.mark.parametrize(
