@@ -10,6 +10,10 @@ __all__ = ["PartIndex", "parts_of"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _FEWEST_LETTERS = 3
+_JOINS = re.compile(r"[ \t]+|\.[ \t]*|-")  # between the words of one name
+_QUOTES = " \t\"'“”‘’«»([{*_#>-"
+_LOOK_BACK = 20  # characters
+_COURTESY = frozenset("aunt miss mister mr mrs ms professor uncle".split())
 _TITLES = frozenset(
     "aunt baron captain count dame doctor duke father king lady lord madam madame miss mister mrs mother prince "
     "princess professor queen saint san santa sir uncle von van the".split()
@@ -41,12 +45,37 @@ class PartIndex:
         self._scopes: Mapping[str, Sequence[str]] = found
 
     def scopes(self, text: str) -> frozenset[str]:
-        """The scopes with a part of a name in a text. It must have a capital, unless nothing in the text has one."""
+        """The scopes with a part of a name in a text: a word with a capital that is no part of another's name."""
         if not self._scopes:
             return frozenset()
-        plain = text == text.lower()
-        words = {word.casefold() for word in _WORD.findall(text) if plain or _is_name(word)}
-        return frozenset(scope for word in words & self._scopes.keys() for scope in self._scopes[word])
+        words = list(_WORD.finditer(text))
+        found = set()
+        for place, word in enumerate(words):
+            owners = self._scopes.get(word.group().casefold(), ()) if _is_name(word.group()) else ()
+            if owners and not self._of_another(text, words, place):
+                found.update(owners)
+        return frozenset(found)
+
+    def _of_another(self, text: str, words: Sequence[re.Match[str]], place: int) -> bool:
+        """Whether the word stands in a longer name with words that are no parts, as in 'Harry S. Truman' or 'Prince
+        Harry'. A common word that opens a sentence has its capital for that."""
+        word = words[place]
+        if place + 1 < len(words):
+            after = words[place + 1]
+            if _JOINS.fullmatch(text, word.end(), after.start()) and self._is_strange(after.group()):
+                return True
+        if place == 0:
+            return False
+        before = words[place - 1]
+        if not _JOINS.fullmatch(text, before.end(), word.start()) or not self._is_strange(before.group()):
+            return False
+        earlier = text[max(0, before.start() - _LOOK_BACK) : before.start()].rstrip(_QUOTES)
+        opens = before.start() == 0 or earlier[-1:] in (*".?!:\n", "")
+        known = opens and is_known(before.group().lower())
+        return not known and before.group().casefold() not in _COURTESY
+
+    def _is_strange(self, word: str) -> bool:
+        return word[0].isupper() and word.casefold() not in self._scopes
 
 
 def _is_name(word: str) -> bool:
