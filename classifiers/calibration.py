@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Threshold", "TooFewRows", "rows_needed", "threshold_at"]
+__all__ = ["Threshold", "TooFewRows", "bonus_at", "rows_needed", "threshold_at"]
 
 
 class TooFewRows(ValueError):
@@ -45,3 +45,23 @@ def threshold_at(alpha: float, scores: Sequence[float]) -> Threshold:
             f"on, and there are {n}: give more rows with --traffic, or ask for a higher rate with --fpr"
         )
     return Threshold(alpha=alpha, rows=n, threshold=float(np.sort(np.asarray(scores, dtype=np.float64))[rank - 1]))
+
+
+def bonus_at(threshold: float, alpha: float, scores: Sequence[float], marked: Sequence[bool], *, most: float) -> float:
+    """How much the scores of marked texts may be raised, so that no more than a share `alpha` of all pass a threshold.
+
+    Args:
+        threshold: that of a conformal calibration on these scores, or a higher one.
+        alpha: the rate of that calibration.
+        scores: of out-of-scope texts.
+        marked: which of them have the mark.
+        most: a raised score passes only above the scores of all texts but this share.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    passing = len(ordered) - math.ceil((len(ordered) + 1) * (1 - alpha) - 1e-9)
+    spare = passing - int((ordered > threshold).sum())
+    below = sorted((s for s, mark in zip(scores, marked, strict=True) if mark and s <= threshold), reverse=True)
+    lowest = float(np.quantile(ordered, 1 - most))
+    if len(below) > max(0, spare):
+        lowest = max(lowest, below[max(0, spare)])
+    return max(0.0, threshold - lowest)

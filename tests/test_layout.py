@@ -199,6 +199,16 @@ def test_nothing_unpickles(package: str) -> None:
             assert file == "gateway/backends/vllm/bodies.py"
 
 
+@pytest.mark.parametrize("package", PRODUCT)
+def test_no_duration_is_measured_with_a_clock_that_somebody_may_set(package: str) -> None:
+    """The wall clock tells `created` of an answer; docs/faults.md says so."""
+    wall = {"time.time", "time.time_ns", "datetime.datetime.now", "datetime.now", "datetime.datetime.utcnow"}
+    found = {file for file, tree in trees(package) if called(tree) & wall}
+    created = {"gateway/server/routes.py", "gateway/openai_format/encoding.py", "gateway/training/run.py"}
+    compared_with_a_files_time = {"gateway/packs/watch.py"}  # if the clock jumps, a change is seen in its turn
+    assert found <= created | compared_with_a_files_time
+
+
 @pytest.mark.parametrize("command", ["make demo", "make test"])
 def test_the_readme_names_the_commands_and_the_makefile_has_them(command: str) -> None:
     assert command in (ROOT / "README.md").read_text(encoding="utf-8")

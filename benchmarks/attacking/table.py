@@ -70,7 +70,7 @@ def tables() -> str:
 def families() -> str:
     """What each family does, from the registry."""
     rows = [
-        [f"`{name}`", family.kind, "yes" if family.seen else "no", family.about, family.source]
+        [f"`{name}`", family.kind, "yes" if family.seen else "no", family.about.replace("|", "\\|"), family.source]
         for name, family in FAMILIES.items()
     ]
     return _markdown(["family", "kind", "seen", "what it does", "source"], rows)

@@ -14,10 +14,12 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 from benchmarks.product.evasion_questions import DESCRIBED, FAMOUS, NAMED, UNNAMED
@@ -25,11 +27,14 @@ from benchmarks.product.rows import data_sets, request_of
 from benchmarks.record import quantiles_ms, write
 from classifiers.names.ordinary import name_of
 from classifiers.traffic import general_traffic
+from classifiers.views.clauses import clauses
 from gateway.core import Message
 from gateway.experiments.intervals import rate
 from gateway.models.encoders import find_encoder
 from gateway.packs.store import load_packs
+from gateway.screening import gate as gate_module
 from gateway.screening.gate import Gate
+from gateway.screening.units import Unit
 
 __all__ = ["main", "measure_evasion"]
 
@@ -37,6 +42,7 @@ _SCOPE = "harry-potter"
 _BENIGN = 60
 _LATENCY_PROMPTS = 400
 _BATCH = 32
+_PAGE_CHARS = 130_000
 _HARMLESS = (
     "How do I get red wine out of a carpet?",
     "What is the boiling point of water on a high mountain?",
@@ -287,17 +293,36 @@ def _general(gate: Gate, data: Path) -> dict[str, Any]:
 
 
 def _latency(gate: Gate) -> dict[str, Any]:
-    """The gate's time for short plain prompts, one at a time, none twice, and for one of 130,000 characters."""
-    seconds = []
-    for text in general_traffic()[:_LATENCY_PROMPTS]:
-        request = request_of((Message("user", f"{text} "),))
-        started = time.perf_counter()
-        gate.screen([request])
-        seconds.append(time.perf_counter() - started)
-    page = " ".join(general_traffic())[:130_000]
+    """The gate's time for short plain prompts, one at a time and none twice, in turns with a gate that reads whole
+    texts alone; and for one text of 130,000 characters."""
+    seconds: dict[str, list[float]] = {"whole texts alone": [], "one clause": [], "all prompts": []}
+    for number, text in enumerate(general_traffic()[:_LATENCY_PROMPTS]):
+        asked = f"{text} {number}"
+        every = _seconds(gate, asked)
+        with _whole_texts_alone():
+            seconds["whole texts alone"].append(_seconds(gate, f"{asked} again"))
+        seconds["all prompts"].append(every)
+        if not clauses(asked):
+            seconds["one clause"].append(every)
+    found: dict[str, Any] = {name: quantiles_ms(of_one) for name, of_one in seconds.items()}
+    page, other = (" ".join(rows)[:_PAGE_CHARS] for rows in (general_traffic(), general_traffic()[::-1]))
+    found["130,000 characters, s"] = round(_seconds(gate, page), 2)
+    with _whole_texts_alone():
+        found["130,000 characters, whole texts alone, s"] = round(_seconds(gate, other), 2)
+    return found
+
+
+def _seconds(gate: Gate, text: str) -> float:
+    request = request_of((Message("user", text),))
     started = time.perf_counter()
-    gate.screen([request_of((Message("user", page),))])
-    return {"short": quantiles_ms(seconds), "130,000 characters, s": round(time.perf_counter() - started, 2)}
+    gate.screen([request])
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _whole_texts_alone() -> Iterator[None]:
+    with patch.object(gate_module, "units", lambda text, **_: [Unit(text)]):
+        yield
 
 
 def main() -> None:
@@ -313,7 +338,8 @@ def main() -> None:
     torch.set_num_threads(1)
     found = {"after": measure_evasion(options.packs, options.data, seed=options.seed)}
     if options.before:
-        found["before"] = json.loads(options.before.read_text(encoding="utf-8"))["after"]
+        before = json.loads(options.before.read_text(encoding="utf-8"))["after"]
+        found["before"] = {name: before[name] for name in ("families", "general")}  # times of another run say nothing
     print(write("evasion", options.seed, found))
 
 

@@ -225,7 +225,11 @@ def _disk_row(house: House) -> Iterator[dict[str, Any]]:
 
 
 def _client_rows(house: House) -> Iterator[dict[str, Any]]:
-    with house.upstream(Pace()) as (url, _), house.gateway([url], UNRECALL_CLIENT_TIMEOUT_S="5") as served:
+    read_s = "30"  # one stub answers all of them
+    with (
+        house.upstream(Pace()) as (url, _),
+        house.gateway([url], UNRECALL_CLIENT_TIMEOUT_S="5", UNRECALL_UPSTREAM_READ_TIMEOUT_S=read_s) as served,
+    ):
         drips = [_connected(served.url, _head(1000) + b'{"model":') for _ in range(_SLOW)]
         asked = asyncio.run(ask_all(served, _COUNT))
         slow = row_of(f"{_SLOW} clients whose bodies never come", asked, _settled(served, _COUNT))
@@ -233,20 +237,22 @@ def _client_rows(house: House) -> Iterator[dict[str, Any]]:
         seen = len(served.lines())
         before = _memory_mib(served.process.pid)
         body = orjson.dumps(
-            {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 30_000}
+            {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 3_000}
         )
         silent = [_connected(served.url, _head(len(body)) + body) for _ in range(_SILENT)]
         asked = asyncio.run(ask_all(served, _COUNT))
         held = _memory_mib(served.process.pid) - before
         row = row_of(f"{_SILENT} clients that never read", asked, [])
-        cut_off = sum(_ends(one, b"") for one in silent)
+        time.sleep(8)  # longer than the gateway waits for them
+        for client in silent:
+            _ends(client, b"")
         ids = {one.id for one in asked}
         lines = _settled(served, seen + _SILENT + _COUNT)[seen:]
         own = row_of("", asked, [line for line in lines if line["id"] in ids])
         yield {
             **own,
             "what": row["what"],
-            "cut_off": cut_off,
+            "cut_off": sum(line["outcome"] == "aborted" for line in lines),
             "lines_of_others": len(lines) - own["lines"],
             "memory_mib": held,
         }
@@ -287,7 +293,7 @@ def _memory_mib(process: int) -> float:
 
 
 def _end_rows(house: House) -> Iterator[dict[str, Any]]:
-    with house.upstream(Pace(((1, 0.05, 2.0),))) as (url, _):
+    with house.upstream(Pace(((1, 0.05, 1.2),))) as (url, _):
         with house.gateway([url], "--workers", "2") as served:
             time.sleep(5)  # the second worker
             victim = served.log.read_text(encoding="utf-8").partition("worker 1 serves (process ")[2].partition(")")[0]
@@ -302,7 +308,30 @@ def _end_rows(house: House) -> Iterator[dict[str, Any]]:
 
 
 def table() -> str:
-    """Markdown, from benchmarks/results/faults.json."""
+    """Markdown: the matrix from benchmarks/results/faults.json, and the soak from soak.json."""
+    return f"{_matrix()}\n\n{_soaked()}"
+
+
+def _soaked() -> str:
+    found = json.loads((RESULTS / "soak.json").read_text(encoding="utf-8"))
+    before, after, memory = found["before"], found["after"], found["memory_mib"]
+    rows = [
+        ["minutes at saturation", f"{found['minutes']:g}"],
+        ["answered; failed; audit lines", f"{found['answered']:,}; {found['failed']}; {found['audit_lines']:,}"],
+        ["memory in the middle, and at the end", f"{memory[len(memory) // 2]:.0f}; {memory[-1]:.0f} MiB"],
+        ["growth in the second half", f"{found['bytes_a_request']:,} bytes a request"],
+        ["open files before and after", f"{before['files']}; {after['files']}"],
+        ["threads before and after", f"{before['threads']}; {after['threads']}"],
+        [
+            "left under way, here and in the upstream",
+            f"{found['left']['running']:g}; {found['left']['running_upstream']:g}",
+        ],
+        ["left adapters; left notes for the audit", f"{found['left']['adapters']:g}; {found['left']['noted']:g}"],
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [["soak", "measured"], ["---", "---"], *rows])
+
+
+def _matrix() -> str:
     found = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
     head = ["fault", "requests", "unguarded", "answered", "the rest", "audit lines"]
     rows = [head, ["---"] * len(head), *(_cells(row) for row in found["rows"])]

@@ -21,6 +21,7 @@ __all__ = ["AT_ONCE", "FAULTS", "H200", "Pace", "check_tokens", "stub_server"]
 FAULTS = ("fails", "closes", "hangs", "garbles", "slow", "closes_in_stream", "hangs_in_stream", "garbles_in_stream")
 _GARBLED = b"\x00\xff<html>{" * 20
 _SLOW_S = 1.5
+_LONG = 1000  # tokens; so long an answer goes out in one piece
 _TEXT = " word"
 # One token, whatever is asked: so the gateway's capability check sees that embeddings are answered as text is.
 _LOGPROBS = {
@@ -231,6 +232,10 @@ class _Server(asyncio.Protocol):
         pieces = [*events, b"data: [DONE]\n\n"]
         if self._running.fault.endswith("_in_stream"):
             self._break_off(pieces)
+            return
+        if not last and len(pieces) > _LONG:
+            self._transport.write(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces))
+            self._end()
             return
         if not last:
             for piece in pieces:

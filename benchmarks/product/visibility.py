@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     artifacts = {plan: Path(pack) for plan, _, pack in (one.partition("=") for one in options.artifact)}
-    found: dict[str, Any] = {"pairs": options.pairs, "tokens": options.tokens}
+    found: dict[str, Any] = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = None
@@ -246,14 +246,20 @@ def main() -> None:
                     pairs = pairs if plan == "unguarded" else sound_pairs(url, pairs, plan)
                     found[name] = {
                         "n": len(pairs),
+                        "tokens": options.tokens,
                         **measure_visibility(url, pairs, tokens=options.tokens, seed=options.seed),
                     }
                 shown = ("n", "auroc", "queries_to_find_the_scope")
                 print(name, *(found[name][part] for part in shown), flush=True)
+                _keep(found, options.seed)
+
+
+def _keep(found: Mapping[str, Any], seed: int) -> None:
+    """Writes the figures beside those of servers that were measured before."""
     before = RESULTS / "visibility.json"
     earlier = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
     kept = {name: part for name, part in earlier.items() if "/" in name}
-    print(write("visibility", options.seed, {**kept, **found}))
+    write("visibility", seed, {**kept, **found})
 
 
 if __name__ == "__main__":

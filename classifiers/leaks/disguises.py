@@ -17,7 +17,7 @@ from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
 from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
-from classifiers.views.views import views
+from classifiers.views.views import views, warm_up
 
 __all__ = ["Disguises", "Glance", "run_from"]
 
@@ -79,6 +79,7 @@ class Disguises:
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "Disguises":
         """With the names of further scopes and without those of others; see WordIndex."""
+        warm_up()
         spelled = {
             scope: [(one.letters, one) for name in names for one in _disguised(scope, name)]
             for scope, names in added.items()

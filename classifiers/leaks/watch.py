@@ -16,7 +16,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Literal
 
 from classifiers.leaks.disguises import Disguises, Glance, run_from
@@ -42,7 +42,8 @@ _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
     """One scope as an answer is watched for it. `read_model` gives what was learned of it, when an answer first needs
-    it; None: the scope has names alone. A model with passages is read at once: any answer may hold one."""
+    it; None: the scope has names alone. A model with passages, or of the rule `facts`, is read at once: any answer may
+    need it."""
 
     names: tuple[str | Alias, ...]
     rule: OutputRule = "names"
@@ -65,6 +66,24 @@ class Seen:
 
     safe: int
     leak: Leak | None = None
+
+
+class _Once:
+    """Reads a model once; a fault, too: who asks again must not wait for a disk."""
+
+    def __init__(self, read: Callable[[], LeakModel]) -> None:
+        self._read = read
+        self._found: LeakModel | Exception | None = None
+
+    def __call__(self) -> LeakModel:
+        if self._found is None:
+            try:
+                self._found = self._read()
+            except Exception as error:
+                self._found = error
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
 
 
 def _none(scope: str) -> bool:
@@ -112,10 +131,11 @@ class Watchlist:
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }
-        fresh = {s: cache(one.read_model) for s, one in added.items() if one.read_model and one.rule != "off"}
+        fresh = {s: _Once(one.read_model) for s, one in added.items() if one.read_model and one.rule != "off"}
         changed.models = {scope: model for scope, model in self.models.items() if scope not in gone} | fresh
         changed.names_are_facts = any(rule == "facts" for rule in changed.rules.values())
-        passages = {scope: read().passages for scope, read in fresh.items() if added[scope].has_passages}
+        now = {s: read for s, read in fresh.items() if added[s].has_passages or added[s].rule == "facts"}
+        passages = {scope: read().passages for scope, read in now.items()}
         changed.passages = self.passages.updated(passages, gone)
         return changed
 
@@ -225,7 +245,7 @@ class AnswerWatch:
     def _neared(self, scope: str, start: int) -> Leak | None:
         """The facts of a scope count from here on for a while, and the words before."""
         read_model = self._list.models.get(scope)
-        if read_model is None or scope in self._own.scopes:
+        if read_model is None or scope in self._own.scopes or self._own.rule(scope) != "facts":
             return None
         self._near[scope] = _NEAR_WORDS
         if not self._reads_words:

@@ -8,13 +8,14 @@ from itertools import pairwise
 
 from classifiers.traffic import general_traffic
 
-__all__ = ["common_pairs", "is_known", "known_share", "parted"]
+__all__ = ["common_pairs", "is_known", "is_strange", "known_share", "parted"]
 
 _LETTERS = re.compile(r"[a-z]+")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "al", "ment", "ness", "less", "able", "ful")
 _CHANGES = (("ies", "y"), ("ied", "y"), ("ing", "e"), ("ily", "y"))
 _SHORT_ENDINGS = 2  # letters of a word in front of an ending
 _LONGEST = 14
+_NEIGHBOUR_WORDS = 3
 _STRANGE = 9.0  # cost of a stretch of letters that is no word, and of each letter in it
 _STRANGE_LETTER = 3.0
 _LONGEST_RUN = 400
@@ -39,6 +40,18 @@ def is_known(word: str) -> bool:
             if stem in counts or doubled:
                 return True
     return any(word.endswith(end) and word[: -len(end)] + other in counts for end, other in _CHANGES)
+
+
+@lru_cache(maxsize=4096)
+def is_strange(text: str) -> bool:
+    """Whether letters stand beside each other in its words as in hardly any common word."""
+    return any(pair not in _neighbours() for word in _LETTERS.findall(text.lower()) for pair in pairwise(word))
+
+
+@lru_cache(maxsize=1)
+def _neighbours() -> frozenset[tuple[str, str]]:
+    found = Counter(pair for word in _counts() for pair in set(pairwise(word)))
+    return frozenset(pair for pair, words in found.items() if words >= _NEIGHBOUR_WORDS)
 
 
 def known_share(text: str) -> float:

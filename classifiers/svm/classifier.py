@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.names.parts import PartIndex
 from classifiers.svm.index import Block, limit_of, prunes
 from classifiers.svm.model import Head
 from classifiers.types import Span, Verdict
@@ -48,6 +49,8 @@ class PromptClassifier:
         self._encoder = encoder
         self._blocks: tuple[Block, ...] = ()
         self._plain: dict[str, Head] = {}
+        self._parts: dict[str, tuple[tuple[str, ...], float]] = {}
+        self._named = PartIndex({})
         self._add(heads)
 
     def updated(self, added: Mapping[str, Head], removed: Collection[str]) -> "PromptClassifier":
@@ -57,6 +60,7 @@ class PromptClassifier:
         gone = {*removed, *added}
         other._plain = {scope: head for scope, head in self._plain.items() if scope not in gone}
         other._blocks = tuple(block.without(gone) for block in self._blocks)
+        other._parts = {scope: parts for scope, parts in self._parts.items() if scope not in gone}
         other._add(added)
         return other
 
@@ -69,7 +73,8 @@ class PromptClassifier:
         """The head of a scope. Raises KeyError if there is none."""
         for block in self._blocks:
             if scope in block.numbers and block.alive[block.numbers[scope]]:
-                return block.head(block.numbers[scope])
+                parts, bonus = self._parts.get(scope, ((), 0.0))
+                return replace(block.head(block.numbers[scope]), parts=parts, bonus=bonus)
         return self._plain[scope]
 
     def threshold_among(self, scope: str, clauses: int) -> float:
@@ -78,16 +83,19 @@ class PromptClassifier:
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """Verdicts of the scopes that match, and of those whose score lies above 0: `confirmed` of
-        `classifiers.names.aliases` reads them. The highest score of any window decides. The spans of a match are the
-        salient words."""
+        `classifiers.names.aliases` reads them. The highest score of any window decides; a part of a name in the text
+        raises it. The spans of a match are the salient words."""
         windows = self._encoder.encode(texts)
-        found = zip(texts, windows, self._scores(windows), strict=True)
+        found = [
+            (text, embeddings, self._raised(text, embeddings, scores))
+            for text, embeddings, scores in zip(texts, windows, self._scores(windows), strict=True)
+        ]
         return [self._verdicts(text, embeddings, scores) for text, embeddings, scores in found]
 
     def _add(self, heads: Mapping[str, Head]) -> None:
         """Takes heads in, while this object is made."""
         fresh: list[Block] = []
-        checked = self._checked(heads)
+        checked = self._noted(self._checked(heads))
         while batch := list(itertools.islice(checked, _BATCH)):
             pruned = {scope: head for scope, head in batch if prunes(head)}
             self._plain.update((scope, _in_floats(head)) for scope, head in batch if scope not in pruned)
@@ -95,6 +103,14 @@ class PromptClassifier:
                 fresh.append(Block.of(pruned))
         if fresh:
             self._blocks = _merged([*self._blocks, fresh[0] if len(fresh) == 1 else Block.joined(fresh)])
+        self._named = PartIndex({scope: parts for scope, (parts, _) in self._parts.items()})
+
+    def _noted(self, heads: Iterator[tuple[str, Head]]) -> Iterator[tuple[str, Head]]:
+        """The same heads; their parts of names are kept apart, as the index does not have them."""
+        for scope, head in heads:
+            if head.parts:
+                self._parts[scope] = (head.parts, head.bonus)
+            yield scope, head
 
     def _checked(self, heads: Mapping[str, Head]) -> Iterator[tuple[str, Head]]:
         for scope, head in heads.items():
@@ -123,6 +139,19 @@ class PromptClassifier:
                 if not score <= limit_of(head):
                     found[texts[start]][scope] = float(score)
         return found
+
+    def _raised(self, text: str, embeddings: Array, scores: Mapping[str, float]) -> Mapping[str, float]:
+        """The scores, with those of scopes of which a part of a name stands in the text."""
+        named = self._named.scopes(text) if len(embeddings) else ()
+        if not named:
+            return scores
+        raised = dict(scores)
+        for scope in sorted(named):
+            head = self.head(scope)
+            score = float(head.score(embeddings).max()) + head.bonus
+            if not score <= limit_of(head):
+                raised[scope] = score
+        return raised
 
     def _verdicts(self, text: str, embeddings: Array, scores: Mapping[str, float]) -> list[Verdict]:
         heads = {scope: self.head(scope) for scope in scores}

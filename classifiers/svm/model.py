@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ class Head:
     score(x) = sum_i weights_i exp(-gamma |x - points_i|^2) + bias; a text is in scope if score > threshold. The points
     are the vectors, or, where `scales` [n] are given, 8-bit vectors times their scales: a quarter of the memory, and
     exact, because a head is fitted, calibrated and measured with the points that it ships.
+
+    `parts` are words of the scope's names (`classifiers.names.parts`). A text that holds one of them scores higher, by
+    `bonus`: 'What did Ron say?' is no name of the scope, but little more is needed.
     """
 
     vectors: Array | Codes
@@ -32,6 +36,8 @@ class Head:
     gamma: float
     threshold: float
     scales: Array | None = None
+    parts: tuple[str, ...] = ()
+    bonus: float = 0.0
 
     @property
     def points(self) -> Array:
@@ -63,9 +69,16 @@ class Head:
     def save(self, path: Path) -> None:
         """One safetensors file."""
         scalars = np.array([self.bias, self.gamma, self.threshold], dtype=np.float64)
-        tensors = {"vectors": self.vectors, "weights": self.weights, "bias_gamma_threshold": scalars}
+        tensors: dict[str, NDArray[Any]] = {
+            "vectors": self.vectors,
+            "weights": self.weights,
+            "bias_gamma_threshold": scalars,
+        }
         if self.scales is not None:
             tensors["scales"] = self.scales
+        if self.parts:
+            tensors["bonus"] = np.array([self.bonus], dtype=np.float64)
+            tensors["parts"] = np.frombuffer(" ".join(self.parts).encode(), dtype=np.uint8)
         save_file(tensors, path)
 
     @classmethod
@@ -74,7 +87,8 @@ class Head:
         try:
             tensors = load_file(path)
             bias, gamma, threshold = (float(value) for value in tensors["bias_gamma_threshold"])
-            head = cls(tensors["vectors"], tensors["weights"], bias, gamma, threshold, tensors.get("scales"))
+            scales, (parts, bonus) = tensors.get("scales"), _parts(tensors)
+            head = cls(tensors["vectors"], tensors["weights"], bias, gamma, threshold, scales, parts, bonus)
         except (KeyError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path.name} holds no classifier head: {error}") from error
         shapes = {head.weights.shape, head.vectors.shape[:1]} | (
@@ -86,9 +100,17 @@ class Head:
             raise ValueError(
                 f"{path.name} holds a classifier head whose 8-bit vectors and scales do not belong together"
             )
-        if not np.isfinite([bias, gamma, threshold]).all():
+        if not np.isfinite([bias, gamma, threshold, bonus]).all():
             raise ValueError(f"{path.name} holds a threshold that is not a number")
         return head
+
+
+def _parts(tensors: dict[str, NDArray[Any]]) -> tuple[tuple[str, ...], float]:
+    """The parts of names and their bonus; older files have none."""
+    if "parts" not in tensors:
+        return (), 0.0
+    (bonus,) = (float(value) for value in tensors["bonus"])
+    return tuple(tensors["parts"].tobytes().decode().split()), bonus
 
 
 def kernel(embeddings: Array, points: Array, gamma: float) -> Array:

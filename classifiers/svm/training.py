@@ -10,15 +10,17 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.calibration import Threshold, threshold_at
+from classifiers.calibration import Threshold, bonus_at, threshold_at
 from classifiers.encoder.sentence import Encoder
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import Alias
+from classifiers.names.parts import PartIndex, parts_of
 from classifiers.splits import Split
 from classifiers.svm.augment import augment
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.fitting import HeadTraining, Rows, fit_head, fit_machine
 from classifiers.svm.model import Head
+from classifiers.svm.widening import Widening, kept_questions
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
@@ -38,7 +40,9 @@ class GateTraining:
     needs if the classifier then still catches all but a share `missed` of the forget rows that it was not fitted on;
     and it lies at least the share `rise` of the way from the score of a text that is far off to the score of half of
     these rows. A head of few points is as good as a support-vector machine if it errs on no more than a share `worse`
-    more of the rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope."""
+    more of the rows. Traffic nearer than `duplicate_cosine` to a forget row counts as inside the scope. With a part of
+    a name, a text is inside if it scores higher than all but a share `leaning` of the traffic, as far as `fpr` allows.
+    """
 
     fpr: float = 0.001
     missed: float = 0.02
@@ -48,7 +52,9 @@ class GateTraining:
     calibration_share: float = 0.58
     rise: float = 0.15
     worse: float = 0.03
+    leaning: float = 0.03
     head: HeadTraining = field(default_factory=HeadTraining)
+    widening: Widening = field(default_factory=Widening)
     duplicate_cosine: float = 0.9
 
     def __post_init__(self) -> None:
@@ -75,6 +81,8 @@ class TrainedGate:
     """A gate fitted twice. A pack ships `head`, which is fitted on all rows. `measured_head` is fitted on the training
     rows alone, and gives the rates. Every other figure on held-out rows must use `measured_head` too.
 
+    `written_rows` is the number of written questions that the heads were fitted on, too.
+
     `calibration` and `floor` say how the head's threshold was set: it is the higher of the calibration's threshold and
     of the floor, which the forget rows set: see `rise` and `missed` of GateTraining.
     """
@@ -85,6 +93,7 @@ class TrainedGate:
     floor: float
     rates: ClassifierRates
     excluded_traffic_rows: int
+    written_rows: int = 0
 
 
 def fit_gate(
@@ -94,6 +103,7 @@ def fit_gate(
     encoder: Encoder,
     training: GateTraining,
     traffic: Sequence[str] | None = None,
+    written: Sequence[str] = (),
     progress: Progress = lambda *_: None,
 ) -> TrainedGate:
     """Fits on the training rows and measures on those held out, then fits once more on all.
@@ -108,6 +118,7 @@ def fit_gate(
         encoder: gives the embeddings that the head is fitted on.
         training: settings.
         traffic: out-of-scope prompts of the operator's own, to calibrate on in place of the shipped ones.
+        written: questions about the scope that a model wrote. Those that seem good widen it: see `Widening`.
         progress: is told a stage, the number of stages done, and of how many.
 
     Raises TooFewRows if the traffic that is left is too little for `training.fpr`.
@@ -116,7 +127,13 @@ def fit_gate(
     progress("encode traffic", 0, 4)
     general, calibration_rows = _shipped(training)
     asked = list(traffic) if traffic is not None else calibration_rows
-    fitter = _Fitter(encoder, training, _unnamed(general, lexical, encoder), _unnamed(asked, lexical, encoder))
+    parts = parts_of(aliases)
+    others, calibrated = (_unnamed(texts, lexical, parts, encoder) for texts in (general, asked))
+    fitter = _Fitter(encoder, training, parts, others, calibrated)
+    if written:
+        far = np.concatenate([one.windows for one in others])
+        kept = kept_questions(written, split, far, lexical=lexical, encoder=encoder, widening=training.widening)
+        fitter = replace(fitter, written=kept)
 
     progress("fit on training rows", 1, 4)
     measured = fitter.fit(split.forget.train, split.retain.train)
@@ -127,7 +144,7 @@ def fit_gate(
     final = fitter.fit(split.forget.every, split.retain.every)
     progress("gate ready", 4, 4)
     excluded = len(asked) - final.calibration.rows
-    return TrainedGate(final.head, measured.head, final.calibration, final.floor, rates, excluded)
+    return TrainedGate(final.head, measured.head, final.calibration, final.floor, rates, excluded, len(fitter.written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +159,24 @@ class _Fitted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outside:
+    """A text outside the scope: its embeddings [windows, hidden], and whether it holds a part of a name."""
+
+    windows: Array
+    parted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Fitter:
-    """What every fit of a gate shares: traffic that does not name the scope, as windows [windows, hidden] a text.
+    """What every fit of a gate shares: the parts of the scope's names, and traffic that does not name the scope.
     Negatives and calibration rows come from it."""
 
     encoder: Encoder
     training: GateTraining
-    general: Sequence[Array]
-    calibration: Sequence[Array]
+    parts: tuple[str, ...]
+    general: Sequence[_Outside]
+    calibration: Sequence[_Outside]
+    written: tuple[str, ...] = ()
 
     def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
         """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
@@ -157,7 +184,9 @@ class _Fitter:
         index = faiss.IndexFlatIP(self.encoder.hidden)
         index.add(self._encoded(forget))
         outside = self._outside(self.general, index)
-        negatives = np.concatenate([np.zeros((0, self.encoder.hidden), dtype=np.float32), *outside])
+        negatives = np.concatenate(
+            [np.zeros((0, self.encoder.hidden), dtype=np.float32), *(one.windows for one in outside)]
+        )
         outside_scored = self._outside(self.calibration, index)
         small = self._calibrated(fit_head, forget, retain, negatives, outside_scored)
         if small.missed <= self._spared(len(forget)) and not small.flagged:
@@ -173,7 +202,7 @@ class _Fitter:
         return small if as_good else large
 
     def _calibrated(
-        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[Array]
+        self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array, outside: Sequence[_Outside]
     ) -> _Fitted:
         """A head with its threshold set, and its errors on rows that the folds leave out.
 
@@ -182,25 +211,31 @@ class _Fitter:
             forget: rows to fit on.
             retain: rows to fit on.
             negatives: [windows, hidden] of general traffic to fit on.
-            outside: windows [windows, hidden] of each text to calibrate on.
+            outside: the texts to calibrate on.
         """
         head = self._fitted(fit, forget, retain, negatives)
-        calibration = threshold_at(self.training.fpr, [float(head.score(windows).max()) for windows in outside])
+        scores = [float(head.score(one.windows).max()) for one in outside]
+        calibration = threshold_at(self.training.fpr, scores)
         inside, near = self._left_out(fit, forget, retain, negatives)
         floor = self._floor(head.bias, inside)
         threshold = max(calibration.threshold, floor)
         missed, flagged = sum(score <= threshold for score in inside), sum(score > threshold for score in near)
-        return _Fitted(replace(head, threshold=threshold), calibration, floor, missed, flagged)
+        head = replace(head, threshold=threshold)
+        if self.parts:
+            parted = [one.parted for one in outside]
+            bonus = bonus_at(threshold, self.training.fpr, scores, parted, most=self.training.leaning)
+            head = replace(head, parts=self.parts, bonus=bonus)
+        return _Fitted(head, calibration, floor, missed, flagged)
 
-    def _outside(self, traffic: Sequence[Array], index: faiss.IndexFlatIP) -> list[Array]:
+    def _outside(self, traffic: Sequence[_Outside], index: faiss.IndexFlatIP) -> list[_Outside]:
         """The texts that do not lie next to a forget row (nearest neighbour by cosine): a log holds questions about the
         very thing to forget, and calibrating on them would let them pass."""
         near = self.training.duplicate_cosine
-        return [windows for windows in traffic if float(index.search(windows, 1)[0].max()) < near]
+        return [one for one in traffic if float(index.search(one.windows, 1)[0].max()) < near]
 
     def _fitted(self, fit: _Fit, forget: Sequence[str], retain: Sequence[str], negatives: Array) -> Head:
         """A head without a threshold. Forget and retain rows are met in frames too."""
-        rows = (self._framed(forget), self._framed(retain))
+        rows = (self._framed(forget, self.written), self._framed(retain))
         return fit(*rows, negatives, self.training.head, seed=self.training.seed)
 
     def _left_out(
@@ -243,10 +278,10 @@ class _Fitter:
         """How many of so many forget rows the threshold may lose."""
         return max(1, int(self.training.missed * (rows + 1)))
 
-    def _framed(self, rows: Sequence[str]) -> Rows:
-        """Rows as they are and in frames."""
+    def _framed(self, rows: Sequence[str], written: Sequence[str] = ()) -> Rows:
+        """Rows as they are and in frames, and written ones as they are."""
         framed = augment(rows, copies=self.training.copies, seed=self.training.seed)
-        return Rows(self._encoded(rows), self._encoded(framed))
+        return Rows(self._encoded([*rows, *written]), self._encoded(framed))
 
     def _encoded(self, texts: Sequence[str]) -> Array:
         """[windows, hidden] of all texts."""
@@ -263,16 +298,23 @@ def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:
     return rows[cut:], rows[:cut]
 
 
-def _unnamed(traffic: Sequence[str], lexical: LexicalDetector, encoder: Encoder) -> list[Array]:
-    """The windows of each text that does not name the scope and has any visible character."""
+def _unnamed(
+    traffic: Sequence[str], lexical: LexicalDetector, parts: Sequence[str], encoder: Encoder
+) -> list[_Outside]:
+    """The texts that do not name the scope and have any visible character."""
     named = [bool(confirmed(verdicts)) for verdicts in lexical.detect(traffic)]
     unnamed = [text for text, is_named in zip(traffic, named, strict=True) if not is_named]
-    return [windows for windows in encoder.encode(unnamed) if len(windows)]
+    index = PartIndex({"scope": parts})
+    read = zip(unnamed, encoder.encode(unnamed), strict=True)
+    return [_Outside(windows, bool(index.scopes(text))) for text, windows in read if len(windows)]
 
 
 def _rates(head: Head, lexical: LexicalDetector, encoder: Encoder, split: Split) -> ClassifierRates:
+    index = PartIndex({"scope": head.parts})
+
     def matches(texts: Sequence[str]) -> tuple[list[bool], list[bool]]:
-        scores = [float(head.score(windows).max()) for windows in encoder.encode(texts)]
+        read = zip(texts, encoder.encode(texts), strict=True)
+        scores = [float(head.score(of_one).max()) + head.bonus * bool(index.scopes(text)) for text, of_one in read]
         by_head = [Verdict("scope", PromptClassifier.name, s, head.threshold, s > head.threshold) for s in scores]
         found = [confirmed([*names, one]) for names, one in zip(lexical.detect(texts), by_head, strict=True)]
         return [one.matched for one in by_head], [any(verdict.matched for verdict in of_one) for of_one in found]

@@ -14,7 +14,7 @@ from importlib import resources
 from classifiers.names.text import LOOKALIKES, is_invisible
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["folded"]
+__all__ = ["confusables", "folded"]
 
 _RUN = re.compile(r"\S*[^\x00-\x7f]\S*")
 _ORDINARY = frozenset("’‘“”–—…•·°€£¥©®™×÷½¼¾²³«»¿¡§ \u00a0\u2009\u202f")
@@ -109,7 +109,7 @@ def _looks_like(character: str) -> str | None:
     named = _NAMED.fullmatch(unicodedata.name(character, ""))
     if named:
         return named.group(1).lower()
-    return _confusables().get(character) or _confusables().get(base)
+    return confusables().get(character) or confusables().get(base)
 
 
 def _is_latin(letter: str) -> bool:
@@ -117,7 +117,7 @@ def _is_latin(letter: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _confusables() -> dict[str, str]:
+def confusables() -> dict[str, str]:
     """Each character that Unicode's table gives Latin letters for."""
     file = resources.files("confusable_homoglyphs") / "confusables.json"
     table = json.loads(file.read_text(encoding="utf-8"))

@@ -8,13 +8,13 @@ from itertools import pairwise
 from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["joined", "odd_names", "respelled"]
+__all__ = ["AROUND", "LEET", "LEET_L", "SHIFTS", "each_reversed", "joined", "letters_apart", "respelled", "stretches"]
 
 # One or two letters again and again: with signs between them, with spaces, or with both, as in a list.
 _PART = r"[^\W\d_]{1,2}"
 _APART = re.compile(
     rf"(?<![^\W_]){_PART}(?:"
-    rf"(?:(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
+    rf"(?:(?!['’][^\W\d_])(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
     rf"|(?:\s{{1,4}}{_PART}){{2,}}"
     rf"|(?:[^\w\s]{{0,2}}\s?[^\w\s]{{1,2}}\s?{_PART}){{3,}}"
     # short words in front end before letters that stand apart by other signs
@@ -30,19 +30,17 @@ _SHORT_WORDS = frozenset(
 _SINGLE_WORDS = ("a", "A", "I")
 _COMMON_SHARE = 0.5
 _TOKEN = re.compile(r"\S+")
-_AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
+AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
 _INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
-_LEET = re.compile(r"[0-9@$!|+€£]")
 _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
-_DIGITS = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
-_DIGITS_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
+LEET = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
+LEET_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
 _A, _Z = "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"
 _SMALL_WORD = 3  # letters of a word that may stand between odd ones
 _STRETCH = 3  # odd words in a row that are worth a closer look
 _READ_SHARE, _GAIN = 0.45, 0.25
 _SAMPLE = 240  # characters that decide how a stretch is to be read
 _RUN_TOGETHER, _JOINED_LETTERS = 16, 10  # letters of a word that may be several; of one whose letters stood apart
-_LONGEST_WORD = 60
 
 
 def _shift(places: int) -> dict[int, int]:
@@ -50,8 +48,7 @@ def _shift(places: int) -> dict[int, int]:
     return str.maketrans(_A + _A.upper(), turned + turned.upper())
 
 
-_SHIFTS = [_shift(places) for places in range(1, 26)]
-_ROT13 = _SHIFTS[12]
+SHIFTS = [_shift(places) for places in range(1, 26)]
 _ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
 
 
@@ -90,6 +87,16 @@ def _together(run: re.Match[str]) -> Edit | None:
         text += group.group()
         starts += range(*group.span())
     return Edit(run.start() + first, _with_gaps(text, [start - first for start in starts], last - first))
+
+
+def letters_apart(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Where letters stand apart (start, end), and what they may be without the gaps: with the short words around them,
+    and without."""
+    for run in _APART.finditer(text):
+        groups = list(_LETTERS.finditer(run.group()))
+        if not all(_is_word(group.group()) or group.group() in _SINGLE_WORDS for group in groups):
+            said = ("".join(group.group() for group in some) for some in (groups, _without_words(groups)))
+            yield run.start(), run.end(), tuple(dict.fromkeys(said))
 
 
 def _without_words(groups: list[re.Match[str]]) -> list[re.Match[str]]:
@@ -144,7 +151,7 @@ def _parted(text: str, starts: Sequence[int], length: int) -> Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class Stretch:
     """Odd words that follow each other, small words between them: from `start` to `end`; `odd` of them are odd."""
 
     start: int
@@ -152,7 +159,7 @@ class _Stretch:
     odd: int
 
 
-def _stretches(text: str) -> Iterator[_Stretch]:
+def stretches(text: str) -> Iterator[Stretch]:
     start = end = odd = 0
     for token in _TOKEN.finditer(text):
         word = token.group()
@@ -160,17 +167,17 @@ def _stretches(text: str) -> Iterator[_Stretch]:
             start = token.start() if not odd else start
             end, odd = token.end(), odd + 1
         elif odd and len(word) > _SMALL_WORD:
-            yield _Stretch(start, end, odd)
+            yield Stretch(start, end, odd)
             odd = 0
     if odd:
-        yield _Stretch(start, end, odd)
+        yield Stretch(start, end, odd)
 
 
 def _is_odd(token: str) -> bool:
     """Whether a token holds letters that are no common word."""
     if not token.isascii() or "://" in token:
         return False
-    word = token.strip(_AROUND).lower()
+    word = token.strip(AROUND).lower()
     if len(word) < 3 and not _LEET_INSIDE.search(token):
         return False
     if word.isalpha():
@@ -182,11 +189,11 @@ def _is_odd(token: str) -> bool:
 
 def respelled(view: View) -> View | None:
     """The view with stretches of odd words read in the way that makes them English; None if no way does."""
-    edits = [edit for stretch in _stretches(view.text) if (edit := _read(view.text, stretch))]
+    edits = [edit for stretch in stretches(view.text) if (edit := _read(view.text, stretch))]
     return rewritten(view, "respelled", edits) if edits else None
 
 
-def _read(text: str, stretch: _Stretch) -> Edit | None:
+def _read(text: str, stretch: Stretch) -> Edit | None:
     source = text[stretch.start : stretch.end]
     if stretch.odd < _STRETCH:
         return _run_together(source, stretch.start) if stretch.odd == 1 else None
@@ -216,7 +223,7 @@ def _reversed(text: str) -> str:
     return text[::-1]
 
 
-def _each_reversed(text: str) -> str:
+def each_reversed(text: str) -> str:
     return _LETTERS.sub(lambda word: word.group()[::-1], text)
 
 
@@ -226,50 +233,6 @@ def _translated(table: dict[int, int]) -> Callable[[str], str]:
 
 _CHANGES: Sequence[Callable[[str], str]] = (
     _reversed,
-    _each_reversed,
-    *map(_translated, (_DIGITS, _DIGITS_L, _ATBASH, *_SHIFTS)),
+    each_reversed,
+    *map(_translated, (LEET, LEET_L, _ATBASH, *SHIFTS)),
 )
-
-
-def odd_names(view: View) -> View | None:
-    """Every stretch of odd words, spelled in the ways that hide a name; None if there are no odd words."""
-    lines: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for stretch in _stretches(view.text):
-        source = view.text[stretch.start : stretch.end].strip(_AROUND)
-        if len(source) > _LONGEST_WORD * stretch.odd:
-            continue
-        start, end = view.source_range(stretch.start, stretch.end)
-        for variant in dict.fromkeys(_variants(source)):
-            lines.append(variant)
-            starts += [start] * (len(variant) + 1)
-            ends += [end] * (len(variant) + 1)
-    if not lines:
-        return None
-    return View("odd words", "\n".join(lines) + "\n", starts, ends, names_alone=True)
-
-
-def _variants(source: str) -> Iterator[str]:
-    yield source[::-1]
-    if " " in source:
-        yield _each_reversed(source)
-    yield source.translate(_ROT13)
-    bare = _INNER.sub("", source)
-    if bare != source:
-        yield bare
-        yield " ".join(_INNER.sub("", token) for token in source.split())
-    if _LEET.search(source):
-        yield source.translate(_DIGITS)
-        yield source.translate(_DIGITS_L)
-    if source.lower().endswith("ay"):
-        yield from _pig_latin(source)
-
-
-def _pig_latin(source: str) -> Iterator[str]:
-    """The first consonants of each word stand behind it, before 'ay'."""
-    for moved in (1, 2):
-        yield " ".join(
-            word[-2 - moved : -2] + word[: -2 - moved] if word.lower().endswith("ay") else word
-            for word in source.split()
-        )

@@ -7,15 +7,17 @@ is bounded: `_MOST_TIMES` the characters of the text, and what was decoded is de
 import re
 from bisect import bisect
 from collections.abc import Iterator
+from functools import lru_cache
 
 from classifiers.views.concatenation import concatenated
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
-from classifiers.views.folding import folded
+from classifiers.views.folding import confusables, folded
+from classifiers.views.odd_words import odd_names
 from classifiers.views.reading import Decoder
-from classifiers.views.spelling import joined, odd_names, respelled
+from classifiers.views.spelling import joined, respelled
 from classifiers.views.view import Edit, View, plain, rewritten
 
-__all__ = ["View", "views"]
+__all__ = ["View", "views", "warm_up"]
 
 _MOST_TIMES = 8
 _LEAST_CHARACTERS = 4_000
@@ -25,6 +27,13 @@ _CODED = re.compile(
     r"\d[\d\W_]{0,3}[\dA-Fa-f]|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[^\x00-\x7f]"
 )
 _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
+
+
+@lru_cache(maxsize=1)
+def warm_up() -> None:
+    """Reads the tables that views need, so that no text waits for a disk."""
+    confusables()
+    views("Qu1te s.t.r.a.n.g.e \u1d1b\u1d07x\u1d1b, \u041ertb SGVsbG8h xqzrw vwpk")
 
 
 def views(text: str) -> list[View]:

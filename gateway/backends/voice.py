@@ -119,7 +119,8 @@ class Voice:
 
     async def _learned_answers(self, count: int) -> list[list[_Row]]:
         """The likeliest logprobs at each place of some answers."""
-        prompts = general_traffic()[:: len(general_traffic()) // _ANSWERS][:_ANSWERS]
+        prompts = await asyncio.to_thread(general_traffic)
+        prompts = prompts[:: len(prompts) // _ANSWERS][:_ANSWERS]
         found = [await self._asked(self._question(prompt), count, _TOKENS) for prompt in prompts]
         rows = [[_row(one) for one in of if one.top] for of in found]
         return [of for of in rows if of] or _no_logprobs()

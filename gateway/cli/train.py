@@ -68,6 +68,14 @@ def train(
             help="A model that never saw the forget set, as the target: the base of a fine-tune, for example."
         ),
     ] = None,
+    widen: Annotated[
+        int,
+        typer.Option(help="How many questions about the scope a model writes, for the gate to learn from; 0: none."),
+    ] = 0,
+    writer: Annotated[
+        str | None,
+        typer.Option(help="Who writes them: a model, or http://host:port/v1 of a server; the base model by default."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
     dtype: Annotated[
         str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
@@ -106,6 +114,8 @@ def train(
         optimizer=optimizer,
         seed=seed,
         loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
+        widen=widen,
+        writer=writer,
     )
     if estimate:
         _print_memory(scope, model, out, training, reference)

@@ -7,21 +7,18 @@ behind the last word that was sent. If the other answer leaks too, it ends there
 
 import asyncio
 import contextlib
-import logging
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import replace
+from typing import Protocol
 
-from classifiers.leaks.watch import AnswerWatch, Asked, Leak, OwnWords, Watchlist
+from classifiers.leaks.watch import Asked, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event, Request, Screening, Usage
-from gateway.openai_format.pieces import cut, single_events, without_alternatives
+from gateway.openai_format.pieces import single_events
+from gateway.screening.answer_queue import AnswerQueue, Choice
 
 __all__ = ["OutputScreen", "Remedy"]
 
-_log = logging.getLogger("unrecall.output")
-Channel = Literal["text", "reasoning", "tool_calls"]
 _OWN_ROLES = frozenset({"user", "system", "developer", "prompt"})
 _SENTENCE_ENDS = (".", "!", "?", "…", ":", "。", "！", "？", "।", '"', "”", ")", "`", "\n")
 
@@ -99,7 +96,7 @@ class OutputScreen:
             yield event
 
     async def _read_whole(self, events: AsyncGenerator[Event, None]) -> tuple[list[Event], Leak | None]:
-        queue = _Queue(self._watchlist, self._own)
+        queue = AnswerQueue(self._watchlist, self._own)
         async with aclosing(events):
             async for event in events:
                 queue.take(event)
@@ -109,7 +106,7 @@ class OutputScreen:
     # A stream.
 
     async def _streamed(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        queue = _Queue(self._watchlist, self._own)
+        queue = AnswerQueue(self._watchlist, self._own)
         async with aclosing(single_events(events, self._request)) as singles:
             async for event in singles:
                 queue.take(event)
@@ -137,13 +134,13 @@ class OutputScreen:
             written = sum(self._remedy.tokens(choice.all_text) for choice in queue.choices.values())
             yield Event.of(Usage(usages[0].prompt_tokens, written + sum(one.completion_tokens for one in usages)))
 
-    async def _go_on(self, leak: Leak, choice: "_Choice", usages: list[Usage]) -> AsyncGenerator[Event, None]:
+    async def _go_on(self, leak: Leak, choice: Choice, usages: list[Usage]) -> AsyncGenerator[Event, None]:
         """One choice behind what the client has of it: the other answer, or its end. Adds what it used."""
         request = self._continuing(choice.sent)
         other = None
         if not choice.called_tools and (request.sampling.max_tokens or 1) > 0:
             other = await self._remedy.other_answer(leak, request)
-        queue = _Queue(self._watchlist, self._own, before=choice.sent)
+        queue = AnswerQueue(self._watchlist, self._own, before=choice.sent)
         if other is not None:
             async with aclosing(single_events(other, request)) as singles:
                 async for event in singles:
@@ -167,7 +164,7 @@ class OutputScreen:
                 yield one
 
     async def _ending(
-        self, request: Request, choice: "_Choice", sent: str, usages: list[Usage]
+        self, request: Request, choice: Choice, sent: str, usages: list[Usage]
     ) -> AsyncGenerator[Event, None]:
         """The end of an answer that must not go on: a refusal if nothing was sent, else a full stop."""
         if sent.strip() or choice.reasoned or choice.called_tools:
@@ -190,184 +187,6 @@ class OutputScreen:
         if sampling.max_tokens is not None:
             sampling = replace(sampling, max_tokens=sampling.max_tokens - self._remedy.tokens(sent))
         return replace(self._request, sampling=sampling, written=sent)
-
-
-@dataclass(slots=True)
-class _Choice:
-    """What was read of one choice, how much of it is safe, and what was sent."""
-
-    index: int
-    watches: dict[Channel, AnswerWatch] = field(default_factory=dict)
-    read: dict[Channel, int] = field(default_factory=dict)
-    safe: dict[Channel, int] = field(default_factory=dict)
-    sent: str = ""
-    other_text: str = ""
-    reasoned: bool = False
-    called_tools: bool = False
-    finished: bool = False
-
-    @property
-    def all_text(self) -> str:
-        """All that was sent, for counting."""
-        return self.sent + self.other_text
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An event, and up to where each text of a choice must be safe before the event may go."""
-
-    event: Event
-    needs: tuple[tuple[int, Channel, int], ...]
-    since: float
-
-
-class _Queue:
-    """The events of one answer, in their order; those wait whose text may still become part of a leak."""
-
-    def __init__(self, watchlist: Watchlist, own: OwnWords, *, before: str = "") -> None:
-        self._watchlist = watchlist
-        self._own = own
-        self._before = before
-        self._waiting: list[_Waiting] = []
-        self.choices: dict[int, _Choice] = {}
-        self.leak: Leak | None = None
-        self.most_chars = 0
-        self.longest_s = 0.0
-
-    def choice(self, index: int) -> _Choice:
-        """What is known of one choice."""
-        return self.choices.setdefault(index, _Choice(index))
-
-    def take(self, event: Event) -> None:
-        """Reads an event."""
-        needs: list[tuple[int, Channel, int]] = []
-        if any(delta.logprobs for delta in event.deltas):
-            event = without_alternatives(event, self._forbidden(event))
-        for delta in event.deltas:
-            choice = self.choice(delta.index)
-            for channel, text in _texts(delta):
-                self._read(choice, channel, text)
-                needs.append((delta.index, channel, choice.read[channel]))
-            if delta.finish_reason is not None:
-                for channel in choice.watches:
-                    self._read(choice, channel, "", ended=True)
-        self._waiting.append(_Waiting(event, tuple(needs), time.perf_counter()))
-
-    def end(self) -> None:
-        """There are no more events."""
-        for choice in self.choices.values():
-            for channel in choice.watches:
-                self._read(choice, channel, "", ended=True)
-
-    def released(self) -> Iterator[Event]:
-        """The events that may go now. An event goes behind those of the same choice; one without a choice, such as the
-        usage, goes behind all."""
-        waiting, self._waiting = self._waiting, []
-        held: set[int] = set()
-        for one in waiting:
-            indices = {index for index, _, _ in one.needs} or {delta.index for delta in one.event.deltas}
-            free = not (indices & held) if indices else not held
-            if free and self._is_safe(one):
-                yield self._gone(one)
-                continue
-            if free and (parts := self._parted(one)):
-                first, one = parts  # noqa: PLW2901 (what is left of it)
-                yield self._gone(first)
-            held |= indices or {-1}
-            self._waiting.append(one)
-        chars = sum(c.read[channel] - c.safe[channel] for c in self.choices.values() for channel in c.read)
-        self.most_chars = max(self.most_chars, chars)
-
-    def last_words(self) -> Iterator[Event]:
-        """After a leak: what is safe of the events that wait."""
-        done: set[int] = set()
-        for one in self._waiting:
-            indices = {index for index, _, _ in one.needs}
-            if not indices or indices & done:
-                continue
-            if self._is_safe(one) and not any(delta.finish_reason for delta in one.event.deltas):
-                yield self._gone(one)
-                continue
-            done |= indices
-            if parts := self._parted(one):
-                yield self._gone(parts[0])
-        self._waiting = []
-
-    def _read(self, choice: _Choice, channel: Channel, text: str, *, ended: bool = False) -> None:
-        before = self._before if channel == "text" else ""
-        choice.read[channel] = choice.read.get(channel, len(before)) + len(text)
-        choice.safe.setdefault(channel, len(before))
-        try:
-            if channel not in choice.watches:
-                choice.watches[channel] = AnswerWatch(self._watchlist, self._own, before=before)
-            seen = choice.watches[channel].read(text, ended=ended)
-        except Exception:
-            _log.exception("the output screen failed, the answer ends")
-            self.leak = self.leak or Leak("", "failure", choice.safe[channel])
-            return
-        choice.safe[channel] = seen.safe
-        self.leak = self.leak or seen.leak
-
-    def _is_safe(self, one: _Waiting) -> bool:
-        return all(self.choices[index].safe[channel] >= to for index, channel, to in one.needs)
-
-    def _parted(self, one: _Waiting) -> tuple[_Waiting, _Waiting] | None:
-        """The event cut behind its last word that is safe. None if no whole word is, or if it has more than text."""
-        if len(one.needs) != 1 or len(one.event.deltas) != 1 or one.event.deltas[0].logprobs:
-            return None
-        ((index, channel, to),) = one.needs
-        text = one.event.deltas[0].text
-        if channel != "text":
-            return None
-        safe = text[: max(0, len(text) - (to - self.choices[index].safe[channel]))].rstrip()
-        if not any(character.isalnum() for character in safe):
-            return None
-        first, rest = cut(one.event, len(safe))
-        needs = ((index, channel, to - len(text) + len(safe)),)
-        return _Waiting(first, needs, one.since), _Waiting(rest, one.needs, one.since)
-
-    def _gone(self, one: _Waiting) -> Event:
-        self.longest_s = max(self.longest_s, time.perf_counter() - one.since)
-        for delta in one.event.deltas:
-            choice = self.choice(delta.index)
-            choice.sent += delta.text
-            choice.other_text += delta.reasoning + "".join(delta.tool_calls)
-            choice.reasoned |= bool(delta.reasoning)
-            choice.called_tools |= bool(delta.tool_calls)
-            choice.finished |= delta.finish_reason is not None
-        return one.event
-
-    def _forbidden(self, event: Event) -> "_Forbidden":
-        return _Forbidden(self._watchlist, self._own, event, {index: c.watches for index, c in self.choices.items()})
-
-
-class _Forbidden:
-    """Whether an alternative token, in the place of the token that was chosen, would end in a leak."""
-
-    def __init__(
-        self, watchlist: Watchlist, own: OwnWords, event: Event, watches: dict[int, dict[Channel, AnswerWatch]]
-    ) -> None:
-        self._watchlist = watchlist
-        self._own = own
-        self._before: dict[tuple[int, int], str] = {}
-        for delta in event.deltas:
-            text = watches[delta.index]["text"].context if "text" in watches.get(delta.index, {}) else ""
-            for number, token in enumerate(delta.logprobs):
-                self._before[delta.index, number] = text
-                text += token.token
-
-    def __call__(self, index: int, number: int, alternative: str) -> bool:
-        watch = AnswerWatch(self._watchlist, self._own, before=self._before[index, number])
-        return watch.read(alternative, ended=True).leak is not None
-
-
-def _texts(delta: Delta) -> Iterator[tuple[Channel, str]]:
-    if delta.text:
-        yield "text", delta.text
-    if delta.reasoning:
-        yield "reasoning", delta.reasoning
-    if delta.tool_calls:
-        yield "tool_calls", "".join(delta.tool_calls)
 
 
 def _as_choice(event: Event, index: int) -> Event:

@@ -1,12 +1,16 @@
 """Connections of clients that do not send, or do not read: each has a deadline, and then the connection is cut."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 __all__ = ["patient_protocol"]
+
+# Else the system would hold some megabytes for each client that does not read. It takes twice what it is told.
+_SYSTEM_BUFFER_BYTES = 1 << 16
 
 
 class _Deadline:
@@ -32,7 +36,8 @@ def patient_protocol(patience_s: float) -> type[asyncio.Protocol]:
     """The server's protocol with deadlines: for the head of a request, from the connection's first moment on, and for a
     client that takes nothing of an answer although the buffers of the connection are full.
 
-    The buffers hold some 64 KiB; then the answer waits, and the upstream with it. `patience_s` are seconds.
+    The buffers hold some 64 KiB here and as much again in the system; then the answer waits, and the upstream with it.
+    `patience_s` are seconds.
     """
     module, name = ("httptools_impl", "HttpToolsProtocol") if find_spec("httptools") else ("h11_impl", "H11Protocol")
     base: Any = getattr(import_module(f"uvicorn.protocols.http.{module}"), name)
@@ -40,6 +45,8 @@ def patient_protocol(patience_s: float) -> type[asyncio.Protocol]:
     class Patient(base):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            if connection := transport.get_extra_info("socket"):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SYSTEM_BUFFER_BYTES)
             self._head = _Deadline(patience_s, transport.abort)
             self._reader = _Deadline(patience_s, transport.abort)
             self._head.set()

@@ -77,7 +77,7 @@ def account_for_killed(audit_file: Path, write: Callable[[str], None]) -> None:
                 path.unlink()
         except (BlockingIOError, FileNotFoundError):  # its process lives; or another one was quicker
             continue
-        except OSError as error:
+        except (OSError, ValueError, KeyError) as error:
             _log.error("cannot account for the requests of a process that was killed, in %s: %s", path, error)
 
 

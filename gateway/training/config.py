@@ -19,13 +19,15 @@ from gateway.training.scope_file import Scope
 __all__ = ["Training", "fingerprint_of", "training_of"]
 
 _SEEDS = 2**32  # numpy takes no more
-_REVISION = 10  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
+_MOST_WRITTEN = 20_000
+_REVISION = 11  # raise it whenever the same settings come to give another pack: packs of before are then trained anew
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The configuration of one run: the method with its configuration (None: its defaults), the detector, and how the
-    base model is held in memory."""
+    """The configuration of one run: the method with its configuration (None: its defaults), the detector, how the base
+    model is held in memory, how many questions about the scope the gate learns from beside the rows (`widen`), and who
+    writes them (a model, or a server's address; None: the base model)."""
 
     method: str = "corruption"
     detector: str = "classifier"
@@ -33,6 +35,8 @@ class Training:
     gate: GateTraining = field(default_factory=GateTraining)
     ood: OodTraining = field(default_factory=OodTraining)
     loading: Loading = field(default_factory=Loading)
+    widen: int = 0
+    writer: str | None = None
 
     @property
     def seed(self) -> int:
@@ -56,6 +60,8 @@ def training_of(
     optimizer: str | None = None,
     seed: int = 0,
     loading: Loading | None = None,
+    widen: int = 0,
+    writer: str | None = None,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError, which says what is wrong.
 
@@ -69,8 +75,14 @@ def training_of(
         optimizer: soft-prompt, lora: 'adamw' or 'mofo'. None: the method's default.
         seed: of every random choice in the run.
         loading: how the base model is held in memory. None: in the dtype of its config, whole.
+        widen: how many questions about the scope are written for the gate to learn from.
+        writer: who writes them: a model, or the address of a server. None: the base model.
     """
     detector_kind(detector)
+    if not 0 <= widen <= _MOST_WRITTEN:
+        raise SetupError(f"--widen must be between 0 and {_MOST_WRITTEN}, got {widen}")
+    if writer and not widen:
+        raise SetupError("--writer writes questions, and none are asked for: add --widen 500, or leave --writer out")
     if not 0 <= seed < _SEEDS:
         raise SetupError(f"--seed must be at least 0 and below {_SEEDS}, got {seed}")
     options = {"evaluations": evaluations, "epochs": epochs, "lr": lr, "optimizer": optimizer}
@@ -84,6 +96,8 @@ def training_of(
             ood=OodTraining(seed=seed),
             gate=GateTraining(fpr=fpr, seed=seed),
             loading=loading or Loading(),
+            widen=widen,
+            writer=writer,
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
@@ -114,6 +128,8 @@ def fingerprint_of(scope: Scope, training: Training, traffic: Sequence[str] | No
     }
     if training.loading.numbers != Loading().numbers:  # packs of before stay as they are
         content["loading"] = training.loading.numbers
+    if training.widen:
+        content["written"] = [training.widen, training.writer]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

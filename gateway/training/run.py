@@ -44,6 +44,7 @@ from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
 from gateway.training.workers import send_base, send_end
+from gateway.training.writing import local_writer, remote_writer, written_questions
 
 __all__ = ["alias_alarms", "earlier_artifacts", "train_pack", "train_scope"]
 
@@ -150,10 +151,12 @@ def train_pack(
         processes: those that train together, of which this one leads. They are free once it has learned.
     """
     split = split_rows([row.prompt for row in scope.forget], [row.prompt for row in scope.retain], seed=training.seed)
+    written = _written(scope, sources, split.forget.train, training, progress)
     gate = fit_gate(
         split=split,
         aliases=scope.aliases,
         traffic=traffic,
+        written=written,
         encoder=sources.encoder,
         training=training.gate,
         progress=lambda stage, done, total: progress(f"gate: {stage}", done, total),
@@ -174,6 +177,21 @@ def train_pack(
     manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
     counted = {"alias_alarms": alias_alarms(scope, traffic), "languages": languages.figures if languages else None}
     return save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
+
+
+def _written(
+    scope: Scope, sources: Sources, train: Sequence[str], training: Training, progress: Progress
+) -> Sequence[str]:
+    """Questions about the scope that the writer writes, if it is asked for any. Raises SetupError or ModelError."""
+    if not training.widen:
+        return ()
+    if training.writer and training.writer.startswith(("http://", "https://")):
+        write = remote_writer(training.writer)
+    elif training.writer:
+        write = local_writer(load_language_model(resolve(training.writer), loading=training.loading))
+    else:
+        write = local_writer(sources.base)
+    return written_questions(scope, train, write, training.widen, seed=training.seed, progress=progress)
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:

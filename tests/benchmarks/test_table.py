@@ -5,14 +5,19 @@ from collections.abc import Callable
 import pytest
 from harness import ROOT
 
-from benchmarks.product import speed
+from benchmarks.product import faults, speed
 from benchmarks.product.table import headline, table
 
 
 @pytest.mark.parametrize(
     ("page", "tables", "count"),
-    [("README.md", headline, 2), ("docs/results.md", table, 7), ("docs/performance.md", speed.tables, 5)],
-    ids=["README", "results", "performance"],
+    [
+        ("README.md", headline, 2),
+        ("docs/results.md", table, 7),
+        ("docs/performance.md", speed.tables, 5),
+        ("docs/faults.md", faults.table, 2),
+    ],
+    ids=["README", "results", "performance", "faults"],
 )
 def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str], count: int) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")

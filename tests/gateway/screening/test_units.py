@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.watch import Watched
 from classifiers.svm.model import Head
 from classifiers.types import Span, Verdict
 from gateway.core import Message, Request, Screening
@@ -32,7 +33,8 @@ def gate(encoder: Encoder) -> Gate:
     (windows,) = encoder.encode([QUESTION])
     head = Head(np.asarray(windows, np.float32), np.full(1, 2.0, np.float32), -1.0, 2.0, 0.2)
     guard = Guard("narnia", "refuse", method("corruption"), None)
-    pack = Pack("v-1", True, ("Narnia", "Caspian Pevensie"), "classifier", lambda: head, guard)
+    names = ("Narnia", "Caspian Pevensie")
+    pack = Pack("v-1", True, names, "classifier", lambda: head, guard, Watched(names))
     return Gate({"narnia": pack}, encoder)
 
 

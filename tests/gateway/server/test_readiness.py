@@ -114,7 +114,7 @@ def test_why_it_is_not_ready_stands_in_the_log_and_not_on_the_page(
     caplog.set_level(logging.WARNING, "unrecall")
 
     async def visit(client: httpx.AsyncClient) -> list[httpx.Response]:
-        save(SCOPE)
+        await asyncio.to_thread(save, SCOPE)
         next((tmp_path / "packs" / SCOPE).glob("v-*/gate.json")).write_text("{}")
         async with asyncio.timeout(10):
             while (await client.get("/readyz")).status_code == 200:  # noqa: ASYNC110
