@@ -61,7 +61,7 @@ def tables() -> str:
     parts = (
         _markdown(["missed by the gate, %", *_SLICES, "all", "false alarms"], missed),
         _markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
-        _sampling(),
+        *([_sampling()] if "sampling" in _whole(_TAUGHT) else ()),
         _suffix(),
     )
     return "\n\n".join(parts)
