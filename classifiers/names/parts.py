@@ -49,7 +49,7 @@ class PartIndex:
         if not self._scopes:
             return frozenset()
         words = list(_WORD.finditer(text))
-        found = set()
+        found: set[str] = set()
         for place, word in enumerate(words):
             owners = self._scopes.get(word.group().casefold(), ()) if _is_name(word.group()) else ()
             if owners and not self._of_another(text, words, place):
