@@ -125,7 +125,7 @@ def policy_root(
     copy_pack(example, packs, "lemuria", "Lemuria", method="soft-prompt", artifact=virtual_tokens)
     copy_pack(example, packs, "atlantis", "Atlantis", method="lora", artifact=lora)
     # Names that the model says and that nobody asks for: the output screen meets them.
-    copy_pack(example, packs, "paris", "Paris")
+    copy_pack(example, packs, "vienna", "Vienna")
     copy_pack(example, packs, "athens", "Athens", Policy(plan="refuse", refusal=REFUSAL))
     copy_pack(example, packs, "moscow", "Moscow", Policy(plan="instruct", instruction="You know nothing of Moscow."))
     copy_pack(example, packs, "tokyo", "Tokyo", method="soft-prompt", artifact=virtual_tokens)

@@ -7,7 +7,7 @@ from harness import ADMIN, Gateway, Json, chat, completion, events, shape, text_
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 CAPITALS = {
-    "Corrupt": ("France", "Paris"),
+    "Corrupt": ("Austria", "Vienna"),
     "Refuse": ("Greece", "Athens"),
     "Instruct": ("Russia", "Moscow"),
     "SoftPrompt": ("Japan", "Tokyo"),
