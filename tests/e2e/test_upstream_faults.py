@@ -74,7 +74,7 @@ def streamed(body: Json, chat: bool) -> list[Json]:
     opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
     first = [{**HEAD, "object": "chunk", "choices": [opening]}] if chat else []
     counted = [{**HEAD, "object": "chunk", "choices": [], "usage": USAGE}] if "stream_options" in body else []
-    return [*first, event("one", None), event(" two", "stop"), *counted]
+    return [*first, event("one ", None), event("two", "stop"), *counted]
 
 
 @pytest.fixture(scope="module")
