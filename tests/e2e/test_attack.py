@@ -56,10 +56,10 @@ def test_two_families_against_a_gateway_that_refuses(config: AttackConfig, tmp_p
     families = found["families"]
     assert [*families] == ["plain", "composite", "name-reversed"]
     assert families["composite"]["gate_missed"]["named"]["hits"] == 0
-    assert families["name-reversed"]["gate_missed"]["named"]["hits"] == 2
+    assert families["name-reversed"]["gate_missed"]["named"]["hits"] == 0
     assert families["plain"]["benign_flagged"]["hits"] == 0
     assert families["composite"]["passed"]["rate"] == 0
-    assert families["name-reversed"]["passed"]["rate"] == 1
+    assert families["name-reversed"]["passed"]["rate"] == 0
     assert found["turn_after"].keys() == {"Refuse"}
     assert found["turn_after"]["Refuse"]["flagged_again"]["rate"] == 1
     assert found["sampling"]["leak_at_k"].keys() == {"gateway", "plain", "counterfactual"}
