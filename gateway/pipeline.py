@@ -211,7 +211,7 @@ class Pipeline:
             plan = decide(request, found, await _ready(gate.acting(found)))
             return plan.quantised(assigned.backend.served.adapter_weights)
 
-        remedy = Handover(assigned.backend, assigned.plan, decided, record)
+        remedy = Handover(request, assigned.backend, assigned.plan, decided, record)
         return OutputScreen(request, screening, gate.watchlist, remedy, exempt=assigned.exempt)
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from classifiers.leaks.disguises import Disguises, Glance, run_from
+from classifiers.leaks.codes import CodeReader
+from classifiers.leaks.disguises import Disguises
 from classifiers.leaks.facts import FactCount
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.passages import PassageIndex, PassageRuns
@@ -28,14 +29,24 @@ from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
 from classifiers.names.ordinary import Alias
 
-__all__ = ["AnswerWatch", "Asked", "Leak", "LeakKind", "OutputRule", "OwnWords", "Seen", "Watched", "Watchlist"]
+__all__ = [
+    "AnswerWatch",
+    "Asked",
+    "Leak",
+    "LeakKind",
+    "OutputRule",
+    "OwnWords",
+    "Seen",
+    "Watched",
+    "Watchlist",
+    "nothing_exempt",
+]
 
 OutputRule = Literal["names", "facts", "off"]
 """What counts in an answer: names, facts and passages; facts and passages; nothing."""
 
 LeakKind = Literal["name", "fact", "passage", "failure"]
 _NEAR_WORDS = 60  # a fact so many words before or behind a name is near it
-_LONG_PIECE = 12  # characters; a token is shorter
 _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 
 
@@ -86,7 +97,8 @@ class _Once:
         return self._found
 
 
-def _none(scope: str) -> bool:
+def nothing_exempt(scope: str) -> bool:
+    """Every scope counts."""
     return False
 
 
@@ -99,15 +111,14 @@ class Asked:
 
     texts: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset()
-    exempt: Callable[[str], bool] = _none
+    exempt: Callable[[str], bool] = nothing_exempt
 
 
 class Watchlist:
     """What answers are watched for, of all scopes. Immutable and thread-safe."""
 
-    def __init__(self, names: LexicalDetector | None = None) -> None:
-        """`names` of the gate, which are then shared; it must have those of every scope that is watched."""
-        self.names = names or LexicalDetector({})
+    def __init__(self) -> None:
+        self.names = LexicalDetector({})
         self.rules: Mapping[str, OutputRule] = {}
         self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
@@ -169,7 +180,7 @@ class AnswerWatch:
         self._near: dict[str, int] = {}  # by scope: how many words more it stays near
         self._tail = ""  # what was read, from `_base` on
         self._base = 0
-        self._run_from: int | None = None  # where a run began that may be a code
+        self._codes = CodeReader(watchlist.names)
         self._words_to = 0  # up to here the words are counted
         self._safe = 0
         self._leak: Leak | None = None
@@ -196,9 +207,9 @@ class AnswerWatch:
         disguised = self._list.disguises.glance(names, letters, ended=ended)
         found: list[Sighting | Word] = [*names.sightings(letters, ended=ended), *disguised.sightings]
         open_from = len(self._tail) if ended else min(names.open_from(letters), disguised.open_from)
-        if coded := self._coded(ended=ended, fresh=fresh):
-            found += coded.sightings
-            open_from = min(open_from, coded.open_from)
+        coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
+        found += coded.sightings
+        open_from = min(open_from, coded.open_from)
         unfinished = None
         if self._reads_words:
             words = [word for word in words_of(letters.normal) if word.start + self._base >= self._words_to]
@@ -213,22 +224,6 @@ class AnswerWatch:
         if leak:
             self._leak = replace(leak, start=max(leak.start, self._safe))
         self._forget(self._safe)
-
-    def _coded(self, *, ended: bool, fresh: int) -> Glance | None:
-        """What stands in a run at the end that may be a code. A run that is over is read once more, to its end. So is
-        all of a long piece, in which a run can begin and end."""
-        run_from_ = None if ended else run_from(self._tail)
-        if fresh > _LONG_PIECE:
-            self._run_from = self._base
-        before = self._run_from - self._base if self._run_from is not None else None
-        start = before if before is not None and before >= 0 else run_from_
-        self._run_from = None if run_from_ is None else self._base + (start if start is not None else run_from_)
-        if start is None:
-            return None
-        glance = self._list.disguises.in_codes(self._list.names, self._tail[start:], ended=run_from_ is None)
-        moved = tuple(replace(one, start=one.start + start, end=one.end + start) for one in glance.sightings)
-        open_from = len(self._tail) if run_from_ is None else glance.open_from + start
-        return Glance(moved, open_from)
 
     def _named(self, sighting: Sighting) -> Leak | None:
         """A name of a scope. It makes the facts of its scope count, near it."""
@@ -284,8 +279,8 @@ class AnswerWatch:
     def _forget(self, safe: int) -> None:
         """Keeps of what is safe only what decides how the next characters are read."""
         kept = max(0, safe - self._base - _CONTEXT_CHARS)
-        if self._run_from is not None:
-            kept = min(kept, max(0, self._run_from - self._base))
+        if self._codes.start is not None:
+            kept = min(kept, self._codes.start - self._base)
         floor = max(0, kept - _LONGEST_CONTEXT)
         while kept > floor and not self._tail[kept - 1].isspace():
             kept -= 1

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from classifiers.leaks.watch import nothing_exempt
 from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
 from gateway.errors import InvalidRequest
 from gateway.openai_format.shapes import Shape
@@ -59,11 +60,6 @@ class Served:
     def unsupported(self, needs: frozenset[ModelNeed]) -> str | None:
         """Why the backend cannot carry out a plan with these needs; None if it can."""
         return next((self.unsupported_needs[need] for need in sorted(needs & self.unsupported_needs.keys())), None)
-
-
-def nothing_exempt(scope: str) -> bool:
-    """Every scope counts."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)

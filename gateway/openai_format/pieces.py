@@ -1,5 +1,7 @@
 """An answer's events one by one: so a screen can hold one back, cut it in two, or take an alternative token out."""
 
+import itertools
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -18,6 +20,7 @@ Forbidden = Callable[[int, int, str], bool]
 """Whether an alternative must not be shown: the choice, the number of the token in this event, the alternative."""
 
 _DATA = b"data:"
+_EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[Event, None]:
@@ -29,9 +32,9 @@ async def single_events(events: AsyncGenerator[Event, None], request: Request) -
             if event.data is None:
                 yield event
                 continue
-            *whole, rest = (rest + event.data).split(b"\n\n")
+            whole, rest = _parted(rest + event.data)
             for data in whole:
-                yield _single(data + b"\n\n", request)
+                yield _single(data, request)
     if rest:
         yield _single(rest, request)
 
@@ -55,29 +58,43 @@ def without_alternatives(event: Event, forbidden: Forbidden) -> Event:
         return event
     if event.data is None:
         return Event.of(*changed)
-    payload = _payload(event.data)
-    for choice, delta in zip(payload["choices"], (part for part in changed if isinstance(part, Delta)), strict=True):
-        _write_alternatives(choice["logprobs"], delta.logprobs)
+    payload, streamed = _payload(event.data), bool(_data_lines(event.data))
+    by_index = {part.index: part.logprobs for part in changed if isinstance(part, Delta) and part.logprobs}
+    for choice in payload["choices"]:
+        if choice["index"] in by_index:
+            _write_alternatives(choice["logprobs"], by_index[choice["index"]])
     body = orjson.dumps(payload)
-    streamed = event.data.lstrip().startswith(_DATA)
     return Event(data=_DATA + b" " + body + b"\n\n" if streamed else body, parts=changed)
 
 
+def _parted(data: bytes) -> tuple[list[bytes], bytes]:
+    """The server-sent events with the empty line behind each, and what is not complete yet."""
+    ends = [0, *(end.end() for end in _EMPTY_LINE.finditer(data))]
+    return [data[start:end] for start, end in itertools.pairwise(ends)], data[ends[-1] :]
+
+
 def _single(data: bytes, request: Request) -> Event:
-    line = data.strip()
-    if not line or line == DONE or line.startswith(b":"):
+    """An event of one line of data. Comments and other fields of an event say nothing."""
+    lines = _data_lines(data)
+    if not lines or lines == [DONE]:
         return Event(data=data)
-    if not line.startswith(_DATA) or b"\n" in line:
+    if len(lines) > 1:
         raise UpstreamError("the model server's answer has an unknown shape")
-    payload = _payload(line)
+    payload = _payload(data)
     if "error" in payload:
         return Event(data=data)
     return Event(data=data, parts=tuple(parts_of(payload, request)))
 
 
+def _data_lines(data: bytes) -> list[bytes]:
+    return [line.strip() for line in data.split(b"\n") if line.startswith(_DATA)]
+
+
 def _payload(data: bytes) -> Json:
+    """Of a server-sent event, or of an answer in one piece."""
+    lines = _data_lines(data)
     try:
-        payload = orjson.loads(data.strip().removeprefix(_DATA))
+        payload = orjson.loads(lines[0].removeprefix(_DATA) if lines else data)
     except ValueError as error:
         raise UpstreamError("the model server's answer is not JSON") from error
     if not isinstance(payload, dict):
@@ -88,7 +105,8 @@ def _payload(data: bytes) -> Json:
 def _written(data: bytes, delta: Delta, *others: Any) -> Event:
     """The server-sent event with another text and finish reason."""
     payload = _payload(data)
-    (choice,) = payload["choices"]
+    choice = next(one for one in payload["choices"] if one["index"] == delta.index)
+    payload["choices"] = [choice]
     if "delta" in choice:
         choice["delta"] = {**choice["delta"], "content": delta.text}
     else:

@@ -1,5 +1,6 @@
 """Hands an answer over: takes it from the model that leaks, and has it go on under the plan of the scope."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
@@ -17,15 +18,22 @@ class Handover:
     """Finds other answers to one request. See `gateway.screening.output.Remedy`."""
 
     def __init__(
-        self, backend: Backend, plan: Plan, decided: Callable[[Leak], Awaitable[Plan]], record: Record
+        self,
+        request: Request,
+        backend: Backend,
+        plan: Plan,
+        decided: Callable[[Leak], Awaitable[Plan]],
+        record: Record,
     ) -> None:
         """
         Args:
+            request: as the client sent it.
             backend: answers the request.
             plan: under which it answers first.
             decided: gives the plan for a request whose answer leaks.
             record: of the request.
         """
+        self._request = request
         self._backend = backend
         self._refusal = plan.fallback
         self._decided = decided
@@ -55,6 +63,10 @@ class Handover:
     def tokens(self, text: str) -> int:
         """See Remedy."""
         return len(self._backend.served.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    async def prompt_tokens(self) -> int:
+        """See Remedy."""
+        return await asyncio.to_thread(self._backend.check_length, self._request)
 
     def ended(self, leak: Leak) -> None:
         """See Remedy."""

@@ -36,6 +36,9 @@ class Remedy(Protocol):
     def tokens(self, text: str) -> int:
         """How many tokens of the model a text is."""
 
+    async def prompt_tokens(self) -> int:
+        """How many the prompt has, as the client sent it."""
+
     def ended(self, leak: Leak) -> None:
         """Is told that an answer ends, because the other one leaks too or because there is none."""
 
@@ -101,7 +104,7 @@ class OutputScreen:
             async for event in events:
                 queue.take(event)
         queue.end()
-        return [*queue.released()], queue.leak
+        return ([] if queue.leak else [*queue.released()]), queue.leak
 
     # A stream.
 
@@ -138,7 +141,8 @@ class OutputScreen:
         """One choice behind what the client has of it: the other answer, or its end. Adds what it used."""
         request = self._continuing(choice.sent)
         other = None
-        if not choice.called_tools and (request.sampling.max_tokens or 1) > 0:
+        left = request.sampling.max_tokens
+        if not choice.called_tools and (left is None or left > 0):
             other = await self._remedy.other_answer(leak, request)
         queue = AnswerQueue(self._watchlist, self._own, before=choice.sent)
         if other is not None:
@@ -158,28 +162,30 @@ class OutputScreen:
                         yield _as_choice(one, choice.index)
             for one in queue.last_words() if queue.leak else ():
                 yield _as_choice(one, choice.index)
-        if not queue.choice(0).finished:
+        further = queue.choice(0)
+        if not further.finished:
             self._remedy.ended(queue.leak or leak)
-            async for one in self._ending(request, choice, choice.sent + queue.choice(0).sent, usages):
-                yield one
+            async with aclosing(self._ending(request, choice, further.sent, usages)) as end:
+                async for one in end:
+                    yield one
 
     async def _ending(
-        self, request: Request, choice: Choice, sent: str, usages: list[Usage]
+        self, request: Request, choice: Choice, further: str, usages: list[Usage]
     ) -> AsyncGenerator[Event, None]:
-        """The end of an answer that must not go on: a refusal if nothing was sent, else a full stop."""
+        """The end of an answer that must not go on: a refusal if nothing was sent, else a full stop. `further` is what
+        was sent of the other answer."""
+        sent = choice.sent + further
         if sent.strip() or choice.reasoned or choice.called_tools:
-            dot = "" if not sent.strip() or sent.rstrip().endswith(_SENTENCE_ENDS) else "."
-            reason = "length" if choice.called_tools else "stop"
+            at_limit = request.sampling.max_tokens is not None and request.sampling.max_tokens <= 0
+            dot = "" if at_limit or not sent.strip() or sent.rstrip().endswith(_SENTENCE_ENDS) else "."
+            reason = "length" if at_limit or choice.called_tools else "stop"
             yield Event.of(Delta(choice.index, dot, finish_reason=reason))
-            usages.append(Usage(usages[0].prompt_tokens if usages else self._prompt_tokens, len(dot) + 1))
+            end_of_text = reason == "stop"
+            usages.append(Usage(await self._remedy.prompt_tokens(), self._remedy.tokens(further + dot) + end_of_text))
             return
         async for event in self._remedy.refusal(replace(request, written="")):
             usages += [part for part in event.parts if isinstance(part, Usage)]
             yield _as_choice(event, choice.index)
-
-    @property
-    def _prompt_tokens(self) -> int:
-        return sum(self._remedy.tokens(message.text) for message in self._request.messages)
 
     def _continuing(self, sent: str) -> Request:
         """The request for one choice behind what was sent of it."""

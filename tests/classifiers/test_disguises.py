@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.leaks.disguises import run_from
+from classifiers.leaks.codes import run_from
 from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
 from classifiers.traffic import general_traffic
 

@@ -58,6 +58,9 @@ class Says:
     async def prepare(self, adapters: Any, in_force: Any = None) -> dict[str, str]:
         return {}
 
+    def check_length(self, request: Request) -> int:
+        return 9
+
     async def generate(self, request: Request, plan: Plan) -> AsyncGenerator[Event, None]:
         self.asked.append((request, plan))
         if isinstance(plan, Refuse):
@@ -346,3 +349,31 @@ def test_a_stream_that_goes_on_keeps_its_id_and_ends_once() -> None:
     assert {event["created"] for event in events} == {5}
     assert not any("role" in choice["delta"] for event in events for choice in event["choices"])
     assert shown.count(b"[DONE]") == 1
+
+
+def test_the_usage_of_an_answer_that_ends_counts_all_that_was_sent(house: House) -> None:
+    def tokens(text: str) -> int:
+        return len(TOKENIZER(text, add_special_tokens=False)["input_ids"])
+
+    events = house.events(asked(), pieces("They live in", " Narnia."), pieces(" a wood near", " Narnia."))
+    (usage,) = [part for event in events for part in event.parts if isinstance(part, Usage)]
+    assert usage == Usage(9, tokens("They live in") + tokens(" a wood near.") + 1)
+    events = house.events(asked(), pieces("He is", " the wizard of", " Oz."))
+    (usage,) = [part for event in events for part in event.parts if isinstance(part, Usage)]
+    assert usage == Usage(9, tokens("He is the wizard of") + tokens(".") + 1)
+
+
+def test_an_answer_at_its_limit_is_not_handed_over(house: House) -> None:
+    limit = len(TOKENIZER("They live in", add_special_tokens=False)["input_ids"])
+    found = house.answer(asked(max_tokens=limit), pieces("They live in", " Narnia."))
+    assert found == {0: ("They live in", "length")}
+    assert len(house.backend.asked) == 1
+
+
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+def test_servers_may_end_lines_otherwise_and_name_events(house: House, line: str) -> None:
+    request = asked()
+    (whole,) = as_upstream(request, pieces("They", " live in", " Nar", "nia."), chunk=10**6)
+    data = (whole.data or b"").replace(b"data: {", b": comment\nevent: message\ndata: {").replace(b"\n", line.encode())
+    events = [Event(data=data[at : at + 50]) for at in range(0, len(data), 50)]
+    assert house.answer(request, events, pieces(" a wood.")) == {0: ("They live in a wood.", "stop")}

@@ -1,0 +1,125 @@
+"""Names inside codes (base64, hexadecimal numbers, Morse ...) and odd letters, in a text that goes on.
+
+A run that may be a code is decoded from its beginning, again and again while it goes on; so of a name in a code at most
+the first characters are sent by which the code is known as one.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from classifiers.leaks.disguises import LEAST_LETTERS, Glance, glance_at, together
+from classifiers.names.aliases import LexicalDetector
+from classifiers.names.boundaries import Letters
+from classifiers.views.views import views
+
+__all__ = ["CodeReader", "run_from"]
+
+_CODE_CHARACTERS = 4  # so many characters of a code say one character at most: the last of them may not be there yet
+_LONG_PIECE = 12  # characters; a token is shorter
+# Of a code only the end is read again, from a multiple of what any code (and one within another) takes for a character.
+_RUN_CHARS, _RUN_STEP = 288, 144
+# What may be the beginning of a code, or of odd letters, at the end of a text. Nothing here is tried twice.
+_RUNS = tuple(
+    re.compile(pattern + r"\Z")
+    for pattern in (
+        r"(?<![^\W_])(?:[^\W\d_]{1,2}+(?:[^\w]|_){1,4}+){2,}+(?:[^\W\d_]{1,2}+)?",
+        r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{6,}+",
+        r"(?<![A-Za-z0-9])(?:(?:0x|\\x|%|=)?+[0-9A-Fa-f]{2}[ ,:;|/.\n-]{0,2}+){2,}+[0-9A-Fa-f]?",
+        r"(?<!\d)(?:\d{1,8}+[ ,;|/_.\n-]{1,2}+){2,}+\d{0,8}+",
+        r"(?<!\d)[01]{8,}+",
+        r"(?<![\w.-])(?:[.\-·•∙․–—_−‒]{1,5}+[ /|]{1,3}+){2,}+[.\-·•∙․–—_−‒]{0,5}+",
+        r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+"
+        r"|[Uu]\+[0-9A-Fa-f]*+ ?+)++\\?+",
+        r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
+    )
+)
+_LAST_GROUP = re.compile(r"[\s,;|/_-]*[^\s,;|/_-]+\Z")
+_LAST_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9A-Fa-f]{0,7}|&#?[0-9A-Za-z]{0,8}|%[0-9A-Fa-f]?)\Z")
+_CODED_WORD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|\d|[A-Z]{6}|[a-z]{20}")
+_MAY_RUN = re.compile(r"[\d\\&%=./|_\-–—·•]|[a-z][A-Z]|[A-Z]{2}|\W[^\W\d_]{1,2}\W|[^\x00-\u017f]")
+
+
+class CodeReader:
+    """Follows the runs of one text that may be codes. To decode is slow; so a run is read anew when so much more of it
+    has come that it may say something more, and once more when it is over. Of a run that says something, what is not
+    read yet waits."""
+
+    def __init__(self, names: LexicalDetector) -> None:
+        self._names = names
+        self.start: int | None = None
+        """Where in the text the run begins that is followed: it must be given again."""
+        self._read_to = 0
+        self._waits_from: int | None = None
+
+    def glance(self, tail: str, base: int, *, fresh: int, ended: bool) -> Glance:
+        """Names in codes, at places in the tail.
+
+        Args:
+            tail: the end of the text, at least from `start` on.
+            base: where in the text the tail begins.
+            fresh: how many characters are new. A long piece is read from the beginning: a run can begin and end there.
+            ended: whether there is no more of the text.
+        """
+        end, began = base + len(tail), None if ended else run_from(tail)
+        followed, self.start = self.start, None
+        if fresh > _LONG_PIECE:
+            start = base
+        elif followed is not None:
+            start = followed
+        elif began is not None:
+            start = base + began
+        else:
+            return Glance((), len(tail))
+        if began is not None and start == followed and end - self._read_to < _LONG_PIECE:
+            self.start = followed
+            return Glance((), len(tail) if self._waits_from is None else self._waits_from - base)
+        seen = self._decoded(tail, start - base, ended=began is None)
+        if began is None:
+            return Glance(seen.sightings if seen else (), len(tail))
+        self.start = start + max(0, end - start - _RUN_CHARS) // _RUN_STEP * _RUN_STEP
+        self._read_to = end
+        self._waits_from = min(end, base + seen.open_from) if seen else None
+        return seen or Glance((), len(tail))
+
+    def _decoded(self, tail: str, start: int, *, ended: bool) -> Glance | None:
+        """What the views of the run show; None if it has none."""
+        run = tail[start:]
+        found = views(run)
+        if found and not ended:
+            found = [*found, *(view for begun in _without_the_last(run) for view in views(begun))]
+        glances = []
+        for view in found:
+            seen = glance_at(self._names, Letters(view.text), ended=ended)
+            ranges = [(one, view.source_range(one.start, one.end)) for one in seen.sightings if _is_long(one.name)]
+            sightings = tuple(replace(one, start=start + first, end=start + last) for one, (first, last) in ranges)
+            open_from = start + min(view.starts[seen.open_from :], default=len(run))
+            glances.append(Glance(sightings, open_from))
+        return together(glances, len(tail)) if glances else None
+
+
+def run_from(text: str) -> int | None:
+    """Where, at the end of a text, a run begins that may be a code or odd letters; None if there is none."""
+    if not _MAY_RUN.search(text):
+        return None
+    starts = [run.start() for pattern in _RUNS if (run := pattern.search(text)) and _is_odd(run)]
+    return min(starts, default=None)
+
+
+def _without_the_last(run: str) -> Iterator[str]:
+    """The run without its last characters, which may be a part of what says one character."""
+    yield from (run[:-cut] for cut in range(1, _CODE_CHARACTERS) if cut < len(run))
+    for last in (_LAST_GROUP, _LAST_ESCAPE):
+        whole = last.sub("", run)
+        if 0 < len(whole) <= len(run) - _CODE_CHARACTERS:
+            yield whole
+
+
+def _is_odd(run: re.Match[str]) -> bool:
+    """Letters without a gap are a word, unless their case or their number is odd."""
+    return not run.group().replace("-", "").isalpha() or bool(_CODED_WORD.search(run.group()))
+
+
+def _is_long(name: str) -> bool:
+    """Shorter names stand in odd text by chance."""
+    return sum(map(str.isalnum, name)) >= LEAST_LETTERS
