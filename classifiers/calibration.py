@@ -38,7 +38,7 @@ def threshold_at(alpha: float, scores: Sequence[float]) -> Threshold:
     if not 0 < alpha < 1:
         raise ValueError(f"the false-positive rate must lie between 0 and 1, got {alpha}")
     n = len(scores)
-    rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
+    rank = _rank(alpha, n)
     if rank > n:
         raise TooFewRows(
             f"a false-positive rate of {alpha:g} needs at least {rows_needed(alpha)} out-of-scope rows to calibrate "
@@ -58,10 +58,14 @@ def bonus_at(threshold: float, alpha: float, scores: Sequence[float], marked: Se
         most: a raised score passes only above the scores of all texts but this share.
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    passing = len(ordered) - math.ceil((len(ordered) + 1) * (1 - alpha) - 1e-9)
-    spare = passing - int((ordered > threshold).sum())
+    spare = max(0, len(ordered) - _rank(alpha, len(ordered)) - int((ordered > threshold).sum()))
     below = sorted((s for s, mark in zip(scores, marked, strict=True) if mark and s <= threshold), reverse=True)
     lowest = float(np.quantile(ordered, 1 - most))
-    if len(below) > max(0, spare):
-        lowest = max(lowest, below[max(0, spare)])
+    if len(below) > spare:
+        lowest = max(lowest, below[spare])
     return max(0.0, threshold - lowest)
+
+
+def _rank(alpha: float, rows: int) -> int:
+    """Which of the sorted scores of so many rows is the threshold, counted from 1."""
+    return math.ceil((rows + 1) * (1 - alpha) - 1e-9)

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     StrictBool,
     ValidationError,
     field_validator,
@@ -26,6 +24,7 @@ from pydantic_settings import (
 
 from gateway.errors import SetupError
 from gateway.files.addresses import Origins, Upstreams
+from gateway.files.keys import EMPTY, Key, refuse_empty
 from gateway.files.strict_yaml import read_yaml
 from gateway.files.variables import StrictVariables, check_variables
 from gateway.models.encoders import EncoderRuntime
@@ -37,25 +36,6 @@ __all__ = ["ArmSettings", "Settings", "load_settings"]
 _PREFIX = "UNRECALL_"
 _OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
 _SECURITY = ("api_keys", "admin_key", "upstream_key", "audit_key")
-_EMPTY = "is given and empty, so that it would protect nothing: give a value, or take the setting out"
-
-
-def _no_empty_security(given: Any) -> Any:
-    """Refuses an empty setting of security: the operator would believe in a protection that is not there."""
-    for name in _SECURITY if isinstance(given, dict) else ():
-        value = given.get(name, "not given")
-        if value is None or value in ([], ()) or (isinstance(value, str) and not value.strip()):
-            raise ValueError(f"{name} {_EMPTY}")
-    return given
-
-
-def _sound(key: SecretStr) -> SecretStr:
-    if key.get_secret_value().strip() != key.get_secret_value():
-        raise ValueError("a key has white space around it, which no client can send; take it out")
-    return key
-
-
-_Key = Annotated[SecretStr, Field(min_length=1), AfterValidator(_sound)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 _RENAMED = {"lora_strengths": "adapter_weights"}
@@ -84,7 +64,7 @@ class ArmSettings(BaseModel):
         description="vllm: base URLs of servers that serve the arm's model, with or without /v1. Separate several by "
         "commas.",
     )
-    upstream_key: _Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
+    upstream_key: Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
     model: str | None = Field(
         None, description="embedded: the folder of the arm's model, which then runs in this process."
     )
@@ -92,7 +72,7 @@ class ArmSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _nothing_empty(cls, given: Any) -> Any:
-        return _no_empty_security(given)
+        return refuse_empty(given, _SECURITY)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ArmSettings":
@@ -152,7 +132,7 @@ class Settings(BaseSettings):
         description="vllm: base URLs of servers that serve the same model, with or without /v1. Separate several by "
         "commas.",
     )
-    upstream_key: _Key | None = Field(
+    upstream_key: Key | None = Field(
         None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."
     )
     upstream_read_timeout_s: float = Field(
@@ -178,11 +158,11 @@ class Settings(BaseSettings):
         description="Web sites whose pages may call the gateway, as https://HOST; `*` for all. None: no page may. "
         "Separate several by commas.",
     )
-    api_keys: list[_Key] = Field(
+    api_keys: list[Key] = Field(
         default_factory=list,
         description="Keys of clients, who send one as a bearer token. None: the gateway answers everybody.",
     )
-    admin_key: _Key | None = Field(
+    admin_key: Key | None = Field(
         None,
         description="The operator's key. Whoever sends it in `x-unrecall-admin-key` gets explanatory headers, /metrics "
         "and the details of /readyz. Without it nobody gets them: they tell of scopes and of what was flagged.",
@@ -272,7 +252,7 @@ class Settings(BaseSettings):
     audit_file: Path | None = Field(
         None, description="Audit lines are appended to this file, one JSON line a request. Unset: standard output."
     )
-    audit_key: _Key | None = Field(
+    audit_key: Key | None = Field(
         None,
         description="Makes the audit log's hash chain one that nobody without this key can write anew "
         "(docs/audit.md). Keep it where who can write the log cannot read it.",
@@ -310,7 +290,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _nothing_empty(cls, given: Any) -> Any:
-        return _no_empty_security(given)
+        return refuse_empty(given, _SECURITY)
 
     @field_validator("host")
     @classmethod
@@ -359,7 +339,7 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
     """Settings from all three places; an override of None is none. Raises SetupError for an unknown key or a bad
     value, and says which."""
     check_variables(
-        _PREFIX, Settings.model_fields, others=_OTHER_VARIABLES, never_empty=_SECURITY, why=_EMPTY, mend=_mend
+        _PREFIX, Settings.model_fields, others=_OTHER_VARIABLES, never_empty=_SECURITY, why=EMPTY, mend=_mend
     )
     content = _read(file) if file else {}
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from classifiers.languages.encoder import MultilingualEncoder, windows_of
 from classifiers.languages.identify import ENGLISH, LanguageIdentifier
 from classifiers.languages.model import MATCH, MultilingualHead
+from classifiers.names.aliases import LEANING
 from classifiers.types import Verdict
 
 __all__ = ["MultilingualClassifier"]
@@ -71,7 +72,7 @@ class MultilingualClassifier:
         return [
             Verdict(scope, self.name, score, MATCH, not score <= MATCH)  # a NaN is a match
             for scope, score in scores.items()
-            if not score <= 0
+            if not score <= LEANING
         ]
 
 

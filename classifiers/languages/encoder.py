@@ -61,20 +61,23 @@ class MultilingualEncoder:
         return cls(embed, hashlib.sha256(f"folder {fingerprint} {_WINDOW_BYTES}".encode()).hexdigest())
 
     def embeddings(self, windows: Sequence[str]) -> Array:
-        """[windows, hidden] of windows, each read alone: its values do not depend on the others."""
+        """[windows, hidden] of windows of `windows_of`, at least one. Each is read alone: its values do not depend on
+        the others."""
         found = self._recent.of(windows, self._computed)
         return np.stack([found[window] for window in windows])
 
     def _computed(self, windows: Sequence[str]) -> list[Array]:
         with self._lock:  # C and torch both let other threads run meanwhile
-            return [self._embed([_clean(window)])[0] for window in windows]
+            return [self._embed([window])[0] for window in windows]
 
 
 def windows_of(text: str) -> Iterator[str]:
-    """Overlapping parts of a text, cut at spaces where there are any; none of a text without a letter or digit."""
+    """Overlapping parts of a text, cut at spaces where there are any; none of a text without a letter or digit. They
+    hold what C can read: a space for each NUL, and a question mark for each lone surrogate, which is no valid text."""
     if not any(map(str.isalnum, text)):
         return
-    sizes = np.cumsum([len(character.encode("utf-8", "replace")) for character in text])
+    text = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    sizes = np.cumsum([len(character.encode()) for character in text])
     start = 0
     while True:
         begun = int(sizes[start - 1]) if start else 0
@@ -94,8 +97,3 @@ def _at_space(text: str, start: int, end: int) -> int:
         if place > start and text[place - 1].isspace():
             return place
     return end
-
-
-def _clean(text: str) -> str:
-    """C reads a text up to the first NUL only."""
-    return text.replace("\0", " ").encode("utf-8", "replace").decode()

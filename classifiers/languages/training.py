@@ -3,6 +3,7 @@ each other, once what all texts of a language share is taken away."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 _LEAST_ALPHA = 0.015  # ten of the shipped prompts lie above such a threshold; those are about books and films
 _LEANING = 0.1
+_MOST_ALPHA = 0.05  # a threshold lies well above the boundary of those that lean
 _ENGLISH_STEP = 3  # every third English prompt is enough for negatives
 _FOLDS = 5
 _DUPLICATE_COSINE = 0.7  # of centred embeddings: an English prompt so near a forget row is about the scope
@@ -60,7 +62,7 @@ def fit_languages(
         retain: English prompts near the scope, but outside.
         aliases: the scope's names: a shipped prompt that holds one is left out.
         encoder: gives the embeddings.
-        fpr: the false-positive rate to reach; the shipped prompts allow none below .015.
+        fpr: the false-positive rate to reach; the shipped prompts allow none below .015, and it is .05 at most.
         seed: of the folds.
         progress: is told a stage, the number of stages done, and of how many.
     """
@@ -71,7 +73,7 @@ def fit_languages(
     english = _read(encoder, _unnamed(general_traffic()[::_ENGLISH_STEP], names))
     rows = _Rows.of(_read(encoder, forget), _read(encoder, retain), english)
     progress("fit on all languages", 2, 3)
-    alpha = max(fpr, _LEAST_ALPHA)
+    alpha = min(max(fpr, _LEAST_ALPHA), _MOST_ALPHA)
     head, count = _calibrated(rows, outside, alpha, seed)
     held_out = {language: _unnamed(held_out_prompts(language), names) for language in LANGUAGES}
     alarms = sum(
@@ -94,14 +96,13 @@ class _Rows:
         centre = english.mean(axis=0)
         inside, general = centred(forget, centre), centred(english, centre)
         far = (general @ inside.T).max(axis=1) < _DUPLICATE_COSINE
-        return cls(inside, centred(retain, centre) if len(retain) else retain, general[far])
+        return cls(inside, centred(retain, centre) if len(retain) else inside[:0], general[far])
 
     def fit(self, outside: Array, seed: int) -> Head:
         """A support-vector machine of these rows and of centred prompts [prompts, hidden] in other languages."""
-        none = np.zeros((0, self.forget.shape[1]), dtype=np.float32)
+        none = self.forget[:0]
         traffic = np.concatenate([self.english, outside])
-        retain = Rows(self.retain if len(self.retain) else none, none)
-        return fit_machine(Rows(self.forget, none), retain, traffic, HeadTraining(), seed=seed)
+        return fit_machine(Rows(self.forget, none), Rows(self.retain, none), traffic, HeadTraining(), seed=seed)
 
 
 def _calibrated(rows: _Rows, outside: Mapping[str, Array], alpha: float, seed: int) -> tuple[MultilingualHead, int]:
@@ -163,8 +164,9 @@ def _left_out(rows: _Rows, turned: Mapping[str, Array], seed: int) -> dict[str, 
 
 
 def _read(encoder: MultilingualEncoder, texts: Sequence[str]) -> Array:
-    """[texts, hidden] of the first window of each text that has a letter or digit."""
-    return encoder.embeddings([window for text in texts for window in list(windows_of(text))[:1]])
+    """[texts, hidden] of the first window of each text that has a letter or digit; [0, 0] if none has."""
+    windows = [window for text in texts for window in islice(windows_of(text), 1)]
+    return encoder.embeddings(windows) if windows else np.zeros((0, 0), dtype=np.float32)
 
 
 def _unnamed(prompts: Sequence[str], names: LexicalDetector) -> list[str]:

@@ -20,7 +20,7 @@ from classifiers.svm.augment import augment
 from classifiers.svm.classifier import PromptClassifier
 from classifiers.svm.fitting import HeadTraining, Rows, fit_head, fit_machine
 from classifiers.svm.model import Head
-from classifiers.svm.widening import Widening, kept_questions
+from classifiers.svm.widening import Widening, embedded, kept_questions
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
 
@@ -182,7 +182,7 @@ class _Fitter:
         """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
         the scope as well as a support-vector machine. A broad scope needs the machine."""
         index = faiss.IndexFlatIP(self.encoder.hidden)
-        index.add(self._encoded(forget))
+        index.add(embedded(forget, self.encoder))
         outside = self._outside(self.general, index)
         negatives = np.concatenate(
             [np.zeros((0, self.encoder.hidden), dtype=np.float32), *(one.windows for one in outside)]
@@ -249,8 +249,8 @@ class _Fitter:
             if rest:
                 out_near, rest_near = retain_folds[fold] if fold < len(retain_folds) else ([], list(retain))
                 head = self._fitted(fit, rest, rest_near, negatives)
-                inside += [float(head.score(self._encoded([row])).max()) for row in out]
-                near += [float(head.score(self._encoded([row])).max()) for row in out_near]
+                inside += [float(head.score(embedded([row], self.encoder)).max()) for row in out]
+                near += [float(head.score(embedded([row], self.encoder)).max()) for row in out_near]
         return sorted(inside), sorted(near)
 
     def _folds(self, rows: Sequence[str]) -> list[tuple[list[str], list[str]]]:
@@ -281,13 +281,7 @@ class _Fitter:
     def _framed(self, rows: Sequence[str], written: Sequence[str] = ()) -> Rows:
         """Rows as they are and in frames, and written ones as they are."""
         framed = augment(rows, copies=self.training.copies, seed=self.training.seed)
-        return Rows(self._encoded([*rows, *written]), self._encoded(framed))
-
-    def _encoded(self, texts: Sequence[str]) -> Array:
-        """[windows, hidden] of all texts."""
-        if not texts:
-            return np.zeros((0, self.encoder.hidden), dtype=np.float32)
-        return np.concatenate(self.encoder.encode(texts))
+        return Rows(embedded([*rows, *written], self.encoder), embedded(framed, self.encoder))
 
 
 def _shipped(training: GateTraining) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.text import normalise
 from classifiers.splits import Split
 
-__all__ = ["Widening", "kept_questions"]
+__all__ = ["Widening", "embedded", "kept_questions"]
 
 Array = NDArray[np.float32]
 _FEWEST_WORDS = 4
@@ -55,9 +55,9 @@ def kept_questions(
     if not rows:
         return ()
     questions = np.stack([embedding for _, embedding in rows])
-    inside = _nearest(questions, _embedded(split.forget.train, encoder))
-    near = _nearest(questions, _embedded(split.retain.train, encoder))
-    held = _nearest(questions, _embedded((*split.forget.held_out, *split.retain.held_out), encoder))
+    inside = _nearest(questions, embedded(split.forget.train, encoder))
+    near = _nearest(questions, embedded(split.retain.train, encoder))
+    held = _nearest(questions, embedded((*split.forget.held_out, *split.retain.held_out), encoder))
     other = np.maximum(near, _nearest(questions, outside))
     good = (inside >= widening.near) & (inside > other) & (held < widening.duplicate)
     return tuple(text for (text, _), keep in zip(rows, good, strict=True) if keep)
@@ -70,7 +70,8 @@ def _nearest(questions: Array, rows: Array) -> Array:
     return np.asarray((questions @ rows.T).max(axis=1), dtype=np.float32)
 
 
-def _embedded(texts: Sequence[str], encoder: Encoder) -> Array:
+def embedded(texts: Sequence[str], encoder: Encoder) -> Array:
+    """[windows, hidden] of all texts."""
     if not texts:
         return np.zeros((0, encoder.hidden), dtype=np.float32)
     return np.concatenate(encoder.encode(texts))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.terminal import console
+from gateway.cli.terminal import tell
 
 __all__ = ["audit"]
 
@@ -31,14 +31,10 @@ def audit_verify(
     key = load_settings(config, {}).audit_key
     found = verify_files(files, key.get_secret_value().encode() if key else None)
     for note in found.notes:
-        _tell(f"note: {note}")
+        tell(f"note: {note}")
     if found.problem:
-        _tell(f"bad: {found.problem}. The {found.lines} lines before it are as they were written")
+        tell(f"bad: {found.problem}. The {found.lines} lines before it are as they were written")
         raise typer.Exit(1)
-    _tell(f"ok: {found.lines} lines in {len(found.ends)} chain{'' if len(found.ends) == 1 else 's'}")
+    tell(f"ok: {found.lines} lines in {len(found.ends)} chain{'' if len(found.ends) == 1 else 's'}")
     for link in found.ends.values():
-        _tell(f"    chain {link.chain} ends with number {link.seq}, digest {link.digest}")
-
-
-def _tell(what: str) -> None:
-    console.print(what, soft_wrap=True, highlight=False, markup=False)
+        tell(f"    chain {link.chain} ends with number {link.seq}, digest {link.digest}")

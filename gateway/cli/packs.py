@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.terminal import Packs, console, errors, percent
+from gateway.cli.terminal import Packs, console, errors, percent, tell
 from gateway.errors import PackError
 
 __all__ = ["packs"]
@@ -122,7 +122,7 @@ def packs_enable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
 
     verify_pack(packs / scope)  # one that cannot be loaded would stop all answers
     set_enabled(packs / scope, True)
-    _tell(f"pack {scope} is on: its scope is guarded")
+    tell(f"pack {scope} is on: its scope is guarded")
 
 
 @packs.command("remove")
@@ -131,7 +131,7 @@ def packs_remove(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     from gateway.packs.folders import remove_pack
 
     remove_pack(packs / scope)
-    _tell(f"pack {scope} is removed: its scope is no longer guarded")
+    tell(f"pack {scope} is removed: its scope is no longer guarded")
 
 
 @packs.command("disable")
@@ -140,11 +140,7 @@ def packs_disable(scope: Scope, packs: Packs = Path(".unrecall/packs")) -> None:
     from gateway.packs.folders import set_enabled
 
     set_enabled(packs / scope, False)
-    _tell(f"pack {scope} is off: its scope is no longer guarded")
-
-
-def _tell(what: str) -> None:
-    console.print(what, soft_wrap=True, highlight=False, markup=False)
+    tell(f"pack {scope} is off: its scope is no longer guarded")
 
 
 def _fingerprint(model: str) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gateway.models import encoders
 
-__all__ = ["EncoderName", "EncoderRuntime", "LanguageEncoder", "Model", "Packs", "console", "errors", "percent"]
+__all__ = ["EncoderName", "EncoderRuntime", "LanguageEncoder", "Model", "Packs", "console", "errors", "percent", "tell"]
 
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
@@ -28,6 +28,11 @@ EncoderRuntime = Annotated[
     typer.Option(help="What computes the encoder: openvino (8 bits, fast on a CPU) or torch. Serve with the same one."),
 ]
 Packs = Annotated[Path, typer.Option(help="Folder of packs.")]
+
+
+def tell(what: str) -> None:
+    """A line on standard output, as it is: never broken, and without colours."""
+    console.print(what, soft_wrap=True, highlight=False, markup=False)
 
 
 def percent(rate: float | None) -> str:

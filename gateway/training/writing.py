@@ -75,11 +75,9 @@ def local_writer(language_model: LanguageModel) -> Write:
         with torch.inference_mode():
             ids = torch.tensor([tokenizer(head)["input_ids"]], device=model.device)
             read = model(ids, use_cache=True).past_key_values
-            found = {
-                number: text
-                for batch in _of_one_length(tokenizer, tails)
-                for number, text in zip(batch, _continued(model, tokenizer, read, batch), strict=True)
-            }
+            found: dict[int, str] = {}
+            for numbers, tokens in _of_one_length(tokenizer, tails):
+                found.update(zip(numbers, _continued(model, tokenizer, read, tokens), strict=True))
         return [found[number] for number in range(len(tails))]
 
     return write
@@ -99,8 +97,9 @@ def remote_writer(url: str) -> Write:
                     prompts = [head + tail for tail in tails[start : start + _URL_ROWS]]
                     body = {"model": model, "prompt": prompts, "max_tokens": _TOKENS, "temperature": _TEMPERATURE}
                     answer = client.post(f"{base}/completions", json={**body, "stop": ["\n"], "seed": seed})
-                    found += [choice["text"].strip() for choice in answer.raise_for_status().json()["choices"]]
-        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+                    texts = [choice["text"].strip() for choice in answer.raise_for_status().json()["choices"]]
+                    found += texts[: len(prompts)]
+        except (httpx.HTTPError, httpx.InvalidURL, LookupError, TypeError, AttributeError, ValueError) as error:
             raise SetupError(
                 f"the writer at {base} does not answer as it should ({error}); give --writer the address of a server "
                 f"with /v1/completions, such as http://127.0.0.1:8000/v1, or leave it out"
@@ -124,21 +123,8 @@ def _head(scope: Scope, rows: Sequence[Row]) -> str:
     return f"Questions about this: {scope.description} No question says its answer.\n\n{shown}Answer:"
 
 
-class _Batch(Sequence[int]):
-    """Numbers of tails of one length in tokens, with their ids [tails, tokens]."""
-
-    def __init__(self, numbers: Sequence[int], ids: Sequence[Sequence[int]]) -> None:
-        self._numbers = numbers
-        self.ids = torch.tensor(ids)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self._numbers[place]
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-
-def _of_one_length(tokenizer: Any, tails: Sequence[str]) -> Iterator[_Batch]:
+def _of_one_length(tokenizer: Any, tails: Sequence[str]) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """(numbers of tails of one length in tokens, their tokens [tails, tokens])."""
     by_length: dict[int, list[tuple[int, list[int]]]] = {}
     for number, tail in enumerate(tails):
         ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
@@ -146,16 +132,17 @@ def _of_one_length(tokenizer: Any, tails: Sequence[str]) -> Iterator[_Batch]:
     for group in by_length.values():
         for start in range(0, len(group), _BATCH):
             part = group[start : start + _BATCH]
-            yield _Batch([number for number, _ in part], [ids for _, ids in part])
+            yield [number for number, _ in part], torch.tensor([ids for _, ids in part])
 
 
-def _continued(model: Any, tokenizer: Any, read: Any, batch: _Batch) -> list[str]:
-    """What the model writes behind each tail, up to the end of the line; nothing where it finds no end."""
+def _continued(model: Any, tokenizer: Any, read: Any, tokens: torch.Tensor) -> list[str]:
+    """What the model writes behind each tail [tails, tokens], up to the end of the line; nothing where it finds no
+    end."""
     cache = copy.deepcopy(read)
-    cache.batch_repeat_interleave(len(batch))
-    tokens = batch.ids.to(model.device)
-    written: list[list[int]] = [[] for _ in batch]
-    ended = [False] * len(batch)
+    cache.batch_repeat_interleave(len(tokens))
+    tokens = tokens.to(model.device)
+    written: list[list[int]] = [[] for _ in tokens]
+    ended = [False] * len(tokens)
     for _ in range(_TOKENS):
         logits = model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
         likely, choices = (logits / _TEMPERATURE).topk(_CHOICES)

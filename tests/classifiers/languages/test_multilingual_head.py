@@ -1,10 +1,12 @@
 """Heads of other languages: files, thresholds, and a whole fit on real embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from classifiers.languages.detector import MultilingualClassifier
@@ -52,6 +54,44 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
 def test_one_of_many_clauses_must_pass_more() -> None:
     head = head_of()
     assert head.threshold_among(1) == MATCH < head.threshold_among(3) < head.threshold_among(30)
+
+
+def hashed() -> MultilingualEncoder:
+    """Embeds a text as chance will have it, and lamps near each other."""
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        drawn = [np.random.default_rng(list(text.encode())).normal(size=16) + 3 * ("lamp" in text) for text in texts]
+        return np.array([one / np.linalg.norm(one) for one in drawn], dtype=np.float32)
+
+    return MultilingualEncoder(embed, "ab" * 32)
+
+
+LAMPS = [f"Which lamp number {number} burns on the island?" for number in range(12)]
+
+
+@pytest.mark.parametrize("retain", [[], ["...?!"], ["Where is a table?"]])
+def test_a_scope_may_have_nothing_near_it(retain: list[str]) -> None:
+    fitted = fit_languages(forget=LAMPS, retain=retain, aliases=["Morwenna"], encoder=hashed(), fpr=0.001)
+    embeddings = hashed().embeddings(["Eine lamp", "Ein Tisch"])
+    lamp, table = fitted.head.score(embeddings, "de")
+    assert lamp > MATCH > table
+
+
+@pytest.mark.parametrize("fpr", [0.04, 0.1, 0.4])
+def test_a_head_of_any_rate_can_be_loaded(tmp_path: Path, fpr: float) -> None:
+    fitted = fit_languages(forget=LAMPS, retain=[], aliases=["Morwenna"], encoder=hashed(), fpr=fpr)
+    fitted.head.save(tmp_path / "h.safetensors")
+    assert MultilingualHead.load(tmp_path / "h.safetensors").threshold_among(3) > MATCH
+    assert fitted.alpha <= fpr
+
+
+def test_what_is_no_valid_text_is_read_all_the_same() -> None:
+    """Views of a text that undo escapes may hold half a character."""
+    detector = MultilingualClassifier(hashed(), {"lamps": head_of()})
+    for text in ("\ud800", "Привет \ud800\udfff, кто там? \ud83d", "Who\ud800 is\0 there?"):
+        for window, _ in detector.foreign_windows(text):
+            window.encode()
+    assert [language for _, language in detector.foreign_windows("Привет \ud83d, кто там?")] == ["ru"]
 
 
 @pytest.fixture(scope="module")

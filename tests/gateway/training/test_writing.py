@@ -69,9 +69,17 @@ def test_a_server_may_write(address: str) -> None:
     assert remote_writer(f"{address}/v1#small")("head", tails[:1], 0) == ["small: Question:"]
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://127.0.0.1:port/v1"])
+def test_a_server_that_is_not_there_is_told(address: str) -> None:
     with pytest.raises(SetupError, match="leave it out"):
-        remote_writer("http://127.0.0.1:9/v1")("head", ["tail"], 0)
+        remote_writer(address)("head", ["tail"], 0)
+
+
+@pytest.mark.parametrize("answer", [{"choices": [{"text": None}]}, {"choices": None}, ["no choices"], {}])
+def test_an_answer_without_texts_is_told(address: str, monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+    monkeypatch.setattr(_Server, "do_POST", lambda server: server._say(answer))
+    with pytest.raises(SetupError, match="leave it out"):
+        remote_writer(f"{address}/v1")("head", ["tail"], 0)
 
 
 @pytest.mark.parametrize(("widen", "writer"), [(-1, None), (10**6, None), (0, "smollm2")])
