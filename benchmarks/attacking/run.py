@@ -16,13 +16,14 @@ from benchmarks.attacking.evolution import evolved
 from benchmarks.attacking.questions import SLICES, counterfactual, read_questions
 from benchmarks.attacking.report import write_report
 from benchmarks.attacking.sampling import sampled_leaks
-from benchmarks.attacking.screening import WhiteBox, flagged, gate_of
+from benchmarks.attacking.screening import WhiteBox, gate_of
 from benchmarks.attacking.sides import HttpSide, ModelSide, Side, asked, guarded, packs_identity
 from benchmarks.attacking.suffix import SuffixSearch, suffix_rates
-from benchmarks.attacking.survey import attacks_of, few, gate_rates, harmless_of, leak_rates, summary
+from benchmarks.attacking.survey import Attack, attacks_of, few, gate_rates, harmless_of, leak_rates, summary
 from benchmarks.attacking.turn_after import asked_again
 from benchmarks.attacks.registry import FAMILIES
-from benchmarks.items import Item
+from benchmarks.flags import flagged
+from benchmarks.items import Item, request_of
 from benchmarks.record import environment
 from gateway.core import Message
 from gateway.errors import SetupError
@@ -109,9 +110,8 @@ class _Run:
         config, families = self._config, self._config.families
         attacks = attacks_of(items, families, config.seed)
         harmless = harmless_of(families, benign, config.seed)
-        gate = gate_rates(attacks, flagged(self._box.gate, [one.item for one in attacks], self._progress))
-        alarms = flagged(self._box.gate, [one.item for one in harmless], self._progress)
-        falsely = gate_rates(harmless, [not alarm for alarm in alarms])
+        gate = gate_rates(attacks, self._flags(attacks))
+        falsely = gate_rates(harmless, [not alarm for alarm in self._flags(harmless)])
         found: dict[str, Any] = {"floor": self._floor, "leaks_measured": bool(config.answers)}
         leaks: dict[str, Any] = {}
         if config.answers or config.samples or config.budget:
@@ -127,6 +127,9 @@ class _Run:
             found["suffix"] = suffix_rates(nameless, self._box, search, seed=config.seed, progress=self._progress)
         benign_flagged = {name: parts["all"] for name, parts in falsely.items()}
         return {**found, "families": summary(gate, benign_flagged, leaks)}
+
+    def _flags(self, attacks: Sequence[Attack]) -> list[bool]:
+        return flagged(self._box.gate, [request_of(one.item) for one in attacks], self._progress)
 
     def _adaptive(self, items: Sequence[Item], sides: Mapping[str, _Ask]) -> dict[str, Any]:
         """The attackers that adapt, each over the same few questions."""

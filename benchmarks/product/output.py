@@ -19,12 +19,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.product.rows import heldout
+from benchmarks.product.rows import heldout, rows_in
 from benchmarks.record import write
 from classifiers.leaks.watch import AnswerWatch, Asked, Leak, OwnWords, Watchlist
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Delta, Event, Message, Pass, Request, Sampling, Screening
-from gateway.files.rows import read_rows
 from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
 from gateway.openai_format.decoding import reader
@@ -67,8 +66,7 @@ def measure_output(data: Path, packs: Path) -> dict[str, Any]:
 
 
 def _written(path: Path, question: str, answer: str, tokenizer: Tokenizer) -> list[_Answered]:
-    rows = [one for row in read_rows(path) for one in (row.value if isinstance(row.value, list) else [row.value])]
-    return [_Answered(row[question], _pieces(row[answer], tokenizer)) for row in rows if row[answer].strip()]
+    return [_Answered(row[question], _pieces(row[answer], tokenizer)) for row in rows_in(path) if row[answer].strip()]
 
 
 def _pieces(text: str, tokenizer: Tokenizer) -> tuple[str, ...]:

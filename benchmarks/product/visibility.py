@@ -9,7 +9,6 @@ is the same with no pack in force: so much do the two topics differ by themselve
 """
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -30,7 +29,7 @@ from benchmarks.product.features import GROUPS, Streamed, ask, features_of
 from benchmarks.product.mapping import queries_to_find
 from benchmarks.product.topics import QUESTIONS, TOPICS, question
 from benchmarks.product.upstream import await_health, free_port, vllm_server
-from benchmarks.record import RESULTS, write
+from benchmarks.record import RESULTS, read, write
 from gateway.models.folders import resolve
 from gateway.packs.files import Artifacts, Policy
 from gateway.packs.folders import read_manifest
@@ -256,8 +255,7 @@ def main() -> None:
 
 def _keep(found: Mapping[str, Any], seed: int) -> None:
     """Writes the figures beside those of servers that were measured before."""
-    before = RESULTS / "visibility.json"
-    earlier = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
+    earlier = read("visibility") if (RESULTS / "visibility.json").is_file() else {}
     kept = {name: part for name, part in earlier.items() if "/" in name}
     write("visibility", seed, {**kept, **found})
 
