@@ -1,8 +1,9 @@
-"""The tables of docs/attacks.md and of the README, as Markdown, from benchmarks/results/attack-*.json.
+"""The tables of docs/attacks.md and of the README, as Markdown, from benchmarks/results/attack-*.json and
+trace.json.
 
 python -m benchmarks.attacking.table [--all]
 
-Each file is the results.json of one run of `unrecall attack`, copied there under another name.
+Each attack-*.json is the results.json of one run of `unrecall attack`, copied there under another name.
 """
 
 import sys
@@ -37,7 +38,8 @@ def headline() -> str:
 
 
 def tables() -> str:
-    """Every family: gate misses by slice on the demo scope, then leaks on the taught model, then the adaptive ones."""
+    """Every family: gate misses by slice on the demo scope, then leaks on the taught model, then the adaptive ones and
+    traces."""
     demo, taught = _families_of(_DEMO), _families_of(_TAUGHT)
     missed = [
         [
@@ -62,6 +64,7 @@ def tables() -> str:
         markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
         *([_sampling()] if "sampling" in read(_TAUGHT) else ()),
         _suffix(),
+        _traces(),
     )
     return "\n\n".join(parts)
 
@@ -90,6 +93,13 @@ def _suffix() -> str:
         ["questions without a name, held out", "missed"],
         [[name.replace("_", " "), counted(found[name])] for name in names],
     )
+
+
+def _traces() -> str:
+    rows = [
+        [name, f"{arm['auroc']:.2f}", f"{arm['same']:.0%} of {arm['n']}"] for name, arm in read("trace")["arms"].items()
+    ]
+    return markdown(["answers to unrelated prompts", "told from the original's, AUROC", "the same"], rows)
 
 
 def _by_kind(found: Mapping[str, Any]) -> dict[str, list[str]]:
