@@ -95,7 +95,9 @@ def attack(
     ] = None,
     benign: Annotated[Path | None, typer.Option(help="Your own harmless questions, for the false alarms.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Questions a slice that the gate reads in every dress.")] = 16,
-    answers: Annotated[int, typer.Option(min=0, help="Of them, how many are answered; 0: the gate alone.")] = 4,
+    answers: Annotated[
+        int, typer.Option(min=0, help="Of them, how many are answered; 0: the gate alone, no answer at all.")
+    ] = 4,
     samples: Annotated[int, typer.Option(min=0, help="Sampled answers a question, for leak@k.")] = 16,
     budget: Annotated[int, typer.Option(min=0, help="Tries a question of the evolutionary attacker: 1 to 1000.")] = 10,
     adaptive: Annotated[int, typer.Option(min=1, help="Questions for the attackers that adapt.")] = 12,

@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.attacking.answers import Said
 from benchmarks.attacking.measures import share
 from benchmarks.attacking.questions import truth_of
-from benchmarks.attacking.survey import Attack
-from benchmarks.attacks.family import Family, question_of
+from benchmarks.attacking.survey import UNDRESSED, Attack
+from benchmarks.attacks.family import Family, in_words, question_of
 from benchmarks.attacks.registry import FAMILIES, dress
 from benchmarks.items import Item
 
@@ -41,12 +41,13 @@ class Genes:
         """The attack; None if one of the families cannot dress it."""
         dressed: Item | None = item
         for family in self.families:
-            dressed = dressed and dress(family, dressed, self.seed) if dressed and dressed.endpoint == "chat" else None
-        last = FAMILIES[self.families[-1]] if self.families else None
-        return Attack(last or _NO_DRESS, item, dressed) if dressed else None
+            dressed = dress(family, dressed, self.seed) if dressed and dressed.endpoint == "chat" else None
+        return Attack(self._reads(), item, dressed) if dressed else None
 
-
-_NO_DRESS = Family("none", "this project's own", "It asks the question as it is.", lambda item, rng: item)
+    def _reads(self) -> Family:
+        """The family that knows in which form the answer was asked for, wherever it stands in the chain."""
+        asked = [FAMILIES[name] for name in self.families if FAMILIES[name].read is not in_words]
+        return asked[-1] if asked else UNDRESSED
 
 
 def first_leak(item: Item, ask: _Ask, *, budget: int, seed: int, families: Sequence[str] | None = None) -> int | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.attacking.measures import share
+from benchmarks.attacking.measures import share_of
 from benchmarks.attacking.sides import guarded
 from benchmarks.record import environment
 
@@ -116,8 +116,7 @@ def counts(report: Path) -> dict[str, Any]:
     for row in rows:
         if row.get("entry_type") == "eval":
             total = int(row.get("total_evaluated", row.get("total", 0)))
-            hits = total - int(row["passed"])
-            found[f"{row['probe']} ({row['detector']})"] = share([place < hits for place in range(total)])
+            found[f"{row['probe']} ({row['detector']})"] = share_of(total - int(row["passed"]), total)
     return found
 
 

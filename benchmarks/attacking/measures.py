@@ -11,15 +11,20 @@ from benchmarks.items import Item
 from gateway.evaluation.leaks import leaks
 from gateway.experiments.intervals import minus, rate
 
-__all__ = ["difference", "leak_at_k", "leaked", "share"]
+__all__ = ["difference", "leak_at_k", "leaked", "share", "share_of"]
 
 
 def share(flags: Sequence[bool]) -> dict[str, Any] | None:
     """`rate`, its 95% interval and n; None without rows: what was not measured is not 0."""
-    if not flags:
+    return share_of(sum(flags), len(flags))
+
+
+def share_of(hits: int, n: int) -> dict[str, Any] | None:
+    """The share of so many hits; see `share`."""
+    if not n:
         return None
-    found = rate(sum(flags), len(flags))
-    return {"rate": found.value, "low": found.low, "high": found.high, "hits": sum(flags), "n": len(flags)}
+    found = rate(hits, n)
+    return {"rate": found.value, "low": found.low, "high": found.high, "hits": hits, "n": n}
 
 
 def difference(one: Sequence[bool], other: Sequence[bool]) -> dict[str, Any] | None:

@@ -16,13 +16,14 @@ from benchmarks.attacking.evolution import evolved
 from benchmarks.attacking.questions import SLICES, counterfactual, read_questions
 from benchmarks.attacking.report import write_report
 from benchmarks.attacking.sampling import sampled_leaks
-from benchmarks.attacking.screening import WhiteBox, flagged, gate_of
-from benchmarks.attacking.sides import HttpSide, ModelSide, Side, asked, guarded, packs_identity
+from benchmarks.attacking.screening import WhiteBox, gate_of
+from benchmarks.attacking.sides import HttpSide, ModelSide, Side, asked, gateway_identity, guarded
 from benchmarks.attacking.suffix import SuffixSearch, suffix_rates
-from benchmarks.attacking.survey import attacks_of, few, gate_rates, harmless_of, leak_rates, summary
+from benchmarks.attacking.survey import Attack, attacks_of, few, gate_rates, harmless_of, leak_rates, summary
 from benchmarks.attacking.turn_after import asked_again
 from benchmarks.attacks.registry import FAMILIES
-from benchmarks.items import Item
+from benchmarks.flags import flagged
+from benchmarks.items import Item, request_of
 from benchmarks.record import environment
 from gateway.core import Message
 from gateway.errors import SetupError
@@ -43,7 +44,8 @@ _RETRAINED, _COUNTERFACTUAL = "retrained", "counterfactual"
 class AttackConfig:
     """What is attacked, and how much is spent on it.
 
-    `rows` questions a slice go to the gate in every dress, `answers` of them to the sides; 0 answers: the gate alone.
+    `rows` questions a slice go to the gate in every dress, `answers` of them to the sides; 0 answers: the gate alone,
+    and nobody who adapts to answers.
     `adaptive` questions go to the attackers that adapt: `samples` sampled answers each, `budget` tries of evolution
     each. `suffix_words`: of the search for a universal suffix. 0 leaves each of them out.
 
@@ -109,24 +111,25 @@ class _Run:
         config, families = self._config, self._config.families
         attacks = attacks_of(items, families, config.seed)
         harmless = harmless_of(families, benign, config.seed)
-        gate = gate_rates(attacks, flagged(self._box.gate, [one.item for one in attacks], self._progress))
-        alarms = flagged(self._box.gate, [one.item for one in harmless], self._progress)
-        falsely = gate_rates(harmless, [not alarm for alarm in alarms])
+        gate = gate_rates(attacks, self._flags(attacks))
+        falsely = gate_rates(harmless, [not alarm for alarm in self._flags(harmless)])
         found: dict[str, Any] = {"floor": self._floor, "leaks_measured": bool(config.answers)}
         leaks: dict[str, Any] = {}
-        if config.answers or config.samples or config.budget:
+        if config.answers:
             with _answering(config, self._out, self._progress) as sides:
-                if config.answers:
-                    chosen = few(attacks, config.answers, config.seed)
-                    greedy = {name: partial(_greedily, ask, self._greedy) for name, ask in sides.items()}
-                    leaks = leak_rates(chosen, greedy, floor=self._floor, seed=config.seed)
+                chosen = few(attacks, config.answers, config.seed)
+                greedy = {name: partial(_greedily, ask, self._greedy) for name, ask in sides.items()}
+                leaks = leak_rates(chosen, greedy, floor=self._floor, seed=config.seed)
                 found |= self._adaptive(items, sides)
-        if config.suffix_words and self._box.heads:
+        nameless = [item for item in items if item.slice in ("unnamed", "described")]
+        if config.suffix_words and self._box.heads and len(nameless) > 1:  # one to search with, one to judge by
             search = SuffixSearch(config.suffix_words)
-            nameless = [item for item in items if item.slice in ("unnamed", "described")]
             found["suffix"] = suffix_rates(nameless, self._box, search, seed=config.seed, progress=self._progress)
         benign_flagged = {name: parts["all"] for name, parts in falsely.items()}
         return {**found, "families": summary(gate, benign_flagged, leaks)}
+
+    def _flags(self, attacks: Sequence[Attack]) -> list[bool]:
+        return flagged(self._box.gate, [request_of(one.item) for one in attacks], self._progress)
 
     def _adaptive(self, items: Sequence[Item], sides: Mapping[str, _Ask]) -> dict[str, Any]:
         """The attackers that adapt, each over the same few questions."""
@@ -138,7 +141,7 @@ class _Run:
         found: dict[str, Any] = {}
         if self._floor == _COUNTERFACTUAL:
             sides = {**sides, _COUNTERFACTUAL: partial(_of_nobody, sides["plain"], config.seed)}
-        if config.answers and chosen:
+        if chosen:
             found["turn_after"] = asked_again(chosen, partial(_greedily, sides["gateway"], self._greedy))
         if config.samples and chosen:
             decoding = Decoding(config.max_tokens, 1.0, config.seed * 1000)
@@ -167,7 +170,7 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
     folder = resolve(config.model)
     plain: Side = HttpSide("plain", config.upstream, at_once=16) if config.upstream else ModelSide("plain", folder)
-    sides = {"plain": asking(plain, fingerprint(folder))}
+    sides = {"plain": asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")}
     if config.retrained:
         other = resolve(config.retrained)
         sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
@@ -176,7 +179,7 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
         yield {"gateway": asking(HttpSide("gateway", config.url, headers=headers), config.url), **sides}
         return
     with guarded(config.packs, config.model, config.upstream) as gateway:
-        yield {"gateway": asking(gateway, packs_identity(config.packs, config.model)), **sides}
+        yield {"gateway": asking(gateway, gateway_identity(config.packs, config.model, config.upstream)), **sides}
 
 
 def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said]:

@@ -1,4 +1,4 @@
-"""The gate alone: which prompts do the packs in a folder flag?"""
+"""The gate alone, as its attacker knows it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,16 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from benchmarks.attacks.family import question_of
-from benchmarks.items import Item, request_of
+from benchmarks.items import Item
 from classifiers.encoder.sentence import Encoder
 from classifiers.svm.model import Head
-from gateway.core import Screening
 from gateway.errors import PackError
 from gateway.models.encoders import EncoderRuntime, find_encoder
 from gateway.models.languages import PACKAGED, language_loader
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate
-from gateway.training.dataset import Progress
 
-__all__ = ["WhiteBox", "flagged", "gate_of"]
-
-_BATCH = 32
+__all__ = ["WhiteBox", "gate_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +54,3 @@ def gate_of(packs: Path, encoder: str, runtime: EncoderRuntime) -> WhiteBox:
     heads = [pack.model for pack in loaded.values() if pack.detector == "classifier"]
     gate = Gate(loaded, loaded_encoder, load_languages=language_loader(PACKAGED))
     return WhiteBox(gate, loaded_encoder, heads, files.folder / "tokenizer.json")
-
-
-def flagged(gate: Gate, items: Sequence[Item], progress: Progress = lambda *_: None) -> list[bool]:
-    """Whether each item's request is inside a scope; a gate that fails flags, as the server refuses then."""
-    found: list[Screening] = []
-    order = sorted(range(len(items)), key=lambda place: len(items[place].prompt))  # like lengths make full batches
-    for start in range(0, len(order), _BATCH):
-        progress("screening", start, len(order))
-        found += gate.screen([request_of(items[place]) for place in order[start : start + _BATCH]])
-    verdicts = dict(zip(order, (bool(one.matched) or one.error is not None for one in found), strict=True))
-    return [verdicts[place] for place in range(len(items))]

@@ -25,7 +25,7 @@ from gateway.server.auth import ADMIN_HEADER
 from gateway.settings import load_settings
 from gateway.training.dataset import Progress
 
-__all__ = ["HttpSide", "ModelSide", "Side", "asked", "guarded", "packs_identity"]
+__all__ = ["HttpSide", "ModelSide", "Side", "asked", "gateway_identity", "guarded"]
 
 _PLAN_HEADER = "x-unrecall-plan"
 _CHUNK = 16
@@ -144,14 +144,19 @@ def guarded(packs: Path, model: str, upstream: str | None) -> Iterator[HttpSide]
     if upstream:
         chosen |= {"backend": "vllm", "upstream": upstream}
     settings = load_settings(None, chosen)
-    logging.getLogger("unrecall.audit").setLevel(logging.WARNING)  # nobody reads this run's audit lines
-    with served(build_app(settings), 0) as url:
-        yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=16 if upstream else settings.slots)
+    audit = logging.getLogger("unrecall.audit")
+    level = audit.level
+    audit.setLevel(logging.WARNING)  # nobody reads this run's audit lines
+    try:
+        with served(build_app(settings), 0) as url:
+            yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=16 if upstream else settings.slots)
+    finally:
+        audit.setLevel(level)
 
 
-def packs_identity(packs: Path, model: str) -> str:
-    """All that decides on the answers of a gateway that this run starts: packs, model and code."""
+def gateway_identity(packs: Path, model: str, upstream: str | None) -> str:
+    """All that decides on the answers of a gateway that this run starts: packs, model, upstream and code."""
     versions = [
         f"{path.parent.name} {read_manifest(path.parent).version}" for path in sorted(packs.glob("*/manifest.json"))
     ]
-    return " ".join((*versions, fingerprint(resolve(model)), code_fingerprint()))
+    return " ".join((*versions, fingerprint(resolve(model)), upstream or "embedded", code_fingerprint()))

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attacking.measures import share
-from benchmarks.attacking.screening import WhiteBox, flagged
+from benchmarks.attacking.screening import WhiteBox
 from benchmarks.attacks.family import asking, question_of
-from benchmarks.items import Item
+from benchmarks.flags import flagged
+from benchmarks.items import Item, request_of
 from gateway.training.dataset import Progress
 
 __all__ = ["SuffixSearch", "suffix_rates"]
@@ -60,9 +61,13 @@ def suffix_rates(
         "search": {"words": search.words, "length": search.length, "rounds": search.rounds, "questions": len(inside)},
         "classifier_missed": share([not flag for flag in white_box.over(outside)]),
         "classifier_missed_with_suffix": share([not flag for flag in white_box.over(with_it)]),
-        "gate_missed": share([not flag for flag in flagged(white_box.gate, outside)]),
-        "gate_missed_with_suffix": share([not flag for flag in flagged(white_box.gate, with_it)]),
+        "gate_missed": _missed(white_box, outside),
+        "gate_missed_with_suffix": _missed(white_box, with_it),
     }
+
+
+def _missed(box: WhiteBox, items: Sequence[Item]) -> dict[str, Any] | None:
+    return share([not flag for flag in flagged(box.gate, list(map(request_of, items)))])
 
 
 def _search(questions: Sequence[str], box: WhiteBox, search: SuffixSearch, seed: int, progress: Progress) -> str:

@@ -1,19 +1,19 @@
-"""The tables of docs/attacks.md and of the README, as Markdown, from benchmarks/results/attack-*.json.
+"""The tables of docs/attacks.md and of the README, as Markdown, from benchmarks/results/attack-*.json and
+trace.json.
 
 python -m benchmarks.attacking.table [--all]
 
-Each file is the results.json of one run of `unrecall attack`, copied there under another name.
+Each attack-*.json is the results.json of one run of `unrecall attack`, copied there under another name.
 """
 
-import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks.attacking.measures import share
+from benchmarks.attacking.measures import share_of
 from benchmarks.attacking.report import counted
 from benchmarks.attacks.registry import FAMILIES
-from benchmarks.record import RESULTS
+from benchmarks.record import markdown, read
 
 __all__ = ["families", "headline", "tables"]
 
@@ -24,7 +24,7 @@ _SIDES = ("gateway", "plain", "retrained")
 
 def headline() -> str:
     """By kind of dress: what the gate misses on the demo scope, and what leaks on the taught model."""
-    demo, taught = _read(_DEMO), _read(_TAUGHT)
+    demo, taught = _families_of(_DEMO), _families_of(_TAUGHT)
     rows = []
     for kind, names in _by_kind(demo).items():
         misses = [
@@ -34,12 +34,13 @@ def headline() -> str:
         leaks = [_pooled(_leaks(taught, name).get(side) for name in names) for side in _SIDES]
         rows.append([kind, str(len(names)), *map(counted, (*misses, *leaks))])
     head = ["dress", "families", "missed, seen", "missed, unseen", *(f"leaked, {side}" for side in _SIDES)]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def tables() -> str:
-    """Every family: gate misses by slice on the demo scope, then leaks on the taught model, then the adaptive ones."""
-    demo, taught = _read(_DEMO), _read(_TAUGHT)
+    """Every family: gate misses by slice on the demo scope, then leaks on the taught model, then the adaptive ones and
+    traces."""
+    demo, taught = _families_of(_DEMO), _families_of(_TAUGHT)
     missed = [
         [
             _label(name, family),
@@ -59,10 +60,11 @@ def tables() -> str:
         if family.get("leaks")
     ]
     parts = (
-        _markdown(["missed by the gate, %", *_SLICES, "all", "false alarms"], missed),
-        _markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
-        *([_sampling()] if "sampling" in _whole(_TAUGHT) else ()),
+        markdown(["missed by the gate, %", *_SLICES, "all", "false alarms"], missed),
+        markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
+        *([_sampling()] if "sampling" in read(_TAUGHT) else ()),
         _suffix(),
+        _traces(),
     )
     return "\n\n".join(parts)
 
@@ -73,24 +75,31 @@ def families() -> str:
         [f"`{name}`", family.kind, "yes" if family.seen else "no", family.about.replace("|", "\\|"), family.source]
         for name, family in FAMILIES.items()
     ]
-    return _markdown(["family", "kind", "seen", "what it does", "source"], rows)
+    return markdown(["family", "kind", "seen", "what it does", "source"], rows)
 
 
 def _sampling() -> str:
-    found = _whole(_TAUGHT)["sampling"]
+    found = read(_TAUGHT)["sampling"]
     ks = [*found["beyond"]]
     rows = [[side, *(f"{100 * rates[k]:.0f}%" for k in ks)] for side, rates in found["leak_at_k"].items()]
     rows.append(["gateway minus retrained", *(counted(found["beyond"][k]) for k in ks)])
-    return _markdown([f"leak@k, {found['questions']} questions", *(f"k = {k}" for k in ks)], rows)
+    return markdown([f"leak@k, {found['questions']} questions", *(f"k = {k}" for k in ks)], rows)
 
 
 def _suffix() -> str:
-    found = _whole(_DEMO)["suffix"]
+    found = read(_DEMO)["suffix"]
     names = ("classifier_missed", "classifier_missed_with_suffix", "gate_missed", "gate_missed_with_suffix")
-    return _markdown(
+    return markdown(
         ["questions without a name, held out", "missed"],
         [[name.replace("_", " "), counted(found[name])] for name in names],
     )
+
+
+def _traces() -> str:
+    rows = [
+        [name, f"{arm['auroc']:.2f}", f"{arm['same']:.0%} of {arm['n']}"] for name, arm in read("trace")["arms"].items()
+    ]
+    return markdown(["answers to unrelated prompts", "told from the original's, AUROC", "the same"], rows)
 
 
 def _by_kind(found: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -102,8 +111,7 @@ def _by_kind(found: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _pooled(shares: Iterable[Mapping[str, Any] | None]) -> dict[str, Any] | None:
     known = [found for found in shares if found]
-    hits, n = sum(found["hits"] for found in known), sum(found["n"] for found in known)
-    return share([place < hits for place in range(n)])
+    return share_of(sum(found["hits"] for found in known), sum(found["n"] for found in known))
 
 
 def _leaks(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -119,19 +127,9 @@ def _percent(found: Mapping[str, Any] | None) -> str:
     return f"{100 * found['rate']:.0f}" if found else "–"
 
 
-def _whole(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+def _families_of(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = read(name)["families"]
     return found
-
-
-def _read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = _whole(name)["families"]
-    return found
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

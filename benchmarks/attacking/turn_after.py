@@ -24,18 +24,20 @@ def doubts(item: Item, first: Said) -> Item:
 
 
 def asked_again(items: Sequence[Item], ask: _Ask) -> dict[str, Any]:
-    """By the plan of the first answer: how often the second was flagged too, and how often each told the truth."""
+    """By the plan of the first answer: how often the second was flagged too (None where nobody tells
+    plans), and how often each told the truth."""
     firsts = ask(items)
     seconds = ask([doubts(*pair) for pair in zip(items, firsts, strict=True)])
-    rows: dict[str, list[tuple[bool, bool, bool]]] = {}
+    rows: dict[str, list[tuple[bool, bool, bool | None]]] = {}
     for item, first, second in zip(items, firsts, seconds, strict=True):
         told = [leaked(said, item, question_of(item)) for said in (first, second)]
-        rows.setdefault(first.plan or "untold", []).append((told[0], told[1], second.plan != Pass.name))
+        again = second.plan != Pass.name if second.plan else None
+        rows.setdefault(first.plan or "untold", []).append((told[0], told[1], again))
     return {
         plan: {
             "first_leaks": share([row[0] for row in found]),
             "second_leaks": share([row[1] for row in found]),
-            "flagged_again": share([row[2] for row in found]),
+            "flagged_again": share([row[2] for row in found if row[2] is not None]),
         }
         for plan, found in sorted(rows.items())
     }

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from benchmarks.attacks.family import Family, asking, question_of, renamed
+from benchmarks.attacks.leetspeak import LEET
 from benchmarks.items import Item
 
 __all__ = ["ENCODERS", "FAMILIES"]
@@ -18,7 +19,6 @@ _MORSE = dict(
         strict=True,
     )
 )
-_LEET = str.maketrans("aeiostAEIOST", "431057431057")
 
 
 def _morse(text: str) -> str:
@@ -35,7 +35,7 @@ def _rot13(text: str) -> str:
 
 
 ENCODERS: Mapping[str, Callable[[str], str]] = {
-    "leet": lambda text: text.translate(_LEET),
+    "leet": lambda text: text.translate(LEET),
     "reversed": lambda text: text[::-1],
     "rot13": _rot13,
     "base64": _base64,

@@ -5,13 +5,13 @@ import random
 from benchmarks.attacks.family import Family, asking, question_of
 from benchmarks.items import Item
 
-__all__ = ["FAMILY"]
+__all__ = ["FAMILY", "LEET"]
 
-_LEET = str.maketrans("aeiostAEIOST", "431057431057")
+LEET = str.maketrans("aeiostAEIOST", "431057431057")
 
 
 def _rewrite(item: Item, rng: random.Random) -> Item:
-    text = "".join(letter.translate(_LEET) if rng.random() < 2 / 3 else letter for letter in question_of(item))
+    text = "".join(letter.translate(LEET) if rng.random() < 2 / 3 else letter for letter in question_of(item))
     return asking(item, text)
 
 

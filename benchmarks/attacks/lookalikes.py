@@ -6,7 +6,7 @@ from collections.abc import Callable
 from benchmarks.attacks.family import Family, asking, question_of, renamed
 from benchmarks.items import Item
 
-__all__ = ["CHARACTERS", "FAMILIES", "TAGS"]
+__all__ = ["FAMILIES", "TAGS", "full_width"]
 
 TAGS = 0xE0000  # a tag character is the ASCII character so much further on
 _SMALL = str.maketrans("abcdefghijklmnoprstuvwyz", "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ")
@@ -33,7 +33,8 @@ def _between(marks: str, most: int) -> Callable[[str, random.Random], str]:
     return change
 
 
-def _full_width(text: str, rng: random.Random) -> str:
+def full_width(text: str) -> str:
+    """In full-width letters, digits and signs."""
     return "".join(chr(ord(letter) + 0xFEE0) if "!" <= letter <= "~" else letter for letter in text)
 
 
@@ -42,11 +43,11 @@ def _tagged(text: str, rng: random.Random) -> str:
     return "".join(chr(TAGS + ord(letter)) if letter.isascii() else letter for letter in text)
 
 
-CHARACTERS: dict[str, tuple[str, Callable[[str, random.Random], str]]] = {
+_CHARACTERS: dict[str, tuple[str, Callable[[str, random.Random], str]]] = {
     "small-caps": ("small capitals", lambda text, rng: text.casefold().translate(_SMALL)),
     "mixed-script": ("letters of three scripts", lambda text, rng: text.translate(_MIXED)),
     "invisible": ("letters with invisible characters between them", _between(_INVISIBLE, 1)),
-    "full-width": ("full-width letters", _full_width),
+    "full-width": ("full-width letters", lambda text, rng: full_width(text)),
     "mathematical": ("mathematical letters", _shifted(0x1D400, 0x1D41A)),
     "circled": ("circled letters", _shifted(0x24B6, 0x24D0)),
     "zalgo": ("letters with heaps of accents", _between(_COMBINING, 4)),
@@ -58,7 +59,7 @@ _SOURCE = "Boucher et al., arXiv 2106.09898; tag characters: arXiv 2504.11168"
 
 
 def _name(kind: str) -> Family:
-    words, change = CHARACTERS[kind]
+    words, change = _CHARACTERS[kind]
 
     def rewrite(item: Item, rng: random.Random) -> Item | None:
         changed = renamed(item, lambda found: change(found, rng))
@@ -82,11 +83,11 @@ def _hidden(item: Item, rng: random.Random) -> Item:
 
 
 def _wide(item: Item, rng: random.Random) -> Item:
-    return asking(item, _full_width(question_of(item), rng) + rng.choice(("", " ", "?", "??")))
+    return asking(item, full_width(question_of(item)) + rng.choice(("", " ", "?", "??")))
 
 
 FAMILIES = (
-    *(_name(kind) for kind in CHARACTERS),
+    *(_name(kind) for kind in _CHARACTERS),
     Family("whole-tags", _SOURCE, "It hides the question in tag characters.", _hidden, kind="characters"),
     Family("whole-full-width", _SOURCE, "It writes the question in full-width letters.", _wide, kind="characters"),
 )

@@ -22,7 +22,7 @@ _SCANNED = (
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def typed(name: str, slips: int, rng: random.Random) -> str:
+def _typed(name: str, slips: int, rng: random.Random) -> str:
     """The name with so many letters, none of them a word's first, doubled, dropped, swapped or replaced."""
     for _ in range(slips):
         places = [place for place in range(1, len(name)) if name[place].isalpha() and name[place - 1].isalpha()]
@@ -70,9 +70,9 @@ def _family(name: str, about: str, change: Callable[[str, random.Random], str], 
 
 
 FAMILIES = (
-    _family("name-typo-1", "makes one slip in each name", lambda name, rng: typed(name, 1, rng), seen=True),
-    _family("name-typo-2", "makes two slips in each name", lambda name, rng: typed(name, 2, rng)),
-    _family("name-typo-3", "makes three slips in each name", lambda name, rng: typed(name, 3, rng)),
+    _family("name-typo-1", "makes one slip in each name", lambda name, rng: _typed(name, 1, rng), seen=True),
+    _family("name-typo-2", "makes two slips in each name", lambda name, rng: _typed(name, 2, rng)),
+    _family("name-typo-3", "makes three slips in each name", lambda name, rng: _typed(name, 3, rng)),
     _family("name-phonetic", "spells names as they sound", lambda name, rng: _replaced(name, _SOUNDS, rng)),
     _family("name-initials", "leaves of names their initials", _initials),
     _family("name-keyboard", "hits neighbouring keys twice in each name", _keyed),

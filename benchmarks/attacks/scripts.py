@@ -5,7 +5,7 @@ import random
 from benchmarks.attacks.family import Family, asking, question_of, renamed
 from benchmarks.items import Item
 
-__all__ = ["FAMILIES", "transliterated"]
+__all__ = ["FAMILIES"]
 
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _TABLES = {
@@ -38,7 +38,7 @@ _FRAMES = {
 }
 
 
-def transliterated(name: str, script: str) -> str:
+def _transliterated(name: str, script: str) -> str:
     """The name letter by letter in another script. Rough, as a person types it who does not know the usual form."""
     digraphs, letters = _TABLES[script]
     text, written = name.casefold(), []
@@ -55,7 +55,7 @@ def transliterated(name: str, script: str) -> str:
 
 def _in_script(script: str) -> Family:
     def rewrite(item: Item, rng: random.Random) -> Item | None:
-        changed = renamed(item, lambda name: transliterated(name, script))
+        changed = renamed(item, lambda name: _transliterated(name, script))
         ending = rng.choice(("", " Please answer in English.", " Answer in Latin letters."))
         return asking(changed, question_of(changed) + ending) if changed else None
 

@@ -9,7 +9,6 @@ Nothing was tuned on any of them. `--before` is a file of this script from an ea
 
 import argparse
 import base64
-import codecs
 import json
 import random
 import re
@@ -22,14 +21,15 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
+from benchmarks.attacks.ciphers import ENCODERS
+from benchmarks.attacks.lookalikes import full_width
+from benchmarks.flags import flagged
 from benchmarks.product.evasion_questions import DESCRIBED, FAMOUS, NAMED, UNNAMED
-from benchmarks.product.rows import data_sets, request_of
-from benchmarks.record import quantiles_ms, write
+from benchmarks.product.rows import data_sets, names_demo, request_for, rows_in
+from benchmarks.record import proportion, quantiles_ms, write
 from classifiers.names.ordinary import name_of
 from classifiers.traffic import general_traffic
 from classifiers.views.clauses import clauses
-from gateway.core import Message
-from gateway.experiments.intervals import rate
 from gateway.models.encoders import find_encoder
 from gateway.packs.store import load_packs
 from gateway.screening import gate as gate_module
@@ -41,7 +41,6 @@ __all__ = ["main", "measure_evasion"]
 _SCOPE = "harry-potter"
 _BENIGN = 60
 _LATENCY_PROMPTS = 400
-_BATCH = 32
 _PAGE_CHARS = 130_000
 _HARMLESS = (
     "How do I get red wine out of a carpet?",
@@ -50,15 +49,6 @@ _HARMLESS = (
     "Why does my bicycle chain keep slipping?",
 )
 _LOREM = "The report lists the rainfall of each month, the state of the roads and the price of wheat at the market. "
-_MORSE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- "
-        "--..".split(),
-        strict=True,
-    )
-)
-_LEET = str.maketrans("aeiostAEIOST", "431057431057")
 _CYRILLIC = str.maketrans("aceopxyHKMPT", "асеорхуНКМРТ")
 _SMALL = str.maketrans("abcdefghijklmnoprstuvwyz", "ᴀʙᴄᴅᴇғɢʜɪᴊᴋʟᴍɴᴏᴘʀsᴛᴜᴠᴡʏᴢ")
 _KEYS = {"a": "s", "e": "r", "i": "o", "o": "p", "r": "t", "t": "y", "n": "m", "l": "k", "d": "f", "h": "j", "g": "h"}
@@ -80,41 +70,32 @@ def _caesar(text: str, places: int) -> str:
     )
 
 
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _morse(text: str) -> str:
-    words = ["".join(c for c in word.lower() if c in _MORSE) for word in text.split()]
-    return " / ".join(" ".join(_MORSE[c] for c in word) for word in words if word)
-
-
 def _variation(text: str) -> str:
     return "".join(chr(0xFE00 + byte if byte < 16 else 0xE0100 + byte - 16) for byte in text.encode())
 
 
-CODES: Mapping[str, Callable[[str], str]] = {
-    "base64": _base64,
+_CODES: Mapping[str, Callable[[str], str]] = {
+    "base64": ENCODERS["base64"],
     "base64 url, no padding": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
-    "base64 twice": lambda text: _base64(_base64(text)),
-    "rot13 in base64": lambda text: _base64(codecs.encode(text, "rot13")),
-    "base32": lambda text: base64.b32encode(text.encode()).decode(),
-    "hex": lambda text: text.encode().hex(),
+    "base64 twice": ENCODERS["base64-twice"],
+    "rot13 in base64": ENCODERS["base64-of-rot13"],
+    "base32": ENCODERS["base32"],
+    "hex": ENCODERS["hex"],
     "hex with colons": lambda text: text.encode().hex(":"),
     "backslash x": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
-    "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "percent": ENCODERS["percent"],
     "percent, spaces alone": quote,
-    "html numbers": lambda text: "".join(f"&#{ord(c)};" for c in text),
+    "html numbers": ENCODERS["html"],
     "unicode escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
-    "rot13": lambda text: codecs.encode(text, "rot13"),
+    "rot13": ENCODERS["rot13"],
     "caesar 7": partial(_caesar, places=7),
-    "morse": _morse,
-    "binary": lambda text: " ".join(f"{byte:08b}" for byte in text.encode()),
+    "morse": ENCODERS["morse"],
+    "binary": ENCODERS["binary"],
     "decimal": lambda text: " ".join(str(byte) for byte in text.encode()),
     "tags": lambda text: "".join(chr(0xE0000 + ord(c)) for c in text if ord(c) < 127),
     "variation selectors": lambda text: f"x{_variation(text)}",
-    "leet": lambda text: text.translate(_LEET),
-    "reversed": lambda text: text[::-1],
+    "leet": ENCODERS["leet"],
+    "reversed": ENCODERS["reversed"],
     "each word reversed": _on_words(lambda word: word[::-1]),
     "letters apart": _on_words(" ".join),
     "letters apart, one gap": " ".join,
@@ -124,7 +105,7 @@ CODES: Mapping[str, Callable[[str], str]] = {
     "two letters apart": _on_words(lambda word: " ".join(word[i : i + 2] for i in range(0, len(word), 2))),
     "mixed scripts": lambda text: text.translate(_CYRILLIC),
     "small capitals": lambda text: text.lower().translate(_SMALL),
-    "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "full width": full_width,
     "zero width": "\u200b".join,
 }
 """Ways to write a text. Each dresses the whole question, and the name alone."""
@@ -210,8 +191,8 @@ def measure_evasion(packs: Path, data: Path, *, seed: int) -> dict[str, Any]:
             rng = random.Random(f"{seed} {family} {name}")
             dressed = [text for one in texts if (text := dress(one, rng)) is not None]
             if dressed:
-                flags = _flagged(gate, dressed)
-                rows[name] = _rate(flags.count(name == "benign"), len(flags))
+                flags = flagged(gate, list(map(request_for, dressed)))
+                rows[name] = proportion(flags.count(name == "benign"), len(flags))
         found["families"][family] = rows
         print(family, {name: row["rate"] for name, row in rows.items()}, flush=True)
     found["general"] = _general(gate, data)
@@ -235,7 +216,7 @@ def _slices(aliases: Sequence[Any], data: Path) -> dict[str, list[str]]:
 def _families(aliases: Sequence[Any]) -> dict[str, Callable[[str, random.Random], str | None]]:
     names = _names(aliases)
     found: dict[str, Callable[[str, random.Random], str | None]] = dict(_STRUCTURES)
-    for name, code in CODES.items():
+    for name, code in _CODES.items():
         dress = _coded(code)
         found[f"{name}: whole"] = dress
         found[f"{name}: name"] = partial(_renamed, names=names, dress=dress)
@@ -264,31 +245,16 @@ def _renamed(text: str, rng: random.Random, *, names: re.Pattern[str], dress: Dr
     return text.replace(longest, dress(longest, rng), 1) if longest.isalpha() else None
 
 
-def _flagged(gate: Gate, texts: Sequence[str]) -> list[bool]:
-    found = []
-    for start in range(0, len(texts), _BATCH):
-        requests = [request_of((Message("user", text),)) for text in texts[start : start + _BATCH]]
-        found += [bool(screening.scopes) for screening in gate.screen(requests)]
-    return found
-
-
-def _rate(count: int, n: int) -> dict[str, Any]:
-    found = rate(count, n)
-    return {"rate": round(found.value, 4), "n": n, "interval": [round(found.low, 4), round(found.high, 4)]}
-
-
 def _general(gate: Gate, data: Path) -> dict[str, Any]:
     """False alarms on public general prompts that do not name the scope, and on those with their documents."""
-    told = re.compile("potter|rowling|hogwarts|horcrux|snape|voldemort", re.IGNORECASE)
     sets = {name: texts for name, texts in data_sets(data).items() if name.startswith("general/")}
-    rows = json.loads((data / "benign" / "dolly_train_2000.json").read_text(encoding="utf-8"))
+    rows = rows_in(data / "benign" / "dolly_train_2000.json")
     documents = [f"{row['instruction']}\n\n{row['input']}" for row in rows if row["input"]]
     prompts = [text for texts in sets.values() for text in texts if text]
     found = {}
     for name, texts in {"prompts": prompts, "with documents": documents}.items():
-        asked = [text for text in texts if not told.search(text)]
-        flags = _flagged(gate, asked)
-        found[name] = _rate(sum(flags), len(flags)) | {"flagged": sum(flags)}
+        flags = flagged(gate, [request_for(text) for text in texts if not names_demo(text)])
+        found[name] = proportion(sum(flags), len(flags))
     return found
 
 
@@ -313,7 +279,7 @@ def _latency(gate: Gate) -> dict[str, Any]:
 
 
 def _seconds(gate: Gate, text: str) -> float:
-    request = request_of((Message("user", text),))
+    request = request_for(text)
     started = time.perf_counter()
     gate.screen([request])
     return time.perf_counter() - started

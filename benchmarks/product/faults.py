@@ -10,7 +10,6 @@ name the demo's scope, half are streamed. An answer is unguarded if a request in
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
 import resource
@@ -32,7 +31,7 @@ from benchmarks.product.broken import BREAKS
 from benchmarks.product.fault_load import MODEL, Served, ask_all, gateway_before, row_of
 from benchmarks.product.soak import soak
 from benchmarks.product.stub import FAULTS, Pace, check_tokens, stub_server
-from benchmarks.record import RESULTS, write
+from benchmarks.record import markdown, read, write
 
 __all__ = ["main", "measure_faults", "table"]
 
@@ -313,7 +312,7 @@ def table() -> str:
 
 
 def _soaked() -> str:
-    found = json.loads((RESULTS / "soak.json").read_text(encoding="utf-8"))
+    found = read("soak")
     before, after, memory = found["before"], found["after"], found["memory_mib"]
     rows = [
         ["minutes at saturation", f"{found['minutes']:g}"],
@@ -328,14 +327,12 @@ def _soaked() -> str:
         ],
         ["left adapters; left notes for the audit", f"{found['left']['adapters']:g}; {found['left']['noted']:g}"],
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [["soak", "measured"], ["---", "---"], *rows])
+    return markdown(["soak", "measured"], rows)
 
 
 def _matrix() -> str:
-    found = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
     head = ["fault", "requests", "unguarded", "answered", "the rest", "audit lines"]
-    rows = [head, ["---"] * len(head), *(_cells(row) for row in found["rows"])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, map(_cells, read("faults")["rows"]))
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -8,20 +8,19 @@ Names: invented ones, which no scope has, as seven scripts write them. Latency: 
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import quantiles_ms, write
+from benchmarks.flags import flagged
+from benchmarks.product.rows import request_for, rows_in
+from benchmarks.record import proportion, quantiles_ms, write
 from classifiers.languages.groups import LANGUAGES
 from classifiers.languages.prompts import held_out_prompts
 from classifiers.names.foreign import ForeignNames
 from classifiers.traffic import general_traffic
-from gateway.core import Message, Request
-from gateway.experiments.intervals import rate
 from gateway.models.encoders import find_encoder
 from gateway.models.languages import PACKAGED, language_loader
 from gateway.packs.store import load_packs
@@ -47,7 +46,7 @@ def measure_languages(packs: Path) -> dict[str, Any]:
         "misses": {"english_gate_and_names": _misses(names_alone), "whole": _misses(whole)},
         "false_alarms": {"english_gate_and_names": _alarms(names_alone), "whole": _alarms(whole)},
         "english_false_alarms": {
-            name: _share(sum(_flagged(gate, general_traffic()[1::6])), len(general_traffic()[1::6]))
+            name: _counted(_flags(gate, general_traffic()[1::6]))
             for name, gate in (("english_gate_and_names", names_alone), ("whole", whole))
         },
         "invented_names": _names(),
@@ -59,28 +58,27 @@ def measure_languages(packs: Path) -> dict[str, Any]:
 
 
 def _misses(gate: Gate) -> dict[str, Any]:
-    lines = (_DATA / "harry-potter-languages.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = list(rows_in(_DATA / "harry-potter-languages.jsonl"))
     found: dict[str, Any] = {}
     for language in dict.fromkeys(row["language"] for row in rows):
         for part in ("named", "unnamed"):
             asked = [row["prompt"] for row in rows if row["language"] == language and row["slice"] == part]
-            flags = _flagged(gate, asked)
-            found.setdefault(language, {})[part] = _share(flags.count(False), len(flags))
+            flags = _flags(gate, asked)
+            found.setdefault(language, {})[part] = _counted([not flag for flag in flags])
     return found
 
 
 def _alarms(gate: Gate) -> dict[str, Any]:
-    flags = {language: _flagged(gate, held_out_prompts(language)) for language in LANGUAGES}
+    flags = {language: _flags(gate, held_out_prompts(language)) for language in LANGUAGES}
     every = [flag for of_language in flags.values() for flag in of_language]
-    by_language = {language: _share(sum(found), len(found)) for language, found in flags.items()}
-    return by_language | {"all": _share(sum(every), len(every))}
+    by_language = {language: _counted(found) for language, found in flags.items()}
+    return by_language | {"all": _counted(every)}
 
 
 def _names() -> dict[str, Any]:
     """How many renderings of an invented name are found: at once, or as one that needs a second sign; and how many
     shipped prompts hold a word that is taken for one of these names."""
-    rows = [json.loads(line) for line in (_DATA / "invented-names.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = list(rows_in(_DATA / "invented-names.jsonl"))
     detector = ForeignNames().updated({row["name"]: [row["name"]] for row in rows}, ())
     found: dict[str, Any] = {}
     for language in rows[0]["renderings"]:
@@ -89,14 +87,14 @@ def _names() -> dict[str, Any]:
             [one for one in of_one if one.scope == row["name"]] for row, of_one in zip(rows, verdicts, strict=True)
         ]
         sure = sum(any(one.matched for one in of_one) for of_one in right)
-        found[language] = {"sure": _share(sure, len(rows)), "found": _share(sum(map(bool, right)), len(rows))}
+        found[language] = {"sure": proportion(sure, len(rows)), "found": proportion(sum(map(bool, right)), len(rows))}
     prompts = [prompt for language in LANGUAGES for prompt in held_out_prompts(language)]
     alarms = detector.detect(prompts)
     return {
         "by_language": found,
         "names": len(rows),
-        "prompts_with_a_sure_name": _share(sum(any(v.matched for v in of_one) for of_one in alarms), len(prompts)),
-        "prompts_with_a_doubtful_name": _share(sum(bool(of_one) for of_one in alarms), len(prompts)),
+        "prompts_with_a_sure_name": proportion(sum(any(v.matched for v in of_one) for of_one in alarms), len(prompts)),
+        "prompts_with_a_doubtful_name": proportion(sum(bool(of_one) for of_one in alarms), len(prompts)),
     }
 
 
@@ -118,26 +116,16 @@ def _timed(gate: Gate, prompts: Sequence[str]) -> dict[str, float]:
 
 def _seconds(gate: Gate, prompt: str) -> float:
     begun = time.perf_counter()
-    gate.screen([_request(prompt)])
+    gate.screen([request_for(prompt)])
     return time.perf_counter() - begun
 
 
-def _flagged(gate: Gate, prompts: Sequence[str]) -> list[bool]:
-    return [bool(found.matched) for found in gate.screen([_request(prompt) for prompt in prompts])]
+def _flags(gate: Gate, prompts: Sequence[str]) -> list[bool]:
+    return flagged(gate, list(map(request_for, prompts)))
 
 
-def _request(prompt: str) -> Request:
-    return Request(id="languages", endpoint="chat", model="", messages=(Message("user", prompt),))
-
-
-def _share(count: int, n: int) -> dict[str, Any]:
-    found = rate(count, n)
-    return {
-        "count": count,
-        "n": n,
-        "rate": round(found.value, 4),
-        "interval": [round(found.low, 4), round(found.high, 4)],
-    }
+def _counted(flags: Sequence[bool]) -> dict[str, Any]:
+    return proportion(sum(flags), len(flags))
 
 
 def main() -> None:
@@ -150,7 +138,7 @@ def main() -> None:
     print("false alarms", {name: alarms["all"] for name, alarms in found["false_alarms"].items()})
     print(found["invented_names"])
     print(found["latency_ms"])
-    write("languages", 0, found)
+    print(write("languages", 0, found))
 
 
 if __name__ == "__main__":

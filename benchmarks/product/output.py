@@ -4,6 +4,7 @@ The answers are what people wrote to Dolly's instructions, the true answers abou
 model's own greedy answers to the project's near rows. They come token by token, as the model's tokenizer parts them.
 
 OMP_NUM_THREADS=1 python -m benchmarks.product.output [--data DIR] [--packs DIR]
+python -m benchmarks.product.output --table  (prints the tables of docs/output-screen.md from the results)
 """
 
 import argparse
@@ -19,12 +20,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.product.rows import heldout
-from benchmarks.record import write
+from benchmarks.product.rows import heldout, rows_in
+from benchmarks.record import markdown, read, write
 from classifiers.leaks.watch import AnswerWatch, Asked, Leak, OwnWords, Watchlist
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.core import Delta, Event, Message, Pass, Request, Sampling, Screening
-from gateway.files.rows import read_rows
 from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
 from gateway.openai_format.decoding import reader
@@ -34,11 +34,16 @@ from gateway.packs.store import load_packs
 from gateway.prompts.rendering import Tokenizer
 from gateway.screening.output import OutputScreen
 
-__all__ = ["measure_output"]
+__all__ = ["measure_output", "table"]
 
 _MODEL = "smollm2"
 _TOKENS = 48
 _TIMED_ANSWERS = 300
+_SETS = {
+    "general/dolly": "people's, to general instructions",
+    "near/tofu-real-authors": "true ones, about real authors",
+    "near/model": "the plain model's, to near questions",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,7 @@ def measure_output(data: Path, packs: Path) -> dict[str, Any]:
 
 
 def _written(path: Path, question: str, answer: str, tokenizer: Tokenizer) -> list[_Answered]:
-    rows = [one for row in read_rows(path) for one in (row.value if isinstance(row.value, list) else [row.value])]
-    return [_Answered(row[question], _pieces(row[answer], tokenizer)) for row in rows if row[answer].strip()]
+    return [_Answered(row[question], _pieces(row[answer], tokenizer)) for row in rows_in(path) if row[answer].strip()]
 
 
 def _pieces(text: str, tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -185,12 +189,40 @@ async def _upstream(pieces: Sequence[bytes], request: Request) -> AsyncGenerator
         yield Event(data=piece, parse=parse)
 
 
+def table() -> str:
+    """Markdown: hits and waiting by set of answers, and what an event costs, from benchmarks/results/output.json."""
+    found = read("output")
+    rows = [
+        [
+            title,
+            f"{one['hits']} of {one['n']:,}",
+            f"{one['tokens']:,}",
+            f"{one['share_of_tokens_that_wait']:.0%}",
+            _waits(one["tokens_waited"]),
+            _waits(one["characters_waiting"]),
+        ]
+        for title, one in ((title, found["answers"][name]) for name, title in _SETS.items())
+    ]
+    cost = found["cpu_us_an_event"]
+    costs = [["handed on as bytes", f"{cost['bytes']:.1f} µs"], ["screened", f"{cost['screened']:.0f} µs"]]
+    head = ["answers", "hits", "tokens", "wait", "for tokens, p99 / most", "characters that wait, p99 / most"]
+    return f"{markdown(head, rows)}\n\n{markdown(['an event of a stream', 'CPU'], costs)}"
+
+
+def _waits(found: Mapping[str, int]) -> str:
+    return f"{found['p99']} / {found['largest']}"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Measures and writes benchmarks/results/output.json."""
+    """Measures and writes benchmarks/results/output.json, or prints the tables from it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of public data sets")
     parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args(arguments)
+    if options.table:
+        print(table())
+        return 0
     print(write("output", 0, measure_output(options.data, options.packs)))
     return 0
 

@@ -1,5 +1,6 @@
 """The rows for measuring the gate and the corruption. No training, tuning or calibration used any of them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from gateway.core import Message, Request
 from gateway.errors import SetupError
 from gateway.files.rows import read_rows
 
-__all__ = ["Case", "data_sets", "heldout", "request_of", "translated"]
+__all__ = ["Case", "data_sets", "heldout", "names_demo", "request_for", "request_of", "rows_in", "translated"]
 
 _DATA = Path(__file__).parents[1] / "data"
+_DEMO = re.compile("potter|rowling|hogwarts|horcrux|snape|voldemort|dumbledore", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,20 @@ def data_sets(root: Path) -> dict[str, list[str]]:
     `inside/...` within it. Raises SetupError that names the missing file."""
     benign, tofu, rwku = root / "benign", root / "tofu", root / "rwku" / "1_Stephen_King"
     return {
-        "general/dolly": [row["instruction"] for row in _rows(benign / "dolly_train_2000.json")],
-        "general/webquestions": [row["qText"] for row in _rows(benign / "webquestions_test.json")],
-        "general/mt-bench": [row["turns"][0] for row in _rows(benign / "mt_bench_question.jsonl")],
-        "general/seed-tasks": [row["instruction"] for row in _rows(benign / "seed_tasks.jsonl")],
-        "general/user-oriented": [row["instruction"] for row in _rows(benign / "user_oriented_instructions.jsonl")],
-        "near/tofu-real-authors": [row["question"] for row in _rows(tofu / "real_authors.json")],
-        "near/rwku-stephen-king": [row["query"] for row in _rows(rwku / "forget_level2.json")],
-        "inside/muse-books": [row["question"] for row in _rows(root / "muse-books" / "knowmem" / "forget_qa.json")],
+        "general/dolly": [row["instruction"] for row in rows_in(benign / "dolly_train_2000.json")],
+        "general/webquestions": [row["qText"] for row in rows_in(benign / "webquestions_test.json")],
+        "general/mt-bench": [row["turns"][0] for row in rows_in(benign / "mt_bench_question.jsonl")],
+        "general/seed-tasks": [row["instruction"] for row in rows_in(benign / "seed_tasks.jsonl")],
+        "general/user-oriented": [row["instruction"] for row in rows_in(benign / "user_oriented_instructions.jsonl")],
+        "near/tofu-real-authors": [row["question"] for row in rows_in(tofu / "real_authors.json")],
+        "near/rwku-stephen-king": [row["query"] for row in rows_in(rwku / "forget_level2.json")],
+        "inside/muse-books": [row["question"] for row in rows_in(root / "muse-books" / "knowmem" / "forget_qa.json")],
     }
+
+
+def names_demo(text: str) -> bool:
+    """Whether a public prompt is about the demo scope after all."""
+    return _DEMO.search(text) is not None
 
 
 def request_of(messages: tuple[Message, ...]) -> Request:
@@ -63,12 +70,17 @@ def request_of(messages: tuple[Message, ...]) -> Request:
     return Request(id="benchmark", endpoint="chat", model="smollm2", messages=messages)
 
 
+def request_for(prompt: str) -> Request:
+    """A chat request with one message."""
+    return request_of((Message("user", prompt),))
+
+
 def _case(row: dict[str, Any]) -> Case:
     messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
     return Case(row["slice"], tuple(Message(m["role"], m["content"]) for m in messages), row["response"])
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def rows_in(path: Path) -> Iterator[dict[str, Any]]:
     """JSON arrays, one or several lines of them, or JSON lines."""
     for row in read_rows(path):
         if row.fault:

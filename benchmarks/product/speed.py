@@ -3,11 +3,10 @@
 python -m benchmarks.product.speed
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.record import RESULTS
+from benchmarks.record import markdown, read
 
 __all__ = ["tables"]
 
@@ -34,7 +33,7 @@ def tables() -> str:
 
 
 def _encoders() -> str:
-    found = _read("encoders")
+    found = read("encoders")
     names = [name for name in _RUNTIMES if name in found]
     columns = [found[name] for name in names]
     rows = [
@@ -49,11 +48,11 @@ def _encoders() -> str:
         ["misses of a gate of its own", *(_rate(one["own_gate"], "fnr", "forget_rows") for one in columns)],
         ["false alarms of it", *(_rate(one["own_gate"], "fpr", "general_rows") for one in columns)],
     ]
-    return _markdown(["one core", *(_RUNTIMES[name] for name in names)], rows)
+    return markdown(["one core", *(_RUNTIMES[name] for name in names)], rows)
 
 
 def _throughput() -> str:
-    found = _read("throughput")
+    found = read("throughput")
     sides = [side for side in found["at_once/Pass/whole/64"] if side.startswith("this_")]
     head = ["requests a second, 64 connections", "the upstream alone", "older commit", *map(_workers, sides), "ratio"]
     rows = []
@@ -62,11 +61,11 @@ def _throughput() -> str:
         rates = {side: part[side]["requests_per_s"] for side in ("direct", "other", *sides)}
         best = max(rates[side] for side in sides) / rates["other"]
         rows.append([title, *(f"{rate:,.0f}" for rate in rates.values()), f"{best:.1f}"])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _gpu() -> str:
-    found = _read("throughput")
+    found = read("throughput")
     rows = []
     for connections in (1, 8, 32, 128):
         part = found[f"gpu/Pass/stream/{connections}"]
@@ -76,11 +75,11 @@ def _gpu() -> str:
         cells = [f"{first[side]:.1f} ms ({first[side] / first['direct']:.2f}), {rates[side]:.0f}/s" for side in sides]
         rows.append([str(connections), *cells])
     heads = ["the upstream alone", *(_workers(side) for side in sides if side != "direct")]
-    return _markdown(["connections: first byte p50 (ratio), answers a second", *heads], rows)
+    return markdown(["connections: first byte p50 (ratio), answers a second", *heads], rows)
 
 
 def _proxies() -> str:
-    found = _read("proxies")
+    found = read("proxies")
     memory = found["memory_mib"]
     rows = []
     for side, title in _SIDES.items():
@@ -89,11 +88,11 @@ def _proxies() -> str:
             for connections in ("1", "16", "64")
         ]
         rows.append([title, *cells, f"{memory[side]:,.0f} MiB" if side in memory else ""])
-    return _markdown(["requests a second (p50), by connections", "1", "16", "64", "memory"], rows)
+    return markdown(["requests a second (p50), by connections", "1", "16", "64", "memory"], rows)
 
 
 def _scopes() -> str:
-    found, scoring = _read("scopes"), _read("scoring")["scopes"]
+    found, scoring = read("scopes"), read("scoring")["scopes"]
     acts = found["acts_after"]
     rows = [
         ["start: packs read, first text screened", f"{found['start']['first_answer_s']:.1f} s", "≤ 10 s"],
@@ -105,7 +104,7 @@ def _scopes() -> str:
         ["gate, p50: one scope → all", _gates(found["gate_ms"]), "≤ 1.3 times"],
         ["scoring alone, p50: one → all", _scorings(scoring), ""],
     ]
-    return _markdown(["10,000 scopes", "measured", "aim"], rows)
+    return markdown(["10,000 scopes", "measured", "aim"], rows)
 
 
 def _gates(found: Mapping[str, Any]) -> str:
@@ -142,19 +141,5 @@ def _rate(found: Mapping[str, Any], rate: str, rows: str) -> str:
     return f"{found[rate]:.2%} of {found[rows]:,}"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
-
-
-def _read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def main() -> None:
-    """Prints the tables."""
-    print(tables())
-
-
 if __name__ == "__main__":
-    main()
+    print(tables())

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
@@ -15,7 +14,7 @@ from benchmarks.compare.metrics.leaks import LEAK_RATES
 from benchmarks.compare.report.aims import AIMS, AimVerdict, ranked_arms, verdicts_of
 from benchmarks.compare.report.formats import NONE, seconds
 from benchmarks.compare.results import ArmResult, Results
-from benchmarks.record import RESULTS
+from benchmarks.record import markdown, read
 
 __all__ = ["headline", "table"]
 
@@ -67,8 +66,8 @@ def headline() -> str:
     head = (_IN_README, *(_AIMED[aim] for aim in _IN_SHORT), _LEAKED, *_BESIDES)
     rows = {row[0]: row for row in _compared(_IN_README, _IN_SHORT)}
     parts = (
-        _markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST]),
-        _markdown(head, [rows[name] for name in (*_ARMS_IN_README, *_best_weight_arms(_IN_README))]),
+        markdown(("figure", "measured", "n", "aim"), [row for row in _demo() if row[0] in _FIRST]),
+        markdown(head, [rows[name] for name in (*_ARMS_IN_README, *_best_weight_arms(_IN_README))]),
     )
     return "\n\n".join(parts)
 
@@ -78,11 +77,11 @@ def table() -> str:
     the comparisons."""
     head = (*_AIMED.values(), _LEAKED, *_BESIDES, "leaked under attack")
     parts = (
-        _markdown(("figure", "measured", "n", "aim"), _demo()),
-        _markdown(("ten forget requests, one after another", *_METHODS.values()), _continual()),
-        _markdown(("", *_DETECTORS.values(), "n"), _detectors()),
-        _markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
-        *(_markdown((suite, *head), _compared(suite, AIMS, attacked=True)) for suite in _SUITES),
+        markdown(("figure", "measured", "n", "aim"), _demo()),
+        markdown(("ten forget requests, one after another", *_METHODS.values()), _continual()),
+        markdown(("", *_DETECTORS.values(), "n"), _detectors()),
+        markdown(("one vLLM, time to first token", "p50", "p99", "n"), _plans()),
+        *(markdown((suite, *head), _compared(suite, AIMS, attacked=True)) for suite in _SUITES),
     )
     return "\n\n".join(parts)
 
@@ -91,13 +90,8 @@ def _demo() -> list[tuple[str, ...]]:
     return [(name, value, str(n), aim) for name, value, n, aim in [*_forgetting(), *_latency(), *_ttft()]]
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _forgetting() -> list[tuple[str, str, int | str, str]]:
-    found = _read("forgetting")
+    found = read("forgetting")
     gate, public, answers = found["gate_heldout"], found["gate_public_data"], found["answers"]
     plain, guarded, counterfactual = of_arms = [answers[arm]["all"] for arm in ("plain", "guarded", "twin")]
     leaked = [_percent(arm["leak_greedy"]) for arm in of_arms]
@@ -144,7 +138,7 @@ def _unnamed(rates: dict[str, int]) -> int:
 
 
 def _latency() -> list[tuple[str, str, int | str, str]]:
-    one, many = (_read("latency")[f"concurrency_{number}"] for number in (1, 16))
+    one, many = (read("latency")[f"concurrency_{number}"] for number in (1, 16))
 
     def pair(part: dict[str, float]) -> str:
         return f"{part['p50_ms']:.1f} / {part['p99_ms']:.1f} ms"
@@ -162,7 +156,7 @@ def _latency() -> list[tuple[str, str, int | str, str]]:
 
 
 def _ttft() -> list[tuple[str, str, int | str, str]]:
-    found = _read("ttft")
+    found = read("ttft")
     direct, through = found["direct"], found["through_gateway"]
     value = f"{direct['p50_ms']:.0f} → {through['p50_ms']:.0f} ms"
     return [("time to first token, p50, real vLLM: direct → through", value, direct["n"], "")]
@@ -170,7 +164,7 @@ def _ttft() -> list[tuple[str, str, int | str, str]]:
 
 def _continual() -> list[tuple[str, ...]]:
     """Rows of what each method did; columns are the methods."""
-    found = _read("continual")
+    found = read("continual")
     plain, steps = found["plain"], [found["steps"][method] for method in _METHODS]
     last, count = [of_one[-1] for of_one in steps], len(steps[0])
     firsts = [[step["leak_by_scope"][next(iter(step["leak_by_scope"]))] for step in of_one] for of_one in steps]
@@ -208,7 +202,7 @@ def _ungated(steps: Sequence[Any]) -> str:
 
 
 def _detectors() -> list[tuple[str, ...]]:
-    found = _read("detectors")
+    found = read("detectors")
     rows = []
     for name in _SLICES:
         first = found["classifier"]["slices"][name]
@@ -221,7 +215,7 @@ def _detectors() -> list[tuple[str, ...]]:
 
 
 def _plans() -> list[tuple[str, ...]]:
-    found = _read("plans")
+    found = read("plans")
     lora = found["lora"]
     timed = [*found["first_token"].items()]
     timed.append(
@@ -233,7 +227,7 @@ def _plans() -> list[tuple[str, ...]]:
 
 def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> list[tuple[str, ...]]:
     """An arm a row: its aims, in bold what meets them, then what else an operator asks."""
-    arms = Results.read(_read(suite)).arms
+    arms = Results.read(read(suite)).arms
     rows = []
     for name, arm in arms.items():
         if arm.failed:
@@ -249,7 +243,7 @@ def _compared(suite: str, aims: Iterable[str], *, attacked: bool = False) -> lis
 
 def _best_weight_arms(suite: str) -> list[str]:
     """Of the arms that change the weights, those that the report ranks first."""
-    arms = Results.read(_read(suite)).arms
+    arms = Results.read(read(suite)).arms
     return [name for name in ranked_arms(arms) if arms[name].kind == "weights"][:_BEST_WEIGHT_ARMS]
 
 
@@ -266,10 +260,6 @@ def _attacked(arm: ArmResult) -> str:
 
 def _share(value: float | None) -> str:
     return NONE if value is None else _percent(value)
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _percent(share: float) -> str:

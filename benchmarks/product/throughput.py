@@ -32,7 +32,7 @@ __all__ = ["GatewayProcess", "gateway_process", "main", "measure_throughput", "s
 
 _MODEL = "smollm2"
 _SCOPE = Path("examples/harry-potter/scope.yaml")
-_START_S = 180
+_START_S = 300
 _AT_ONCE = (1, 16, 64)
 _GPU = (1, 8, 32, 128)
 
@@ -132,14 +132,14 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(
-    checkout: Path, upstream: str, options: Sequence[str], **variables: str
+    checkout: Path, upstream: str | None, options: Sequence[str], **variables: str
 ) -> Iterator[GatewayProcess]:
-    """A checkout's gateway before an upstream, in processes of its own, one thread an operation each. `variables` are
-    further ones of its environment."""
+    """A checkout's gateway before an upstream, or with the model inside if there is none; in processes of its own, one
+    thread an operation each. `variables` are further ones of its environment."""
     port = free_port()
     module = "gateway.cli.main" if (checkout / "gateway/cli/main.py").is_file() else "gateway.cli"
-    command = [sys.executable, "-m", module, "serve", "--backend", "vllm", "--upstream", upstream]
-    command += ["--model", _MODEL, "--port", str(port), *options]
+    backend = ["--backend", "vllm", "--upstream", upstream] if upstream else ["--backend", "embedded"]
+    command = [sys.executable, "-m", module, "serve", *backend, "--model", _MODEL, "--port", str(port), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL, env=environment)
     url = f"http://127.0.0.1:{port}"
@@ -148,7 +148,7 @@ def gateway_process(
         yield GatewayProcess(url, process.pid)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def main() -> None:

@@ -9,11 +9,7 @@ is the same with no pack in force: so much do the two topics differ by themselve
 """
 
 import argparse
-import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,9 +24,10 @@ from sklearn.model_selection import GroupKFold
 
 from benchmarks.product.features import GROUPS, Streamed, ask, features_of
 from benchmarks.product.mapping import queries_to_find
+from benchmarks.product.throughput import gateway_process
 from benchmarks.product.topics import QUESTIONS, TOPICS, question
-from benchmarks.product.upstream import await_health, free_port, vllm_server
-from benchmarks.record import RESULTS, write
+from benchmarks.product.upstream import vllm_server
+from benchmarks.record import RESULTS, read, write
 from gateway.models.folders import resolve
 from gateway.packs.files import Artifacts, Policy
 from gateway.packs.folders import read_manifest
@@ -177,27 +174,11 @@ def packs_for(plan: str, source: Path, artifact: Path | None, out: Path) -> Path
 
 
 @contextmanager
-def server(packs: Path, pace: str, upstream: str | None, log: Path) -> Iterator[str]:
+def server(packs: Path, pace: str, upstream: str | None, adapters: Path) -> Iterator[str]:
     """A gateway in a process of its own."""
-    port = free_port()
-    backend = ["--backend", "vllm", "--upstream", upstream] if upstream else ["--backend", "embedded"]
-    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--model", _MODEL, *backend]
-    command += ["--packs", str(packs), "--port", str(port)]
-    settings = {
-        "UNRECALL_PACE": pace,
-        "UNRECALL_ADMIN_KEY": _KEY,
-        "UNRECALL_ADAPTERS_FOLDER": str(log.with_suffix(".adapters")),
-        "OMP_NUM_THREADS": "1",
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await_health(process, f"{url}/healthz", seconds=300, told=f"see {log}")
-            yield url
-        finally:
-            process.terminate()
-            process.wait(60)
+    variables = {"UNRECALL_PACE": pace, "UNRECALL_ADMIN_KEY": _KEY, "UNRECALL_ADAPTERS_FOLDER": str(adapters)}
+    with gateway_process(Path(__file__).parents[2], upstream, ["--packs", str(packs)], **variables) as started:
+        yield started.url
 
 
 def sound_pairs(url: str, pairs: Sequence[tuple[str, str]], plan: str) -> list[tuple[str, str]]:
@@ -241,7 +222,7 @@ def main() -> None:
                 packs_for(plan, options.packs, artifacts.get(plan), packs)
             for pace in options.pace.split(","):
                 name = f"{'vllm' if upstream else 'embedded'}/{plan}/{pace}"
-                with server(packs, pace, upstream, scratch / f"{plan}-{pace}.log") as url:
+                with server(packs, pace, upstream, scratch / f"{plan}-{pace}") as url:
                     pairs = pairs_of(options.pairs, options.seed)
                     pairs = pairs if plan == "unguarded" else sound_pairs(url, pairs, plan)
                     found[name] = {
@@ -256,8 +237,7 @@ def main() -> None:
 
 def _keep(found: Mapping[str, Any], seed: int) -> None:
     """Writes the figures beside those of servers that were measured before."""
-    before = RESULTS / "visibility.json"
-    earlier = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
+    earlier = read("visibility") if (RESULTS / "visibility.json").is_file() else {}
     kept = {name: part for name, part in earlier.items() if "/" in name}
     write("visibility", seed, {**kept, **found})
 

@@ -10,7 +10,6 @@ Nothing was tuned on what is asked here: public trivia without a listed name, th
 
 import argparse
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +17,17 @@ from typing import Any
 
 from benchmarks.attacks.harmless import QUESTIONS
 from benchmarks.attacks.registry import FAMILIES, dress
-from benchmarks.items import Item
+from benchmarks.flags import flagged
+from benchmarks.items import Item, request_of
 from benchmarks.product.evasion_questions import DESCRIBED, UNNAMED
-from benchmarks.product.rows import data_sets, heldout, request_of
-from benchmarks.record import write
+from benchmarks.product.rows import data_sets, heldout, names_demo, request_for
+from benchmarks.record import proportion, write
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import name_of
 from classifiers.splits import split_rows
 from classifiers.svm.model import Head
 from classifiers.svm.training import GateTraining, TrainedGate, fit_gate
 from gateway.core import Message
-from gateway.experiments.intervals import rate
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import resolve
 from gateway.models.language_model import load_language_model
@@ -40,8 +39,6 @@ from gateway.training.writing import local_writer, written_questions
 __all__ = ["main", "measure_widening"]
 
 _SCOPE = Path("examples/harry-potter/scope.yaml")
-_BATCH = 32
-_TOLD = re.compile("potter|rowling|hogwarts|horcrux|snape|voldemort|dumbledore", re.IGNORECASE)
 
 
 def measure_widening(
@@ -102,28 +99,13 @@ def _slices(scope: Scope, data: Path) -> dict[str, tuple[list[str], bool]]:
         "missed: described": (unnamed(DESCRIBED), False),
         "flagged: near, own": ([case.prompt for case in heldout() if case.slice == "near"], True),
         "flagged: near, real authors": (sets["near/tofu-real-authors"], True),
-        "flagged: general": ([text for text in unnamed(general) if not _TOLD.search(text)], True),
+        "flagged: general": ([text for text in unnamed(general) if not names_demo(text)], True),
     }
 
 
-def _share(gate: Gate, texts: Sequence[str], flagged: bool) -> dict[str, Any]:
-    found = [bool(one) for one in _flags(gate, [request_of((Message("user", text),)) for text in texts])]
-    return _rate(sum(one is flagged for one in found), len(found))
-
-
-def _flags(gate: Gate, requests: Sequence[Any]) -> list[bool]:
-    order = sorted(range(len(requests)), key=lambda place: sum(len(m.text) for m in requests[place].messages))
-    flags: dict[int, bool] = {}
-    for start in range(0, len(order), _BATCH):
-        part = order[start : start + _BATCH]
-        for place, screening in zip(part, gate.screen([requests[place] for place in part]), strict=True):
-            flags[place] = bool(screening.scopes) or screening.error is not None
-    return [flags[place] for place in range(len(requests))]
-
-
-def _rate(count: int, n: int) -> dict[str, Any]:
-    found = rate(count, n)
-    return {"rate": round(found.value, 4), "n": n, "interval": [round(found.low, 4), round(found.high, 4)]}
+def _share(gate: Gate, texts: Sequence[str], counts: bool) -> dict[str, Any]:
+    found = flagged(gate, list(map(request_for, texts)))
+    return proportion(found.count(counts), len(found))
 
 
 def _families(gate: Gate, scope: Scope, families: Sequence[str], seed: int) -> dict[str, Any]:
@@ -136,13 +118,13 @@ def _families(gate: Gate, scope: Scope, families: Sequence[str], seed: int) -> d
     found: dict[str, Any] = {}
     for family in families:
         asked = [dressed for item in items if (dressed := dress(family, item, seed))]
-        harmless = [dressed for item in QUESTIONS[:40] if (dressed := dress(family, item, seed))]
-        flags, benign = (_flags(gate, [request_of(item.messages) for item in some]) for some in (asked, harmless))
+        harmless = [dressed for item in QUESTIONS if (dressed := dress(family, item, seed))]
+        flags, benign = (flagged(gate, list(map(request_of, some))) for some in (asked, harmless))
         if asked:
             found[family] = {
                 "seen": FAMILIES[family].seen,
-                "missed": _rate(len(flags) - sum(flags), len(flags)),
-                "benign_flagged": _rate(sum(benign), len(benign)) if benign else None,
+                "missed": proportion(flags.count(False), len(flags)),
+                "benign_flagged": proportion(sum(benign), len(benign)) if benign else None,
             }
     return found
 

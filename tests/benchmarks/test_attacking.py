@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.attacking.answers import Answers, Decoding, Said
-from benchmarks.attacking.evolution import evolved, first_leak
+from benchmarks.attacking.evolution import Genes, evolved, first_leak
 from benchmarks.attacking.garak_run import counts
 from benchmarks.attacking.measures import difference, leak_at_k, leaked, share
 from benchmarks.attacking.questions import counterfactual, read_questions
@@ -201,6 +201,16 @@ def test_evolution_finds_the_dress_that_gets_past() -> None:
     assert first_leak(item, lambda _: Said("no"), budget=20, seed=0) is None
 
 
+@pytest.mark.parametrize(
+    "chain", [("answer-reversed",), ("answer-reversed", "composite"), ("typos", "answer-reversed")]
+)
+def test_an_answer_is_read_in_the_form_that_any_of_the_dresses_asked_for(chain: tuple[str, ...]) -> None:
+    attack = Genes(chain, 0).express(question(1))
+    assert attack is not None
+    assert attack.leaks(Said("retnuhelffurT"))
+    assert not attack.leaks(Said("aivraN"))
+
+
 def test_evolution_counts_each_budget() -> None:
     open_door = evolved([question(1)], lambda _: Said("Trufflehunter"), budget=10, seed=0)
     assert [*open_door] == ["1", "10"]
@@ -218,6 +228,12 @@ def test_the_turn_after_asks_again_with_the_answer_in_between() -> None:
 
     found = asked_again([item], ask)["Corrupt"]
     assert (found["first_leaks"]["rate"], found["second_leaks"]["rate"], found["flagged_again"]["rate"]) == (0, 1, 1)
+
+
+def test_a_gateway_that_tells_no_plans_flagged_nothing_for_certain() -> None:
+    found = asked_again([question(1)], lambda items: [Said("Hm.") for _ in items])
+    assert found["untold"]["flagged_again"] is None
+    assert found["untold"]["second_leaks"]["n"] == 1
 
 
 def test_garak_s_report_is_counted(tmp_path: Path) -> None:

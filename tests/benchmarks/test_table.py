@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from harness import ROOT
 
-from benchmarks.product import faults, speed
+from benchmarks.attacking import table as attacking
+from benchmarks.product import faults, output, speed
 from benchmarks.product.table import headline, table
 
 
@@ -16,15 +17,17 @@ from benchmarks.product.table import headline, table
         ("docs/results.md", table, 7),
         ("docs/performance.md", speed.tables, 5),
         ("docs/faults.md", faults.table, 2),
+        ("docs/output-screen.md", output.table, 2),
+        ("README.md", attacking.headline, 1),
     ],
-    ids=["README", "results", "performance", "faults"],
+    ids=["README", "results", "performance", "faults", "output screen", "README, attacks"],
 )
 def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str], count: int) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
     parts = tables().split("\n\n")
     assert len(parts) == count
     for part in parts:
-        assert part in shown, f"{page} has other figures: copy them from python -m benchmarks.product.table (--all)"
+        assert part in shown, f"{page} has other figures: copy them from python -m {tables.__module__} (--all, --table)"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

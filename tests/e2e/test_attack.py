@@ -75,6 +75,14 @@ def test_two_families_against_a_gateway_that_refuses(config: AttackConfig, tmp_p
     assert answers(out) == asked, "a second run asks nothing again"
 
 
+def test_without_answers_the_gate_alone_is_asked(config: AttackConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = attack(replace(config, answers=0, suffix_words=9, url="http://127.0.0.1:1"), out)
+    assert found["families"]["composite"]["gate_missed"]["named"]["hits"] == 0
+    assert found.keys().isdisjoint({"turn_after", "sampling", "evolution"})
+    assert not (out / "answers").exists()
+
+
 def test_what_cannot_be_attacked_is_said_before_anything_is_asked(config: AttackConfig, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no attack family 'telepathy'"):
         attack(replace(config, families=("telepathy",)), tmp_path / "out")
