@@ -149,6 +149,9 @@ class _NoRemedy:
     def tokens(self, text: str) -> int:
         return 1
 
+    async def prompt_tokens(self) -> int:
+        return 1
+
     def ended(self, leak: Leak) -> None: ...
 
     def waited(self, chars: int, seconds: float) -> None: ...
