@@ -1,4 +1,4 @@
-"""Files that a process keeps mapped into memory, so that what it writes there outlives it or reaches other processes."""
+"""Files mapped into memory: what a process writes there outlives it, and reaches other processes."""
 
 import mmap
 import os
