@@ -270,7 +270,12 @@ class Event:
     def parts(self) -> "tuple[Delta | Usage, ...]":
         """What this step says: deltas, then the usage at the end. Raises UpstreamError for bytes of no known shape."""
         if self._parse is not None and self.data is not None:
-            self._parts, self._parse = tuple(self._parse(self.data)), None
+            parse, self._parse = self._parse, None
+            try:
+                self._parts = tuple(parse(self.data))
+            except Exception as error:
+                self._parse = _raising(error)  # whoever reads it next: what a piece left unfinished is gone by now
+                raise
         return self._parts
 
     @property
@@ -281,6 +286,13 @@ class Event:
     def __repr__(self) -> str:
         """Without the answer's text, which must not reach a log."""
         return f"Event(data={None if self.data is None else len(self.data)} bytes, fallback={self.fallback!r})"
+
+
+def _raising(error: Exception) -> "Callable[[bytes], Iterable[Delta | Usage]]":
+    def parse(_: bytes) -> "Iterable[Delta | Usage]":
+        raise error
+
+    return parse
 
 
 Tap = Callable[[AsyncGenerator[Event, None]], AsyncGenerator[Event, None]]

@@ -199,7 +199,8 @@ def _rank(row: _Row, temperature: float | None, rng: random.Random) -> int | Non
     if temperature == 0:
         return 0
     heat = temperature or 1.0
-    weights = [math.exp(value / heat) for value in row]
-    rest = max(0.0, 1.0 - math.fsum(math.exp(value) for value in row)) if heat >= 1 else 0.0
+    # By the likeliest one: at a low temperature the weight of each alone would be too small for a number.
+    weights = [math.exp((value - row[0]) / heat) for value in row]
+    rest = max(0.0, 1.0 - math.fsum(math.exp(value) for value in row)) * math.exp(-row[0] / heat) if heat >= 1 else 0.0
     ranks: list[int | None] = [*range(len(row)), None]
     return rng.choices(ranks, [*weights, rest])[0]

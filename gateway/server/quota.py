@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import QuotaUsed, RateExceeded
+from gateway.files.mapped import map_file
 
 __all__ = ["Quota"]
 
@@ -47,11 +48,11 @@ class Quota:
         self._per_minute = per_minute
         self._per_day = per_day
         self._clock = clock
-        self._file = -1
+        self._file, length = -1, _ROW.size * _ROWS
         if shared:
             self._file = os.open(shared, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(self._file, _ROW.size * _ROWS)
-        self._table = mmap.mmap(self._file, _ROW.size * _ROWS)
+        with self._alone():
+            self._table = map_file(self._file, length) if shared else mmap.mmap(-1, length)
 
     def take(self, caller: str) -> None:
         """Counts one request. Raises RateExceeded or QuotaUsed, and counts nothing, if it is one too many."""

@@ -1,8 +1,9 @@
 """Whole lines, in a hash chain, in a log that several processes write to.
 
 In a file all processes go on with one chain, over restarts and rotations: a writer that finds lines of another one
-reads the place of the last line from the file's end. On standard output nothing can be read back, so each process has a
-chain of its own.
+reads the place of the last line from the file's end. That file may have been emptied or renamed meanwhile, so processes
+that write side by side also keep the end of the last line in a file that they share. On standard output nothing can be
+read back, so each process has a chain of its own.
 """
 
 import contextlib
@@ -45,7 +46,8 @@ class LineHandler(logging.Handler):
         """
         Args:
             file: is appended to. None: standard output.
-            lock: standard output: a file that all processes lock while they write. None: no other one writes there.
+            lock: belongs to all processes that write side by side. With standard output they lock it while they write;
+                else it holds the end of their last line. None: no other one writes there.
             key: makes the chain's digests HMACs.
             worker: the number of this process among several.
 
@@ -152,7 +154,7 @@ class LineHandler(logging.Handler):
             self._output = _opened(self._file, access | os.O_APPEND)
         self._regular = self._file is not None and stat.S_ISREG(os.fstat(self._output).st_mode)
         # A descriptor of this process' own: those that were inherited share one lock.
-        if self._lock_path and not self._regular:
+        if self._lock_path:
             self._lock_file = _opened(self._lock_path, os.O_RDWR)
 
     def _release(self) -> None:
@@ -170,6 +172,7 @@ class LineHandler(logging.Handler):
                     sealed, place = self._chain.sealed(line, self._last)
                     self._write_whole(sealed + b"\n", end)
                     self._last, self._end = place, end + len(sealed) + 1
+                    self._share(sealed)
                     return
             self._release()
             self._attach()
@@ -190,13 +193,25 @@ class LineHandler(logging.Handler):
         """The end of the file, once `_last` is the last line that any process wrote. If that line is no longer in the
         file, the chain goes on from it nevertheless, and the gap shows."""
         end = os.fstat(self._output).st_size
-        if end in (0, self._end):
+        if end == self._end and end:
+            return end
+        self._last = _later(self._shared(), self._last)
+        if not end:
             return end
         tail = os.pread(self._output, min(end, LONGEST_SEAL), max(0, end - LONGEST_SEAL))
         if tail.endswith(b"\n"):
             self._last = _later(link_of(tail[:-1]), self._last)
             return end
         return self._mended(end)
+
+    def _share(self, sealed: bytes) -> None:
+        """For processes that find an empty file. The line is written already, so that no error matters."""
+        if self._regular and self._lock_file >= 0:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._lock_file, sealed[-LONGEST_SEAL:].rjust(LONGEST_SEAL), 0)
+
+    def _shared(self) -> Link | None:
+        return link_of(os.pread(self._lock_file, LONGEST_SEAL, 0)) if self._lock_file >= 0 else None
 
     def _mended(self, end: int) -> int:
         """Ends a line that a crash cut short, and tells of it."""

@@ -7,7 +7,6 @@ A lock on the file tells whether its process lives. A machine that loses its pow
 
 import fcntl
 import logging
-import mmap
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from gateway.files.mapped import map_file
 
 __all__ = ["Pending", "account_for_killed"]
 
@@ -29,12 +30,16 @@ class Pending:
     """What one process has taken. More than 4,096 requests at once are not all noted."""
 
     def __init__(self, audit_file: Path) -> None:
-        """Raises OSError if no file can be made beside the audit file."""
+        """Raises OSError if no file can be made beside the audit file, or if the disk has no room for it."""
         self._path = audit_file.with_name(f"{audit_file.name}.open-{os.getpid()}-{secrets.token_hex(4)}")
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        os.ftruncate(self._descriptor, _SLOT_BYTES * _SLOTS)
-        self._map = mmap.mmap(self._descriptor, _SLOT_BYTES * _SLOTS)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._map = map_file(self._descriptor, _SLOT_BYTES * _SLOTS)
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            raise
         self._free = list(range(_SLOTS - 1, -1, -1))
 
     def begin(self, fields: Mapping[str, Any]) -> int | None:

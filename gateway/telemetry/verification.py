@@ -1,8 +1,10 @@
 """Checks the hash chains of audit logs (gateway.telemetry.chain)."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -95,15 +97,23 @@ def _accept(line: _Line, link: Link, found: Verified) -> None:
         )
     found.lines += 1
     found.ends[link.chain] = link
-    told = orjson.loads(line.raw).get("audit")
-    found.unclosed += {"opened": 1, "closed": -1}.get(told, 0)
+    told = _told(line.raw).get("audit")
+    found.unclosed += (told == "opened") - (told == "closed")
     if told == "lost":
         found.notes.append(f"{line.where} says that lines were lost because the log could not be written")
 
 
 def _tells_of(torn: _Line, raw: bytes) -> bool:
-    told = orjson.loads(raw)
+    told = _told(raw)
     return bool(told.get("audit") == "torn" and told.get("bytes") == len(torn.raw))
+
+
+def _told(raw: bytes) -> dict[str, Any]:
+    """The fields of a line; none of one that is no JSON object, which somebody without the key can write."""
+    with suppress(ValueError):
+        if isinstance(told := orjson.loads(raw), dict):
+            return told
+    return {}
 
 
 def _lines(files: Iterable[Path]) -> Iterator[_Line]:

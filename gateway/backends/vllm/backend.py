@@ -277,14 +277,18 @@ class VllmBackend:
 
     def _given(self, request: Request, plan: Plan, read: tuple[int, ...]) -> ModelInput:
         """What the plan gives the model. Embeddings are made of the upstream's own tokens where it renders the prompt
-        otherwise than the gateway's copy of its chat template, which knows no names of speakers, for example."""
+        otherwise than the gateway's copy of its chat template, which knows no names of speakers, for example. Raises
+        PlanError: the upstream took the request, so that no complaint of the gateway's copy may reach the client."""
         try:
             given = model_input(request, plan, self._prompts)
             if given.embeddings is None or given.messages != request.messages or given.ids[: len(read)] == read:
                 return given
         except InvalidRequest as error:  # the upstream took the request
             _log.debug("the gateway's copy of the chat template refuses what the upstream takes: %s", error.message)
-        return model_input(request, plan, self._prompts.as_read(request, read))
+        try:
+            return model_input(request, plan, self._prompts.as_read(request, read))
+        except InvalidRequest as error:
+            raise PlanError(f"the gateway's copy of the model cannot make this prompt: {error.message}") from error
 
     async def _served_by_one(self, request: Request, plan: Plan, given: ModelInput) -> AsyncGenerator[Event, None]:
         """The answer of the first upstream that can give one. Raises PlanError if those that answer cannot carry the

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from tokenizers import normalizers
 
 from corruption.operators import CorruptionConfig
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import Message, Plan, Request, Sampling, Usage
+from gateway.core import Event, Instruct, Message, Plan, Request, Sampling, Usage
 from gateway.errors import InvalidRequest
 from gateway.methods.corruption import Corrupt, Edit
 from gateway.models.language_model import LanguageModel
@@ -147,6 +148,20 @@ class TestTheUpstreamsOwnPrompt:
         ids = TOKENIZER("Ada , who was I .", add_special_tokens=False)["input_ids"]
         assert fallback == ""
         assert not (sent == WEIGHT[torch.tensor(ids)]).all(dim=1).any()
+
+    def test_an_instruction_that_the_copy_cannot_put_in_front_is_no_error_for_the_client(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The upstream takes the request: whoever got an error would know that it was flagged."""
+
+        async def run() -> list[Event]:
+            async with backend(OwnTemplate()) as served:
+                monkeypatch.setattr(TOKENIZER, "chat_template", "{{ raise_exception('no such turns') }}")
+                return [event async for event in served.generate(by_speaker("who was Ada"), Instruct("Be brief."))]
+
+        events = asyncio.run(run())
+        assert "no such turns" in events[0].fallback
+        assert parts_of(events[-1])
 
     @settings(max_examples=25, deadline=None)
     @given(before=ODD, after=ODD)

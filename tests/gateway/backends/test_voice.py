@@ -39,7 +39,7 @@ def told(*requests: Request, plan: Plan | None = None) -> list[list[TokenLogprob
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, None])
+@pytest.mark.parametrize("temperature", [0.0, 1e-9, 0.001, 0.7, 1.0, None])
 @pytest.mark.parametrize("asked", [0, 2, 20])
 def test_every_token_has_the_numbers_of_a_model(endpoint: Endpoint, temperature: float | None, asked: int) -> None:
     request = request_of(endpoint=endpoint, temperature=temperature, logprobs=asked, max_tokens=40)

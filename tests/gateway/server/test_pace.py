@@ -87,6 +87,18 @@ def test_at_an_equal_pace_all_take_the_same(clock: list[float], done: str) -> No
     assert (first, gap) == (pytest.approx(0.25), pytest.approx(0.055))
 
 
+def test_the_equal_pace_is_that_of_all_answers_however_many_events_they_have(clock: list[float]) -> None:
+    pace = Pace("equal")
+    for answer in range(250):
+        schedule = pace.schedule(request_of(), clock[0], done="Pass", body_bytes=None)
+        schedule.came(clock[0], 1)
+        for event in range(120):
+            clock[0] += 0.02 + 0.0002 * ((7 * answer + event) % 100)
+            schedule.came(clock[0], 1)
+    _, gap = lasted(pace.schedule(request_of(), clock[0], done="Corrupt", body_bytes=None), clock, 4)
+    assert gap == pytest.approx(1.1 * 0.035, rel=0.02)
+
+
 @pytest.mark.parametrize(("first_s", "held"), [(0.01, 0.0125), (60.0, 10.0)])
 def test_no_answer_is_held_back_without_end(clock: list[float], first_s: float, held: float) -> None:
     pace = Pace("equal")

@@ -105,6 +105,14 @@ print(count)
     assert sum(int(worker.communicate(timeout=60)[0]) for worker in workers) == 500
 
 
+def test_who_comes_later_finds_what_was_counted(tmp_path: Path) -> None:
+    """As a worker does that takes another's place."""
+    first = Quota(3, None, shared=tmp_path / "quota")
+    assert taken(first, "a", 2) == 2
+    assert taken(Quota(3, None, shared=tmp_path / "quota"), "a", 3) == 1
+    assert (tmp_path / "quota").stat().st_blocks * 512 >= (tmp_path / "quota").stat().st_size
+
+
 def test_over_http_a_flagged_request_counts_as_any_other(tmp_path: Path, save: SavePack) -> None:
     made_for = {
         "base_fingerprint": fingerprint(resolve(MODEL)),

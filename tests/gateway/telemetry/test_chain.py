@@ -10,6 +10,7 @@ from harness import unrecall_here
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.telemetry.chain import Chain
 from gateway.telemetry.lines import LineHandler
 from gateway.telemetry.verification import verify_files
 
@@ -17,8 +18,10 @@ KEY = "of the operator"
 Lines = list[bytes]
 
 
-def write(log: Path, numbers: range, *, key: str | None = None, close: bool = True) -> LineHandler:
-    handler = LineHandler(log, key=key.encode() if key else None)
+def write(
+    log: Path, numbers: range, *, key: str | None = None, lock: Path | None = None, close: bool = True
+) -> LineHandler:
+    handler = LineHandler(log, key=key.encode() if key else None, lock=lock)
     for number in numbers:
         text = orjson.dumps({"id": f"request-{number}", "plan": "Corrupt", "total_ms": 1.5}).decode()
         handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, text, None, None))
@@ -153,6 +156,24 @@ class TestFiles:
         assert "the 12 before it are in earlier files" in verify_files([path]).notes[0]
         assert verify_files([path, older]).problem, "in the wrong order"
 
+    @pytest.mark.parametrize("way", ["renamed twice", "emptied"])
+    def test_a_worker_that_was_idle_meanwhile_goes_on_with_the_others_lines(self, tmp_path: Path, way: str) -> None:
+        """It finds an empty file, and what others wrote last is in none that it knows."""
+        path, olders = tmp_path / "audit.jsonl", [tmp_path / "audit.jsonl.2", tmp_path / "audit.jsonl.1"]
+        idle, busy = (write(path, range(5), lock=tmp_path / "lock", close=False) for _ in range(2))
+        for older in olders:
+            busy.handle(logging.LogRecord("audit", logging.INFO, "", 0, '{"id":"later"}', None, None))
+            if way == "emptied":
+                older.write_bytes(path.read_bytes())
+                path.write_bytes(b"")
+            else:
+                path.rename(older)
+        for handler in (idle, busy):
+            handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, '{"id":"last"}', None, None))
+            handler.close()
+        found = verify_files([*olders, path])
+        assert (found.problem, found.lines, len(found.ends)) == ("", 18, 1)
+
     @pytest.mark.parametrize("left", [1, 5, 100])
     def test_a_line_that_a_crash_cut_short_is_told_of(self, log: Path, left: int) -> None:
         edit(log, lambda lines: [*lines[:-1], lines[-1][:left]])
@@ -174,6 +195,14 @@ class TestFiles:
             file.write(b"x" * 200_000)
         write(log, range(3))
         assert verify_files([log]).problem == ""
+
+    @pytest.mark.parametrize("text", [b'{"audit"', b"[1", b'["torn"', b'{"audit":["torn"]', b'{"audit":{}'])
+    def test_a_forged_line_of_another_form_is_no_reason_to_stop(self, tmp_path: Path, text: bytes) -> None:
+        forged, _ = Chain().sealed(text + b"}", None)
+        (alone := tmp_path / "alone").write_bytes(forged + b"\n")
+        (behind := tmp_path / "behind").write_bytes(b"x\n" + forged + b"\n")
+        assert verify_files([alone]).unclosed == 0
+        assert "line 1 is no whole line" in verify_files([behind]).problem
 
     def test_older_lines_without_a_chain_are_named(self, tmp_path: Path) -> None:
         log = tmp_path / "audit.jsonl"

@@ -1,5 +1,6 @@
 """Requests of a process that was killed get their lines, once."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,25 @@ def test_more_than_there_is_room_for_are_not_all_noted(audit: Path) -> None:
     for slot in slots:
         pending.end(slot)
     assert pending.begin({**FIELDS, "id": "again"}) is not None
+
+
+def test_the_room_on_the_disk_is_taken_before_a_request_needs_it(audit: Path) -> None:
+    """A full disk would kill the process when a page is written to for the first time."""
+    pending = Pending(audit)
+    (file,) = notes(audit)
+    assert file.stat().st_blocks * 512 >= file.stat().st_size > 0
+    pending.close()
+
+
+def test_a_disk_without_room_leaves_no_file(audit: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Pending(audit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert notes(audit) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\x01" * 600, b"{" * 600, b"{}", b'{"id":1}'])

@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
-from gateway.core import Delta, Event, Usage
+from gateway.core import Delta, Event, Message, Request, Usage
 from gateway.errors import UpstreamError, UpstreamTimeout
+from gateway.openai_format.decoding import reader
 from gateway.telemetry.taps import watched_by
 
 
@@ -100,6 +101,15 @@ def test_bytes_are_parsed_when_somebody_reads_them_and_once() -> None:
     assert parsed == []
     assert event.deltas == event.deltas == (Delta(0, "x"),)
     assert parsed == [b"x"]
+
+
+def test_bytes_that_one_reader_could_not_read_are_never_read_otherwise_by_the_next() -> None:
+    """A stream's reader keeps what a piece leaves unfinished: with that in front, the same bytes are a comment."""
+    request = Request("1", "chat", "m", (Message("user", "Who?"),), stream=True)
+    event = Event(data=b"data: <html>\n: ", parse=reader(request))
+    for _ in range(3):
+        with pytest.raises(UpstreamError):
+            _ = event.parts
 
 
 def test_an_event_keeps_its_words_out_of_logs() -> None:
