@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 
 from classifiers.names.vocabulary import is_strange
-from classifiers.views.spelling import AROUND, LEET, LEET_L, SHIFTS, each_reversed, letters_apart, stretches
+from classifiers.views.spelling import AROUND, INNER, LEET, LEET_L, SHIFTS, each_reversed, letters_apart, stretches
 from classifiers.views.view import View
 
 __all__ = ["odd_names"]
 
-_INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
 _LONGEST_WORD = 60
@@ -45,10 +44,10 @@ def _variants(source: str) -> Iterator[str]:
     if " " in source:
         yield each_reversed(source)
     yield from (source.translate(table) for table in (SHIFTS if is_strange(source) else SHIFTS[_ROT13 : _ROT13 + 1]))
-    bare = _INNER.sub("", source)
+    bare = INNER.sub("", source)
     if bare != source:
         yield bare
-        yield " ".join(_INNER.sub("", token) for token in source.split())
+        yield " ".join(INNER.sub("", token) for token in source.split())
     if _DIGIT.search(source):
         yield source.translate(LEET)
         yield source.translate(LEET_L)
