@@ -33,9 +33,7 @@ def _strings_joined(view: View) -> View | None:
     edits = [
         Edit(joint.start(), Decoded("", (), joint.end() - joint.start()))
         for joint in _JOINT.finditer(view.text)
-        if joint.group(1) == joint.group(3)
-        and joint.start() > 0
-        and joint.group(2)
+        if joint.group(1) == joint.group(3) and joint.start() > 0 and joint.group(2)
     ]
     return rewritten(view, "strings joined", edits) if edits else None
 
