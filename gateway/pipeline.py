@@ -230,12 +230,12 @@ def _adapters(gate: Gate, slots: int) -> "tuple[Mapping[str, Lora], frozenset[st
 
 async def _named(request: Request, gate: Gate) -> bool:
     """Whether a name flags the request. True if that cannot be told: the verdict then says why."""
-    texts = [text.text for text in screened_texts(request)]
+    texts = screened_texts(request)
     try:
-        if sum(map(len, texts)) <= _INLINE_CHARS:
-            found = gate.named(texts)
+        if sum(len(text.text) for text in texts) <= _INLINE_CHARS:
+            found = gate.named_in(texts)
         else:
-            found = await asyncio.to_thread(gate.named, texts)
+            found = await asyncio.to_thread(gate.named_in, texts)
     except Exception:
         return True
     return any(finding.matched for findings in found for finding in findings)

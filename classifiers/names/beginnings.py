@@ -17,7 +17,7 @@ _LONGEST_TAIL, _LATIN_TAIL, _SHORT_TAIL = 16, 3, 1
 _INFLECTED = 6  # letters
 # The beginning of what `normalise` takes for a space or for nothing, or of an escape that other views read.
 _UNFINISHED = re.compile(r"(?:%[0-7]?|&[#0-9A-Za-z]{0,6}|</?[a-z]{0,6}\s*/?|\\[ux]?[0-9A-Fa-f]{0,4})\Z")
-_LAST_RUN = re.compile(r"[^\s\d!-/:-@\[-`{-~]+\Z")
+_LAST_RUN = re.compile(r"(?<![^\s\d!-/:-@\[-`{-~])[^\s\d!-/:-@\[-`{-~]+\Z")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
 

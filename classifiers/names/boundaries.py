@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Final
 
 from classifiers.names.text import Normalised, is_invisible, is_mark, normalise
@@ -65,8 +66,12 @@ class Letters:
 
     def words_range(self, first: int, last: int) -> tuple[int, int]:
         """The half-open source range behind the words [first, last)."""
-        start = sum(map(len, self.words[:first]))
-        return self.source_range(start, start + sum(map(len, self.words[first:last])))
+        return self.source_range(self._word_starts[first], self._word_starts[last])
+
+    @cached_property
+    def _word_starts(self) -> list[int]:
+        """Before which letter each word begins, and where the last one ends."""
+        return list(accumulate(map(len, self.words), initial=0))
 
     @cached_property
     def places(self) -> list[int]:

@@ -214,6 +214,8 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
     edits = None if is_known(word) else edits_between(wanted, looks, 2 if among > 1 else most)
     if edits is not None:
         return _Fit(edits or 1, sure=edits <= most)
+    if len(word) > _LONGEST:
+        return None
     heard = sound(wanted)
     return _Fit(1, sure=False) if len(heard) > 1 and heard == sound(looks) else None
 

@@ -19,6 +19,7 @@ __all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "is_alike", "name_sounds", "
 READ_SCRIPTS = frozenset({"CYRILLIC", "GREEK", "ARABIC", "HEBREW", "DEVANAGARI", "HANGUL", "KATAKANA"})
 
 _MOST = 32  # sounds of one name
+_REMEMBERED_LETTERS = 64  # of a word: without a bound, long ones could fill the memory
 # English letters and what they may sound like, longest first. j: as in jam; c: as in church; x: as in ship.
 _ENGLISH: Mapping[str, tuple[str, ...]] = {
     "tch": ("c",),
@@ -110,9 +111,17 @@ def _pronounced(letters: str) -> Iterator[str]:
         yield _consonants("".join(chosen))
 
 
-@lru_cache(maxsize=65536)
 def word_sound(word: str, script: str) -> tuple[str, str]:
     """(the sound of a word in one of `READ_SCRIPTS`, its romanised letters)."""
+    return _remembered(word, script) if len(word) <= _REMEMBERED_LETTERS else _word_sound(word, script)
+
+
+@lru_cache(maxsize=65536)
+def _remembered(word: str, script: str) -> tuple[str, str]:
+    return _word_sound(word, script)
+
+
+def _word_sound(word: str, script: str) -> tuple[str, str]:
     roman = anyascii(_prepared(word, script)).lower()
     sound = re.sub("[^a-z]", "", roman)
     for written, said in _ROMAN[script]:

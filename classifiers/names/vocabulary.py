@@ -19,6 +19,7 @@ _NEIGHBOUR_WORDS = 3
 _STRANGE = 9.0  # cost of a stretch of letters that is no word, and of each letter in it
 _STRANGE_LETTER = 3.0
 _LONGEST_RUN = 400
+_LONGEST_KNOWN = 40  # letters; no common word is as long, and a memory of longer ones would have no bound
 
 
 @lru_cache(maxsize=1)
@@ -27,9 +28,13 @@ def _counts() -> Counter[str]:
     return Counter(word for row in general_traffic() for word in re.findall(r"(?<![A-Za-z])[a-z]+", row))
 
 
-@lru_cache(maxsize=65536)
 def is_known(word: str) -> bool:
     """Whether a word in small letters is common in English, alone or before a common ending."""
+    return len(word) <= _LONGEST_KNOWN and _is_known(word)
+
+
+@lru_cache(maxsize=65536)
+def _is_known(word: str) -> bool:
     counts = _counts()
     if word in counts:
         return True
@@ -42,10 +47,10 @@ def is_known(word: str) -> bool:
     return any(word.endswith(end) and word[: -len(end)] + other in counts for end, other in _CHANGES)
 
 
-@lru_cache(maxsize=4096)
 def is_strange(text: str) -> bool:
     """Whether letters stand beside each other in its words as in hardly any common word."""
-    return any(pair not in _neighbours() for word in _LETTERS.findall(text.lower()) for pair in pairwise(word))
+    neighbours = _neighbours()
+    return any(pair not in neighbours for word in _LETTERS.findall(text.lower()) for pair in pairwise(word))
 
 
 @lru_cache(maxsize=1)

@@ -1,19 +1,23 @@
 """Names in pieces: quoted strings that are put together, and variables that hold them."""
 
 import re
+from itertools import islice
 
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["concatenated"]
 
-_JOINT = re.compile(r"([\"'`])(\s*(?:\+|\.\.|\.|&|\|\||<>|~|,|\\|)\s*)([\"'`])(?=[\w ])")
+# In these patterns a gap can be read in one way: a long one must not be tried in all.
+_JOINT = re.compile(r"([\"'`])(\s*(?:(?:\+|\.\.|\.|&|\|\||<>|~|\\)\s*)?)([\"'`])(?=[\w ])")
 _VARIABLE = re.compile(
     r"(?<![\w.])\$?([A-Za-z_]\w{0,20})\s*(?::=|=|:|\bis\b|\bbe\b)\s*(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'|`([^`\n]{1,80})`)"
 )
 _LEAST_VARIABLES = 2
 _MOST_VARIABLES = 64
-_BRACES = "{}$ \t"
-_USE = r"[{{$ ]*\b(?:{names})\b}}?(?:\s*(?:\+|\.\.|\.|&|,|~|and|then|plus|)\s*[{{$ ]*\b(?:{names})\b}}?)+"
+_USE = (
+    r"[{{$ ]{{0,8}}\b(?:{names})\b}}?"
+    r"(?:\s*(?:(?:\+|\.\.|\.|&|,|~|and|then|plus)\s*)?(?:[{{$][{{$ ]*)?\b(?:{names})\b}}?)+"
+)
 
 
 def concatenated(view: View) -> View | None:
@@ -29,10 +33,7 @@ def _strings_joined(view: View) -> View | None:
     edits = [
         Edit(joint.start(), Decoded("", (), joint.end() - joint.start()))
         for joint in _JOINT.finditer(view.text)
-        if joint.group(1) == joint.group(3)
-        and joint.start() > 0
-        and (joint.group(2).strip() or joint.group(2).isspace())
-        and "," not in joint.group(2)
+        if joint.group(1) == joint.group(3) and joint.start() > 0 and joint.group(2)
     ]
     return rewritten(view, "strings joined", edits) if edits else None
 
@@ -40,7 +41,7 @@ def _strings_joined(view: View) -> View | None:
 def _variables_filled(view: View) -> View | None:
     """Each row of variables as the values in a row, with the places of the names of the variables."""
     values: dict[str, str] = {}
-    for assigned in list(_VARIABLE.finditer(view.text))[:_MOST_VARIABLES]:
+    for assigned in islice(_VARIABLE.finditer(view.text), _MOST_VARIABLES):
         values[assigned.group(1)] = assigned.group(2) or assigned.group(3) or assigned.group(4)
     if len(values) < _LEAST_VARIABLES:
         return None

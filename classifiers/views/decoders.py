@@ -32,7 +32,6 @@ _MORSE = {
     )
 }
 _DOTS = str.maketrans("·•∙․–—_−‒", "....-----")
-_HEX = re.compile("[0-9A-Fa-f]")
 _BRAILLE = dict(
     zip(
         (0x2800 + sum(1 << int(dot) - 1 for dot in dots) for dots in
@@ -46,11 +45,11 @@ _ESCAPE = re.compile(
     r"%(?P<percent>[0-9A-Fa-f]{2})"
     r"|\\x\{?(?P<byte>[0-9A-Fa-f]{2})\}?"
     r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
-    r"|\\+u(?P<four>[0-9A-Fa-f]{4})"
-    r"|\\+U(?P<eight>[0-9A-Fa-f]{8})"
+    r"|\\{1,32}u(?P<four>[0-9A-Fa-f]{4})"
+    r"|\\{1,32}U(?P<eight>[0-9A-Fa-f]{8})"
     r"|[Uu]\+(?P<named>[0-9A-Fa-f]{4,6})(?:[ ,]+(?=[Uu]\+))?"
     r"|\\(?P<octal>[0-3][0-7]{2})"
-    r"|\\+(?P<simple>[nrt\"'/])"
+    r"|\\{1,32}(?P<simple>[nrt\"'/])"
     r"|&#[xX]0*(?P<reference>[0-9A-Fa-f]{1,6});?"
     r"|&#0*(?P<decimal>[0-9]{1,7});?"
     r"|(?P<entity>&[A-Za-z][A-Za-z0-9]{1,30};)"
@@ -85,7 +84,6 @@ def _base32(run: str) -> _Characters:
     return characters_of(_bits(run.upper(), _BASE32, 5))
 
 
-_HEX_DIGITS = {digit: int(digit, 16) for digit in "0123456789abcdefABCDEF"}
 _HEX_PAIR = re.compile("(?:0x|\\\\x|[^0-9A-Za-z]){0,4}?([0-9A-Fa-f]{2})")
 
 
@@ -182,7 +180,7 @@ BASE64 = Decoder(
     "base64",
     re.compile(
         r"(?<![A-Za-z0-9+/_-])(?:"
-        rf"(?=[A-Za-z+/_-]*{_ODD_LETTERS})[A-Za-z0-9+/_-]{{6,}}(?:\s*\n\s*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}"
+        rf"(?=[A-Za-z+/_-]*{_ODD_LETTERS})[A-Za-z0-9+/_-]{{6,}}(?:[^\S\n]*\n\s*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}"
         rf"|(?=(?:\w{{4}} ){{0,2}}\w{{0,3}}{_ODD_LETTERS})"
         r"(?:[A-Za-z0-9+/_-]{4} ){2,}[A-Za-z0-9+/_-]{2,4}={0,2})"
     ),

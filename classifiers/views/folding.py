@@ -16,7 +16,7 @@ from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["confusables", "folded"]
 
-_RUN = re.compile(r"\S*[^\x00-\x7f]\S*")
+_RUN = re.compile(r"(?<!\S)\S*[^\x00-\x7f]\S*")
 _ORDINARY = frozenset("’‘“”–—…•·°€£¥©®™×÷½¼¾²³«»¿¡§ \u00a0\u2009\u202f")
 # Squared, circled, parenthesised, small capital, turned, regional indicator: all say which letter they are.
 _NAMED = re.compile(

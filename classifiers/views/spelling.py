@@ -1,6 +1,7 @@
 """Words spelled so that only a reader understands them: letters apart, backwards, shifted, or digits for letters."""
 
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,20 +9,33 @@ from itertools import pairwise
 from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["AROUND", "LEET", "LEET_L", "SHIFTS", "each_reversed", "joined", "letters_apart", "respelled", "stretches"]
+__all__ = [
+    "AROUND",
+    "INNER",
+    "LEET",
+    "LEET_L",
+    "SHIFTS",
+    "each_reversed",
+    "joined",
+    "letters_apart",
+    "respelled",
+    "stretches",
+]
 
 # One or two letters again and again: with signs between them, with spaces, or with both, as in a list.
 _PART = r"[^\W\d_]{1,2}"
 _APART = re.compile(
-    rf"(?<![^\W_]){_PART}(?:"
+    rf"(?<![^\W_]){_PART}(?:(?:"
     rf"(?:(?!['’][^\W\d_])(?:[^\w\s]|_){{1,4}}{_PART}){{2,}}"
     rf"|(?:\s{{1,4}}{_PART}){{2,}}"
-    rf"|(?:[^\w\s]{{0,2}}\s?[^\w\s]{{1,2}}\s?{_PART}){{3,}}"
+    # each gap can be read in one way: in two, a run that fails would be tried in 2^n
+    rf"|(?:(?:[^\w\s]{{1,4}}\s?|[^\w\s]{{0,2}}\s[^\w\s]{{1,2}}\s?){_PART}){{3,}}"
     # short words in front end before letters that stand apart by other signs
     r")(?![^\W_]|(?:[^\w\s]|_){1,2}[^\W\d_](?![^\W_]))"
+    # a long run that ends nowhere is skipped but for its end: else it would be tried from each of its letters
+    rf"|(?P<endless>(?:(?:[^\w\s]|_){{1,4}}{_PART}){{50,}})(?=(?:(?:[^\w\s]|_){{1,4}}{_PART}){{8}}))"
 )
 _SHORT_APART = re.compile(r"(?<![^\s])[^\W\d_](?:(?:[^\w\s]|_){1,4}[^\W\d_]){1,2}(?![^\W_])")
-_MOST_TAKEN = 200
 _LETTERS = re.compile(r"[^\W_]+")
 _FEWEST_PARTS = 3
 _SHORT_WORDS = frozenset(
@@ -31,7 +45,7 @@ _SINGLE_WORDS = ("a", "A", "I")
 _COMMON_SHARE = 0.5
 _TOKEN = re.compile(r"\S+")
 AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
-_INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
+INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
 _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
 LEET = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
 LEET_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
@@ -54,17 +68,23 @@ _ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
 
 def joined(view: View) -> View | None:
     """The view with letters that stand apart put together; None if there are none."""
-    edits = [edit for run in _APART.finditer(view.text) if (edit := _together(run))]
+    edits = [edit for run in _runs_apart(view.text) if (edit := _together(run))]
     if not edits:
         return None
-    ends = sorted([(edit.start, edit.end) for edit in edits])
-    return rewritten(view, "letters apart", sorted([*edits, *_short_words(view.text, ends)], key=lambda e: e.start))
+    every = [*edits, *_short_words(view.text, edits)]
+    return rewritten(view, "letters apart", sorted(every, key=lambda edit: edit.start))
 
 
-def _short_words(text: str, taken: list[tuple[int, int]]) -> Iterator[Edit]:
+def _runs_apart(text: str) -> Iterator[re.Match[str]]:
+    return (run for run in _APART.finditer(text) if not run["endless"])
+
+
+def _short_words(text: str, taken: Sequence[Edit]) -> Iterator[Edit]:
     """Words of two or three letters with signs between them, where longer ones are written so, too."""
+    ends = [edit.end for edit in taken]
     for run in _SHORT_APART.finditer(text):
-        if not any(run.start() < end and run.end() > start for start, end in taken[:_MOST_TAKEN]):
+        next_one = bisect(ends, run.start())
+        if next_one == len(taken) or run.end() <= taken[next_one].start:
             letters = [(place, letter) for place, letter in enumerate(run.group()) if letter.isalpha()]
             said = "".join(letter for _, letter in letters)
             yield Edit(run.start(), Decoded(said, [place for place, _ in letters], len(run.group())))
@@ -92,7 +112,7 @@ def _together(run: re.Match[str]) -> Edit | None:
 def letters_apart(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Where letters stand apart (start, end), and what they may be without the gaps: with the short words around them,
     and without."""
-    for run in _APART.finditer(text):
+    for run in _runs_apart(text):
         groups = list(_LETTERS.finditer(run.group()))
         if not all(_is_word(group.group()) or group.group() in _SINGLE_WORDS for group in groups):
             said = ("".join(group.group() for group in some) for some in (groups, _without_words(groups)))
@@ -182,7 +202,7 @@ def _is_odd(token: str) -> bool:
         return False
     if word.isalpha():
         return not is_known(word)
-    return not all(part.isdigit() or len(part) < 2 or is_known(part) for part in _INNER.split(word)) or bool(
+    return not all(part.isdigit() or len(part) < 2 or is_known(part) for part in INNER.split(word)) or bool(
         _LEET_INSIDE.search(word)
     )
 

@@ -1,7 +1,8 @@
 """Other ways to read a text: what an attacker wrote so that a reader understands it and a detector does not.
 
-A text that is written plainly has no view beside its odd words, and looking for one takes some microseconds. The work
-is bounded: `_MOST_TIMES` the characters of the text, and what was decoded is decoded once more and no further.
+A text that is written plainly has no view beside its odd words, and looking for one takes less than a microsecond a
+character. The work is bounded: `_MOST_TIMES` the characters of the text, and what was decoded is decoded once more and
+no further.
 """
 
 import re
@@ -44,9 +45,11 @@ def views(text: str) -> list[View]:
     for view in _views(plain(text), _DEPTH):
         if view.text in seen or not view.text.strip():
             continue
-        left -= len(view.text)
-        if left < 0:
+        if len(view.text) > left:
+            if view.names_alone:
+                continue
             break
+        left -= len(view.text)
         seen.add(view.text)
         found.append(view)
     return found
@@ -60,9 +63,7 @@ def _views(view: View, depth: int) -> Iterator[View]:
             yield found
             if depth > 1:
                 yield from _views(found, depth - 1)
-    odd = odd_names(view)
-    if odd:
-        yield odd
+    yield from odd_names(view)
 
 
 def _bare(view: View) -> View | None:

@@ -95,7 +95,7 @@ class Gate:
         self._load_languages = load_languages
         self._languages: MultilingualClassifier | None = None
         self._soft_prompts_gated = soft_prompts_gated
-        self._units: Recent[str, Sequence[Unit]] = Recent(_UNITS_CHARS, size_of=_chars)
+        self._units: Recent[tuple[str, bool], Sequence[Unit]] = Recent(_UNITS_CHARS, size_of=_chars)
         self.guards: Mapping[str, Guard] = {}
         self._kinds: Mapping[str, str] = {}
         self._names = LexicalDetector({})
@@ -247,14 +247,17 @@ class Gate:
 
     def named(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """What the detector of names alone says of each text."""
-        read = [_Read(ScreenedText(text, 0, ((0, 0, len(text)),)), units(text, parted=False)) for text in texts]
-        return self._found(read, learned=False)
+        return self.named_in([ScreenedText(text, 0, ((0, 0, len(text)),)) for text in texts])
+
+    def named_in(self, texts: Sequence[ScreenedText]) -> list[tuple[Finding, ...]]:
+        """The same of texts to screen, whose units are then there for `screen`."""
+        return self._found([_Read(text, self._read(text)) for text in texts], learned=False)
 
     def _read(self, text: ScreenedText) -> Sequence[Unit]:
-        """The units of a text. Those of a text that is read part by part are remembered until it is judged."""
-        if not text.parted:
-            return units(text.text, parted=False)
-        return self._units.of([text.text], lambda texts: [units(one) for one in texts])[text.text]
+        """The units of a text. They are remembered: names are looked for before the verdict, a long text is read part
+        by part, and the next turn of a conversation sends the turns before it again."""
+        key = (text.text, text.parted)
+        return self._units.of([key], lambda keys: [units(one, parted=parted) for one, parted in keys])[key]
 
     def _found(self, texts: "Sequence[_Read]", *, learned: bool = True) -> list[tuple[Finding, ...]]:
         """What the detectors say of each text, all units of it taken together."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from classifiers.names.aliases import LexicalDetector
 from classifiers.types import Span, Verdict
 from classifiers.views.clauses import clauses
 from classifiers.views.view import View
@@ -49,28 +50,27 @@ class Unit:
 
 def units(text: str, *, parted: bool = True) -> list[Unit]:
     """The units of a text, itself first; without `parted`, no clauses."""
-    found = [Unit(text)]
-    found += _clauses(text, None, frozenset()) if parted else []
+    found = [Unit(text), *(_clauses(text, None) if parted else ())]
     known = frozenset(unit.text for unit in found)
     for view in views(text):
-        own = _clauses(view.text, view, known) if parted and not view.names_alone else []
-        long = parted and len(view.text) > _LONG_CHARS and bool(clauses(view.text))
+        own = _clauses(view.text, view) if parted and not view.names_alone else []
+        long = bool(own) and len(view.text) > _LONG_CHARS
         found.append(Unit(view.text, "odd words" if view.names_alone else "long view" if long else "text", view))
-        found += own
+        found += [unit for unit in own if unit.text not in known]
     return found
 
 
-def _clauses(text: str, view: View | None, known: frozenset[str]) -> list[Unit]:
-    """The clauses of a text, without those that are known."""
+def _clauses(text: str, view: View | None) -> list[Unit]:
     places = clauses(text)
     parts = [(start, text[start:end]) for start, end in places]
     different = len({part for _, part in parts})
-    return [Unit(part, "clause", view, start, different) for start, part in parts if part not in known]
+    return [Unit(part, "clause", view, start, different) for start, part in parts]
 
 
 def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:
     """One verdict for each scope and detector, on the text that the units were made of. A unit that matches counts
-    before one that does not, then the higher score; the spans are those of all units that count as much."""
+    before one that does not, then the higher score; the spans are those of all units that count as much, and
+    those of all names."""
     groups: dict[tuple[str, str], list[tuple[Unit, Verdict]]] = {}
     for unit, verdict in found:
         groups.setdefault((verdict.scope, verdict.detector), []).append((unit, verdict))
@@ -83,7 +83,9 @@ def _merged(group: Sequence[tuple[Unit, Verdict]]) -> Verdict:
     matched = [(unit, verdict) for unit, verdict in group if verdict.matched] or list(group)
     # max() keeps a first value that is not a number, and a NaN is a match
     best = next((one for _, one in matched if one.score != one.score), max((v for _, v in matched), key=_score))
-    placed = {span for unit, verdict in matched for span in _spans(unit, verdict)}
+    # a name that counts is the second sign of the others: all are covered (`confirmed`)
+    placing = group if best.detector == LexicalDetector.name else matched
+    placed = {span for unit, verdict in placing for span in _spans(unit, verdict)}
     if any(not verdict.spans and unit.is_source for unit, verdict in matched):
         return replace(best, spans=())  # the whole text is flagged, and no word stands out
     return replace(best, spans=tuple(sorted(placed)))

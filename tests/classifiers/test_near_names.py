@@ -42,6 +42,14 @@ def test_misspelt_names(text: str, spans: list[str]) -> None:
     assert found(text) == spans
 
 
+def test_each_misspelt_name_of_a_long_text_is_found_in_its_place() -> None:
+    text = "Hello, Zelda Quron! " * 300
+    (found_all,) = DETECTOR.detect([text])
+    starts = [span.start_char for span in found_all[0].spans]
+    assert starts == [20 * number + 7 for number in range(300)]
+    assert {text[span.start_char : span.end_char] for span in found_all[0].spans} == {"Zelda Quron"}
+
+
 def test_a_doubtful_spelling_needs_a_second_sign() -> None:
     detector = LexicalDetector({"sea": ["Pellwort"]})
     names = LexicalDetector({"sea": ["Zelda Quorn"]}).detect(["who is Zilda Kworn"])[0]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,14 @@ def test_units_become_one_verdict() -> None:
     )
     assert merged([(clause, verdict(0.9, True))]) == [verdict(0.9, True, (9, 20))]
     assert np.isnan(merged([(whole, lower), (clause, verdict(float("nan"), True))])[0].score)
+
+
+def test_a_name_that_counts_covers_the_doubtful_ones_of_other_units() -> None:
+    whole, view = Unit("Narnia and Lucy"), Unit("Narnia and Lucy", "clause", None, 9, 2)
+    sure, doubtful = (
+        replace(verdict(1.0, sure, span), detector="lexical") for sure, span in ((True, (0, 6)), (False, (2, 6)))
+    )
+    assert merged([(whole, sure), (view, doubtful)]) == [replace(sure, spans=(Span(0, 0, 6), Span(0, 11, 15)))]
 
 
 def test_a_clause_among_many_needs_more() -> None:
