@@ -54,8 +54,11 @@ class Served:
         def read(number: int) -> None:
             body = chat(f"What is {number} and {number}?", stream=True)
             with suppress(httpx.HTTPError), httpx.stream("POST", self.chat, json=body, timeout=30) as answer:
-                for _ in answer.iter_bytes():
-                    begun.release()
+                chunks = answer.iter_bytes()
+                next(chunks)
+                begun.release()
+                for _ in chunks:
+                    pass
 
         threads = [threading.Thread(target=read, args=(number,)) for number in range(count)]
         for thread in threads:
