@@ -108,11 +108,12 @@ def _disguised(scope: str, name: str | Alias) -> Iterator[_Disguised]:
         return
     breaks = tuple(accumulate(map(len, words[:-1])))
     counts = alias.match == "word"
-    for said, places in (
-        (letters[::-1], tuple(len(letters) - place for place in reversed(breaks))),
-        ("".join(word[::-1] for word in words), breaks),
-        (letters.translate(_ROT13), breaks),
-    ):
+    forms = {
+        letters[::-1]: tuple(len(letters) - place for place in reversed(breaks)),
+        "".join(word[::-1] for word in words): breaks,
+        letters.translate(_ROT13): breaks,
+    }
+    for said, places in forms.items():
         if said != letters:
             yield _Disguised(scope, alias.name, said, places, counts)
 

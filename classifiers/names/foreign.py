@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import script_of
-from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
 from classifiers.names.sounds import LONG_VOWELS, READ_SCRIPTS, coarse, is_alike, name_sounds, same_in, word_sound
+from classifiers.names.table import KeyTable
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
@@ -35,28 +35,12 @@ _SHORT = 3  # letters that are left without an ending
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """A name by one of its sounds. Its index has the coarse form of that."""
+    """A name by its sounds, each with whether every r is heard. It stands in the table under the coarse form of each."""
 
     scope: str
     alias: Alias
-    sound: str
-    every_r: bool
+    sounds: tuple[tuple[str, bool], ...]
     words: int
-
-    @property
-    def letters(self) -> str:
-        """See `classifiers.names.index.Owned`."""
-        return coarse(self.sound)
-
-    @property
-    def breaks(self) -> tuple[int, ...]:
-        """Nobody looks for the beginning of such a name."""
-        return ()
-
-    @property
-    def glued(self) -> bool:
-        """Nor for one inside a longer word."""
-        return False
 
 
 class _Word(NamedTuple):
@@ -68,6 +52,16 @@ class _Word(NamedTuple):
     forms: tuple[str, ...]
 
 
+class _Heard(NamedTuple):
+    """Some words of a text at their place, without their endings or with them: how they sound, romanised letters."""
+
+    sound: str
+    roman: str
+    script: str
+    words: int
+    place: Span
+
+
 class ForeignNames:
     """The names of all scopes by how they sound. Its verdicts are those of a detector of names: a name that is like it
     in its vowels, too, and has many consonants counts alone; others need a second sign (`confirmed`).
@@ -77,59 +71,74 @@ class ForeignNames:
 
     name = LexicalDetector.name
 
-    def __init__(self, index: WordIndex[_Named] | None = None) -> None:
-        self._index: WordIndex[_Named] = index or WordIndex()
+    def __init__(self, table: KeyTable[_Named] | None = None) -> None:
+        self._table: KeyTable[_Named] = table or KeyTable()
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "ForeignNames":
-        """With the names of further scopes and without those of others; see WordIndex."""
-        keyed = {scope: [(named.letters, named) for named in _named(scope, names)] for scope, names in added.items()}
-        return ForeignNames(self._index.updated(keyed, removed))
+        """With the names of further scopes and without those of others; see KeyTable."""
+        rows = {scope: list(_named(scope, names)) for scope, names in added.items()}
+        return ForeignNames(self._table.updated(rows, removed))
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """See `classifiers.types.Detector`."""
-        return [self._verdicts(text) if self._index and not _LATIN_ONLY.fullmatch(text) else [] for text in texts]
+        return [self._verdicts(text) if self._table and not _LATIN_ONLY.fullmatch(text) else [] for text in texts]
 
     def _verdicts(self, text: str) -> list[Verdict]:
+        heard = list(_heard(text))
         hits: dict[str, list[tuple[bool, Span]]] = {}
-        words = list(_words(text))
-        for first in range(len(words)):
-            for count in range(1, _MOST_WORDS + 1):
-                some = words[first : first + count]
-                if len(some) == count and len({word.script for word in some}) == 1:
-                    for named, sure in self._found(some):
-                        hits.setdefault(named.scope, []).append((sure, Span(0, some[0].start, some[-1].end)))
+        for number, named in self._table.found([coarse(one.sound) for one in heard]):
+            for sure in _fits(named, heard[number]):
+                hits.setdefault(named.scope, []).append((sure, heard[number].place))
         return [_verdict(scope, found) for scope, found in sorted(hits.items())]
 
-    def _found(self, words: Sequence[_Word]) -> Iterator[tuple[_Named, bool]]:
-        """The names that these words may be, and whether that is sure."""
-        script = words[0].script
-        heads = [word.forms[0] for word in words[1:-1]]
-        for begun in words[0].forms:
-            for ended in words[-1].forms if len(words) > 1 else (None,):
-                parts = [begun, *heads, *([ended] if ended is not None else [])]
-                heard = [word_sound(part, script) for part in parts]
-                sound, roman = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
-                for named in self._index.owners(coarse(sound)):
-                    fits = len(words) <= named.words and (named.every_r or script in LONG_VOWELS)
-                    if fits and same_in(script, named.sound, sound):
-                        alike = is_alike(named.alias.name, roman, script)
-                        if alike or len(sound.replace("h", "")) >= _TELLING:
-                            yield named, alike and len(words) == named.words and _is_sure(named, roman, script)
+
+def _heard(text: str) -> Iterator[_Heard]:
+    """What the words of a text may be, each alone and up to `_MOST_WORDS` in a row."""
+    words = list(_words(text))
+    for first in range(len(words)):
+        for count in range(1, _MOST_WORDS + 1):
+            some = words[first : first + count]
+            if len(some) == count and len({word.script for word in some}) == 1:
+                yield from _together(some)
 
 
-def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
+def _together(words: Sequence[_Word]) -> Iterator[_Heard]:
+    script, place = words[0].script, Span(0, words[0].start, words[-1].end)
+    heads = [word.forms[0] for word in words[1:-1]]
+    for begun in words[0].forms:
+        for ended in words[-1].forms if len(words) > 1 else (None,):
+            parts = [begun, *heads, *([ended] if ended is not None else [])]
+            heard = [word_sound(part, script) for part in parts]
+            sound, roman = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
+            yield _Heard(sound, roman, script, len(words), place)
+
+
+def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
+    """For each sound of a name that some words may be, whether they surely are."""
+    if heard.words > named.words:
+        return
+    for sound, every_r in named.sounds:
+        if (every_r or heard.script in LONG_VOWELS) and same_in(heard.script, sound, heard.sound):
+            alike = is_alike(named.alias.name, heard.roman, heard.script)
+            if alike or len(heard.sound.replace("h", "")) >= _TELLING:
+                yield alike and heard.words == named.words and _is_sure(named, sound, heard)
+
+
+def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, Sequence[str]]]:
+    """Each name with what it stands under."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         if alias.match == "word":
-            for sound, every_r in name_sounds(alias.name):
-                if len(sound.replace("h", "")) >= _LEAST:
-                    yield _Named(scope, alias, sound, every_r, len(alias.name.split()))
+            sounds = tuple(one for one in name_sounds(alias.name) if len(one[0].replace("h", "")) >= _LEAST)
+            if sounds:
+                under = list({coarse(sound) for sound, _ in sounds})
+                yield _Named(scope, alias, sounds, len(alias.name.split())), under
 
 
-def _is_sure(named: _Named, roman: str, script: str) -> bool:
-    consonants = len(named.sound.replace("h", ""))
+def _is_sure(named: _Named, sound: str, heard: _Heard) -> bool:
+    consonants = len(sound.replace("h", ""))
     if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
         return True
-    return consonants >= _SURE_IF_CLOSE and is_alike(named.alias.name, roman, script, closely=True)
+    return consonants >= _SURE_IF_CLOSE and is_alike(named.alias.name, heard.roman, heard.script, closely=True)
 
 
 def _verdict(scope: str, hits: Sequence[tuple[bool, Span]]) -> Verdict:

@@ -1,10 +1,10 @@
 """Misspelt names: words that lie a few letters from the words of a name, for all scopes in one pass over the words.
 
 A word within one edit of another shares its first or its last half with it; a word within two shares one of three
-thirds (Wu & Manber 1992 call it partitioning). So each alias stands in the index under the parts of its most telling
+thirds (Wu & Manber 1992 call it partitioning). So each alias stands in a table under the parts of its most telling
 word, with the word's length, and a text's word looks under its own parts. What is found there is compared letter by
 letter: edits are a letter more, less or another, or two neighbours that changed places (Damerau 1964). English words
-are never taken for misspelt ones. Words that sound alike have the same consonants: they, too, stand in the index.
+are never taken for misspelt ones. Words that sound alike have the same consonants: they, too, stand in the table.
 """
 
 import re
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
+from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
 from classifiers.names.vocabulary import is_known
 
@@ -37,27 +37,12 @@ _WORDS = re.compile("[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """An alias of a scope as words. It stands in the index under the parts of the word number `anchor`."""
+    """An alias of a scope as words. It stands in the table under the parts of the word number `anchor`."""
 
     scope: str
     alias: Alias
     words: tuple[str, ...]
     anchor: int
-
-    @property
-    def letters(self) -> str:
-        """See `classifiers.names.index.Owned`."""
-        return self.words[self.anchor]
-
-    @property
-    def breaks(self) -> tuple[int, ...]:
-        """Nobody looks for the beginning of a misspelt name."""
-        return ()
-
-    @property
-    def glued(self) -> bool:
-        """Nor for one inside a longer word."""
-        return False
 
 
 class NearHit(NamedTuple):
@@ -74,30 +59,36 @@ class NearHit(NamedTuple):
 class NearNames:
     """The aliases of all scopes by the parts of their words. Immutable and thread-safe."""
 
-    def __init__(self, index: WordIndex[_Named] | None = None) -> None:
-        self._index: WordIndex[_Named] = index or WordIndex()
+    def __init__(self, table: KeyTable[_Named] | None = None) -> None:
+        self._table: KeyTable[_Named] = table or KeyTable()
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
-        """With the names of further scopes and without those of others; see WordIndex."""
-        keyed = {
-            scope: [(key, named) for named in _named(scope, names) for key in _keys(named)]
-            for scope, names in added.items()
+        """With the names of further scopes and without those of others; see KeyTable."""
+        rows = {
+            scope: [(named, tuple(_keys(named))) for named in _named(scope, names)] for scope, names in added.items()
         }
-        return NearNames(self._index.updated(keyed, removed))
+        return NearNames(self._table.updated(rows, removed))
 
     def found(self, words: Sequence[str]) -> Iterator[NearHit]:
         """The misspelt names among the normalised words of a text."""
-        if not self._index:
+        if not self._table:
             return
-        for place, word in enumerate(words):
-            if len(word) < _ONE_EDIT - 1 or len(word) > _LONGEST or is_known(word) or not word.isascii():
-                continue
-            near = {owner for key in _asked(word) for owner in self._index.owners(key)}
-            fits = {wanted: _fit(wanted, word, among=2) for wanted in {named.words[named.anchor] for named in near}}
-            for named in near:
-                hit = _compared(named, words, place) if fits[named.words[named.anchor]] else None
+        asked = [(place, key) for place, word in enumerate(words) if _is_odd(word) for key in _asked(word)]
+        near: dict[int, set[_Named]] = {}
+        for number, named in self._table.found([key for _, key in asked]):
+            near.setdefault(asked[number][0], set()).add(named)
+        for place, names in sorted(near.items()):
+            wanted = {named.words[named.anchor] for named in names}
+            fits = {one for one in wanted if _fit(one, words[place], among=2)}
+            for named in names:
+                hit = _compared(named, words, place) if named.words[named.anchor] in fits else None
                 if hit:
                     yield hit
+
+
+def _is_odd(word: str) -> bool:
+    """Whether a word may be a misspelt one."""
+    return _ONE_EDIT - 1 <= len(word) <= _LONGEST and not is_known(word) and word.isascii()
 
 
 def edits_between(one: str, other: str, most: int) -> int | None:
@@ -156,8 +147,9 @@ def _keys(named: _Named) -> Iterator[str]:
     yield f"={word}"
     if length >= _TWO_EDITS:
         yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
-    if len(sound(word)) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
-        yield f"~{sound(word)}"
+    heard = sound(word)
+    if len(heard) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
+        yield f"~{heard}"
 
 
 def _asked(word: str) -> Iterator[str]:

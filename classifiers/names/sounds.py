@@ -49,6 +49,7 @@ _ENGLISH: Mapping[str, tuple[str, ...]] = {
     "h": ("h", "g"),
     "z": ("s",),
 }
+_SILENT = frozenset((letter,) for letter in " aeiouy")
 _ENGLISH_PIECE = re.compile("|".join([*sorted(_ENGLISH, key=len, reverse=True), "."]))
 # What the romanisation of a script writes for the same sounds.
 _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -106,9 +107,10 @@ def name_sounds(name: str) -> tuple[tuple[str, bool], ...]:
 
 
 def _pronounced(letters: str) -> Iterator[str]:
-    options = [_ENGLISH.get(piece, (piece,)) for piece in _ENGLISH_PIECE.findall(letters)]
-    for chosen in itertools.islice(itertools.product(*options), _MOST):
-        yield _consonants("".join(chosen))
+    options = (_ENGLISH.get(piece, (piece,)) for piece in _ENGLISH_PIECE.findall(letters))
+    telling = [option for option in options if option not in _SILENT]
+    for chosen in itertools.islice(itertools.product(*telling), _MOST):
+        yield _DOUBLED.sub(r"\1", "".join(chosen))
 
 
 def word_sound(word: str, script: str) -> tuple[str, str]:

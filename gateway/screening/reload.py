@@ -1,8 +1,10 @@
 """The packs in force, kept up to date with their folder while the gateway serves."""
 
 import asyncio
+import gc
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +77,11 @@ class PackReloader:
         self.unguarded: frozenset[str] = frozenset()
         self._watch = FolderWatch(root)
         stamps = self._watch.look()  # first: a pack that changes while it is read is read again
-        packs = load_packs(
-            root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
-        )
-        self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
+        with _no_collections():
+            packs = load_packs(
+                root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
+            )
+            self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
         self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
         for scope, stamp in stamps.items():
             if stamp is not None and scope in packs:
@@ -200,6 +203,19 @@ class PackReloader:
                     await self._listener(self.gate)
             except Exception:  # the watch must outlive every fault of a disk
                 _log.exception("looking for changed packs failed; the packs in force keep serving")
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage is collected. All that is made here stays, and with ten thousand packs to look through again and again
+    the collector would take as long as the packs themselves."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _meanwhile(folder: Path, had_a_version: bool) -> str:
