@@ -35,7 +35,7 @@ _SHORT = 3  # letters that are left without an ending
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """A name by its sounds, each with whether every r is heard. It stands in the table under the coarse form of each."""
+    """A name by its sounds, each with whether every r is heard. It stands in the table under their coarse forms."""
 
     scope: str
     alias: Alias

@@ -146,12 +146,24 @@ class PromptClassifier:
         if not named:
             return scores
         raised = dict(scores)
-        for scope in sorted(named):
-            head = self.head(scope)
-            score = float(head.score(embeddings).max()) + head.bonus
-            if not score <= limit_of(head):
+        for scope, highest, limit in self._highest(embeddings, sorted(named)):
+            score = highest + self._parts[scope][1]
+            if not score <= limit:
                 raised[scope] = score
         return raised
+
+    def _highest(self, embeddings: Array, scopes: Sequence[str]) -> Iterator[tuple[str, float, float]]:
+        """(scope, its highest score at any of the embeddings [windows, hidden], its limit) of some scopes. Many persons
+        may have a first name in common."""
+        for scope in self._plain.keys() & scopes:
+            head = self._plain[scope]
+            yield scope, float(head.score(embeddings).max()), limit_of(head)
+        for block in self._blocks:
+            own = [scope for scope in scopes if scope in block.numbers and block.alive[block.numbers[scope]]]
+            if own:
+                numbers = np.array([block.numbers[scope] for scope in own])
+                highest = block.scores(embeddings, numbers).max(0)
+                yield from zip(own, highest.tolist(), block.limits(numbers).tolist(), strict=True)
 
     def _verdicts(self, text: str, embeddings: Array, scores: Mapping[str, float]) -> list[Verdict]:
         heads = {scope: self.head(scope) for scope in scores}

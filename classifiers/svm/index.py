@@ -237,6 +237,16 @@ class Block:
         empty = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
         return Found(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
 
+    def scores(self, embeddings: Array, scopes: Integers) -> Array:
+        """The scores of some scopes, by their numbers, at embeddings [windows, hidden]: [windows, scopes]."""
+        bias, gamma, _ = self.scalars[:, scopes]
+        sums = (bias + self.inside.at(x, scopes, gamma) + self.outside.at(x, scopes, gamma) for x in embeddings)
+        return np.stack([of_window.astype(np.float32) for of_window in sums])
+
+    def limits(self, scopes: Integers) -> NDArray[np.float64]:
+        """The limit of each of some scopes, as `limit_of` says."""
+        return np.minimum(self.scalars[2, scopes], LEANING)
+
     def _searched(self, embeddings: Array, first: int) -> Iterator[Found]:
         rounded = Rounded.of(embeddings)
         for window, near in enumerate(self.scan.near(rounded)):
@@ -259,8 +269,8 @@ class Block:
 
     def _scored(self, embedding: Array, scopes: Integers) -> tuple[Integers, Array]:
         """(scopes above their limit, their exact scores) at one embedding. Most are below it by (1) alone."""
-        bias, gamma, threshold = self.scalars[:, scopes]
-        limits = np.minimum(threshold, LEANING)
+        bias, gamma, _ = self.scalars[:, scopes]
+        limits = self.limits(scopes)
         most = bias + self.inside.at(embedding, scopes, gamma)
         left = np.flatnonzero(~(most <= limits))
         if len(left):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,8 +80,13 @@ def classifier_of(heads: Mapping[str, Head], texts: Sequence[Array]) -> tuple[Pr
 
 
 def one_by_one(heads: Mapping[str, Head], windows: Array) -> dict[str, float]:
-    """Every scope's highest score of the windows, without any index."""
-    return {scope: float(head.score(windows).max()) for scope, head in heads.items()}
+    """Every scope's highest score of the windows, without any index and in double precision."""
+    return {scope: float(exact(head, windows.astype(np.float64)).max()) for scope, head in heads.items()}
+
+
+def exact(head: Head, windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    squared = ((windows[:, None] - head.points.astype(np.float64)[None]) ** 2).sum(-1)
+    return np.asarray(np.exp(-head.gamma * squared) @ head.weights.astype(np.float64) + head.bias)
 
 
 def rounding(head: Head) -> float:
@@ -292,3 +298,23 @@ def test_products_are_the_same_where_the_processor_has_none(monkeypatch: pytest.
     usual = products(torch.from_numpy(codes), torch.from_numpy(queries))
     monkeypatch.setattr(torch, "_int_mm", missing)
     assert np.array_equal(products(torch.from_numpy(codes), torch.from_numpy(queries)), usual)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.5, 4.0]))
+@settings(max_examples=20)
+def test_a_first_name_that_many_scopes_share_raises_each_by_its_own_bonus(seed: int, gamma: float) -> None:
+    heads = {
+        scope: replace(head, parts=("quorina",), bonus=0.1 + 0.02 * number)
+        for number, (scope, head) in enumerate(heads_of(seed, 15, gamma=gamma).items())
+    }
+    texts = texts_of(seed, heads, 1)
+    classifier, _ = classifier_of(heads, texts)
+    classifier._encoder.encode = lambda asked: [texts[0] for _ in asked]  # type: ignore[method-assign]
+    (verdicts,) = classifier.detect(["Is Quorina here?"])
+    found = {verdict.scope: verdict.score for verdict in verdicts}
+    for scope, score in one_by_one(heads, texts[0]).items():
+        raised = score + heads[scope].bonus
+        assert abs(raised - limit_of(heads[scope])) < rounding(heads[scope]) or (scope in found) == (
+            raised > limit_of(heads[scope])
+        )
+        assert found.get(scope, raised) == pytest.approx(raised, abs=rounding(heads[scope]))
