@@ -245,7 +245,7 @@ class Block:
 
     def limits(self, scopes: Integers) -> NDArray[np.float64]:
         """The limit of each of some scopes, as `limit_of` says."""
-        return np.minimum(self.scalars[2, scopes], LEANING)
+        return np.asarray(np.minimum(self.scalars[2, scopes], LEANING), dtype=np.float64)
 
     def _searched(self, embeddings: Array, first: int) -> Iterator[Found]:
         rounded = Rounded.of(embeddings)
