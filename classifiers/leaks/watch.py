@@ -27,6 +27,7 @@ from classifiers.leaks.passages import PassageIndex, PassageRuns
 from classifiers.leaks.words import Word, words_of
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
+from classifiers.names.foreign import ForeignNames
 from classifiers.names.ordinary import Alias
 
 __all__ = [
@@ -119,6 +120,7 @@ class Watchlist:
 
     def __init__(self) -> None:
         self.names = LexicalDetector({})
+        self.foreign = ForeignNames()
         self.rules: Mapping[str, OutputRule] = {}
         self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
@@ -126,19 +128,24 @@ class Watchlist:
         self.names_are_facts = False  # whether some scope has names that are no leaks, but make its facts count
 
     def updated(
-        self, added: Mapping[str, Watched], removed: Iterable[str], names: LexicalDetector | None = None
+        self,
+        added: Mapping[str, Watched],
+        removed: Iterable[str],
+        names: tuple[LexicalDetector, ForeignNames] | None = None,
     ) -> "Watchlist":
         """The watchlist with further scopes, or new versions of them, and without others. Shares what did not change.
 
         Args:
             added: by scope.
             removed: scopes.
-            names: an updated detector of the names, shared with the gate; None: this one makes its own.
+            names: updated detectors of the names, shared with the gate; None: this one makes its own.
         """
         gone = {*removed, *added}
         changed = copy.copy(self)
-        changed.names = names or self.names.updated({scope: one.names for scope, one in added.items()}, gone)
-        changed.disguises = self.disguises.updated({scope: one.names for scope, one in added.items()}, gone)
+        coming = {scope: one.names for scope, one in added.items()}
+        own = (self.names.updated(coming, gone), self.foreign.updated(coming, gone)) if names is None else names
+        changed.names, changed.foreign = own
+        changed.disguises = self.disguises.updated(coming, gone)
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }
@@ -206,7 +213,11 @@ class AnswerWatch:
         names = self._list.names
         disguised = self._list.disguises.glance(names, letters, ended=ended)
         found: list[Sighting | Word] = [*names.sightings(letters, ended=ended), *disguised.sightings]
-        open_from = len(self._tail) if ended else min(names.open_from(letters), disguised.open_from)
+        found += self._list.foreign.sightings(self._tail, ended=ended)
+        open_from = len(self._tail)
+        if not ended:
+            foreign = self._list.foreign.open_from(self._tail)
+            open_from = min(names.open_from(letters), disguised.open_from, foreign)
         coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
         found += coded.sightings
         open_from = min(open_from, coded.open_from)
@@ -305,7 +316,8 @@ class OwnWords:
     @cached_property
     def names(self) -> frozenset[tuple[str, str]]:
         """(scope, name) of the names in the request."""
-        found = (self._list.names.sightings(letters, ended=True) for letters in self._letters)
+        found = [self._list.names.sightings(letters, ended=True) for letters in self._letters]
+        found += [self._list.foreign.sightings(text, ended=True) for text in self._texts]
         return frozenset((one.scope, one.name) for sightings in found for one in sightings)
 
     @cached_property

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from classifiers.names.aliases import LexicalDetector
+from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import script_of
 from classifiers.names.ordinary import Alias
 from classifiers.names.sounds import LONG_VOWELS, READ_SCRIPTS, coarse, is_alike, name_sounds, same_in, word_sound
 from classifiers.names.table import KeyTable
-from classifiers.names.text import is_mark
+from classifiers.names.text import is_invisible, is_mark
 from classifiers.types import Span, Verdict
 
 __all__ = ["ForeignNames"]
@@ -31,6 +31,9 @@ _HANGUL_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은
 _ARABIC_BEGINNING = re.compile("^(?:[وفبلك]?ال|لل|[وفبلك])")
 _HEBREW_BEGINNING = re.compile("^[והבלמשכ]")
 _SHORT = 3  # letters that are left without an ending
+_GAP = 8  # characters between two words of a name
+_BEGINS = "^"  # in front of the beginning of a coarse form
+_UNSURE = 2  # consonants at the end of a text that an ending or the next letters may change
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,25 +84,66 @@ class ForeignNames:
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """See `classifiers.types.Detector`."""
-        return [self._verdicts(text) if self._table and not _LATIN_ONLY.fullmatch(text) else [] for text in texts]
+        return [self._verdicts(text) for text in texts]
+
+    def sightings(self, text: str, *, ended: bool) -> list[Sighting]:
+        """Where names stand in a text. Without `ended` its last word may go on: then no name ends with it."""
+        if not self._table or _LATIN_ONLY.fullmatch(text):
+            return []
+        heard = [one for one in _heard(text) if ended or one.place.end_char < len(text)]
+        return [
+            Sighting(named.scope, named.alias.name, place.start_char, place.end_char, sure)
+            for number, named in self._table.found([coarse(one.sound) for one in heard])
+            for place in [heard[number].place]
+            for sure in _fits(named, heard[number])
+        ]
+
+    def open_from(self, text: str) -> int:
+        """The first character of a text whose last words may become a name if it goes on; its length if they may not.
+        Their sound is known but for the last consonants, so that a few words wait that no name begins with."""
+        if not self._table or _LATIN_ONLY.fullmatch(text):
+            return len(text)
+        some: list[_Word] = []
+        after, found = len(text), len(text)
+        for word in reversed(list(_words(text))):
+            if (
+                len(some) == _MOST_WORDS
+                or not _is_gap(text[word.end : after])
+                or (some and some[0].script != word.script)
+            ):
+                break
+            some.insert(0, word)
+            after = word.start
+            ended = some[-1].end < len(text)
+            if self._may_begin(some, len(some) + ended):
+                found = word.start
+        return found
+
+    def _may_begin(self, words: Sequence[_Word], least: int) -> bool:
+        """Whether these words may be the beginning of a name of at least so many words."""
+        rest = "".join(word_sound(word.forms[0], word.script)[0] for word in words[1:])
+        sounds = (coarse(word_sound(form, words[0].script)[0] + rest)[:-_UNSURE] for form in words[0].forms)
+        return any(named.words >= least for _, named in self._table.found([_BEGINS + sound for sound in sounds]))
 
     def _verdicts(self, text: str) -> list[Verdict]:
-        heard = list(_heard(text))
         hits: dict[str, list[tuple[bool, Span]]] = {}
-        for number, named in self._table.found([coarse(one.sound) for one in heard]):
-            for sure in _fits(named, heard[number]):
-                hits.setdefault(named.scope, []).append((sure, heard[number].place))
+        for one in self.sightings(text, ended=True):
+            hits.setdefault(one.scope, []).append((one.counts, Span(0, one.start, one.end)))
         return [_verdict(scope, found) for scope, found in sorted(hits.items())]
 
 
 def _heard(text: str) -> Iterator[_Heard]:
     """What the words of a text may be, each alone and up to `_MOST_WORDS` in a row."""
-    words = list(_words(text))
-    for first in range(len(words)):
-        for count in range(1, _MOST_WORDS + 1):
-            some = words[first : first + count]
-            if len(some) == count and len({word.script for word in some}) == 1:
-                yield from _together(some)
+    row: list[_Word] = []
+    for word in _words(text):
+        follows = row and row[-1].script == word.script and _is_gap(text[row[-1].end : word.start])
+        row = [*row[1 - _MOST_WORDS :], word] if follows else [word]
+        for first in range(len(row)):
+            yield from _together(row[first:])
+
+
+def _is_gap(between: str) -> bool:
+    return len(between) <= _GAP and not any(map(str.isalnum, between))
 
 
 def _together(words: Sequence[_Word]) -> Iterator[_Heard]:
@@ -130,8 +174,9 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, S
         if alias.match == "word":
             sounds = tuple(one for one in name_sounds(alias.name) if len(one[0].replace("h", "")) >= _LEAST)
             if sounds:
-                under = list({coarse(sound) for sound, _ in sounds})
-                yield _Named(scope, alias, sounds, len(alias.name.split())), under
+                under = {coarse(sound) for sound, _ in sounds}
+                begun = {_BEGINS + sound[:letters] for sound in under for letters in range(len(sound) + 1)}
+                yield _Named(scope, alias, sounds, len(alias.name.split())), [*under, *begun]
 
 
 def _is_sure(named: _Named, sound: str, heard: _Heard) -> bool:
@@ -151,7 +196,7 @@ def _words(text: str) -> Iterator[_Word]:
     """The runs of letters of one of the scripts that are read."""
     start, script = 0, ""
     for place, letter in enumerate(text):
-        if letter in "ーｰ" or is_mark(letter) or (script == "HEBREW" and letter in "'׳’"):
+        if letter in "ーｰ" or is_mark(letter) or is_invisible(letter) or (script == "HEBREW" and letter in "'׳’"):
             own = script
         else:
             own = _read_script(letter) if letter.isalpha() else ""
@@ -169,7 +214,7 @@ def _read_script(letter: str) -> str:
 
 
 def _word(text: str, start: int, end: int, script: str) -> _Word:
-    word = text[start:end]
+    word = "".join(letter for letter in text[start:end] if not is_invisible(letter))
     shorter = word
     if script == "CYRILLIC":
         shorter = _CYRILLIC_END.sub("", word)

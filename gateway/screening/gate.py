@@ -121,7 +121,7 @@ class Gate:
         self._learned = self._changed_detectors(enabled, gone)
         self._languages = self._changed_languages(enabled, gone)
         watched = {scope: pack.watched for scope, pack in enabled.items()}
-        self.watchlist = self.watchlist.updated(watched, gone, self._names)
+        self.watchlist = self.watchlist.updated(watched, gone, (self._names, self._foreign_names))
         kinds = {scope: pack.detector for scope, pack in enabled.items()}
         self._kinds = {scope: kind for scope, kind in self._kinds.items() if scope not in gone} | kinds
         guards = {scope: self._guard(pack.guard) for scope, pack in enabled.items()}

@@ -1,7 +1,12 @@
 """Latin names that a text writes in another script."""
 
-import pytest
+from itertools import pairwise
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.foreign import ForeignNames
 from classifiers.types import Verdict
@@ -62,3 +67,39 @@ def test_it_is_a_detector_of_names_whose_scopes_come_and_go() -> None:
     text = "Кто такой Лоркан Брэдфилд и Квентин Вашер?"
     assert {verdict.scope for verdict in NAMES.detect([text])[0]} == {"tale", "other"}
     assert {verdict.scope for verdict in NAMES.updated({}, ["tale"]).detect([text])[0]} == {"other"}
+
+
+PIECES = st.sampled_from(
+    "Лоркан Лорканом Брэдфилд Брэдфилда Драммонделл Драммонделлом Квентин Вашер Ло Брэ мир и ого "
+    "لوركان ولوركان برادفيلد للوركان "
+    "로칸 브래드필드는 브래드 ローカン ブラッドフィールド の "
+    "לורקן ברדפילד Λόρκαν Μπράντφιλντ".split()
+)
+TEXTS = st.lists(PIECES | st.sampled_from([" ", " ", ", ", "・", " (he) ", "\u200b", ". "]), max_size=14).map("".join)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(text=TEXTS, places=st.lists(st.integers(0, 80), max_size=14))
+def test_whatever_the_pieces_of_an_answer_no_name_is_sent_and_all_before_it_is(text: str, places: list[int]) -> None:
+    watchlist = Watchlist().updated({"tale": Watched(("Lorcan Bradfield", "Drummondell", "Quentin Vasher"))}, ())
+    answer = AnswerWatch(watchlist, OwnWords(watchlist, Asked()))
+    ends = sorted({place % (len(text) + 1) for place in places} | {0, len(text)})
+    for start, end in pairwise(ends):
+        answer.read(text[start:end])
+    seen = answer.read("", ended=True)
+    sure = [one for one in watchlist.foreign.sightings(text, ended=True) if one.counts]
+    if not sure:
+        assert (seen.leak, seen.safe) == (None, len(text))
+    else:
+        assert seen.leak is not None
+        assert seen.safe <= min(one.start for one in sure)
+        assert not text[seen.safe : min(one.start for one in sure)].strip() or seen.leak.start == seen.safe
+
+
+@pytest.mark.parametrize(
+    "text", ["Сегодня хорошая погода", "今日はコーヒーとケーキです", "오늘은 날씨가 좋다", "اليوم الطقس جميل"]
+)
+def test_what_waits_of_other_answers_is_a_word_or_two(text: str) -> None:
+    names = ForeignNames().updated({"tale": ["Lorcan Bradfield", "Drummondell"]}, ())
+    waits = [end - names.open_from(text[:end]) for end in range(len(text) + 1)]
+    assert sum(waits) / len(waits) < 6
