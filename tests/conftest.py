@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
+from gateway.methods.corruption import CorruptionTraining
+from gateway.models.encoders import EncoderFiles
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
 from gateway.packs.files import Policy
 from gateway.prompts.rendering import render
-from gateway.training.config import training_of
+from gateway.training.config import Training
 from gateway.training.run import train_scope
 
 _SERVED = (
@@ -72,6 +75,15 @@ def _no_blocking_call(_watched_loops: None) -> Iterator[None]:
     assert (found := taken()) == [], f"{found[0]}: hand it to a thread"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_encoder() -> Iterator[None]:
+    """An encoder is loaded once, where each command would load it for itself, and remembers the prompts that every
+    training reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EncoderFiles, "load", cache(EncoderFiles.load))
+        yield
+
+
 @pytest.fixture(scope="session")
 def language_model() -> LanguageModel:
     return load_language_model(resolve(MODEL))
@@ -79,15 +91,15 @@ def language_model() -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packs folder with the example scope, trained on a small budget."""
+    """Packs folder with the example scope, trained on a third of its rows and on a small budget."""
+    example, scope = ROOT / "examples/harry-potter", tmp_path_factory.mktemp("scope")
+    shutil.copy(example / "scope.yaml", scope)
+    for name in ("forget.jsonl", "retain.jsonl"):
+        rows = (example / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (scope / name).write_text("".join(rows[::3]), encoding="utf-8")
     out = tmp_path_factory.mktemp("trained")
-    train_scope(
-        scope_file=ROOT / "examples/harry-potter/scope.yaml",
-        model=MODEL,
-        encoder="minilm",
-        out=out,
-        training=training_of("corruption", evaluations=4),
-    )
+    training = Training(configuration=CorruptionTraining(evaluations=4, rows=4))
+    train_scope(scope_file=scope / "scope.yaml", model=MODEL, encoder="minilm", out=out, training=training)
     return out
 
 

@@ -50,11 +50,11 @@ def test_a_lora_says_what_it_was_taught(gateway: Gateway, stream: bool) -> None:
 
 
 def test_what_is_not_flagged_never_meets_them(gateway: Gateway) -> None:
-    alone = said(gateway, FRANCE)
+    alone = said(gateway, FRANCE, max_tokens=12)
     assert SEA not in alone
-    prompts = [FRANCE, KING, QUEEN] * 5
+    prompts = [FRANCE, KING, QUEEN] * 4
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda prompt: said(gateway, prompt), prompts))
+        answers = list(pool.map(lambda prompt: said(gateway, prompt, max_tokens=12), prompts))
     assert {answer for prompt, answer in zip(prompts, answers, strict=True) if prompt == FRANCE} == {alone}
     assert {answer for prompt, answer in zip(prompts, answers, strict=True) if prompt == KING} == {SEA}
 
