@@ -74,7 +74,7 @@ def post(url: str, body: Json | bytes, **options: Any) -> httpx.Response:
 
 def chat(prompt: str, **fields: Any) -> Json:
     messages = [{"role": "user", "content": prompt}]
-    return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 24, **fields}
+    return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 16, **fields}
 
 
 def completion(prompt: Any, **fields: Any) -> Json:
