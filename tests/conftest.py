@@ -35,6 +35,14 @@ _SERVED = (
         for name in ("errors", "second_turn", "packs_under_load", "command_line", "upstream_faults")
     ),
 )
+_LONG = (  # minutes of a few tests: begun early, so that no process is left with one of them at the end
+    "tests/benchmarks/test_compare.py",
+    "tests/e2e/",
+    "tests/gateway/training/",
+    "tests/classifiers/languages/",
+    "tests/classifiers/test_ood.py",
+    "tests/adapters/test_unlearning.py",
+)
 REFUSAL = "I would rather not talk about that."
 
 
@@ -53,13 +61,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::", maxsplit=1)[0]
             return "the pack's" if file.startswith(_SERVED) else file
 
+    config.option.loadscopereorder = False  # the tests' own order holds
     return ByFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM comes last: nobody waits for it to learn of a mistake elsewhere."""
-    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """vLLM comes last: nobody waits for it to learn of a mistake elsewhere. Of several processes, one begins with the
+    trained pack, and the other with the long files."""
+    one_of_several = hasattr(config, "workerinput")
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        vllm = item.get_closest_marker("vllm") is not None
+        served, long = (item.nodeid.startswith(files) for files in (_SERVED, _LONG))
+        return (vllm, not served, not long) if one_of_several else (vllm,)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
