@@ -115,7 +115,7 @@ def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = (example / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (scope / name).write_text("".join(rows[::3]), encoding="utf-8")
     out = tmp_path_factory.mktemp("trained")
-    training = Training(configuration=CorruptionTraining(evaluations=4, rows=4))
+    training = Training(configuration=CorruptionTraining(evaluations=2, rows=4))
     train_scope(scope_file=scope / "scope.yaml", model=MODEL, encoder="minilm", out=out, training=training)
     return out
 
