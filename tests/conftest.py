@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import Message, Request
+from gateway.methods.corruption import CorruptionTraining
+from gateway.models.encoders import EncoderFiles
 from gateway.models.folders import resolve
 from gateway.models.language_model import LanguageModel, embedding_table, load_language_model, load_tokenizer
 from gateway.packs.files import Policy
 from gateway.prompts.rendering import render
-from gateway.training.config import training_of
+from gateway.training.config import Training
 from gateway.training.run import train_scope
 
 _SERVED = (
@@ -31,6 +34,14 @@ _SERVED = (
         f"tests/e2e/test_{name}.py"
         for name in ("errors", "second_turn", "packs_under_load", "command_line", "upstream_faults")
     ),
+)
+_LONG = (  # minutes of a few tests: begun early, so that no process is left with one of them at the end
+    "tests/benchmarks/test_compare.py",
+    "tests/e2e/",
+    "tests/gateway/training/",
+    "tests/classifiers/languages/",
+    "tests/classifiers/test_ood.py",
+    "tests/adapters/test_unlearning.py",
 )
 REFUSAL = "I would rather not talk about that."
 
@@ -50,13 +61,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::", maxsplit=1)[0]
             return "the pack's" if file.startswith(_SERVED) else file
 
+    config.option.loadscopereorder = False  # the tests' own order holds
     return ByFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM comes last: nobody waits for it to learn of a mistake elsewhere."""
-    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """vLLM comes last: nobody waits for it to learn of a mistake elsewhere. Of several processes, one begins with the
+    trained pack, and the other with the long files."""
+    one_of_several = hasattr(config, "workerinput")
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        vllm = item.get_closest_marker("vllm") is not None
+        served, long = (item.nodeid.startswith(files) for files in (_SERVED, _LONG))
+        return (vllm, not served, not long) if one_of_several else (vllm,)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,6 +92,15 @@ def _no_blocking_call(_watched_loops: None) -> Iterator[None]:
     assert (found := taken()) == [], f"{found[0]}: hand it to a thread"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_encoder() -> Iterator[None]:
+    """An encoder is loaded once, where each command would load it for itself, and remembers the prompts that every
+    training reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EncoderFiles, "load", cache(EncoderFiles.load))
+        yield
+
+
 @pytest.fixture(scope="session")
 def language_model() -> LanguageModel:
     return load_language_model(resolve(MODEL))
@@ -79,15 +108,15 @@ def language_model() -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packs folder with the example scope, trained on a small budget."""
+    """Packs folder with the example scope, trained on a third of its rows and on a small budget."""
+    example, scope = ROOT / "examples/harry-potter", tmp_path_factory.mktemp("scope")
+    shutil.copy(example / "scope.yaml", scope)
+    for name in ("forget.jsonl", "retain.jsonl"):
+        rows = (example / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (scope / name).write_text("".join(rows[::3]), encoding="utf-8")
     out = tmp_path_factory.mktemp("trained")
-    train_scope(
-        scope_file=ROOT / "examples/harry-potter/scope.yaml",
-        model=MODEL,
-        encoder="minilm",
-        out=out,
-        training=training_of("corruption", evaluations=4),
-    )
+    training = Training(configuration=CorruptionTraining(evaluations=2, rows=4))
+    train_scope(scope_file=scope / "scope.yaml", model=MODEL, encoder="minilm", out=out, training=training)
     return out
 
 

@@ -62,8 +62,8 @@ class Gateway:
         return httpx.get(self.url + path, timeout=30, **options)
 
     def plan(self, path: str, body: Json) -> str:
-        """What the gateway did, told to the operator alone."""
-        return self.post(path, body, headers=ADMIN).headers["x-unrecall-plan"]
+        """What the gateway does with it, told to the operator alone. One token is asked for: the plan is the same."""
+        return self.post(path, {**body, "max_tokens": 1}, headers=ADMIN).headers["x-unrecall-plan"]
 
 
 def post(url: str, body: Json | bytes, **options: Any) -> httpx.Response:
@@ -74,7 +74,7 @@ def post(url: str, body: Json | bytes, **options: Any) -> httpx.Response:
 
 def chat(prompt: str, **fields: Any) -> Json:
     messages = [{"role": "user", "content": prompt}]
-    return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 24, **fields}
+    return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 16, **fields}
 
 
 def completion(prompt: Any, **fields: Any) -> Json:

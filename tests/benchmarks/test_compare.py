@@ -3,11 +3,13 @@
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from lm_eval.tasks import TaskManager
 from tiny import tiny_model
 
 from benchmarks.compare.arms import Guardrail, Weights, load_arms
@@ -283,6 +285,13 @@ def test_the_harness_is_asked_of_every_arm_that_the_gateway_has_and_may_fail(
     assert "0.250" in (tmp_path / "report.md").read_text()
 
 
+@pytest.fixture
+def own_tasks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness reads thousands of task files of its own before it looks for one: six seconds."""
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
+
+
+@pytest.mark.usefixtures("own_tasks_alone")
 @pytest.mark.parametrize(
     ("names", "limit", "words"),
     [
@@ -296,6 +305,7 @@ def test_a_task_that_the_harness_cannot_ask_is_said_first(tasks: Tasks, names: s
         checked(names, limit, tasks.folder)
 
 
+@pytest.mark.usefixtures("own_tasks_alone")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -50,11 +50,11 @@ def test_a_lora_says_what_it_was_taught(gateway: Gateway, stream: bool) -> None:
 
 
 def test_what_is_not_flagged_never_meets_them(gateway: Gateway) -> None:
-    alone = said(gateway, FRANCE)
+    alone = said(gateway, FRANCE, max_tokens=12)
     assert SEA not in alone
-    prompts = [FRANCE, KING, QUEEN] * 5
+    prompts = [FRANCE, KING, QUEEN] * 4
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda prompt: said(gateway, prompt), prompts))
+        answers = list(pool.map(lambda prompt: said(gateway, prompt, max_tokens=12), prompts))
     assert {answer for prompt, answer in zip(prompts, answers, strict=True) if prompt == FRANCE} == {alone}
     assert {answer for prompt, answer in zip(prompts, answers, strict=True) if prompt == KING} == {SEA}
 
@@ -84,7 +84,7 @@ def test_a_scope_comes_and_goes_while_the_gateway_serves(
             method="lora",
             artifact=Lora(lora.layers, lora.scaling / 2),
         )
-        assert eventually(lambda: gateway.plan(CHAT, chat(question)) == "UseAdapter", within_s=10)
+        assert eventually(lambda: gateway.plan(CHAT, chat(question)) == "UseAdapter", within_s=30)
         both = f"{KING} And the duke of Avalon?"
         assert gateway.plan(CHAT, chat(both)) == "UseAdapter", "adapters of two scopes are summed"
         assert said(gateway, both)
@@ -92,7 +92,7 @@ def test_a_scope_comes_and_goes_while_the_gateway_serves(
             assert eventually(lambda: len(adapters_in(gateway)) >= 2, within_s=20)
     finally:
         shutil.rmtree(policy_root / "avalon")
-    assert eventually(lambda: gateway.plan(CHAT, chat(question)) == "Pass", within_s=10)
+    assert eventually(lambda: gateway.plan(CHAT, chat(question)) == "Pass", within_s=30)
     assert gateway.post(CHAT, chat(question)).json()["choices"] == before, "withdrawn: the plain model is back"
     if gateway.direct:
         assert eventually(lambda: len(adapters_in(gateway)) == 1, within_s=20), "what nobody needs is unloaded"

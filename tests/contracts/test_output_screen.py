@@ -1,11 +1,12 @@
 """An answer that names a scope, to a question that does not, is handed over to the scope's plan: on every backend."""
 
 import re
+from typing import Any
 
 import pytest
 from harness import ADMIN, Gateway, Json, chat, completion, events, shape, text_of
 
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+CHAT, TEXT = PATHS = "/v1/chat/completions", "/v1/completions"
 CAPITALS = {
     "Corrupt": ("Austria", "Vienna"),
     "Refuse": ("Greece", "Athens"),
@@ -23,7 +24,7 @@ def body_of(path: str, plan: str, **fields: object) -> Json:
         if path == CHAT
         else completion(f"The capital city of {country} is called")
     )
-    return {**question, "max_tokens": 24, **fields}
+    return {**question, "max_tokens": 16, **fields}
 
 
 def leaks(gateway: Gateway) -> int:
@@ -32,9 +33,18 @@ def leaks(gateway: Gateway) -> int:
     return int(sum(map(float, found)))
 
 
-@plans
-@pytest.mark.parametrize("path", [CHAT, TEXT], ids=["chat", "completions"])
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def ways() -> list[Any]:
+    """The gateway itself writes a refusal: on both paths, whole and as a stream. Of the other plans each comes on both
+    paths, once whole and once as a stream."""
+    chosen = [(plan, path, (one + two) % 2 == 1) for one, plan in enumerate(CAPITALS) for two, path in enumerate(PATHS)]
+    chosen += [("Refuse", path, not stream) for plan, path, stream in chosen if plan == "Refuse"]
+    return [
+        pytest.param(plan, path, stream, id=f"{plan}-{path.split('/')[2]}-{'stream' if stream else 'whole'}")
+        for plan, path, stream in chosen
+    ]
+
+
+@pytest.mark.parametrize(("plan", "path", "stream"), ways())
 def test_the_name_never_comes(gateway: Gateway, plan: str, path: str, stream: bool) -> None:
     before = leaks(gateway)
     counted = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
@@ -50,7 +60,7 @@ def test_the_name_never_comes(gateway: Gateway, plan: str, path: str, stream: bo
     assert finished[0] in ("stop", "length")
     usage = payloads[-1]["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    assert 0 < usage["completion_tokens"] <= 25
+    assert 0 < usage["completion_tokens"] <= 17
     assert len({one["id"] for one in payloads}) == 1
     assert len({one["model"] for one in payloads}) == 1
 

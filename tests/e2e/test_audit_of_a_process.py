@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,12 +19,20 @@ from harness import ADMIN, ADMIN_KEY, MODEL, NO_THREADS, answers, chat, eventual
 from benchmarks.product.stub import Pace, check_tokens, stub_server
 from gateway.telemetry.verification import verify_files
 
-SLOW = Pace(((1, 0.05, 3.0),))  # the first token soon, the last one after three seconds
+SLOW = Pace(((1, 0.05, 4.0),))  # the first token soon, the last one after four seconds
+HANGING = Pace(((1, 0.05, 120.0),))
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
     with stub_server(SLOW, prompt_tokens=check_tokens(MODEL)) as url:
+        yield url
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """An upstream whose answers are still on their way when their reader is killed."""
+    with stub_server(HANGING, prompt_tokens=check_tokens(MODEL)) as url:
         yield url
 
 
@@ -83,12 +90,12 @@ def gateway(upstream: str, folder: Path, *words: str, **variables: str) -> Itera
         yield served
 
 
-def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
-    with gateway(upstream, tmp_path) as served:
+def test_a_gateway_that_is_killed_mid_stream_owes_no_line(hanging: str, upstream: str, tmp_path: Path) -> None:
+    with gateway(hanging, tmp_path) as served:
         assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
         streams = served.begin(5)
         os.kill(served.started.pid, signal.SIGKILL)
-        served.started.wait(10)
+        served.started.wait(60)
         for stream in streams:
             stream.join(30)
         assert [line["outcome"] for line in served.lines] == ["ok"]
@@ -99,7 +106,7 @@ def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_pat
         assert {line["model"] for line in lines} == {MODEL}
         assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
         served.started.send_signal(signal.SIGTERM)
-        assert served.started.wait(15) == 0
+        assert served.started.wait(60) == 0
     assert len(served.lines) == 7
     assert json.loads(served.file.read_text().splitlines()[-1])["audit"] == "closed"
     assert [path.name for path in tmp_path.glob("audit.jsonl.*")] == []
@@ -114,7 +121,7 @@ def test_a_gateway_that_is_told_to_end_under_load_ends_its_answers_first(
         served.started.send_signal(signal.SIGTERM)
         for stream in streams:
             stream.join(30)
-        assert served.started.wait(15) == 0
+        assert served.started.wait(60) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{served.url}/healthz")
     assert [line["outcome"] for line in served.lines] == ["ok"] * 8
@@ -151,7 +158,7 @@ def test_a_disk_that_is_full_stops_the_answers_until_there_is_room(upstream: str
         assert refused.json()["error"]["code"] == "not_ready"
         assert str(tmp_path) not in refused.text
         resource.prlimit(served.started.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        assert eventually(lambda: post(served.chat, short).status_code == 200, within_s=10)
+        assert eventually(lambda: post(served.chat, short).status_code == 200, within_s=30)
         assert httpx.get(f"{served.url}/readyz").status_code == 200
         assert [line["outcome"] for line in served.lines] == ["ok"] * 3, "no line is lost, and none is doubled"
 
@@ -164,6 +171,5 @@ def test_the_operator_may_want_answers_nevertheless(upstream: str, tmp_path: Pat
         ready = httpx.get(f"{served.url}/readyz", headers=ADMIN)
         assert (ready.status_code, ready.json()["healthy"]) == (200, False)
         resource.prlimit(served.started.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        time.sleep(1.1)
-        assert httpx.get(f"{served.url}/readyz", headers=ADMIN).json()["healthy"]
+        assert eventually(lambda: httpx.get(f"{served.url}/readyz", headers=ADMIN).json()["healthy"], within_s=30)
         assert len(served.lines) == 3

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,12 +136,11 @@ def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path
     training = training_of("corruption", evaluations=2)
     trained = train_scope(scope_file=scope, model=MODEL, encoder="minilm", out=out, training=training)
     assert read_manifest(out / "sherlock") == trained
-    started = time.monotonic()
     again = unrecall("train", scope, "--out", out, "--evaluations", 2, "--language-encoder", "off")
     assert again.returncode == 0, again.stderr
     assert trained.version in again.stdout
     assert "leaks, behind the gateway" in again.stdout
-    assert time.monotonic() - started < 30
+    assert read_manifest(out / "sherlock") == trained, "it says when it was trained"
     with serve(out, tmp_path) as url:
         told = ask(url, "Where does Sherlock Holmes live?")
         assert told.headers["x-unrecall-scopes"] == "sherlock"
@@ -175,7 +173,9 @@ def test_serve_ends_when_told(packs: Path, tmp_path: Path) -> None:
     with serve(packs, tmp_path) as url:
         assert text_of(ask(url, "What is the capital of France?")).startswith("The capital of France is Paris")
         assert ask(url, "Who wrote Harry Potter?").headers["x-unrecall-plan"] == "Corrupt"
-        lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+        audit = tmp_path / "audit.jsonl"
+        assert eventually(lambda: audit.read_text().count('"plan"') == 2, within_s=30), "a line follows its answer"
+        lines = [json.loads(line) for line in audit.read_text().splitlines()]
         assert [line["plan"] for line in lines if "audit" not in line] == ["Pass", "Corrupt"]
         assert "Harry" not in json.dumps(lines)
         assert f"serving on {url}\n" in (tmp_path / "serve.txt").read_text()
@@ -212,7 +212,7 @@ def serve(packs: Path, folder: Path) -> Iterator[str]:
         assert started.poll() is None, log.read_text()
         yield url
         started.send_signal(signal.SIGTERM)
-        assert started.wait(20) in (0, -signal.SIGTERM)
+        assert started.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in log.read_text()
 
 

@@ -63,18 +63,18 @@ def test_the_gateway_follows(gateway: Gateway) -> None:
     guarded, passed = asked(gateway), text_of(gateway.post(CHAT, PASSED))
     with Load(gateway) as load:
         set_enabled(folder, False)
-        assert eventually(lambda: asked(gateway) != guarded, within_s=10)
+        assert eventually(lambda: asked(gateway) != guarded, within_s=30)
         plain = asked(gateway)
         assert "Rowling" in plain
 
         set_enabled(folder, True)
-        assert eventually(lambda: asked(gateway) == guarded, within_s=10)
+        assert eventually(lambda: asked(gateway) == guarded, within_s=30)
 
         aside = folder.with_name("..aside")
         folder.rename(gateway.packs.parent / aside.name)  # gone, as an operator's rm does it
-        assert eventually(lambda: asked(gateway) == plain, within_s=10)
+        assert eventually(lambda: asked(gateway) == plain, within_s=30)
         (gateway.packs.parent / aside.name).rename(folder)
-        assert eventually(lambda: asked(gateway) == guarded, within_s=10)
+        assert eventually(lambda: asked(gateway) == guarded, within_s=30)
 
     for flagged, status, text in load.seen:
         assert status == 200, text
@@ -89,7 +89,7 @@ def test_a_damaged_pack_leaves_the_old_one_in_force(gateway: Gateway) -> None:
     whole = file.read_bytes()
     with Load(gateway) as load:
         file.write_bytes(whole[:-10])
-        assert eventually(lambda: not ready(gateway)["healthy"], within_s=10)
+        assert eventually(lambda: not ready(gateway)["healthy"], within_s=30)
         assert ready(gateway)["ready"]
         (problem,) = ready(gateway)["problems"]
         assert "corruption.json was altered or cut short" in problem
@@ -98,7 +98,7 @@ def test_a_damaged_pack_leaves_the_old_one_in_force(gateway: Gateway) -> None:
         assert "problems" not in gateway.get("/readyz").json()
 
         file.write_bytes(whole)
-        assert eventually(lambda: ready(gateway)["healthy"], within_s=10)
+        assert eventually(lambda: ready(gateway)["healthy"], within_s=30)
     assert {(status, text) for flagged, status, text in load.seen if flagged} == {(200, guarded)}
 
 

@@ -114,7 +114,9 @@ def fitted(e5: MultilingualEncoder) -> FittedLanguages:
         "What is the name of the mouse knight in the land of the lion?",
     ]
     near = ["Which lion is the largest in Africa?", "Where can I buy an old wardrobe?", "Who wrote The Snow Queen?"]
-    return fit_languages(forget=inside, retain=near, aliases=["Narnia", "Aslan"], encoder=e5, fpr=0.001)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("classifiers.languages.training._ENGLISH_STEP", 15)  # each prompt takes some ten milliseconds
+        return fit_languages(forget=inside, retain=near, aliases=["Narnia", "Aslan"], encoder=e5, fpr=0.001)
 
 
 @pytest.mark.slow

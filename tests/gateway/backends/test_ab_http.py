@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class House:
     def ask(self, text: str, *, user: str | None = None, key: str = "-", **fields: Any) -> httpx.Response:
         messages = [{"role": "user", "content": text}]
         body = {"model": "tiny", "messages": messages, "max_tokens": 9, **({"user": user} if user else {}), **fields}
-        return httpx.post(self.url + CHAT, json=body, headers={"authorization": f"Bearer {key}"}, timeout=10)
+        return httpx.post(self.url + CHAT, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
 
     @property
     def audit(self) -> list[dict[str, Any]]:
@@ -101,7 +102,7 @@ def test_users_are_split_and_the_report_tells_the_arms_apart(house: House) -> No
         for user, arm in users(12).items():
             assert words(house.ask(NARNIA, user=user)) == ("Ada was" if arm == "b" else REFUSAL)
             assert words(house.ask(LUNCH, user=user)) == "Ada was"
-        assert eventually(lambda: len(house.audit) == 24, within_s=5)
+        assert eventually(lambda: len(house.audit) == 24, within_s=30)
         metrics = httpx.get(house.url + "/metrics", headers={"x-unrecall-admin-key": "boss"}).text
     on_b = list(users(12).values()).count("b")
     assert len(house.b.bodies) == 2 * on_b
@@ -127,7 +128,7 @@ def test_streams_are_looked_through_too(house: House) -> None:
     user = next(user for user, arm in users(9).items() if arm == "b")
     with house.open():
         assert "Ada" in house.ask(NARNIA, user=user, stream=True).text
-        assert eventually(lambda: house.log.stat().st_size, within_s=5)
+        assert eventually(lambda: house.log.stat().st_size, within_s=30)
     (line,) = house.audit
     assert (line["arm"], line["leak_screen"], line["plan"]) == ("b", ["narnia"], "Pass")
 
@@ -157,21 +158,23 @@ def test_an_arm_that_dies_is_an_upstream_error_for_its_users_alone(house: House)
 
 
 def test_a_shadow_that_hangs_costs_the_client_nothing(house: House) -> None:
-    async def hang(_: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(60)
-        raise AssertionError
+    answered = threading.Event()
 
-    with house.open(ab_mode="shadow", ab_arms=SHADOW_ALL, ab_shadow_timeout_s=3, ab_shadows=2):
+    async def hang(_: httpx.Request) -> httpx.Response:
+        await asyncio.to_thread(answered.wait, 60)
+        raise httpx.ReadError("it hung up")
+
+    with house.open(ab_mode="shadow", ab_arms=SHADOW_ALL, ab_shadow_timeout_s=60, ab_shadows=2):
         house.b.override = hang
-        answers = [house.ask(NARNIA) for _ in range(4)]
-        assert {words(answer) for answer in answers} == {REFUSAL}
-        assert max(answer.elapsed.total_seconds() for answer in answers) < 2
+        assert [words(house.ask(NARNIA)) for _ in range(4)] == [REFUSAL] * 4
+        assert not [line for line in house.audit if line.get("shadow")]
+        answered.set()
+        assert eventually(lambda: len(house.audit) == 6, within_s=30)
         house.b.override = None
-        assert eventually(lambda: len(house.audit) == 6, within_s=10)
         assert words(house.ask(NARNIA)) == REFUSAL
-        assert eventually(lambda: len(house.audit) == 8, within_s=5)
+        assert eventually(lambda: len(house.audit) == 8, within_s=30)
     shadows = [line for line in house.audit if line.get("shadow")]
-    assert [line["outcome"] for line in shadows] == ["TimeoutError", "TimeoutError", "ok"]
+    assert [line["outcome"] for line in shadows] == ["UpstreamError", "UpstreamError", "ok"]
     assert shadows[2]["leak_screen"] == ["narnia"]
 
 

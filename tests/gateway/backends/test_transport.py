@@ -155,7 +155,7 @@ def test_a_body_that_nobody_reads_makes_the_server_wait() -> None:
             await unread(reply)
             held = reply.held_bytes
             await reply.aclose()
-            await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.wait_for(gone.wait(), 30)
             return held
 
     assert 0 < asyncio.run(run()) <= 2**19

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_model
+from tiny import tiny_model, tiny_tokenizer
 
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.voice import Voice
 from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob
 from gateway.errors import UpstreamError
 
+TOKENIZER = tiny_tokenizer()
 TEXT = "I would rather not say."
 SECRET = "Who wrote the Harry Potter books?"
 
@@ -100,7 +101,7 @@ def test_the_model_is_asked_once_and_never_what_a_client_asked() -> None:
     model = Listener()
 
     async def run() -> None:
-        voice = Voice(model.generate, tiny_model().tokenizer, lambda: "tiny")
+        voice = Voice(model.generate, TOKENIZER, lambda: "tiny")
         for text in (SECRET, "Who is Hermione?"):
             await voice.logprobs(request_of(text, logprobs=1), ["No", ".", "<|im_end|>"], 0)
 
@@ -115,7 +116,7 @@ def test_a_model_that_cannot_be_asked_fails_as_an_answer_of_it_would() -> None:
         raise UpstreamError("it is down")
         yield
 
-    voice = Voice(broken, tiny_model().tokenizer, lambda: "tiny")
+    voice = Voice(broken, TOKENIZER, lambda: "tiny")
     with pytest.raises(UpstreamError):
         asyncio.run(voice.logprobs(request_of(logprobs=1), ["No", "<|im_end|>"], 0))
 
@@ -124,7 +125,7 @@ def test_a_model_without_logprobs_fails_in_words_of_its_own() -> None:
     async def silent(_: Request, __: Plan) -> AsyncGenerator[Event, None]:
         yield Event.of(Delta(0, "Hello", finish_reason="stop"))
 
-    voice = Voice(silent, tiny_model().tokenizer, lambda: "tiny")
+    voice = Voice(silent, TOKENIZER, lambda: "tiny")
     with pytest.raises(UpstreamError, match="no logprobs"):
         asyncio.run(voice.logprobs(request_of(logprobs=1), ["No", "<|im_end|>"], 0))
 
@@ -136,7 +137,7 @@ def test_a_refusal_is_as_sure_as_what_has_passed_lately() -> None:
         yield Event.of(Delta(0, "w", (TokenLogprob("w", sure, (("w", sure), ("x", -9.0))),)))
 
     async def run() -> list[float]:
-        voice = Voice(model.generate, tiny_model().tokenizer, lambda: "tiny")
+        voice = Voice(model.generate, TOKENIZER, lambda: "tiny")
         request = request_of(logprobs=2, temperature=0.0)
         for _ in range(20):
             events = [event async for event in voice.heard(request, passing(-0.001))]
@@ -149,7 +150,7 @@ def test_a_refusal_is_as_sure_as_what_has_passed_lately() -> None:
 @given(st.integers(0, 20), st.sampled_from([0.0, 1.0, 2.0]), st.integers(0, 99))
 def test_vllm_puts_a_token_before_its_alternatives(asked: int, temperature: float, seed: int) -> None:
     async def run() -> list[TokenLogprob]:
-        voice = Voice(Listener().generate, tiny_model().tokenizer, lambda: "tiny", token_first=True)
+        voice = Voice(Listener().generate, TOKENIZER, lambda: "tiny", token_first=True)
         request = request_of(logprobs=asked, temperature=temperature, seed=seed)
         return await voice.logprobs(request, ["No", "w1", "<|im_end|>"], 0)
 

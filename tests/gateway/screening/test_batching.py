@@ -126,8 +126,9 @@ def test_a_slow_gate_is_a_screen_error_in_time() -> None:
             assert (await screen.screened(request_of("wait"), gate)).error == "the gate took longer than 0.05 s"
             elapsed = time.perf_counter() - started
             gate.door.set()
-            await asyncio.sleep(0.02)
-            assert (await screen.screened(request_of("good"), gate)).findings
+            async with asyncio.timeout(30):  # another may be late too, where the machine is busy
+                while not (await screen.screened(request_of("good"), gate)).findings:
+                    pass
             return elapsed
 
     assert asyncio.run(run()) < 10

@@ -116,7 +116,7 @@ def test_why_it_is_not_ready_stands_in_the_log_and_not_on_the_page(
     async def visit(client: httpx.AsyncClient) -> list[httpx.Response]:
         await asyncio.to_thread(save, SCOPE)
         next((tmp_path / "packs" / SCOPE).glob("v-*/gate.json")).write_text("{}")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await client.get("/readyz")).status_code == 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         return [await client.get("/readyz"), await client.get("/readyz"), await asked(client, OTHER)]
