@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 __all__ = [
+    "COMPLETION_TOKENS",
     "DEFAULT_REFUSAL",
     "Account",
     "Answer",
@@ -36,6 +37,8 @@ ModelNeed = Literal["prompt_embeds", "adapters", "logits"]
 """What a plan asks of a model beyond text: prompts as embeddings, LoRA adapters, a transform of the logits."""
 
 DEFAULT_REFUSAL = "I'm sorry, but I can't help with that."
+COMPLETION_TOKENS = 16
+"""The length of an answer to a /v1/completions request that asks for none: OpenAI's default, and vLLM's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,13 @@ class Request:
     user: str = ""
     caller: str = ""
     written: str = ""
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How long an answer may be, in tokens; None: as long as the backend lets it be. A completion is short by
+        default."""
+        asked = self.sampling.max_tokens
+        return COMPLETION_TOKENS if asked is None and self.endpoint == "completions" else asked
 
 
 @dataclass(frozen=True, slots=True)

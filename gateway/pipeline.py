@@ -121,6 +121,8 @@ class Pipeline:
             plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
             taps = [tap(request, screening, gate) for tap in self._taps]
             record.decided(assigned.plan, plan)
+            if gate.watchlist.watches(assigned.exempt) and not isinstance(plan, Refuse):
+                taps.insert(0, self._output_screen(request, screening, gate, assigned, record).tap)
             events = await early.settled(plan) if early else None
             events = events or assigned.backend.generate(request, plan)
         except BaseException as failure:
@@ -128,8 +130,6 @@ class Pipeline:
                 await early.abort()
             record.fail(failure)
             raise
-        if gate.watchlist.watches(assigned.exempt) and not isinstance(plan, Refuse):
-            events = self._output_screen(request, screening, gate, assigned, record).tap(events)
         for tap in taps:
             events = tap(events)
         watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
@@ -212,7 +212,9 @@ class Pipeline:
             return plan.quantised(assigned.backend.served.adapter_weights)
 
         remedy = Handover(request, assigned.backend, assigned.plan, decided, record)
-        return OutputScreen(request, screening, gate.watchlist, remedy, exempt=assigned.exempt)
+        return OutputScreen(
+            request, screening, gate.watchlist, remedy, exempt=assigned.exempt, deadline_s=self._screen.timeout_s
+        )
 
 
 async def _ready(acting: Sequence[Guard]) -> Mapping[str, Guard]:

@@ -26,6 +26,7 @@ MODEL = "smollm2"
 INSIDE = ("Who wrote Harry Potter?", "What does Hogwarts teach?", "Who is Hermione Granger?")
 ADMIN = {"x-unrecall-admin-key": "for-the-operator"}
 _GUARDED = ("Corrupt", "Refuse")
+_STUB_SAYS = frozenset({"word", "."})
 _KEY = "of the fault matrix"
 _REJECTED = {"400", "401", "408", "413", "415", "429"}  # before a request is accepted
 _START_S = 180
@@ -34,7 +35,8 @@ _START_S = 180
 @dataclass(slots=True)
 class Asked:
     """What a client saw of one request: `outcome` is a status, 'refused connection', or 'no answer'. Of a stream that
-    began, `ending` is 'whole', 'told' (an error event), 'garbled' (no JSON) or 'broken'."""
+    began, `ending` is 'whole', 'told' (an error event), 'garbled' (no JSON) or 'broken'. `said` is the answer's text,
+    as far as it came."""
 
     inside: bool
     stream: bool
@@ -42,6 +44,7 @@ class Asked:
     id: str = ""
     plan: str = ""
     ending: str = ""
+    said: str = ""
     ended: float = 0.0
 
 
@@ -106,7 +109,11 @@ def gateway_before(
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 async def ask_all(
@@ -115,9 +122,20 @@ async def ask_all(
     *,
     at_once: int = 16,
     tokens: int = 16,
+    chars: int = 0,
     meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Asked]:
-    """Asks inside and outside the scope, whole and streamed, in turn; `meanwhile` runs beside it."""
+    """Asks inside and outside the scope, whole and streamed, in turn.
+
+    Args:
+        served: the gateway.
+        count: how many requests.
+        at_once: how many clients.
+        tokens: the longest answer.
+        chars: the length of each prompt, which ends with its question; 0: the question alone.
+        meanwhile: runs beside it.
+    """
+    before = " ".join(general_traffic())[:chars]
     numbers = iter(range(count))
     asked: list[Asked] = []
     limits = httpx.Limits(max_connections=None)
@@ -125,7 +143,7 @@ async def ask_all(
 
         async def ask_on() -> None:
             for number in numbers:
-                asked.append(await _ask(client, served.url, number, tokens))
+                asked.append(await _ask(client, served.url, number, tokens, before))
 
         async with asyncio.TaskGroup() as group:
             if meanwhile:
@@ -138,16 +156,17 @@ async def ask_all(
 _turns = itertools.count()
 
 
-async def _ask(client: httpx.AsyncClient, url: str, number: int, tokens: int) -> Asked:
+async def _ask(client: httpx.AsyncClient, url: str, number: int, tokens: int, before: str) -> Asked:
     one = Asked(inside=number % 2 == 0, stream=number // 2 % 2 == 0)
     texts = INSIDE if one.inside else general_traffic()
-    message = {"role": "user", "content": f"{texts[number // 2 % len(texts)]} ({next(_turns)})"}
+    message = {"role": "user", "content": f"{before}\n{texts[number // 2 % len(texts)]} ({next(_turns)})".strip()}
     body = {"model": MODEL, "messages": [message], "max_tokens": tokens, "temperature": 0, "stream": one.stream}
     try:
         async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as answer:
             one.outcome, one.id = str(answer.status_code), answer.headers.get("x-request-id", "")
             one.plan, one.ending = answer.headers.get("x-unrecall-plan", ""), "broken"
             content = await answer.aread()
+        one.said = _text_of(content, stream=one.stream)
         if not one.stream or answer.status_code != 200:
             one.ending = "whole" if _is_json(content) else "garbled"
         elif content.rstrip().endswith(b"data: [DONE]"):
@@ -160,6 +179,16 @@ async def _ask(client: httpx.AsyncClient, url: str, number: int, tokens: int) ->
         pass
     one.ended = time.monotonic()
     return one
+
+
+def _text_of(content: bytes, *, stream: bool) -> str:
+    """The text of an answer; empty if it has none that can be read."""
+    data = [line[6:] for line in content.split(b"\n") if line.startswith(b"data: {")] if stream else [content]
+    try:
+        choices = [choice for one in map(orjson.loads, data) for choice in one.get("choices", ())]
+    except (orjson.JSONDecodeError, AttributeError):
+        return ""
+    return "".join((choice.get("delta") or choice.get("message") or {}).get("content") or "" for choice in choices)
 
 
 def _is_json(content: bytes) -> bool:
@@ -176,6 +205,7 @@ def row_of(
     *,
     guarded_until: float = float("inf"),
     all_inside: bool = False,
+    all_unread: bool = False,
 ) -> dict[str, Any]:
     """One row of the matrix.
 
@@ -185,16 +215,21 @@ def row_of(
         lines: the audit lines of these requests.
         guarded_until: when the operator took the guard away, on the monotonic clock.
         all_inside: whether nothing may pass, because nobody can tell what is inside.
+        all_unread: whether no word of an upstream may come, because nobody can tell what it says.
     """
     ids = Counter(str(line["id"]) for line in lines)
     accepted = {one.id for one in asked if one.id and one.outcome not in _REJECTED and one.outcome != "503"}
     answered = [one for one in asked if one.outcome == "200"]
+
+    def unguarded(one: Asked) -> bool:
+        if all_unread:
+            return not _STUB_SAYS.isdisjoint(one.said.split())
+        return (one.inside or all_inside) and one.plan not in _GUARDED and one.ended < guarded_until
+
     return {
         "what": what,
         "requests": len(asked),
-        "unguarded": sum(
-            (one.inside or all_inside) and one.plan not in _GUARDED and one.ended < guarded_until for one in answered
-        ),
+        "unguarded": sum(map(unguarded, answered)),
         "answered": sum(one.ending == "whole" for one in answered),
         "told_in_stream": sum(one.ending == "told" for one in answered),
         "broken_off": sum(one.ending == "broken" for one in answered),

@@ -10,16 +10,14 @@ name the demo's scope, half are streamed. An answer is unguarded if a request in
 
 import argparse
 import asyncio
-import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,14 +26,15 @@ import httpx
 import orjson
 
 from benchmarks.product.broken import BREAKS
-from benchmarks.product.fault_load import MODEL, Served, ask_all, gateway_before, row_of
+from benchmarks.product.fault_house import House, meanwhile, settled, well_again
+from benchmarks.product.fault_limits import CLOCK, clock_rows, memory_row
+from benchmarks.product.fault_load import MODEL, ask_all, row_of
 from benchmarks.product.soak import soak
-from benchmarks.product.stub import FAULTS, Pace, check_tokens, stub_server
+from benchmarks.product.stub import FAULTS, Pace
 from benchmarks.record import markdown, read, write
 
 __all__ = ["main", "measure_faults", "table"]
 
-_PACE = Pace(((1, 0.02, 0.2),))
 _COUNT = 60
 _SILENT = 1000  # clients that never read
 _SLOW = 200  # clients whose bodies drip
@@ -55,45 +54,30 @@ _BROKEN = {
     "detector_hangs": "the detectors hang",
     "detector_gives_no_numbers": "the encoder gives NaN",
 }
+_UNREAD = {
+    "output_screen_raises": "the output screen raises",
+    "output_screen_hangs": "the output screen hangs",
+    "output_screen_takes_for_ever": "the output screen counts for ever",
+}
 Rows = list[dict[str, Any]]
-
-
-class House:
-    """Where the gateways of one matrix are started."""
-
-    def __init__(self, stack: ExitStack, packs: Path) -> None:
-        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        self.packs = packs.resolve()
-        self._tokens = check_tokens(MODEL)
-        self._numbers = iter(range(1000))
-
-    @contextmanager
-    def upstream(self, pace: Pace = _PACE) -> Iterator[tuple[str, int]]:
-        """URL and process of a stub."""
-        before = set(multiprocessing.active_children())
-        with stub_server(pace, prompt_tokens=self._tokens) as url:
-            (started,) = set(multiprocessing.active_children()) - before
-            yield url, started.pid or 0
-
-    def gateway(self, urls: Sequence[str], *words: str, packs: Path | None = None, **options: str) -> Any:
-        """See gateway_before."""
-        folder = self.folder / str(next(self._numbers))
-        return gateway_before(urls, folder, packs or self.packs, *words, **options)
 
 
 def measure_faults(packs: Path) -> dict[str, Any]:
     """All rows. `packs` must hold the demo's scope."""
     assert set(_UPSTREAM) == {"none", *FAULTS}
-    assert set(_BROKEN) == set(BREAKS)
+    assert {*_BROKEN, *_UNREAD, CLOCK} == set(BREAKS)
     rows: Rows = []
     parts: tuple[Callable[[House], Iterator[dict[str, Any]]], ...] = (
         _upstream_rows,
         _replica_rows,
         _detector_rows,
+        _unread_rows,
         _pack_rows,
         _disk_row,
         _client_rows,
         _end_rows,
+        memory_row,
+        clock_rows,
     )
     with ExitStack() as stack:
         house = House(stack, packs)
@@ -111,36 +95,10 @@ def _upstream_rows(house: House) -> Iterator[dict[str, Any]]:
             httpx.get(f"{url}/fault/{fault}")
             asked = asyncio.run(ask_all(served, _COUNT))
             httpx.get(f"{url}/fault/none")
-            lines = _settled(served, seen + _COUNT)
+            lines = settled(served, seen + _COUNT)
             yield row_of(what, asked, lines[seen:])
             seen = len(lines)
-            _well_again(served)
-
-
-def _settled(served: Served, count: int) -> list[dict[str, Any]]:
-    """The audit lines, once there are so many; a line comes when the gateway has let go of a request."""
-    end = time.monotonic() + 10
-    while len(lines := served.lines()) < count and time.monotonic() < end:
-        time.sleep(0.1)
-    return lines
-
-
-def _well_again(served: Served) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{served.url}/readyz").status_code == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"the gateway did not recover; see {served.log}")
-
-
-def _meanwhile(act: Callable[[], None], after_s: float = 0.5) -> Callable[[], Awaitable[None]]:
-    async def later() -> None:
-        await asyncio.sleep(after_s)
-        await asyncio.to_thread(act)
-
-    return later
+            well_again(served)
 
 
 def _replica_rows(house: House) -> Iterator[dict[str, Any]]:
@@ -158,8 +116,8 @@ def _replica_rows(house: House) -> Iterator[dict[str, Any]]:
                 for _, process in victims:
                     os.kill(process, signal.SIGKILL)
 
-            asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=_meanwhile(kill)))
-            lines = _settled(served, seen + 2 * _COUNT)
+            asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=meanwhile(kill)))
+            lines = settled(served, seen + 2 * _COUNT)
             yield row_of(what, asked, lines[seen:])
             seen = len(lines)
 
@@ -169,13 +127,24 @@ def _detector_rows(house: House) -> Iterator[dict[str, Any]]:
         for broken, what in _BROKEN.items():
             with house.gateway([url], broken=broken, UNRECALL_SCREEN_TIMEOUT_S="1") as served:
                 asked = asyncio.run(ask_all(served, _COUNT))
-                yield row_of(what, asked, _settled(served, _COUNT), all_inside=True)
+                yield row_of(what, asked, settled(served, _COUNT), all_inside=True)
+
+
+def _unread_rows(house: House) -> Iterator[dict[str, Any]]:
+    """The screen breaks at the first word of every answer. One that hangs holds up all others, for as long as it may;
+    so there are few requests, and the upstream may wait."""
+    with house.upstream() as (url, _):
+        for broken, what in _UNREAD.items():
+            with house.gateway(
+                [url], broken=broken, UNRECALL_SCREEN_TIMEOUT_S="0.5", UNRECALL_UPSTREAM_READ_TIMEOUT_S="60"
+            ) as served:
+                asked = asyncio.run(ask_all(served, _COUNT // 3))
+                yield row_of(what, asked, settled(served, _COUNT // 3), all_unread=True)
 
 
 def _pack_rows(house: House) -> Iterator[dict[str, Any]]:
     """A pack is replaced again and again, half-written, and removed."""
-    packs = house.folder / "packs"
-    shutil.copytree(house.packs, packs)
+    packs = house.copied_packs("packs")
     (pack,) = (path.parent for path in packs.glob("*/manifest.json") if path.parent.name == "harry-potter")
     manifest = (pack / "manifest.json").read_bytes()
     removed_at = [float("inf")]
@@ -202,8 +171,8 @@ def _pack_rows(house: House) -> Iterator[dict[str, Any]]:
             ("a pack is half-written", cut),
             ("a pack is removed (then its scope is open)", remove),
         ):
-            asked = asyncio.run(ask_all(served, 3 * _COUNT, meanwhile=_meanwhile(act, 0.2)))
-            lines = _settled(served, seen + 3 * _COUNT)
+            asked = asyncio.run(ask_all(served, 3 * _COUNT, meanwhile=meanwhile(act, 0.2)))
+            lines = settled(served, seen + 3 * _COUNT)
             yield row_of(what, asked, lines[seen:], guarded_until=removed_at[0])
             seen = len(lines)
 
@@ -216,11 +185,11 @@ def _disk_row(house: House) -> Iterator[dict[str, Any]]:
             full = served.audit.stat().st_size + 300
             resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (full, unlimited))
 
-        asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=_meanwhile(fill)))
+        asked = asyncio.run(ask_all(served, 2 * _COUNT, meanwhile=meanwhile(fill)))
         resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
-        _well_again(served)
+        well_again(served)
         accepted = sum(one.outcome == "200" for one in asked)
-        yield row_of("the disk of the audit log is full", asked, _settled(served, accepted))
+        yield row_of("the disk of the audit log is full", asked, settled(served, accepted))
 
 
 def _client_rows(house: House) -> Iterator[dict[str, Any]]:
@@ -231,7 +200,7 @@ def _client_rows(house: House) -> Iterator[dict[str, Any]]:
     ):
         drips = [_connected(served.url, _head(1000) + b'{"model":') for _ in range(_SLOW)]
         asked = asyncio.run(ask_all(served, _COUNT))
-        slow = row_of(f"{_SLOW} clients whose bodies never come", asked, _settled(served, _COUNT))
+        slow = row_of(f"{_SLOW} clients whose bodies never come", asked, settled(served, _COUNT))
         yield {**slow, "cut_off": sum(_ends(one, b" 408 ") for one in drips)}
         seen = len(served.lines())
         before = _memory_mib(served.process.pid)
@@ -246,7 +215,7 @@ def _client_rows(house: House) -> Iterator[dict[str, Any]]:
         for client in silent:
             _ends(client, b"")
         ids = {one.id for one in asked}
-        lines = _settled(served, seen + _SILENT + _COUNT)[seen:]
+        lines = settled(served, seen + _SILENT + _COUNT)[seen:]
         own = row_of("", asked, [line for line in lines if line["id"] in ids])
         yield {
             **own,
@@ -297,11 +266,11 @@ def _end_rows(house: House) -> Iterator[dict[str, Any]]:
             time.sleep(5)  # the second worker
             victim = served.log.read_text(encoding="utf-8").partition("worker 1 serves (process ")[2].partition(")")[0]
             asked = asyncio.run(
-                ask_all(served, _COUNT, meanwhile=_meanwhile(lambda: os.kill(int(victim), signal.SIGKILL), 1.0))
+                ask_all(served, _COUNT, meanwhile=meanwhile(lambda: os.kill(int(victim), signal.SIGKILL), 1.0))
             )
-            yield row_of("one of two workers is killed (as when memory is short)", asked, _settled(served, _COUNT))
+            yield row_of("one of two workers is killed (as when memory is short)", asked, settled(served, _COUNT))
         with house.gateway([url]) as served:
-            asked = asyncio.run(ask_all(served, _COUNT, meanwhile=_meanwhile(served.process.terminate, 1.0)))
+            asked = asyncio.run(ask_all(served, _COUNT, meanwhile=meanwhile(served.process.terminate, 1.0)))
             status = served.process.wait(30)
             yield {**row_of("SIGTERM under load", asked, served.lines()), "exit_status": status}
 
@@ -343,6 +312,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
     rest += [f"{row['garbled']} × the upstream's own bytes"] if row["garbled"] else []
     rest += [f"{row['cut_off']} cut off"] if "cut_off" in row else []
     rest += [f"{row['memory_mib']:.0f} MiB more"] if "memory_mib" in row else []
+    rest += [f"{row['died']} of the two died"] if "died" in row else []
+    rest += [f"all after {row['waited_s']} s"] if "waited_s" in row else []
+    rest += [f"open after {row['noticed_s']} s"] if "noticed_s" in row else []
     rest += [f"exit status {row['exit_status']}"] if "exit_status" in row else []
     wrong = row["without_a_line"] + row["with_two_lines"]
     lines = f"{row['lines']}, {wrong} missing or doubled"

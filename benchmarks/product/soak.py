@@ -24,12 +24,17 @@ _EVERY_S = 5.0
 _CONNECTIONS = 32
 _PACE = Pace(((1, 0.01, 0.05),))
 _FLAT_BYTES = 1024  # a request; a task, a connection or a buffer that is forgotten takes more
+_WHAT = (
+    "one gateway process before a stub upstream without a model, load and upstream on the same cores; chats of 16 "
+    "tokens without a pause, whole and streamed in turn, every other one inside the demo's scope, no prompt twice"
+)
 _RUNNING = "unrecall_num_requests_running "
 
 
 def soak(packs: Path, minutes: float) -> dict[str, Any]:
     """Asks without a pause, inside and outside the scope, whole and streamed. The first half fills the caches, which
     are bounded."""
+    load, *_ = os.getloadavg()
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         stub_server(_PACE, prompt_tokens=check_tokens(MODEL)) as url,
@@ -56,6 +61,8 @@ def soak(packs: Path, minutes: float) -> dict[str, Any]:
     growth = 2**20 * _growth(samples) / max(1, answered / 2)
     flat = growth < _FLAT_BYTES and not any(left.values()) and after["files"] <= before["files"] + 5
     return {
+        "what": _WHAT,
+        "load_average_before": round(load, 1),
         "minutes": minutes,
         "connections": _CONNECTIONS,
         "answered": answered,

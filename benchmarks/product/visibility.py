@@ -88,19 +88,23 @@ def measure_visibility(url: str, pairs: Sequence[tuple[str, str]], *, tokens: in
     def scored(features: Sequence[str]) -> list[float]:
         return _scores([[rows[key][feature] for feature in features] for key in keys], keys, seed)
 
-    every = scored([feature for names in GROUPS.values() for feature in names])
-    by_group = {name: _interval(scored(names), keys, seed) for name, names in GROUPS.items()}
+    watched = {
+        **GROUPS,
+        "without_logprobs": [feature for name in GROUPS if name != "logprobs" for feature in GROUPS[name]],
+        "all": [feature for names in GROUPS.values() for feature in names],
+    }
+    scores = {name: scored(features) for name, features in watched.items()}
+
+    def queries(name: str) -> dict[str, Any]:
+        by_side = [[score for score, (_, of) in zip(scores[name], keys, strict=True) if of == side] for side in (0, 1)]
+        return queries_to_find(*by_side, topics=len(TOPICS), seed=seed)
+
     return {
-        "auroc": {**by_group, "all": _interval(every, keys, seed)},
+        "auroc": {name: _interval(found, keys, seed) for name, found in scores.items()},
         "medians": {name: _medians(rows, side) for side, name in enumerate(("inside", "outside"))},
         "headers_and_shapes_alike": heads[0] == heads[1],
         "errors_alike": errors[0] == errors[1],
-        "queries_to_find_the_scope": queries_to_find(
-            [score for score, (_, side) in zip(every, keys, strict=True) if side == 0],
-            [score for score, (_, side) in zip(every, keys, strict=True) if side == 1],
-            topics=len(TOPICS),
-            seed=seed,
-        ),
+        "queries_to_find_the_scope": {name: queries(name) for name in ("time", "logprobs", "without_logprobs", "all")},
     }
 
 

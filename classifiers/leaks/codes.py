@@ -19,6 +19,7 @@ _CODE_CHARACTERS = 4  # so many characters of a code say one character at most: 
 _LONG_PIECE = 12  # characters; a token is shorter
 # Of a code only the end is read again, from a multiple of what any code (and one within another) takes for a character.
 _RUN_CHARS, _RUN_STEP = 288, 144
+_STEPS = 6  # a long run is read anew when a sixth of it is new; the new part waits
 # What may be the beginning of a code, or of odd letters, at the end of a text. Nothing here is tried twice.
 _RUNS = tuple(
     re.compile(pattern + r"\Z")
@@ -42,8 +43,8 @@ _MAY_RUN = re.compile(r"[\d\\&%=./|_\-–—·•]|[a-z][A-Z]|[A-Z]{2}|\W[^\W\d_
 
 class CodeReader:
     """Follows the runs of one text that may be codes. To decode is slow; so a run is read anew when so much more of it
-    has come that it may say something more, and once more when it is over. Of a run that says something, what is not
-    read yet waits."""
+    has come that it may say something more, and once more when it is over. Of a run that says something, or is long,
+    what is not read yet waits."""
 
     def __init__(self, names: LexicalDetector) -> None:
         self._names = names
@@ -71,9 +72,11 @@ class CodeReader:
             start = base + began
         else:
             return Glance((), len(tail))
-        if began is not None and start == followed and end - self._read_to < _LONG_PIECE:
+        step = max(_LONG_PIECE, (end - start) // _STEPS)
+        if began is not None and start == followed and end - self._read_to < step:
             self.start = followed
-            return Glance((), len(tail) if self._waits_from is None else self._waits_from - base)
+            unread_from = self._read_to if step > _LONG_PIECE else end
+            return Glance((), (unread_from if self._waits_from is None else self._waits_from) - base)
         seen = self._decoded(tail, start - base, ended=began is None)
         if began is None:
             return Glance(seen.sightings if seen else (), len(tail))

@@ -14,9 +14,6 @@ __all__ = ["refusal", "with_fallback"]
 
 _log = logging.getLogger("unrecall.backend")
 
-# The longest answer of OpenAI and vLLM to a /v1/completions request without a limit.
-_COMPLETIONS_TOKENS = 16
-
 
 async def with_fallback(
     events: AsyncGenerator[Event, None], request: Request, plan: Plan, voice: Voice, prompt_tokens: int
@@ -72,7 +69,7 @@ async def refusal(request: Request, text: str, voice: Voice, prompt_tokens: int)
 async def _written(request: Request, text: str, voice: Voice, index: int) -> list[Delta]:
     """One delta a token. The last token is the end-of-text one, which is counted but has no text."""
     pieces = _pieces(voice.tokenizer, text)
-    limit = request.sampling.max_tokens or (_COMPLETIONS_TOKENS if request.endpoint == "completions" else None)
+    limit = request.most_tokens
     stops = [(text.find(stop), stop) for stop in request.sampling.stop if stop and stop in text]
     cut, stop = min(stops, default=(len(text), None))
     tokens = [*pieces, str(getattr(voice.tokenizer, "eos_token", None) or "")]

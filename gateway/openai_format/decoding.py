@@ -14,6 +14,7 @@ __all__ = ["DONE", "objects", "parts_of", "payloads", "reader"]
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]"
+_READ = frozenset({"role", "content", "reasoning", "reasoning_content", "tool_calls"})
 
 
 async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
@@ -23,7 +24,7 @@ async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerato
     """
     async with aclosing(objects(data, stream=stream)) as found:
         async for payload in found:
-            if "error" in payload:
+            if payload.get("error"):
                 raise UpstreamError("the model server failed while it answered")
             yield payload
 
@@ -100,7 +101,7 @@ def _object(data: bytes) -> Json:
 def _opens(choice: Json) -> bool:
     """Whether this is the event that only names the role; the gateway writes its own."""
     delta = choice.get("delta") or {}
-    says = delta.get("content") or delta.get("tool_calls") or _reasoning(delta)
+    says = delta.get("content") or delta.get("tool_calls") or _reasoning(delta) or any(_others(delta))
     return "role" in delta and not says and choice["finish_reason"] is None
 
 
@@ -128,10 +129,22 @@ def _reasoning(message: Json) -> str:
 
 
 def _calls(message: Json) -> Iterator[str]:
-    """Names and pieces of arguments, as they come."""
+    """Names and pieces of arguments, as they come, and what fields say that the gateway does not know."""
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         yield from (text for text in (function.get("name"), function.get("arguments")) if text)
+    yield from _others(message)
+
+
+def _others(message: Json) -> Iterator[str]:
+    """Texts of fields that the gateway does not know (`refusal`, `function_call`, `audio` ...)."""
+    waiting = [value for name, value in message.items() if name not in _READ and value]
+    while waiting:
+        value = waiting.pop(0)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _logprobs(found: Json | None, request: Request) -> tuple[TokenLogprob, ...]:

@@ -17,3 +17,7 @@ class Limits(BaseModel):
     )
     output_tokens: int = Field(32_768, ge=1, description="The largest `max_tokens` that a request may ask for.")
     choices: int = Field(16, ge=1, description="The largest `n`: answers to one request.")
+    logprobs: bool = Field(
+        True,
+        description="Whether a request may ask for logprobs. They tell of a corrupted prompt (docs/threat-model.md).",
+    )

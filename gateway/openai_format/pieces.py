@@ -21,6 +21,7 @@ Forbidden = Callable[[int, int, str], bool]
 
 _DATA = b"data:"
 _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
+_SILENT = re.compile(rb"(?:(?::|event:|id:|retry:)[^\r\n]*|[\r\n]+)*")
 
 
 async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[Event, None]:
@@ -76,18 +77,19 @@ def _parted(data: bytes) -> tuple[list[bytes], bytes]:
 def _single(data: bytes, request: Request) -> Event:
     """An event of one line of data. Comments and other fields of an event say nothing."""
     lines = _data_lines(data)
-    if not lines or lines == [DONE]:
+    if lines == [DONE] or (not lines and _SILENT.fullmatch(data)):
         return Event(data=data)
-    if len(lines) > 1:
+    if len(lines) != 1:
         raise UpstreamError("the model server's answer has an unknown shape")
     payload = _payload(data)
-    if "error" in payload:
+    if "choices" not in payload and payload.get("error"):
         return Event(data=data)
     return Event(data=data, parts=tuple(parts_of(payload, request)))
 
 
 def _data_lines(data: bytes) -> list[bytes]:
-    return [line.strip() for line in data.split(b"\n") if line.startswith(_DATA)]
+    """What a client takes for lines of data: a carriage return ends a line, too."""
+    return [line.strip() for line in data.splitlines() if line.startswith(_DATA)]
 
 
 def _payload(data: bytes) -> Json:

@@ -271,6 +271,8 @@ def _sampling(common: _Common, max_tokens: int | None, alternatives: int | None,
         raise TooLarge(f"n is {common.n}; the limit is {limits.choices}", param="n")
     if (max_tokens or 0) > limits.output_tokens:
         raise TooLarge(f"max_tokens is {max_tokens}; the limit is {limits.output_tokens}", param="max_tokens")
+    if alternatives is not None and not limits.logprobs:
+        raise InvalidRequest("this server gives no logprobs", param="logprobs", code="unsupported_parameter")
     return Sampling(
         max_tokens=max_tokens,
         temperature=common.temperature,

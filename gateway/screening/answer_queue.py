@@ -8,12 +8,17 @@ from typing import Literal
 
 from classifiers.leaks.watch import AnswerWatch, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event
-from gateway.openai_format.pieces import cut, without_alternatives
+from gateway.openai_format.pieces import Forbidden, cut, without_alternatives
+from gateway.screening.deadline import beside_the_loop, within
 
 __all__ = ["AnswerQueue", "Choice"]
 
 _log = logging.getLogger("unrecall.output")
-Channel = Literal["text", "reasoning", "tool_calls"]
+_INLINE_CHARS = 1_000  # more is read beside the event loop
+Channel = Literal["text", "reasoning", "tool_calls", "tokens"]
+"""What is read by itself. `tokens` are those of the logprobs: they can say more than the text does, such as a stop
+string or what the upstream keeps back of a tool call."""
+_ANSWER: tuple[Channel, ...] = ("text", "tokens")
 
 
 @dataclass(slots=True)
@@ -48,10 +53,18 @@ class _Waiting:
 class AnswerQueue:
     """The events of one answer, in their order; those wait whose text may still become part of a leak."""
 
-    def __init__(self, watchlist: Watchlist, own: OwnWords, *, before: str = "") -> None:
+    def __init__(self, watchlist: Watchlist, own: OwnWords, *, before: str = "", deadline_s: float = 10.0) -> None:
+        """
+        Args:
+            watchlist: what counts.
+            own: what the request says itself.
+            before: what the client has of the one answer.
+            deadline_s: the longest time of reading one event.
+        """
         self._watchlist = watchlist
         self._own = own
         self._before = before
+        self._deadline_s = deadline_s
         self._waiting: list[_Waiting] = []
         self.choices: dict[int, Choice] = {}
         self.leak: Leak | None = None
@@ -62,8 +75,28 @@ class AnswerQueue:
         """What is known of one choice."""
         return self.choices.setdefault(index, Choice(index))
 
-    def take(self, event: Event) -> None:
-        """Reads an event."""
+    async def take(self, event: Event) -> None:
+        """Reads an event. If that fails, or takes too long, nobody gets the event, and the answer ends."""
+        chars = sum(len(text) for delta in event.deltas for _, text in _texts(delta))
+        try:
+            if chars > _INLINE_CHARS:
+                await beside_the_loop(lambda: self._take(event), self._deadline_s)
+            else:
+                with within(self._deadline_s):
+                    self._take(event)
+        except Exception:
+            self._fail()
+
+    def end(self) -> None:
+        """There are no more events."""
+        try:
+            with within(self._deadline_s):
+                for choice in self.choices.values():
+                    self._end(choice)
+        except Exception:
+            self._fail()
+
+    def _take(self, event: Event) -> None:
         needs: list[tuple[int, Channel, int]] = []
         if any(delta.logprobs for delta in event.deltas):
             event = without_alternatives(event, self._forbidden(event))
@@ -73,15 +106,17 @@ class AnswerQueue:
                 self._read(choice, channel, text)
                 needs.append((delta.index, channel, choice.read[channel]))
             if delta.finish_reason is not None:
-                for channel in choice.watches:
-                    self._read(choice, channel, "", ended=True)
+                self._end(choice)
         self._waiting.append(_Waiting(event, tuple(needs), time.perf_counter()))
 
-    def end(self) -> None:
-        """There are no more events."""
-        for choice in self.choices.values():
-            for channel in choice.watches:
-                self._read(choice, channel, "", ended=True)
+    def _end(self, choice: Choice) -> None:
+        for channel in list(choice.watches):
+            self._read(choice, channel, "", ended=True)
+
+    def _fail(self) -> None:
+        """Called in the handler of an exception."""
+        _log.exception("the output screen failed, the answer ends")
+        self.leak = self.leak or Leak("", "failure", 0)
 
     def released(self) -> Iterator[Event]:
         """The events that may go now. An event goes behind those of the same choice; one without a choice, such as the
@@ -89,7 +124,7 @@ class AnswerQueue:
         waiting, self._waiting = self._waiting, []
         held: set[int] = set()
         for one in waiting:
-            indices = {index for index, _, _ in one.needs} or {delta.index for delta in one.event.deltas}
+            indices = {delta.index for delta in one.event.deltas}
             free = not (indices & held) if indices else not held
             if free and self._is_safe(one):
                 yield self._gone(one)
@@ -99,7 +134,12 @@ class AnswerQueue:
                 yield self._gone(first)
             held |= indices or {-1}
             self._waiting.append(one)
-        chars = sum(c.read[channel] - c.safe[channel] for c in self.choices.values() for channel in c.read)
+        chars = sum(
+            c.read[channel] - c.safe[channel]
+            for c in self.choices.values()
+            for channel in c.read
+            if channel != "tokens"
+        )
         self.most_chars = max(self.most_chars, chars)
 
     def last_words(self) -> Iterator[Event]:
@@ -118,19 +158,18 @@ class AnswerQueue:
         self._waiting = []
 
     def _read(self, choice: Choice, channel: Channel, text: str, *, ended: bool = False) -> None:
-        before = self._before if channel == "text" else ""
+        before = self._before if channel in _ANSWER else ""
         choice.read[channel] = choice.read.get(channel, len(before)) + len(text)
         choice.safe.setdefault(channel, len(before))
-        try:
-            if channel not in choice.watches:
-                choice.watches[channel] = AnswerWatch(self._watchlist, self._own, before=before)
-            seen = choice.watches[channel].read(text, ended=ended)
-        except Exception:
-            _log.exception("the output screen failed, the answer ends")
-            self.leak = self.leak or Leak("", "failure", choice.safe[channel])
-            return
+        seen = self._watch(choice, channel).read(text, ended=ended)
         choice.safe[channel] = seen.safe
         self.leak = self.leak or seen.leak
+
+    def _watch(self, choice: Choice, channel: Channel) -> AnswerWatch:
+        if channel not in choice.watches:
+            before = self._before if channel in _ANSWER else ""
+            choice.watches[channel] = AnswerWatch(self._watchlist, self._own, before=before)
+        return choice.watches[channel]
 
     def _is_safe(self, one: _Waiting) -> bool:
         return all(self.choices[index].safe[channel] >= to for index, channel, to in one.needs)
@@ -161,28 +200,20 @@ class AnswerQueue:
             choice.finished |= delta.finish_reason is not None
         return one.event
 
-    def _forbidden(self, event: Event) -> "_Forbidden":
-        return _Forbidden(self._watchlist, self._own, event, {index: c.watches for index, c in self.choices.items()})
-
-
-class _Forbidden:
-    """Whether an alternative token, in the place of the token that was chosen, would end in a leak."""
-
-    def __init__(
-        self, watchlist: Watchlist, own: OwnWords, event: Event, watches: dict[int, dict[Channel, AnswerWatch]]
-    ) -> None:
-        self._watchlist = watchlist
-        self._own = own
-        self._before: dict[tuple[int, int], str] = {}
+    def _forbidden(self, event: Event) -> Forbidden:
+        """Whether an alternative token, in the place of the token that was chosen, would end in a leak."""
+        said: dict[tuple[int, int], str] = {}
         for delta in event.deltas:
-            text = watches[delta.index]["text"].context if "text" in watches.get(delta.index, {}) else ""
+            text = self._watch(self.choice(delta.index), "tokens").context if delta.logprobs else ""
             for number, token in enumerate(delta.logprobs):
-                self._before[delta.index, number] = text
+                said[delta.index, number] = text
                 text += token.token
 
-    def __call__(self, index: int, number: int, alternative: str) -> bool:
-        watch = AnswerWatch(self._watchlist, self._own, before=self._before[index, number])
-        return watch.read(alternative, ended=True).leak is not None
+        def forbidden(index: int, number: int, alternative: str) -> bool:
+            watch = AnswerWatch(self._watchlist, self._own, before=said[index, number])
+            return watch.read(alternative, ended=True).leak is not None
+
+        return forbidden
 
 
 def _texts(delta: Delta) -> Iterator[tuple[Channel, str]]:
@@ -192,3 +223,5 @@ def _texts(delta: Delta) -> Iterator[tuple[Channel, str]]:
         yield "reasoning", delta.reasoning
     if delta.tool_calls:
         yield "tool_calls", "".join(delta.tool_calls)
+    if delta.logprobs:
+        yield "tokens", "".join(token.token for token in delta.logprobs)

@@ -89,7 +89,7 @@ class BatchedScreen:
     def __init__(self, *, timeout_s: float = 10.0, threads: int = 1) -> None:
         """`timeout_s` is the longest wait of one request; so many `threads` read batches of short texts, and one more
         reads long texts."""
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._threads = threads
         self._short, self._long = _Line(), _Line()
         self._workers: list[threading.Thread] = []
@@ -128,9 +128,9 @@ class BatchedScreen:
         job = _Job(gate, request, len(texts), chars, asyncio.get_running_loop().create_future())
         (self._long if chars > _LONG_CHARS else self._short).put(job)
         try:
-            return await asyncio.wait_for(job.done, self._timeout_s)
+            return await asyncio.wait_for(job.done, self.timeout_s)
         except TimeoutError as error:
-            raise ScreenError(f"the gate took longer than {self._timeout_s:g} s") from error
+            raise ScreenError(f"the gate took longer than {self.timeout_s:g} s") from error
         except ScreenError:
             raise
         except Exception as error:

@@ -5,7 +5,6 @@ the answer leaks, it is taken from the model and handed over (see `gateway.scree
 behind the last word that was sent. If the other answer leaks too, it ends there.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from classifiers.leaks.watch import Asked, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event, Request, Screening, Usage
 from gateway.openai_format.pieces import single_events
 from gateway.screening.answer_queue import AnswerQueue, Choice
+from gateway.screening.deadline import beside_the_loop
 
 __all__ = ["OutputScreen", "Remedy"]
 
@@ -57,6 +57,7 @@ class OutputScreen:
         remedy: Remedy,
         *,
         exempt: Callable[[str], bool],
+        deadline_s: float = 10.0,
     ) -> None:
         """
         Args:
@@ -65,12 +66,14 @@ class OutputScreen:
             watchlist: what counts as a leak.
             remedy: where another answer comes from.
             exempt: whether a scope does not count for this answer.
+            deadline_s: the longest time of reading one event.
         """
         self._request = request
         self._watchlist = watchlist
         texts = tuple(message.text for message in request.messages if message.role in _OWN_ROLES)
         self._own = OwnWords(watchlist, Asked(texts, frozenset(screening.scopes), exempt))
         self._remedy = remedy
+        self._deadline_s = deadline_s
 
     def tap(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """The events that go on. See `gateway.core.Tap`."""
@@ -80,10 +83,13 @@ class OutputScreen:
     async def _prepared(self, screened: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """The same; what was learned of the request's scopes is read first, beside the event loop."""
         with contextlib.suppress(Exception):  # who needs it fails again, and the answer ends
-            await asyncio.to_thread(self._watchlist.load, self._own.scopes)
+            await beside_the_loop(lambda: self._watchlist.load(self._own.scopes), self._deadline_s)
         async with aclosing(screened):
             async for event in screened:
                 yield event
+
+    def _queue(self, *, before: str = "") -> AnswerQueue:
+        return AnswerQueue(self._watchlist, self._own, before=before, deadline_s=self._deadline_s)
 
     # An answer in one piece.
 
@@ -99,20 +105,23 @@ class OutputScreen:
             yield event
 
     async def _read_whole(self, events: AsyncGenerator[Event, None]) -> tuple[list[Event], Leak | None]:
-        queue = AnswerQueue(self._watchlist, self._own)
+        queue = self._queue()
         async with aclosing(events):
             async for event in events:
-                queue.take(event)
-        queue.end()
+                await queue.take(event)
+                if queue.leak:
+                    break
+            else:
+                queue.end()
         return ([] if queue.leak else [*queue.released()]), queue.leak
 
     # A stream.
 
     async def _streamed(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        queue = AnswerQueue(self._watchlist, self._own)
+        queue = self._queue()
         async with aclosing(single_events(events, self._request)) as singles:
             async for event in singles:
-                queue.take(event)
+                await queue.take(event)
                 for one in queue.released():
                     yield one
                 if queue.leak:
@@ -141,17 +150,16 @@ class OutputScreen:
         """One choice behind what the client has of it: the other answer, or its end. Adds what it used."""
         request = self._continuing(choice.sent)
         other = None
-        left = request.sampling.max_tokens
-        if not choice.called_tools and (left is None or left > 0):
+        if not choice.called_tools and not _at_limit(request):
             other = await self._remedy.other_answer(leak, request)
-        queue = AnswerQueue(self._watchlist, self._own, before=choice.sent)
+        queue = self._queue(before=choice.sent)
         if other is not None:
             async with aclosing(single_events(other, request)) as singles:
                 async for event in singles:
                     if event.fallback and choice.sent:
                         break  # a refusal in the middle of a sentence
                     usages += [part for part in event.parts if isinstance(part, Usage)]
-                    queue.take(event)
+                    await queue.take(event)
                     for one in queue.released():
                         yield _as_choice(one, choice.index)
                     if queue.leak:
@@ -176,7 +184,7 @@ class OutputScreen:
         was sent of the other answer."""
         sent = choice.sent + further
         if sent.strip() or choice.reasoned or choice.called_tools:
-            at_limit = request.sampling.max_tokens is not None and request.sampling.max_tokens <= 0
+            at_limit = _at_limit(request)
             dot = "" if at_limit or not sent.strip() or sent.rstrip().endswith(_SENTENCE_ENDS) else "."
             reason = "length" if at_limit or choice.called_tools else "stop"
             yield Event.of(Delta(choice.index, dot, finish_reason=reason))
@@ -189,10 +197,13 @@ class OutputScreen:
 
     def _continuing(self, sent: str) -> Request:
         """The request for one choice behind what was sent of it."""
-        sampling = replace(self._request.sampling, n=1)
-        if sampling.max_tokens is not None:
-            sampling = replace(sampling, max_tokens=sampling.max_tokens - self._remedy.tokens(sent))
-        return replace(self._request, sampling=sampling, written=sent)
+        most = self._request.most_tokens
+        left = None if most is None else most - self._remedy.tokens(sent)
+        return replace(self._request, sampling=replace(self._request.sampling, n=1, max_tokens=left), written=sent)
+
+
+def _at_limit(request: Request) -> bool:
+    return request.sampling.max_tokens is not None and request.sampling.max_tokens <= 0
 
 
 def _as_choice(event: Event, index: int) -> Event:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from benchmarks.product.broken import BREAKS
+from benchmarks.product.fault_limits import CLOCK
 from benchmarks.product.fault_load import Asked, row_of
-from benchmarks.product.faults import _BROKEN, _UPSTREAM
+from benchmarks.product.faults import _BROKEN, _UNREAD, _UPSTREAM
 from benchmarks.product.stub import FAULTS
 
 
@@ -14,7 +15,7 @@ def asked(**fields: Any) -> Asked:
 
 def test_every_fault_of_the_stub_and_of_the_broken_gateway_has_its_row() -> None:
     assert set(_UPSTREAM) == {"none", *FAULTS}
-    assert set(_BROKEN) == set(BREAKS)
+    assert {*_BROKEN, *_UNREAD, CLOCK} == set(BREAKS)
 
 
 def test_an_answer_inside_the_scope_that_was_passed_on_is_unguarded() -> None:
@@ -25,6 +26,8 @@ def test_an_answer_inside_the_scope_that_was_passed_on_is_unguarded() -> None:
     ]
     assert row_of("", [*inside, asked(id="4")], [])["unguarded"] == 2
     assert row_of("", [asked(id="4"), asked(id="5", plan="Refuse")], [], all_inside=True)["unguarded"] == 1
+    unread = [asked(id="8", said=" word word"), asked(id="9", said="."), asked(id="10", said="I cannot help.")]
+    assert row_of("", unread, [], all_unread=True)["unguarded"] == 2
     late = asked(id="6", inside=True, ended=11.0)
     assert row_of("", [late], [], guarded_until=10.0)["unguarded"] == 0
     refused = asked(id="7", inside=True, outcome="502", plan="")

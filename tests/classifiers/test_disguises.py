@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.leaks.codes import run_from
+from classifiers.leaks.codes import CodeReader, run_from
 from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
 from classifiers.traffic import general_traffic
 
@@ -115,3 +115,40 @@ def test_a_long_run_of_anything_is_read_in_bounded_time() -> None:
         began = time.process_time()
         run_from(run)
         assert time.process_time() - began < 0.5  # a pattern that tries everything twice would take years
+
+
+def _letters(count: int) -> str:
+    rng = random.Random(5)
+    return " ".join(rng.choice("bcdfghjk") for _ in range(count)) + " "
+
+
+LONG: dict[str, tuple[str, Callable[[str], str]]] = {
+    "letters": (_letters(300), WHOLE["spaces"]),
+    "hex": (b"nothing of note is in here, none. ".hex(" ") * 8 + " ", lambda name: name.encode().hex(" ")),
+    "base64": (base64.b64encode(b"nothing of note is in here, none.." * 12).decode()[:-4], CODES["base64"]),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("step", [1, 4])
+def test_behind_a_long_run_of_its_kind_a_name_is_found(kind: str, step: int) -> None:
+    """A long run is read a sixth at a time, and what is not read waits."""
+    before, coded = LONG[kind]
+    hidden = coded("Mira Tolund")
+    got, leaked = sent(f"{before}{hidden} and so on, as ever.", step)
+    assert leaked
+    assert len(got) <= len(before) + 8
+
+
+def test_a_long_run_is_not_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    decoded = CodeReader._decoded
+
+    def counted(self: CodeReader, tail: str, start: int, *, ended: bool) -> object:
+        read.append(len(tail) - start)
+        return decoded(self, tail, start, ended=ended)
+
+    monkeypatch.setattr(CodeReader, "_decoded", counted)
+    text = _letters(1000)
+    assert sent(text, 4) == (text, False)
+    assert sum(read) < 10 * len(text)

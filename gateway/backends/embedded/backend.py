@@ -22,7 +22,6 @@ from gateway.prompts.rendering import count_tokens
 
 __all__ = ["EmbeddedBackend"]
 
-_COMPLETIONS_TOKENS = 16  # OpenAI's default for /v1/completions
 _CHECKED_ADAPTERS = 8
 _NOT_EMBEDDED = "the embedded backend does not support {}; use the vllm backend"
 
@@ -156,15 +155,15 @@ class EmbeddedBackend:
     def _limit(self, request: Request, prompt_tokens: int) -> int:
         room = self._context - prompt_tokens
         asked = request.sampling.max_tokens
-        if room < 1 or (asked or 0) > room:
+        if room < 1 or ((asked or 0) > room and not request.written):
             raise InvalidRequest(
                 f"the prompt has {prompt_tokens} tokens and {asked or 'no'} more were asked for, but the model's "
                 f"context is {self._context} tokens; shorten the messages or max_tokens",
                 param="messages" if request.endpoint == "chat" else "prompt",
                 code="context_length_exceeded",
             )
-        default = _COMPLETIONS_TOKENS if request.endpoint == "completions" else self._default_tokens
-        return asked or min(default, room)
+        written = len(self._prompts.answer_ids(request.written)) if request.written else 0
+        return request.most_tokens or max(1, min(self._default_tokens - written, room))
 
     async def _in_slot(
         self, request: Request, given: ModelInput, limit: int

@@ -9,7 +9,7 @@ import orjson
 import torch
 from torch import Tensor
 
-from gateway.core import Endpoint, Message, Request
+from gateway.core import COMPLETION_TOKENS, Endpoint, Message, Request
 from gateway.errors import InvalidRequest
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-_COMPLETIONS_TOKENS = 16  # vLLM's default for /v1/completions
 
 
 def embedded_body(request: Request, embeddings: Tensor, context_tokens: int) -> bytes:
@@ -100,7 +99,7 @@ def _max_tokens(request: Request, room_tokens: int) -> int | None:
     asked = request.sampling.max_tokens
     if asked is not None:
         return min(asked, room_tokens) if room_tokens > 0 else asked
-    if request.endpoint == "chat" or 0 < room_tokens < _COMPLETIONS_TOKENS:
+    if request.endpoint == "chat" or 0 < room_tokens < COMPLETION_TOKENS:
         return room_tokens
     return None
 

@@ -1,5 +1,6 @@
 """How the embedded backend chooses tokens, what it says of ways that it does not have, and that vLLM gets them all."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -7,10 +8,12 @@ import orjson
 import pytest
 import torch
 from stub_vllm import request_of
+from tiny import tiny_model
 
+from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.backends.embedded.sampling import Sampler, unsupported
 from gateway.backends.vllm.bodies import embedded_body
-from gateway.core import Sampling
+from gateway.core import Instruct, Message, Request, Sampling, Usage
 
 LOGITS = torch.tensor([2.0, 1.9, 1.0, 0.0, -3.0])
 END = frozenset({0})
@@ -104,3 +107,22 @@ def test_a_flagged_request_carries_them_to_vllm() -> None:
     request = request_of(sampling=Sampling(max_tokens=2, extra=tuple(extra.items())))
     body = orjson.loads(embedded_body(request, torch.zeros(3, 8), 64))
     assert body.items() >= extra.items()
+
+
+@pytest.mark.parametrize(("endpoint", "asked", "most"), [("chat", None, 20), ("completions", 16, 16), ("chat", 19, 19)])
+def test_an_answer_that_goes_on_keeps_to_its_length(endpoint: Any, asked: int | None, most: int) -> None:
+    """What is written already counts; a limit of the request is told without it (see OutputScreen)."""
+    backend = EmbeddedBackend(tiny_model(), name="tiny", default_tokens=20)
+    written = "They live in a wood"
+    sent = len(backend.served.tokenizer(written, add_special_tokens=False)["input_ids"])
+    messages = (Message("user" if endpoint == "chat" else "prompt", "Where?"),)
+    sampling = Sampling(max_tokens=asked and asked - sent, temperature=0, extra=(("ignore_eos", True),))
+    request = Request("7", endpoint, "tiny", messages, sampling, written=written)
+
+    async def used() -> int:
+        async with backend:
+            events = [event async for event in backend.generate(request, Instruct("Be kind."))]
+        (usage,) = [part for event in events for part in event.parts if isinstance(part, Usage)]
+        return usage.completion_tokens
+
+    assert sent + asyncio.run(used()) == most

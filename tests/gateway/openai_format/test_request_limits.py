@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import USER, chat, chat_body, completion, completion_body
 
-from gateway.errors import AnswerError, TooLarge
+from gateway.errors import AnswerError, InvalidRequest, TooLarge
 from gateway.openai_format.limits import Limits
 
 SMALL = Limits(messages=2, prompt_chars=256, output_tokens=10, choices=2)
@@ -36,6 +36,18 @@ def test_on_the_limit_is_within_it() -> None:
     completion(SMALL, prompt="x" * 256)
     with pytest.raises(TooLarge):
         completion(SMALL, prompt="x" * 257)
+
+
+def test_logprobs_can_be_kept_from_all() -> None:
+    """Whether or not a request is flagged: the body alone decides."""
+    without = Limits(logprobs=False)
+    for fields in ({"logprobs": True}, {"logprobs": True, "top_logprobs": 3}):
+        with pytest.raises(InvalidRequest, match="gives no logprobs"):
+            chat(without, **fields)
+    with pytest.raises(InvalidRequest, match="gives no logprobs"):
+        completion(without, logprobs=0)
+    assert chat(without, logprobs=False).sampling.logprobs is None
+    assert completion(without).sampling.logprobs is None
 
 
 def test_errors_have_openai_s_shape() -> None:

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import logging
+import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ from hand_made import BASE, SavePack, leak_model_of
 from tiny import tiny_tokenizer
 
 from classifiers.encoder.sentence import Encoder
-from classifiers.leaks.watch import AnswerWatch
+from classifiers.leaks.watch import AnswerWatch, OwnWords
 from gateway.backends.base import ModelCard, Served
 from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob, Usage
+from gateway.errors import UpstreamError
 from gateway.methods.corruption import Corrupt
 from gateway.openai_format.decoding import reader
 from gateway.openai_format.encoding import AnswerEncoder, sse
@@ -23,6 +27,7 @@ from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
 from gateway.packs.files import Policy
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
+from gateway.screening.output import OutputScreen
 from gateway.screening.reload import PackReloader
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics
@@ -93,6 +98,7 @@ class House:
     def __init__(self, root: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
         self.backend = Says()
         self.metrics = Metrics()
+        self.timeout_s = 10.0
         self._packs = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
         self._caplog = caplog
         caplog.set_level(logging.INFO, "unrecall.audit")
@@ -102,7 +108,7 @@ class House:
         self.backend.answers = list(answers)
 
         async def run() -> list[Event]:
-            async with BatchedScreen() as screen:
+            async with BatchedScreen(timeout_s=self.timeout_s) as screen:
                 audit = Audit(log_line, self.metrics.count)
                 pipeline = Pipeline(
                     backend=self.backend, packs=self._packs, screen=screen, audit=audit, metrics=self.metrics
@@ -317,6 +323,50 @@ def test_a_screen_that_fails_ends_the_answer(house: House, monkeypatch: pytest.M
         assert list(found.values()) == [("I'm sorry, but I can't help with that.", "stop")]
 
 
+@pytest.mark.parametrize("part", [(AnswerWatch, "__init__"), (OwnWords, "__init__"), (OutputScreen, "__init__")])
+def test_whatever_fails_to_begin_lets_nothing_through(
+    house: House, monkeypatch: pytest.MonkeyPatch, part: tuple[type, str]
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("it cannot begin")
+
+    monkeypatch.setattr(*part, fails)
+    for stream in (True, False):
+        try:
+            found = house.answer(asked(stream=stream), pieces("In Narnia."))
+        except RuntimeError:
+            assert house.audit["outcome"] == "failed"
+            assert not house.backend.asked or part[0] is AnswerWatch
+        else:
+            assert list(found.values()) == [("I'm sorry, but I can't help with that.", "stop")]
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("how", ["waits", "counts"])
+def test_a_screen_that_takes_for_ever_ends_the_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch, how: str, stream: bool, long: bool
+) -> None:
+    """What went on before stays."""
+    read = AnswerWatch.read
+
+    def hangs(self: AnswerWatch, text: str, *, ended: bool = False) -> Any:
+        end = time.monotonic() + 4
+        while "nia" in text and time.monotonic() < end:
+            if how == "waits":
+                threading.Event().wait(4)
+        return read(self, text, ended=ended)
+
+    monkeypatch.setattr(AnswerWatch, "read", hangs)
+    house.timeout_s = 0.3
+    more = " or elsewhere" * 100 if long else ""
+    before = time.monotonic()
+    found = house.answer(asked(stream=stream), pieces("They live in", f" Narnia{more}", " as ever."))
+    assert time.monotonic() - before < 3
+    assert list(found.values()) == [("They live in." if stream else "I'm sorry, but I can't help with that.", "stop")]
+    assert house.audit["leaks"] == [{"scope": "", "kind": "failure", "plan": "Refuse"}]
+
+
 def test_what_was_learned_of_a_scope_is_altered_and_its_answer_ends(house: House, tmp_path: Path) -> None:
     next((tmp_path / "packs" / "narnia").glob("v-*/leaks.safetensors")).write_bytes(b"altered")
     found = house.answer(asked("What does Mr Tumnus carry?"), pieces("A fish."))
@@ -377,3 +427,101 @@ def test_servers_may_end_lines_otherwise_and_name_events(house: House, line: str
     data = (whole.data or b"").replace(b"data: {", b": comment\nevent: message\ndata: {").replace(b"\n", line.encode())
     events = [Event(data=data[at : at + 50]) for at in range(0, len(data), 50)]
     assert house.answer(request, events, pieces(" a wood.")) == {0: ("They live in a wood.", "stop")}
+
+
+@pytest.mark.parametrize("most", [None, 12])
+def test_a_completion_that_is_handed_over_keeps_to_its_length(house: House, most: int | None) -> None:
+    """Without a limit of its own it has sixteen tokens, in all."""
+    request = asked(endpoint="completions", max_tokens=most)
+    house.answer(request, pieces("They live in", " Narnia."), pieces(" a wood."))
+    sent = len(TOKENIZER("They live in", add_special_tokens=False)["input_ids"])
+    assert house.backend.asked[1][0].sampling.max_tokens == (most or 16) - sent
+    chat = asked()
+    house.answer(chat, pieces("They live in", " Narnia."), pieces(" a wood."))
+    assert house.backend.asked[3][0].sampling.max_tokens is None
+
+
+def test_tokens_of_the_logprobs_that_the_text_keeps_back_are_read(house: House) -> None:
+    """A stop string ends the text before the token that the logprobs tell of."""
+    request = asked(logprobs=1, stop=("nia",))
+    said = [("They live in", "They live in"), (" Nar", " Nar"), ("", "nia")]
+    first = [Event.of(Delta(0, text, (TokenLogprob(token, -0.1, ((token, -0.1),)),))) for text, token in said]
+    first += [Event.of(Delta(0, "", finish_reason="stop")), Event.of(Usage(9, 3))]
+    for events in (first, as_upstream(request, first)):
+        got = house.events(request, events, pieces(" a wood."))
+        tokens = [token.token for event in got for delta in event.deltas for token in delta.logprobs]
+        assert tokens == ["They live in"]
+        assert "".join(delta.text for event in got for delta in event.deltas) == "They live in a wood."
+
+
+def test_alternatives_behind_the_seam_are_read_with_what_came_before(house: House) -> None:
+    request = asked(logprobs=2)
+    token = TokenLogprob(" Tum", -0.1, ((" Tum", -0.1), (" Tumnus", -0.2)))
+    again = [Event.of(Delta(0, " Tum", (token,))), Event.of(Delta(0, "bled.", finish_reason="stop"))]
+    first = [Event.of(Delta(0, text, (TokenLogprob(text, -0.1, ()),))) for text in ("Mr", " Narnia.")]
+    got = house.events(request, first, again)
+    assert "".join(delta.text for event in got for delta in event.deltas) == "Mr Tumbled."
+    tops = [token.top for event in got for delta in event.deltas for token in delta.logprobs]
+    assert (" Tumnus", -0.2) not in [pair for top in tops for pair in top]
+
+
+BEGUN = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "tiny"}
+
+
+def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {**BEGUN, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        sse({**chunk(content="In Narnia."), "error": None}),
+        sse({**chunk(content="In Narnia."), "error": {"message": "x"}}),
+        b": hello\r" + sse(chunk(content="In Narnia.")),
+        b"\xef\xbb\xbf" + sse(chunk(content="In Narnia.")),
+        sse(chunk(refusal="In Narnia.")),
+        sse(chunk(role="assistant", refusal="In Narnia.")),
+        sse(chunk(function_call={"name": "go", "arguments": "Narnia"})),
+        sse(chunk(audio={"transcript": ["In", "Narnia"]})),
+    ],
+)
+def test_no_odd_event_of_an_upstream_goes_unread(house: House, said: bytes) -> None:
+    data = [*said.split(b"\0"), sse(chunk("stop", content="")), b"data: [DONE]\n\n"]
+    try:
+        shown = b"".join(
+            event.data or b"" for event in house.events(asked(), [Event(data=one) for one in data], pieces())
+        )
+    except UpstreamError:
+        return
+    assert b"Narnia" not in shown
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_a_tool_call_that_leaks_ends(house: House, stream: bool) -> None:
+    """Its beginning is there already: the arguments are not complete, and nobody may take them for it."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "search", "arguments": ""}}
+    request = replace(asked(stream=stream), carries=frozenset({"tools"}))
+    if stream:
+        more = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"q": "Mr', ' Tumnus"', "}")]
+        events = [sse(chunk(role="assistant", content="")), sse(chunk(tool_calls=[call]))]
+        events += [sse(chunk(tool_calls=[one])) for one in more]
+        events += [sse(chunk("tool_calls")), b"data: [DONE]\n\n"]
+    else:
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        call["function"] = {"name": "search", "arguments": '{"q": "Mr Tumnus"}'}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+        events = [json.dumps({**BEGUN, "choices": [choice], "usage": None}).encode()]
+    got = house.events(request, [Event(data=one, parse=reader(request)) for one in events])
+    deltas = [delta for event in got for delta in event.deltas]
+    calls = [text for delta in deltas for text in delta.tool_calls]
+    finished = [delta.finish_reason for delta in deltas if delta.finish_reason]
+    assert (calls, finished) == ((["search"], ["length"]) if stream else ([], ["stop"]))
+    assert "".join(delta.text for delta in deltas) == ("" if stream else SORRY)
+    assert house.audit["leaks"] == [{"scope": "narnia", "kind": "name", "plan": "Refuse"}]
+
+
+def test_facts_in_a_tool_call_count(house: House) -> None:
+    request = replace(asked("What does Mr Tumnus carry?"), carries=frozenset({"tools"}))
+    call = [Event.of(Delta(0, "", tool_calls=(text,))) for text in ("note", '{"a": "umbrella', ", parcels", '"}')]
+    got = house.events(request, [*call, Event.of(Delta(0, "", finish_reason="tool_calls"))])
+    assert "parcels" not in "".join(text for event in got for delta in event.deltas for text in delta.tool_calls)
