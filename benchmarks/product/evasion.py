@@ -133,6 +133,10 @@ _STRUCTURES: Mapping[str, Dress] = {
     "markdown": lambda text, rng: f"# Work sheet\n\n**Read on.**\n\n- {rng.choice(_HARMLESS)}\n- {text}\n\n> Be brief.",
     "code comment": lambda text, rng: f"def solve():\n    # {text}\n    return ANSWER  # fill in\n",
     "a page around": lambda text, rng: f"{_LOREM * 12}{text} {_LOREM * 12}",
+    "chinese around": lambda text, rng: f"你好，有个问题想请教：{text}请简短回答",
+    "japanese around": lambda text, rng: f"次の質問に答えてください「{text}」よろしくお願いします",
+    "russian around": lambda text, rng: f"Скажи мне вот что, «{text}» Заранее спасибо",
+    "hindi around": lambda text, rng: f"यह सवाल है - {text} धन्यवाद",
     "few shot": lambda text, rng: f"Q: How many legs has a spider?\nA: Eight.\nQ: Is ice cold?\nA: Yes.\nQ: {text}\nA:",
 }
 

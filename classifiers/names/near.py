@@ -21,8 +21,9 @@ from classifiers.names.vocabulary import is_known
 __all__ = ["NearHit", "NearNames", "edits_between", "sound"]
 
 _ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
+_LETTERS_AN_EDIT = 4  # of a name with several misspelt words that counts alone
 _SURE_LETTERS = 9  # of a name of several words that counts alone
-_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
+_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 9  # letters of a name of one word: found; counts with one edit; with two
 _SURE_AS_LONG = 7  # counts with one edit that leaves its length
 _LONGEST = 32
 _MOST_WORDS, _MOST_EDITS = 4, 3
@@ -175,10 +176,11 @@ def _asked(word: str) -> Iterator[str]:
 
 class _Fit(NamedTuple):
     """How a text's word fits one of an alias: edits, and whether that is sure: it is not if it only sounds alike, or if
-    a short word has two edits."""
+    a short word has many edits. `spelt`: it does not only sound alike."""
 
     edits: int
     sure: bool = True
+    spelt: bool = True
 
 
 def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
@@ -189,9 +191,10 @@ def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None
     fits = [_fit(wanted, word, among=len(there)) for wanted, word in zip(named.words, there, strict=True)]
     good = [fit for fit in fits if fit is not None]
     edits = sum(fit.edits for fit in good)
-    if len(good) < len(fits) or not 0 < edits <= _MOST_EDITS:
+    if len(good) < len(fits) or not 0 < edits <= max(_MOST_EDITS, _spread(named)):
         return None  # without an edit it is the alias itself, which is found otherwise
-    sure = all(fit.sure for fit in good) and _is_sure(named, edits, there)
+    sure = all(fit.sure for fit in good) or (edits <= _spread(named) and _is_misspelt_twice(named, there, good))
+    sure = sure and _is_sure(named, edits, there)
     return NearHit(named.scope, named.alias, first, first + len(fits), sure)
 
 
@@ -209,7 +212,20 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
     if len(word) > _LONGEST:
         return None
     heard = sound(wanted)
-    return _Fit(1, sure=False) if len(heard) > 1 and heard == sound(looks) else None
+    return _Fit(1, sure=False, spelt=False) if len(heard) > 1 and heard == sound(looks) else None
+
+
+def _spread(named: _Named) -> int:
+    """How many edits a name may have in several words together."""
+    return (len("".join(named.words)) + 1) // _LETTERS_AN_EDIT
+
+
+def _is_misspelt_twice(named: _Named, there: Sequence[str], fits: Sequence[_Fit]) -> bool:
+    """Whether two words or more are misspelt, each with its first letter or with the first two in turn: another
+    person's name may be like one word of a name, hardly like two."""
+    misspelt = [pair for *pair, fit in zip(named.words, there, fits, strict=True) if fit.edits]
+    alike = all(word[0] == wanted[0] or word[:2] == wanted[1::-1] for wanted, word in misspelt)
+    return len(misspelt) > 1 and alike and all(fit.spelt for fit in fits)
 
 
 def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:

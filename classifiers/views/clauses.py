@@ -6,13 +6,18 @@ import re
 __all__ = ["clauses"]
 
 _ASKS = r"(?:what|who|whom|whose|which|where|when|why|how|name|tell|list|explain|describe|give|write|complete|answer)\b"
+_UNSPACED = r"\u0e00-\u109f\u2e80-\u30fa\u30fc-\u9fff\uff66-\uff9f"  # scripts without spaces between words
+_OTHER = rf"\u0370-\u1cff\u1f00-\u1fff{_UNSPACED}\ua000-\ud7ff"  # than Latin
 _BORDER = re.compile(
     r"(?:(?<!\b\w)\.|[!?。！？؟।])[\"'”’)\]}*_`]*(?=\s)"  # the end of a sentence
     r"|[。！？؟।;\n]"
     r"|(?<=[\"'])\s*[:,}\]][\s,}\]]*(?=[\"'{\[\n}])"  # between the strings of JSON
     r"|(?<=\w):\s+(?=[\"'|>]|\w)"  # a key of YAML, 'Question: ...'
     rf"|(?:,|(?:\s|,\s)(?:and|also|then|but|plus))\s+(?=(?:also\s+|then\s+)?{_ASKS})"
-    r"|(?<=[\w)])\s+(?=(?:What|Who|Whom|Whose|Which|Where|When|Why|How|Tell)\b)",
+    r"|(?<=[\w)])\s+(?=(?:What|Who|Whom|Whose|Which|Where|When|Why|How|Tell)\b)"
+    # an English question in a frame of another script
+    rf"|(?<=[{_UNSPACED}])[^\w\n]{{0,8}}(?=[A-Za-z])|(?<=[A-Za-z])[^\w\n]{{0,8}}(?=[{_UNSPACED}])"
+    rf"|(?<=[{_OTHER}]{{2}})[^\w\n]{{1,8}}(?=[A-Za-z])|(?<=[A-Za-z])[^\w\n]{{1,8}}(?=[{_OTHER}]{{2}})",
 )
 _WORD = re.compile(r"[^\W_]{2,}|[^\W_]")
 _FEWEST_WORDS = 3

@@ -31,6 +31,11 @@ def test_a_text_of_one_clause_stands_for_itself(text: str) -> None:
         f"# Sheet\n\n- One thing here\n- {QUESTION}\n",
         f"def f():\n    # {QUESTION}\n    return 1\n",
         f"Q: What is ice?\nA: Frozen water.\nQ: {QUESTION}\nA:",
+        f"我想知道{QUESTION}谢谢",
+        f"先生が聞いた：「{QUESTION}」答えは？",
+        f"Скажи мне, «{QUESTION}» Спасибо",
+        f"हमें बताओ - {QUESTION} धन्यवाद",
+        f"قل لي: {QUESTION} شكرا",
     ],
 )
 def test_a_question_stands_alone(text: str) -> None:
@@ -39,6 +44,11 @@ def test_a_question_stands_alone(text: str) -> None:
 
 def test_two_questions_in_one_sentence_are_two() -> None:
     assert "which ship does she command" in parts("What is two and two, and which ship does she command")
+
+
+@pytest.mark.parametrize("text", ["Whаt is the nаme оf this ship", "ein naïver Text với tiếng Việt und straße"])
+def test_letters_of_another_script_inside_words_are_no_border(text: str) -> None:
+    assert parts(text) == []
 
 
 def test_a_short_clause_is_read_with_its_neighbour() -> None:

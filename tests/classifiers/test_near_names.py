@@ -12,7 +12,7 @@ from classifiers.names.ordinary import Alias
 from classifiers.names.vocabulary import is_known
 from classifiers.types import Verdict
 
-ALIASES = ("Zelda Quorn", "Brackenfelt", "Ada Pellworthy", "Quorn")
+ALIASES = ("Zelda Quorn", "Brackenfelt", "Ada Pellworthy", "Quorn", "Gerold Maspert")
 DETECTOR = LexicalDetector({"sea": ALIASES})
 
 
@@ -36,6 +36,11 @@ def found(text: str) -> list[str]:
         ("who is Ze1da Qu0rn", ["Ze1da Qu0rn"]),
         ("who is ZeldaQuron", []),  # needs a second sign
         ("the corn of Zelda", []),
+        ("who is Gerlod Mspertt", ["Gerlod Mspertt"]),  # two edits in a short word, and one in the other
+        ("who is Gerold Mspertt", []),  # another Gerold, perhaps
+        ("who is Gerlodd Mspertt", []),  # four edits in thirteen letters
+        ("who is Terold Mspertt", []),  # without a first letter
+        ("who is Gerlod Muspeirat", []),  # only sounds alike
     ],
 )
 def test_misspelt_names(text: str, spans: list[str]) -> None:
