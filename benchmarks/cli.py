@@ -82,8 +82,11 @@ def attack(
     packs: Annotated[Path, typer.Option(help="Folder of packs.")] = Path(".unrecall/packs"),
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
     questions: Annotated[
-        Path | None,
-        typer.Option(help="JSON lines of prompt, response and perhaps slice: asked in the place of the forget rows."),
+        list[Path] | None,
+        typer.Option(
+            help="JSON lines of prompt, response and perhaps slice: asked in the place of the forget rows. One for "
+            "each --scope, in their order."
+        ),
     ] = None,
     families: Annotated[str, typer.Option(help="Comma-separated attack families, or all.")] = "all",
     retrained: Annotated[str | None, typer.Option(help="A model that never saw what must be forgotten.")] = None,
@@ -120,7 +123,7 @@ def attack(
         packs=packs,
         model=model,
         scopes=tuple(scope),
-        questions=questions,
+        questions=tuple(questions or ()),
         families=tuple(FAMILIES) if families == "all" else tuple(name.strip() for name in families.split(",")),
         rows=rows,
         answers=answers,

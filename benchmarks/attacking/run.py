@@ -17,7 +17,7 @@ from benchmarks.attacking.questions import SLICES, counterfactual, read_question
 from benchmarks.attacking.report import write_report
 from benchmarks.attacking.sampling import sampled_leaks
 from benchmarks.attacking.screening import WhiteBox, gate_of
-from benchmarks.attacking.sides import HttpSide, ModelSide, Side, asked, gateway_identity, guarded
+from benchmarks.attacking.sides import AT_ONCE, HttpSide, ModelSide, Side, asked, gateway_identity, guarded
 from benchmarks.attacking.suffix import SuffixSearch, suffix_rates
 from benchmarks.attacking.survey import Attack, attacks_of, few, gate_rates, harmless_of, leak_rates, summary
 from benchmarks.attacking.turn_after import asked_again
@@ -56,7 +56,7 @@ class AttackConfig:
     packs: Path
     model: str
     scopes: tuple[Path, ...]
-    questions: Path | None = None
+    questions: tuple[Path, ...] = ()
     families: tuple[str, ...] = tuple(FAMILIES)
     rows: int = 16
     answers: int = 4
@@ -149,7 +149,7 @@ class _Run:
             found["sampling"] = sampled_leaks(known, sides, decoding, samples=config.samples, floor=self._floor)
         if config.budget and chosen:
             found["evolution"] = {
-                name: evolved(chosen, partial(_one, ask, self._greedy), budget=config.budget, seed=config.seed)
+                name: evolved(chosen, partial(_greedily, ask, self._greedy), budget=config.budget, seed=config.seed)
                 for name, ask in sides.items()
                 if name in ("gateway", "plain", _RETRAINED)
             }
@@ -169,7 +169,7 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
         return lambda items, decoding: asked(side, kept, items, decoding, progress)
 
     folder = resolve(config.model)
-    plain: Side = HttpSide("plain", config.upstream, at_once=16) if config.upstream else ModelSide("plain", folder)
+    plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
     sides = {"plain": asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")}
     if config.retrained:
         other = resolve(config.retrained)
@@ -189,10 +189,6 @@ def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said
 def _of_nobody(ask: _Ask, seed: int, items: Sequence[Item], decoding: Decoding) -> list[Said]:
     """The answers to the same questions about invented names, of those that have names."""
     return ask([counterfactual(item, seed) or item for item in items], decoding)
-
-
-def _one(ask: _Ask, decoding: Decoding, item: Item) -> Said:
-    return ask([item], decoding)[0]
 
 
 def _benign(path: Path) -> tuple[Item, ...]:

@@ -25,10 +25,12 @@ from gateway.server.auth import ADMIN_HEADER
 from gateway.settings import load_settings
 from gateway.training.dataset import Progress
 
-__all__ = ["HttpSide", "ModelSide", "Side", "asked", "gateway_identity", "guarded"]
+__all__ = ["AT_ONCE", "HttpSide", "ModelSide", "Side", "asked", "gateway_identity", "guarded"]
 
+AT_ONCE = 64
+"""Requests that a vLLM answers together in little more time than one."""
 _PLAN_HEADER = "x-unrecall-plan"
-_CHUNK = 16
+_CHUNK = 64  # what is lost if a run is interrupted
 
 
 class Side(Protocol):
@@ -149,7 +151,7 @@ def guarded(packs: Path, model: str, upstream: str | None) -> Iterator[HttpSide]
     audit.setLevel(logging.WARNING)  # nobody reads this run's audit lines
     try:
         with served(build_app(settings), 0) as url:
-            yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=16 if upstream else settings.slots)
+            yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=AT_ONCE if upstream else settings.slots)
     finally:
         audit.setLevel(level)
 
