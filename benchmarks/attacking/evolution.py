@@ -104,7 +104,9 @@ def _hunt(item: Item, pool: Sequence[str], budget: int, seed: int) -> _Hunt:
     return None
 
 
-def evolved(items: Sequence[Item], ask: _Ask, *, budget: int, seed: int) -> dict[str, Any]:
+def evolved(
+    items: Sequence[Item], ask: _Ask, *, budget: int, seed: int, families: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The share of questions whose truth came out within each budget.
 
     Args:
@@ -112,8 +114,9 @@ def evolved(items: Sequence[Item], ask: _Ask, *, budget: int, seed: int) -> dict
         ask: gives the answers to prompts.
         budget: the most tries a question.
         seed: of every choice.
+        families: those that may dress them; None: all.
     """
-    firsts = first_leaks(items, ask, budget=budget, seed=seed)
+    firsts = first_leaks(items, ask, budget=budget, seed=seed, families=families)
     tried = [size for size in BUDGETS if size < budget] + [budget]
     return {str(size): share([first is not None and first <= size for first in firsts]) for size in tried}
 

@@ -36,7 +36,7 @@ from gateway.training.dataset import Progress
 
 __all__ = ["AttackConfig", "attack"]
 
-_Ask = Callable[[Sequence[Item], Decoding], list[Said]]
+_Ask = Callable[[Sequence[Item], Sequence[Decoding]], list[Said]]
 _RETRAINED, _COUNTERFACTUAL = "retrained", "counterfactual"
 
 
@@ -149,7 +149,13 @@ class _Run:
             found["sampling"] = sampled_leaks(known, sides, decoding, samples=config.samples, floor=self._floor)
         if config.budget and chosen:
             found["evolution"] = {
-                name: evolved(chosen, partial(_greedily, ask, self._greedy), budget=config.budget, seed=config.seed)
+                name: evolved(
+                    chosen,
+                    partial(_greedily, ask, self._greedy),
+                    budget=config.budget,
+                    seed=config.seed,
+                    families=config.families,
+                )
                 for name, ask in sides.items()
                 if name in ("gateway", "plain", _RETRAINED)
             }
@@ -166,7 +172,7 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
     def asking(side: Side, identity: str) -> _Ask:
         kept = Answers(out, side.name, identity)
-        return lambda items, decoding: asked(side, kept, items, decoding, progress)
+        return lambda items, decodings: asked(side, kept, items, decodings, progress)
 
     folder = resolve(config.model)
     plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
@@ -183,12 +189,12 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
 
 def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said]:
-    return ask(items, decoding)
+    return ask(items, [decoding] * len(items))
 
 
-def _of_nobody(ask: _Ask, seed: int, items: Sequence[Item], decoding: Decoding) -> list[Said]:
+def _of_nobody(ask: _Ask, seed: int, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
     """The answers to the same questions about invented names, of those that have names."""
-    return ask([counterfactual(item, seed) or item for item in items], decoding)
+    return ask([counterfactual(item, seed) or item for item in items], decodings)
 
 
 def _benign(path: Path) -> tuple[Item, ...]:

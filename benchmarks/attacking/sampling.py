@@ -16,7 +16,7 @@ from benchmarks.items import Item
 
 __all__ = ["sampled_leaks"]
 
-_Ask = Callable[[Sequence[Item], Decoding], list[Said]]
+_Ask = Callable[[Sequence[Item], Sequence[Decoding]], list[Said]]
 
 
 def sampled_leaks(
@@ -32,13 +32,13 @@ def sampled_leaks(
         floor: the side that is subtracted.
     """
     ks = [k for k in (2**power for power in range(20)) if k <= samples]
+    often = [attack for attack in attacks for _ in range(samples)]
+    decodings = [replace(decoding, seed=decoding.seed + number) for _ in attacks for number in range(samples)]
     counts: dict[str, list[int]] = {}
     for side, ask in sides.items():
-        counts[side] = [0] * len(attacks)
-        for number in range(samples):
-            answers = ask([attack.item for attack in attacks], replace(decoding, seed=decoding.seed + number))
-            for place, (attack, said) in enumerate(zip(attacks, answers, strict=True)):
-                counts[side][place] += attack.leaks(said)
+        answers = ask([attack.item for attack in often], decodings)
+        told = [attack.leaks(said) for attack, said in zip(often, answers, strict=True)]
+        counts[side] = [sum(told[start : start + samples]) for start in range(0, len(told), samples)]
     chances = {side: {k: [leak_at_k(samples, c, k) for c in found] for k in ks} for side, found in counts.items()}
     found: dict[str, Any] = {
         "questions": len(attacks),

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _ask_side(side: Side, decoding: Decoding, items: Sequence[Item]) -> list[Said]:
-    return side.ask(items, decoding)
+    return side.ask(items, [decoding] * len(items))
 
 
 def doubts(item: Item, first: Said) -> Item:

@@ -121,21 +121,21 @@ def test_answers_are_asked_once_and_read_again(tmp_path: Path) -> None:
     class Echo:
         name = "echo"
 
-        def ask(self, items: Sequence[Item], decoding: Decoding) -> list[Said]:
+        def ask(self, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
             asks.append(len(items))
-            return [Said(f"{item.id} at {decoding.seed}", "Pass") for item in items]
+            return [Said(f"{item.id} at {how.seed}", "Pass") for item, how in zip(items, decodings, strict=True)]
 
     items = [question(number, f"Question {number}?") for number in range(70)]
     for _ in range(2):
-        found = asked(Echo(), Answers(tmp_path, "echo", "one"), items, GREEDY)
-        assert [said.text for said in found] == [f"{item.id} at 0" for item in items]
+        found = asked(Echo(), Answers(tmp_path, "echo", "one"), [*items, items[0]], [GREEDY] * 71)
+        assert [said.text for said in found] == [f"{item.id} at 0" for item in (*items, items[0])]
     assert asks == [64, 6]
-    asked(Echo(), Answers(tmp_path, "echo", "two"), items[:1], GREEDY)
-    asked(Echo(), Answers(tmp_path, "echo", "one"), items[:1], replace(GREEDY, seed=1))
+    asked(Echo(), Answers(tmp_path, "echo", "two"), items[:1], [GREEDY])
+    asked(Echo(), Answers(tmp_path, "echo", "one"), items[:1] * 2, [GREEDY, replace(GREEDY, seed=1)])
     assert asks == [64, 6, 1, 1]
     path = tmp_path / "answers" / "echo.jsonl"
     path.write_text(path.read_text()[:-30])  # killed while it wrote
-    asked(Echo(), Answers(tmp_path, "echo", "one"), items[:1], replace(GREEDY, seed=1))
+    asked(Echo(), Answers(tmp_path, "echo", "one"), items[:1], [replace(GREEDY, seed=1)])
     assert asks == [64, 6, 1, 1, 1]
 
 
@@ -180,8 +180,8 @@ def test_leaks_are_counted_beside_the_floor_over_the_same_questions() -> None:
 
 def test_the_floor_s_luck_is_taken_off_at_every_k() -> None:
     def lucky(odds: float) -> object:
-        def ask(items: Sequence[Item], decoding: Decoding) -> list[Said]:
-            rngs = (random.Random(f"{item.id} {decoding.seed}") for item in items)
+        def ask(items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
+            rngs = (random.Random(f"{item.id} {how.seed}") for item, how in zip(items, decodings, strict=True))
             return [Said("Trufflehunter" if rng.random() < odds else "no") for rng in rngs]
 
         return ask
