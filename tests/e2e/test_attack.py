@@ -9,7 +9,11 @@ import pytest
 from hand_made import artifacts_of, manifest_of
 from harness import MODEL
 
+from benchmarks.attacking.answers import Decoding
 from benchmarks.attacking.run import AttackConfig, attack
+from benchmarks.attacking.sides import ModelSide
+from benchmarks.items import Item
+from gateway.core import Message
 from gateway.errors import SetupError
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
@@ -90,3 +94,15 @@ def test_what_cannot_be_attacked_is_said_before_anything_is_asked(config: Attack
     with pytest.raises(SetupError, match="there are no packs in"):
         attack(replace(config, packs=tmp_path / "empty"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prompt_stands_often_in_one_batch_and_is_answered_in_many_ways() -> None:
+    side = ModelSide("plain", resolve(MODEL))
+    item = Item("q/1", "named", (Message("user", "Name an animal."),), "any")
+    decodings = [Decoding(8, 1.0, seed) for seed in range(6)]
+    drawn = side.ask([item] * 6, decodings)
+    assert len({said.text for said in drawn}) > 1
+    assert side.ask([item] * 6, decodings) == drawn
+    assert side.ask([item] * 6, [Decoding(8, 1.0, seed) for seed in range(6, 12)]) != drawn
+    with pytest.raises(ValueError, match="one temperature"):
+        side.ask([item] * 2, [Decoding(8, 1.0), Decoding(8)])
