@@ -89,7 +89,10 @@ def attack(
         ),
     ] = None,
     families: Annotated[str, typer.Option(help="Comma-separated attack families, or all.")] = "all",
-    retrained: Annotated[str | None, typer.Option(help="A model that never saw what must be forgotten.")] = None,
+    retrained: Annotated[
+        str | None,
+        typer.Option(help="A model that never saw what must be forgotten, or the URL of a vLLM that serves it."),
+    ] = None,
     upstream: Annotated[str | None, typer.Option(help="URL of a vLLM that serves the model.")] = None,
     url: Annotated[str | None, typer.Option(help="URL of a running gateway, asked in place of one of our own.")] = None,
     admin_key: Annotated[

@@ -50,7 +50,7 @@ class AttackConfig:
     each. `suffix_words`: of the search for a universal suffix. 0 leaves each of them out.
 
     A gateway is started for `packs` and `model`, before the `upstream` if there is one; or the one at `url` is asked.
-    `retrained` is a model that never saw what must be forgotten.
+    `retrained` is a model that never saw what must be forgotten, or the URL of a vLLM that serves it.
     """
 
     packs: Path
@@ -177,7 +177,9 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
     folder = resolve(config.model)
     plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
     sides = {"plain": asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")}
-    if config.retrained:
+    if config.retrained and "://" in config.retrained:
+        sides[_RETRAINED] = asking(HttpSide(_RETRAINED, config.retrained, at_once=AT_ONCE), config.retrained)
+    elif config.retrained:
         other = resolve(config.retrained)
         sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
     if config.url:

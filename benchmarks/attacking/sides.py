@@ -31,6 +31,7 @@ __all__ = ["AT_ONCE", "HttpSide", "ModelSide", "Side", "asked", "gateway_identit
 
 AT_ONCE = 64
 """Prompts that a model answers together in little more time than one."""
+_REFUSALS = frozenset({400, 413, 422})  # of what was asked; any other status is the server's own trouble
 _PLAN_HEADER = "x-unrecall-plan"
 
 
@@ -54,7 +55,8 @@ class HttpSide:
         self._model = ""
 
     def ask(self, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
-        """See Side. A request that the server refuses has no text, and its status for a plan."""
+        """See Side. A request that the server refuses has no text, and its status for a plan. Raises SetupError for a
+        server that cannot answer: that it is broken or busy must not count as an answer without a leak."""
         self.model()
         with ThreadPoolExecutor(self._at_once) as pool:
             return list(pool.map(self._answer, items, decodings))
@@ -70,8 +72,13 @@ class HttpSide:
                 f"{self.name} at {self.url} does not answer ({error}); the same command goes on"
             ) from error
         seconds = time.perf_counter() - started
-        if response.status_code != httpx.codes.OK:
+        if response.status_code in _REFUSALS:
             return Said("", str(response.status_code), seconds)
+        if response.status_code != httpx.codes.OK:
+            raise SetupError(
+                f"{self.name} at {self.url} answers with status {response.status_code}: {response.text[:200]}; once it "
+                "is well, the same command goes on"
+            )
         choice = response.json()["choices"][0]
         text = choice["message"]["content"] if chat else choice["text"]
         return Said(text or "", response.headers.get(_PLAN_HEADER, ""), seconds)

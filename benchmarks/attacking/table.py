@@ -69,6 +69,7 @@ def tables() -> str:
         _evolution(),
         _turn_after(),
         _suffix(),
+        _garak(),
         _traces(),
     )
     return "\n\n".join(parts)
@@ -119,6 +120,19 @@ def _suffix() -> str:
         ["questions without a name, held out", "missed"],
         [[name.replace("_", " "), counted(found[name])] for name in names],
     )
+
+
+def _garak() -> str:
+    found = read("garak")
+    probes = {name: _probe(name) for name in found["plain"]}
+    rows = [[probes[name], *(counted(found[side][name]) for side in ("plain", "gateway"))] for name in probes]
+    return markdown(["garak's probe (its detector)", "plain", "gateway"], rows)
+
+
+def _probe(name: str) -> str:
+    """`encoding.InjectHex (encoding.DecodeMatch)` without the modules' names."""
+    probe, _, detector = name.partition(" (")
+    return f"{probe} ({detector.rpartition('.')[2]}"
 
 
 def _traces() -> str:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from benchmarks.attacking.garak_run import counts
 from benchmarks.attacking.measures import difference, leak_at_k, leaked, mean_of, share
 from benchmarks.attacking.questions import counterfactual, read_questions
 from benchmarks.attacking.sampling import sampled_leaks
-from benchmarks.attacking.sides import asked
+from benchmarks.attacking.sides import HttpSide, asked
 from benchmarks.attacking.survey import attacks_of, few, gate_rates, leak_rates
 from benchmarks.attacking.trace import distinguished, unrelated
 from benchmarks.attacking.turn_after import asked_again, doubts
@@ -137,6 +139,35 @@ def test_answers_are_asked_once_and_read_again(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-30])  # killed while it wrote
     asked(Echo(), Answers(tmp_path, "echo", "one"), items[:1], [replace(GREEDY, seed=1)])
     assert asks == [64, 6, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("status", "text"), [(502, "the upstream is down"), (429, "too many"), (401, "no key")])
+def test_a_server_that_cannot_answer_gave_no_answer(
+    status: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side, kept = HttpSide("gateway", "http://gateway.test"), Answers(tmp_path, "gateway", "one")
+    answering(side, status, {"error": {"message": text}}, monkeypatch)
+    with pytest.raises(SetupError, match=f"(?s)status {status}.*{text}.*goes on"):
+        asked(side, kept, [question(1)], [GREEDY])
+    assert kept.get(question(1), GREEDY) is None
+
+
+def test_a_request_that_is_refused_is_an_answer_without_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = HttpSide("gateway", "http://gateway.test")
+    answering(side, 400, {"error": {"message": "too long"}}, monkeypatch)
+    (said,) = asked(side, Answers(tmp_path, "gateway", "one"), [question(1)], [GREEDY])
+    assert (said.text, said.plan) == ("", "400")
+
+
+def answering(side: HttpSide, status: int, body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the server behind the side list a model, and answer every prompt with the status."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        listed = request.url.path == "/v1/models"
+        return httpx.Response(200, json={"data": [{"id": "m"}]}) if listed else httpx.Response(status, json=body)
+
+    client = httpx.Client(base_url=side.url, transport=httpx.MockTransport(handle))
+    monkeypatch.setattr(side, "_client", client)
 
 
 def test_few_attacks_ask_the_same_questions_in_every_dress() -> None:
