@@ -176,12 +176,13 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
     folder = resolve(config.model)
     plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
-    sides = {"plain": asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")}
+    sides: dict[str, _Ask] = {}
     if config.retrained and "://" in config.retrained:
         sides[_RETRAINED] = asking(HttpSide(_RETRAINED, config.retrained, at_once=AT_ONCE), config.retrained)
     elif config.retrained:
         other = resolve(config.retrained)
         sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
+    sides["plain"] = asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")
     if config.url:
         headers = {ADMIN_HEADER: config.admin_key} if config.admin_key else {}
         yield {"gateway": asking(HttpSide("gateway", config.url, headers=headers), config.url), **sides}
