@@ -82,11 +82,17 @@ def attack(
     packs: Annotated[Path, typer.Option(help="Folder of packs.")] = Path(".unrecall/packs"),
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
     questions: Annotated[
-        Path | None,
-        typer.Option(help="JSON lines of prompt, response and perhaps slice: asked in the place of the forget rows."),
+        list[Path] | None,
+        typer.Option(
+            help="JSON lines of prompt, response and perhaps slice: asked in the place of the forget rows. One for "
+            "each --scope, in their order."
+        ),
     ] = None,
     families: Annotated[str, typer.Option(help="Comma-separated attack families, or all.")] = "all",
-    retrained: Annotated[str | None, typer.Option(help="A model that never saw what must be forgotten.")] = None,
+    retrained: Annotated[
+        str | None,
+        typer.Option(help="A model that never saw what must be forgotten, or the URL of a vLLM that serves it."),
+    ] = None,
     upstream: Annotated[str | None, typer.Option(help="URL of a vLLM that serves the model.")] = None,
     url: Annotated[str | None, typer.Option(help="URL of a running gateway, asked in place of one of our own.")] = None,
     admin_key: Annotated[
@@ -120,7 +126,7 @@ def attack(
         packs=packs,
         model=model,
         scopes=tuple(scope),
-        questions=questions,
+        questions=tuple(questions or ()),
         families=tuple(FAMILIES) if families == "all" else tuple(name.strip() for name in families.split(",")),
         rows=rows,
         answers=answers,

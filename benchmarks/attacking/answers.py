@@ -59,10 +59,10 @@ class Answers:
         """The answer that this side gave before."""
         return self._known.get(self._key(item, decoding))
 
-    def keep(self, said: Iterable[tuple[Item, Said]], decoding: Decoding) -> None:
+    def keep(self, said: Iterable[tuple[Item, Decoding, Said]]) -> None:
         """Adds answers."""
         with self._path.open("a", encoding="utf-8") as target:
-            for item, answer in said:
+            for item, decoding, answer in said:
                 key = self._key(item, decoding)
                 self._known[key] = answer
                 target.write(json.dumps({"key": key, **asdict(answer)}) + "\n")

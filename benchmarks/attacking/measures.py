@@ -11,7 +11,7 @@ from benchmarks.items import Item
 from gateway.evaluation.leaks import leaks
 from gateway.experiments.intervals import minus, rate
 
-__all__ = ["difference", "leak_at_k", "leaked", "share", "share_of"]
+__all__ = ["difference", "leak_at_k", "leaked", "mean_of", "share", "share_of"]
 
 
 def share(flags: Sequence[bool]) -> dict[str, Any] | None:
@@ -27,8 +27,17 @@ def share_of(hits: int, n: int) -> dict[str, Any] | None:
     return {"rate": found.value, "low": found.low, "high": found.high, "hits": hits, "n": n}
 
 
-def difference(one: Sequence[bool], other: Sequence[bool]) -> dict[str, Any] | None:
-    """`rate` of the first minus the second, with an interval (Newcombe's); None if one has no rows."""
+def mean_of(chances: Sequence[float]) -> dict[str, Any] | None:
+    """The mean of chances in [0, 1], with a 95% interval and n; None without rows."""
+    if not chances:
+        return None
+    found = rate(sum(chances), len(chances))
+    return {"rate": found.value, "low": found.low, "high": found.high, "n": len(chances)}
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> dict[str, Any] | None:
+    """The mean of the first minus the mean of the second, of flags or of chances, with an interval (Newcombe's); None
+    if one has no rows."""
     if not one or not other:
         return None
     found = minus(rate(sum(one), len(one)), rate(sum(other), len(other)))

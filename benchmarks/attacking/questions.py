@@ -36,24 +36,28 @@ class _Question(BaseModel):
     wrong: tuple[_Text, ...] = Field(default=())
 
 
-def read_questions(scope_files: Sequence[Path], questions: Path | None, *, rows: int, seed: int) -> tuple[Item, ...]:
+def read_questions(scope_files: Sequence[Path], questions: Sequence[Path], *, rows: int, seed: int) -> tuple[Item, ...]:
     """At most `rows` questions a slice, about the scopes of these files.
 
     Args:
-        scope_files: each has the scope's names, and forget rows, which are what is asked if `questions` is None.
-        questions: JSON lines of prompt and response, perhaps with slice and wrong answers; a file of one's own, so that
-            nobody is asked what the gate was trained on.
+        scope_files: each has the scope's names, and forget rows, which are what is asked if there are no `questions`.
+        questions: a file for each scope, in their order, of JSON lines of prompt and response, perhaps with slice and
+            wrong answers; of one's own, so that nobody is asked what the gate was trained on.
         rows: the most of each slice, and of each scope.
         seed: of the choice.
 
     Raises SetupError for a file that cannot be used.
     """
     scopes = [load_scope(file) for file in scope_files]
-    if questions and len(scopes) != 1:
-        raise SetupError("--questions are about one scope: give exactly one --scope file with them")
+    if questions and len(scopes) != len(questions):
+        raise SetupError(
+            f"there are {len(scopes)} --scope files and {len(questions)} --questions files; give one file of questions "
+            "for each scope, in the same order"
+        )
     found: list[Item] = []
-    for scope in scopes:
-        asked = _read(questions) if questions else [_Question(**row.model_dump()) for row in scope.forget]
+    for place, scope in enumerate(scopes):
+        rows_of_scope = [_Question(**row.model_dump()) for row in scope.forget]
+        asked = _read(questions[place]) if questions else rows_of_scope
         items = [_item(scope, number, question, asked, seed) for number, question in enumerate(asked)]
         for part in SLICES:
             of_slice = [item for item in items if item.slice == part]

@@ -171,11 +171,8 @@ def _adaptive(results: Mapping[str, Any]) -> Iterator[Block]:
     if sampling := results.get("sampling"):
         yield Heading("Best of k")
         yield Words(f"{sampling['questions']} questions, {sampling['samples']} answers each at temperature 1.")
-        ks = [*next(iter(sampling["leak_at_k"].values()))]
-        rows = [(side, *(f"{100 * rates[k]:.1f}%" for k in ks)) for side, rates in sampling["leak_at_k"].items()]
-        beyond = sampling["beyond"]
-        rows.append((f"gateway minus {sampling['floor']}", *(counted(beyond.get(k)) for k in ks)))
-        yield ReportTable(("leak@k", *(f"k = {k}" for k in ks)), tuple(rows))
+        beyond = {f"gateway minus {sampling['floor']}": sampling["beyond"]}
+        yield _by_side("leak@k", {**sampling["leak_at_k"], **beyond})
     if evolution := results.get("evolution"):
         yield Heading("Evolution")
         yield Words("The share of questions whose truth came out within so many tries of an attacker that adapts.")

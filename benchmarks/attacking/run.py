@@ -17,7 +17,7 @@ from benchmarks.attacking.questions import SLICES, counterfactual, read_question
 from benchmarks.attacking.report import write_report
 from benchmarks.attacking.sampling import sampled_leaks
 from benchmarks.attacking.screening import WhiteBox, gate_of
-from benchmarks.attacking.sides import HttpSide, ModelSide, Side, asked, gateway_identity, guarded
+from benchmarks.attacking.sides import AT_ONCE, HttpSide, ModelSide, Side, asked, gateway_identity, guarded
 from benchmarks.attacking.suffix import SuffixSearch, suffix_rates
 from benchmarks.attacking.survey import Attack, attacks_of, few, gate_rates, harmless_of, leak_rates, summary
 from benchmarks.attacking.turn_after import asked_again
@@ -36,7 +36,7 @@ from gateway.training.dataset import Progress
 
 __all__ = ["AttackConfig", "attack"]
 
-_Ask = Callable[[Sequence[Item], Decoding], list[Said]]
+_Ask = Callable[[Sequence[Item], Sequence[Decoding]], list[Said]]
 _RETRAINED, _COUNTERFACTUAL = "retrained", "counterfactual"
 
 
@@ -50,13 +50,13 @@ class AttackConfig:
     each. `suffix_words`: of the search for a universal suffix. 0 leaves each of them out.
 
     A gateway is started for `packs` and `model`, before the `upstream` if there is one; or the one at `url` is asked.
-    `retrained` is a model that never saw what must be forgotten.
+    `retrained` is a model that never saw what must be forgotten, or the URL of a vLLM that serves it.
     """
 
     packs: Path
     model: str
     scopes: tuple[Path, ...]
-    questions: Path | None = None
+    questions: tuple[Path, ...] = ()
     families: tuple[str, ...] = tuple(FAMILIES)
     rows: int = 16
     answers: int = 4
@@ -149,7 +149,13 @@ class _Run:
             found["sampling"] = sampled_leaks(known, sides, decoding, samples=config.samples, floor=self._floor)
         if config.budget and chosen:
             found["evolution"] = {
-                name: evolved(chosen, partial(_one, ask, self._greedy), budget=config.budget, seed=config.seed)
+                name: evolved(
+                    chosen,
+                    partial(_greedily, ask, self._greedy),
+                    budget=config.budget,
+                    seed=config.seed,
+                    families=config.families,
+                )
                 for name, ask in sides.items()
                 if name in ("gateway", "plain", _RETRAINED)
             }
@@ -166,14 +172,17 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
     def asking(side: Side, identity: str) -> _Ask:
         kept = Answers(out, side.name, identity)
-        return lambda items, decoding: asked(side, kept, items, decoding, progress)
+        return lambda items, decodings: asked(side, kept, items, decodings, progress)
 
     folder = resolve(config.model)
-    plain: Side = HttpSide("plain", config.upstream, at_once=16) if config.upstream else ModelSide("plain", folder)
-    sides = {"plain": asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")}
-    if config.retrained:
+    plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
+    sides: dict[str, _Ask] = {}
+    if config.retrained and "://" in config.retrained:
+        sides[_RETRAINED] = asking(HttpSide(_RETRAINED, config.retrained, at_once=AT_ONCE), config.retrained)
+    elif config.retrained:
         other = resolve(config.retrained)
         sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
+    sides["plain"] = asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")
     if config.url:
         headers = {ADMIN_HEADER: config.admin_key} if config.admin_key else {}
         yield {"gateway": asking(HttpSide("gateway", config.url, headers=headers), config.url), **sides}
@@ -183,16 +192,12 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
 
 
 def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said]:
-    return ask(items, decoding)
+    return ask(items, [decoding] * len(items))
 
 
-def _of_nobody(ask: _Ask, seed: int, items: Sequence[Item], decoding: Decoding) -> list[Said]:
+def _of_nobody(ask: _Ask, seed: int, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
     """The answers to the same questions about invented names, of those that have names."""
-    return ask([counterfactual(item, seed) or item for item in items], decoding)
-
-
-def _one(ask: _Ask, decoding: Decoding, item: Item) -> Said:
-    return ask([item], decoding)[0]
+    return ask([counterfactual(item, seed) or item for item in items], decodings)
 
 
 def _benign(path: Path) -> tuple[Item, ...]:

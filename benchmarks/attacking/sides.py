@@ -1,11 +1,13 @@
 """Who is asked: a gateway over HTTP, the plain model behind the same protocol, or a model in this process."""
 
 import logging
+import random
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +27,12 @@ from gateway.server.auth import ADMIN_HEADER
 from gateway.settings import load_settings
 from gateway.training.dataset import Progress
 
-__all__ = ["HttpSide", "ModelSide", "Side", "asked", "gateway_identity", "guarded"]
+__all__ = ["AT_ONCE", "HttpSide", "ModelSide", "Side", "asked", "gateway_identity", "guarded"]
 
+AT_ONCE = 64
+"""Prompts that a model answers together in little more time than one."""
+_REFUSALS = frozenset({400, 413, 422})  # of what was asked; any other status is the server's own trouble
 _PLAN_HEADER = "x-unrecall-plan"
-_CHUNK = 16
 
 
 class Side(Protocol):
@@ -36,8 +40,8 @@ class Side(Protocol):
 
     name: str
 
-    def ask(self, items: Sequence[Item], decoding: Decoding) -> list[Said]:
-        """One answer to each item, in their order."""
+    def ask(self, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
+        """One answer to each item, in their order; each has a decoding."""
 
 
 class HttpSide:
@@ -50,11 +54,12 @@ class HttpSide:
         self._at_once = at_once
         self._model = ""
 
-    def ask(self, items: Sequence[Item], decoding: Decoding) -> list[Said]:
-        """See Side. A request that the server refuses has no text, and its status for a plan."""
+    def ask(self, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
+        """See Side. A request that the server refuses has no text, and its status for a plan. Raises SetupError for a
+        server that cannot answer: that it is broken or busy must not count as an answer without a leak."""
         self.model()
         with ThreadPoolExecutor(self._at_once) as pool:
-            return list(pool.map(lambda item: self._answer(item, decoding), items))
+            return list(pool.map(self._answer, items, decodings))
 
     def _answer(self, item: Item, decoding: Decoding) -> Said:
         chat = item.endpoint == "chat"
@@ -67,8 +72,13 @@ class HttpSide:
                 f"{self.name} at {self.url} does not answer ({error}); the same command goes on"
             ) from error
         seconds = time.perf_counter() - started
-        if response.status_code != httpx.codes.OK:
+        if response.status_code in _REFUSALS:
             return Said("", str(response.status_code), seconds)
+        if response.status_code != httpx.codes.OK:
+            raise SetupError(
+                f"{self.name} at {self.url} answers with status {response.status_code}: {response.text[:200]}; once it "
+                "is well, the same command goes on"
+            )
         choice = response.json()["choices"][0]
         text = choice["message"]["content"] if chat else choice["text"]
         return Said(text or "", response.headers.get(_PLAN_HEADER, ""), seconds)
@@ -102,38 +112,49 @@ class ModelSide:
         self._folder = folder
         self._model: GuardedModel | None = None
 
-    def ask(self, items: Sequence[Item], decoding: Decoding) -> list[Said]:
-        """See Side."""
-        self._model = self._model or GuardedModel(load_language_model(self._folder))
+    def ask(self, items: Sequence[Item], decodings: Sequence[Decoding]) -> list[Said]:
+        """See Side. The decodings may differ in their seeds alone. One seed, made of all of them, is the batch's:
+        its answers are drawn apart, so the same prompt may stand in it often. Raises ValueError for other decodings."""
+        self._model = self._model or GuardedModel(load_language_model(self._folder), batch_size=AT_ONCE)
+        if len({replace(decoding, seed=0) for decoding in decodings}) > 1:
+            raise ValueError("a model answers one batch with one length and one temperature")
+        draws = str([(one.id, how.seed) for one, how in zip(items, decodings, strict=True)])
         texts = self._model.answers(
             [request_of(item) for item in items],
             [Pass()] * len(items),
-            max_new_tokens=decoding.max_tokens,
-            temperature=decoding.temperature,
-            seed=decoding.seed,
+            max_new_tokens=decodings[0].max_tokens,
+            temperature=decodings[0].temperature,
+            seed=random.Random(draws).getrandbits(31),
         )
         return [Said(text) for text in texts]
 
 
 def asked(
-    side: Side, kept: Answers, items: Sequence[Item], decoding: Decoding, progress: Progress = lambda *_: None
+    side: Side,
+    kept: Answers,
+    items: Sequence[Item],
+    decodings: Sequence[Decoding],
+    progress: Progress = lambda *_: None,
 ) -> list[Said]:
     """One answer to each item: those that are kept already, and the others, which are asked in parts and kept.
 
     Args:
         side: who is asked.
         kept: the side's answers.
-        items: what is asked; the same item twice is asked once.
-        decoding: how to answer.
+        items: what is asked; the same item twice, with the same decoding, is asked once.
+        decodings: how to answer each.
         progress: told the stage, and how far it is.
     """
-    missing = list({(item.endpoint, item.messages): item for item in items if not kept.get(item, decoding)}.values())
-    missing.sort(key=lambda item: len(item.prompt))  # a batch of like lengths wastes no padding
-    for start in range(0, len(missing), _CHUNK):
+    pairs = list(zip(items, decodings, strict=True))
+    unknown = ((one, how) for one, how in pairs if not kept.get(one, how))
+    missing = list({(one.endpoint, one.messages, how): (one, how) for one, how in unknown}.values())
+    missing.sort(key=lambda pair: len(pair[0].prompt))  # a batch of like lengths wastes no padding
+    for start in range(0, len(missing), AT_ONCE):
         progress(f"asking {side.name}", start, len(missing))
-        part = missing[start : start + _CHUNK]
-        kept.keep(zip(part, side.ask(part, decoding), strict=True), decoding)
-    return [said for item in items if (said := kept.get(item, decoding))]
+        part = missing[start : start + AT_ONCE]
+        asked_of = [one for one, _ in part], [how for _, how in part]
+        kept.keep(zip(*asked_of, side.ask(*asked_of), strict=True))
+    return [said for one, how in pairs if (said := kept.get(one, how))]
 
 
 @contextmanager
@@ -149,7 +170,7 @@ def guarded(packs: Path, model: str, upstream: str | None) -> Iterator[HttpSide]
     audit.setLevel(logging.WARNING)  # nobody reads this run's audit lines
     try:
         with served(build_app(settings), 0) as url:
-            yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=16 if upstream else settings.slots)
+            yield HttpSide("gateway", url, headers={ADMIN_HEADER: key}, at_once=AT_ONCE if upstream else settings.slots)
     finally:
         audit.setLevel(level)
 

@@ -18,6 +18,9 @@ from benchmarks.record import markdown, read
 __all__ = ["families", "headline", "tables"]
 
 _DEMO, _TAUGHT = "attack-harry-potter", "attack-tofu-20"
+_ADAPTIVE = {"in the rows": "attack-tofu-20-rephrased", "in no row": "attack-tofu-20-held-out"}
+_KS = ("1", "4", "16", "64")
+_BUDGETS = (1, 10, 100)
 _SLICES = ("named", "famous", "unnamed", "described")
 _SIDES = ("gateway", "plain", "retrained")
 
@@ -62,8 +65,11 @@ def tables() -> str:
     parts = (
         markdown(["missed by the gate, %", *_SLICES, "all", "false alarms"], missed),
         markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
-        *([_sampling()] if "sampling" in read(_TAUGHT) else ()),
+        _sampling(),
+        _evolution(),
+        _turn_after(),
         _suffix(),
+        _garak(),
         _traces(),
     )
     return "\n\n".join(parts)
@@ -79,11 +85,32 @@ def families() -> str:
 
 
 def _sampling() -> str:
-    found = read(_TAUGHT)["sampling"]
-    ks = [*found["beyond"]]
-    rows = [[side, *(f"{100 * rates[k]:.0f}%" for k in ks)] for side, rates in found["leak_at_k"].items()]
-    rows.append(["gateway minus retrained", *(counted(found["beyond"][k]) for k in ks)])
-    return markdown([f"leak@k, {found['questions']} questions", *(f"k = {k}" for k in ks)], rows)
+    rows = []
+    for facts, name in _ADAPTIVE.items():
+        found = read(name)["sampling"]
+        sides = {**found["leak_at_k"], "gateway minus retrained": found["beyond"]}
+        rows += [
+            [facts, side, *(counted(sides[side][k]) for k in _KS)] for side in (*_SIDES, "gateway minus retrained")
+        ]
+    return markdown(["facts", "who answers", *(f"leak@{k}" for k in _KS)], rows)
+
+
+def _evolution() -> str:
+    rows = []
+    for facts, name in _ADAPTIVE.items():
+        found = read(name)["evolution"]
+        rows += [[facts, side, *(counted(found[side].get(str(size))) for size in _BUDGETS)] for side in _SIDES]
+    return markdown(["facts", "who answers", *(f"within {size}" for size in _BUDGETS)], rows)
+
+
+def _turn_after() -> str:
+    columns = ("first_leaks", "second_leaks", "flagged_again")
+    rows = [
+        [packs, plan, *(counted(shares[column]) for column in columns)]
+        for packs, by_plan in read("turn-after")["packs"].items()
+        for plan, shares in by_plan.items()
+    ]
+    return markdown(["pack", "plan of the first answer", *(column.replace("_", " ") for column in columns)], rows)
 
 
 def _suffix() -> str:
@@ -93,6 +120,19 @@ def _suffix() -> str:
         ["questions without a name, held out", "missed"],
         [[name.replace("_", " "), counted(found[name])] for name in names],
     )
+
+
+def _garak() -> str:
+    found = read("garak")
+    probes = {name: _probe(name) for name in found["plain"]}
+    rows = [[probes[name], *(counted(found[side][name]) for side in ("plain", "gateway"))] for name in probes]
+    return markdown(["garak's probe (its detector)", "plain", "gateway"], rows)
+
+
+def _probe(name: str) -> str:
+    """`encoding.InjectHex (encoding.DecodeMatch)` without the modules' names."""
+    probe, _, detector = name.partition(" (")
+    return f"{probe} ({detector.rpartition('.')[2]}"
 
 
 def _traces() -> str:

@@ -29,10 +29,11 @@ def question(text: str) -> Request:
 class GuardedModel:
     """Asks a guarded model in batches. The guard sees the request alone, never the answer that is scored."""
 
-    def __init__(self, base: LanguageModel) -> None:
+    def __init__(self, base: LanguageModel, *, batch_size: int = 16) -> None:
+        """`batch_size` is how many prompts are answered together."""
         self._model = base.model
         self._prompts = Prompts(base.tokenizer, base.embeddings.cpu())
-        self._rollout = Rollout(base.model, base.tokenizer)
+        self._rollout = Rollout(base.model, base.tokenizer, batch_size=batch_size)
 
     def plans(self, requests: Sequence[Request], gate: Gate) -> list[Plan]:
         """What the gateway would do with each request."""

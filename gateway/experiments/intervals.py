@@ -24,8 +24,9 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def rate(hits: int, of: int) -> Estimate:
-    """A proportion with Wilson's score interval (1927)."""
+def rate(hits: float, of: int) -> Estimate:
+    """A proportion with Wilson's score interval (1927). Where each of the `of` is a chance in [0, 1], `hits` is their
+    sum: a chance varies no more than a yes or a no, so the interval is then rather too wide than too narrow."""
     if of == 0:
         return Estimate(math.nan, 0.0, 1.0)
     share, weight = hits / of, _Z**2 / of

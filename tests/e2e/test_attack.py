@@ -9,7 +9,12 @@ import pytest
 from hand_made import artifacts_of, manifest_of
 from harness import MODEL
 
+from benchmarks.attacking import turn_after
+from benchmarks.attacking.answers import Decoding
 from benchmarks.attacking.run import AttackConfig, attack
+from benchmarks.attacking.sides import ModelSide
+from benchmarks.items import Item
+from gateway.core import Message
 from gateway.errors import SetupError
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
@@ -90,3 +95,30 @@ def test_what_cannot_be_attacked_is_said_before_anything_is_asked(config: Attack
     with pytest.raises(SetupError, match="there are no packs in"):
         attack(replace(config, packs=tmp_path / "empty"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prompt_stands_often_in_one_batch_and_is_answered_in_many_ways() -> None:
+    side = ModelSide("plain", resolve(MODEL))
+    item = Item("q/1", "named", (Message("user", "Name an animal."),), "any")
+    decodings = [Decoding(8, 1.0, seed) for seed in range(6)]
+    drawn = side.ask([item] * 6, decodings)
+    assert len({said.text for said in drawn}) > 1
+    assert side.ask([item] * 6, decodings) == drawn
+    assert side.ask([item] * 6, [Decoding(8, 1.0, seed) for seed in range(6, 12)]) != drawn
+    with pytest.raises(ValueError, match="one temperature"):
+        side.ask([item] * 2, [Decoding(8, 1.0), Decoding(8)])
+
+
+def test_each_folder_of_packs_is_asked_twice_and_told_apart(
+    config: AttackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(turn_after, "write", lambda name, seed, content: written.update({name: content}))
+    turn_after.main(
+        ["--scope", str(config.scopes[0]), "--packs", str(config.packs), "--model", MODEL, "--max-tokens", "2"]
+    )
+    found = written["turn-after"]
+    assert found["questions"] == 8
+    assert found["packs"].keys() == {"packs"}
+    refused = found["packs"]["packs"]["Refuse"]
+    assert (refused["first_leaks"]["n"], refused["first_leaks"]["hits"], refused["flagged_again"]["hits"]) == (8, 0, 8)
