@@ -95,7 +95,7 @@ def _no_blocking_call(_watched_loops: None) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _one_encoder() -> Iterator[None]:
     """An encoder is loaded once, where each command would load it for itself, and remembers the prompts that every
-    training reads."""
+    training reads. `fresh_minilm` remembers nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EncoderFiles, "load", cache(EncoderFiles.load))
         yield

@@ -1,6 +1,8 @@
 """A language model made in milliseconds, and the sentence encoder, for tests that need one."""
 
+from dataclasses import replace
 from functools import cache
+from uuid import uuid4
 
 import torch
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
@@ -11,7 +13,7 @@ from classifiers.encoder.sentence import Encoder
 from gateway.models.encoders import find_encoder
 from gateway.models.language_model import LanguageModel
 
-__all__ = ["CHATML", "minilm", "tiny_model", "tiny_tokenizer"]
+__all__ = ["CHATML", "fresh_minilm", "minilm", "tiny_model", "tiny_tokenizer"]
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -66,3 +68,8 @@ def tiny_model(
 def minilm() -> Encoder:
     """The real sentence encoder, loaded once for all tests."""
     return find_encoder("minilm").load()
+
+
+def fresh_minilm() -> Encoder:
+    """The same, loaded anew: it remembers no text. The tests keep one encoder for each of its files' fingerprints."""
+    return replace(find_encoder("minilm"), fingerprint=uuid4().hex).load()

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tiny import fresh_minilm
 
 from classifiers.cache import Recent
 from classifiers.encoder.sentence import WINDOW_STRIDE_TOKENS, WINDOW_TOKENS, Encoder
-from gateway.models.encoders import find_encoder
 
 FILLER = "The committee met on Tuesday to talk over the budget for garden tools. "
 
@@ -95,7 +95,7 @@ def test_a_small_cache_forgets_but_never_errs(encoder: Encoder, monkeypatch: pyt
 
 
 def test_threads_may_share_a_fresh_encoder() -> None:
-    shared = find_encoder("minilm").load()
+    shared = fresh_minilm()
     texts = [f"{FILLER * (1 + i % 4)} case {i}" for i in range(24)]
     with ThreadPoolExecutor(8) as threads:
         parallel = list(threads.map(lambda text: shared.encode([text])[0], texts * 2))
