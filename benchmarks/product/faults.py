@@ -1,6 +1,7 @@
 """What clients see when something fails, before a real gateway: the table of docs/faults.md.
 
 python -m benchmarks.product.faults --packs PACKS            (PACKS: with the demo's scope)
+python -m benchmarks.product.faults --packs PACKS --parts memory clock     (these rows alone; the others stay)
 python -m benchmarks.product.faults --packs PACKS --soak 20  (minutes at saturation instead)
 python -m benchmarks.product.faults --table                  (prints the table from the results)
 
@@ -31,7 +32,7 @@ from benchmarks.product.fault_limits import CLOCK, clock_rows, memory_row
 from benchmarks.product.fault_load import MODEL, ask_all, row_of
 from benchmarks.product.soak import soak
 from benchmarks.product.stub import FAULTS, Pace
-from benchmarks.record import markdown, read, write
+from benchmarks.record import environment, markdown, read, write
 
 __all__ = ["main", "measure_faults", "table"]
 
@@ -62,30 +63,38 @@ _UNREAD = {
 Rows = list[dict[str, Any]]
 
 
-def measure_faults(packs: Path) -> dict[str, Any]:
-    """All rows. `packs` must hold the demo's scope."""
+def measure_faults(packs: Path, parts: Sequence[str], kept: Rows) -> dict[str, Any]:
+    """The rows of these parts, measured now, and those that are `kept` of the others. `packs` must hold the demo's
+    scope."""
     assert set(_UPSTREAM) == {"none", *FAULTS}
     assert {*_BROKEN, *_UNREAD, CLOCK} == set(BREAKS)
     rows: Rows = []
-    parts: tuple[Callable[[House], Iterator[dict[str, Any]]], ...] = (
-        _upstream_rows,
-        _replica_rows,
-        _detector_rows,
-        _unread_rows,
-        _pack_rows,
-        _disk_row,
-        _client_rows,
-        _end_rows,
-        memory_row,
-        clock_rows,
-    )
     with ExitStack() as stack:
         house = House(stack, packs)
-        for part in parts:
-            for row in part(house):
-                rows.append(row)
+        for name, measured in _parts().items():
+            if name not in parts:
+                rows += [row for row in kept if row["part"] == name]
+                continue
+            for row in measured(house):
+                rows.append({**row, "part": name, "date": environment()["date"]})
                 print(orjson.dumps(row).decode(), flush=True)
     return {"rows": rows}
+
+
+def _parts() -> dict[str, Callable[[House], Iterator[dict[str, Any]]]]:
+    """What gives rows, in the order of the table."""
+    return {
+        "upstream": _upstream_rows,
+        "replicas": _replica_rows,
+        "detectors": _detector_rows,
+        "screen": _unread_rows,
+        "packs": _pack_rows,
+        "disk": _disk_row,
+        "clients": _client_rows,
+        "ends": _end_rows,
+        "memory": memory_row,
+        "clock": clock_rows,
+    }
 
 
 def _upstream_rows(house: House) -> Iterator[dict[str, Any]]:
@@ -328,6 +337,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--packs", type=Path, default=Path(".unrecall/packs"))
     parser.add_argument("--soak", type=float, nargs="?", const=20.0, metavar="MINUTES")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument(
+        "--parts", nargs="*", choices=_parts(), default=list(_parts()), help="the others keep their rows"
+    )
     options = parser.parse_args(arguments)
     if options.table:
         print(table())
@@ -336,7 +348,8 @@ def main(arguments: list[str] | None = None) -> int:
         found = soak(options.packs, options.soak)
         print(write("soak", 0, found))
         return 0 if found["flat"] else 1
-    found = measure_faults(options.packs)
+    kept = [] if set(options.parts) == set(_parts()) else read("faults")["rows"]
+    found = measure_faults(options.packs, options.parts, kept)
     print(write("faults", 0, found))
     bad = [row for row in found["rows"] if row["unguarded"] or row["without_a_line"] or row["with_two_lines"]]
     return 1 if bad else 0

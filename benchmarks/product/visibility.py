@@ -171,6 +171,7 @@ def packs_for(plan: str, source: Path, artifact: Path | None, out: Path) -> Path
         artifact=donor.artifact,
         leaks=pack.leaks,
         extra={},
+        languages=pack.languages,
     )
     fields = manifest.model_dump(exclude={"version", "files"})
     save_pack(out, given, {**fields, "method": method})

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 __all__ = ["Overdue", "beside_the_loop", "within"]
 
-_SIGNAL = signal.SIGVTALRM  # of a timer that nothing in this process uses
+# Of a timer that nothing else in this process uses.
+_SIGNAL, _TIMER = signal.SIGVTALRM, signal.ITIMER_VIRTUAL
 _LOOK_S = 0.1
 _Found = TypeVar("_Found")
 
@@ -26,7 +27,11 @@ class Overdue(Exception):
 
 class _Watch:
     """Interrupts the main thread when its work is overdue. Python code, regular expressions and waits are interrupted;
-    a library's own code is not."""
+    a library's own code is not.
+
+    The system's timer tells of work that computes, also where it lets no other thread run, as a regular expression
+    does. It counts the time of all threads together, so it may come early. Of work that waits a thread tells.
+    """
 
     def __init__(self) -> None:
         self._due: float | None = None
@@ -42,10 +47,12 @@ class _Watch:
             self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
             self._thread.start()
         self._due = time.monotonic() + seconds
+        signal.setitimer(_TIMER, seconds, _LOOK_S)
         try:
             yield
         finally:
             self._due = None
+            signal.setitimer(_TIMER, 0)
 
     def _look(self) -> None:
         main = threading.main_thread().ident or 0

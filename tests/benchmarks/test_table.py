@@ -6,7 +6,7 @@ import pytest
 from harness import ROOT
 
 from benchmarks.attacking import table as attacking
-from benchmarks.product import faults, output, speed
+from benchmarks.product import faults, output, speed, visibility_table
 from benchmarks.product.table import headline, table
 
 
@@ -19,8 +19,9 @@ from benchmarks.product.table import headline, table
         ("docs/faults.md", faults.table, 2),
         ("docs/output-screen.md", output.table, 2),
         ("README.md", attacking.headline, 1),
+        ("docs/threat-model.md", visibility_table.table, 2),
     ],
-    ids=["README", "results", "performance", "faults", "output screen", "README, attacks"],
+    ids=["README", "results", "performance", "faults", "output screen", "README, attacks", "visibility"],
 )
 def test_the_pages_show_what_was_measured(page: str, tables: Callable[[], str], count: int) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
