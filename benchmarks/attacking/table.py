@@ -115,10 +115,9 @@ def _turn_after() -> str:
 
 def _suffix() -> str:
     found = read(_DEMO)["suffix"]
-    names = ("classifier_missed", "classifier_missed_with_suffix", "gate_missed", "gate_missed_with_suffix")
     return markdown(
         ["questions without a name, held out", "missed"],
-        [[name.replace("_", " "), counted(found[name])] for name in names],
+        [[name.replace("_", " "), counted(found[name])] for name in found if name not in ("suffix", "search")],
     )
 
 
