@@ -79,8 +79,14 @@ class HttpSide:
                 f"{self.name} at {self.url} answers with status {response.status_code}: {response.text[:200]}; once it "
                 "is well, the same command goes on"
             )
-        choice = response.json()["choices"][0]
-        text = choice["message"]["content"] if chat else choice["text"]
+        try:
+            choice = response.json()["choices"][0]
+            text = choice["message"]["content"] if chat else choice["text"]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise SetupError(
+                f"{self.name} at {self.url} gave an answer that cannot be read ({error!r}): {response.text[:200]!r}; "
+                "the same command goes on"
+            ) from error
         return Said(text or "", response.headers.get(_PLAN_HEADER, ""), seconds)
 
     def _body(self, item: Item, decoding: Decoding) -> dict[str, Any]:

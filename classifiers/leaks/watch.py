@@ -230,7 +230,9 @@ class AnswerWatch:
         found.sort(key=lambda one: one.start)  # a name comes before its own first word
         leaks = (self._worded(one) if isinstance(one, Word) else self._named(one) for one in found)
         leak = next((leak for leak in leaks if leak), None)
-        safe_to = min(open_from, self._words_open_from(unfinished, open_from)) + self._base
+        # at the end nothing is open: what has only begun becomes no leak any more
+        words_open_from = open_from if ended else self._words_open_from(unfinished, open_from)
+        safe_to = min(open_from, words_open_from) + self._base
         self._safe = max(self._safe, min(safe_to, leak.start) if leak else safe_to)
         if leak:
             self._leak = replace(leak, start=max(leak.start, self._safe))

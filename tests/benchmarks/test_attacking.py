@@ -159,6 +159,14 @@ def test_a_request_that_is_refused_is_an_answer_without_text(tmp_path: Path, mon
     assert (said.text, said.plan) == ("", "400")
 
 
+def test_an_answer_that_cannot_be_read_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side, kept = HttpSide("gateway", "http://gateway.test"), Answers(tmp_path, "gateway", "one")
+    answering(side, 200, {"odd": "shape"}, monkeypatch)
+    with pytest.raises(SetupError, match=r"(?s)cannot be read.*odd.*goes on"):
+        asked(side, kept, [question(1)], [GREEDY])
+    assert kept.get(question(1), GREEDY) is None
+
+
 def answering(side: HttpSide, status: int, body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the server behind the side list a model, and answer every prompt with the status."""
 

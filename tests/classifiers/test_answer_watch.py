@@ -196,6 +196,19 @@ def test_no_run_of_a_document_that_is_long_enough_gets_through(seed: int) -> Non
     assert sent(watch(learned=learned, asked=own), [text])[1] is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_of_an_answer_that_ends_within_a_passage_all_is_sent(seed: int) -> None:
+    words = document(120, seed)
+    learned = model(documents=[" ".join(words)])
+    waited = 0
+    for first in range(100):
+        text = " ".join(words[first : first + PASSAGE_WORDS - 1])
+        one = watch(learned=learned)
+        waited += one.read(text).safe < len(text)
+        assert sent(watch(learned=learned), [text]) == (text, None)
+    assert waited  # while it might have gone on
+
+
 def test_ordinary_text_holds_no_passage_and_waits_for_none() -> None:
     one = watch(learned=model(documents=[" ".join(document(2000, 1))]))
     text = " ".join(general_traffic()[600:900])

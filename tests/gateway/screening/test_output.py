@@ -16,6 +16,7 @@ from hand_made import BASE, SavePack, leak_model_of
 from tiny import tiny_tokenizer
 
 from classifiers.encoder.sentence import Encoder
+from classifiers.leaks.passages import PASSAGE_WORDS
 from classifiers.leaks.watch import AnswerWatch, OwnWords
 from gateway.backends.base import ModelCard, Served
 from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob, Usage
@@ -99,8 +100,8 @@ class House:
         self.backend = Says()
         self.metrics = Metrics()
         self.timeout_s = 10.0
+        self.encoder, self.caplog = encoder, caplog
         self._packs = PackReloader(root, encoder=encoder, base_fingerprint=BASE, encoder_fingerprint=BASE)
-        self._caplog = caplog
         caplog.set_level(logging.INFO, "unrecall.audit")
 
     def events(self, request: Request, *answers: Sequence[Event]) -> list[Event]:
@@ -132,7 +133,7 @@ class House:
     @property
     def audit(self) -> dict[str, Any]:
         line: dict[str, Any] = json.loads(
-            [r.getMessage() for r in self._caplog.records if r.name == "unrecall.audit"][-1]
+            [r.getMessage() for r in self.caplog.records if r.name == "unrecall.audit"][-1]
         )
         return line
 
@@ -228,6 +229,26 @@ def test_an_answer_in_one_piece_is_asked_anew(house: House, upstream: bool) -> N
         first = [Event(data=body, parse=reader(request))]
     assert house.answer(request, first, pieces("In a wardrobe.")) == {0: ("In a wardrobe.", "stop")}
     assert house.backend.asked[1][0].written == ""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_ends_within_a_passage_goes_on_as_it_came(
+    house: House, save: SavePack, tmp_path: Path, stream: bool
+) -> None:
+    words = [f"{first}{last}" for first in ("quiet", "velvet", "marble", "crooked") for last in "abcdefgh"]
+    save("tale", aliases=("Tumbleweed",), leaks=leak_model_of([], [" ".join(words)]))
+    house = House(tmp_path / "packs", house.encoder, house.caplog)
+    request = asked(stream=stream)
+    for first in range(12):
+        begun = " ".join(words[first : first + PASSAGE_WORDS - 1])
+        events = [Event.of(Delta(0, begun, finish_reason="length")), Event.of(Usage(9, 3))]
+        if stream:
+            events = as_upstream(request, pieces(*(f"{word} " for word in begun.split()), finish="length"))
+        else:
+            body = asyncio.run(AnswerEncoder(request, CHAT_SHAPE).collect(_every(events)))
+            events = [Event(data=body, parse=reader(request))]
+        came = b"".join(event.data or b"" for event in events)
+        assert b"".join(event.data or b"" for event in house.events(request, events)) == came
 
 
 async def _every(events: Sequence[Event]) -> AsyncGenerator[Event, None]:
