@@ -192,13 +192,21 @@ async def _stream(answer: Answer, first: Event | None, encoder: AnswerEncoder, w
     async with _told_in_stream(writer):
         if first is not None:
             times.came(time.perf_counter(), 0)
-            await writer.write(encoder.encode(first))
+            for data in _apart(first, encoder.encode(first)):
+                await writer.write(data)
         async for event in answer.events:
             if data := encoder.encode(event):
                 times.came(time.perf_counter(), data.count(_EVENT))
                 await times.next()
                 await writer.write(data)
         await writer.write(encoder.ending())
+
+
+def _apart(first: Event, data: bytes) -> list[bytes]:
+    """The gateway's own first bytes as the upstream sends them: what names the role, and then the first token."""
+    if first.data is not None:
+        return [data]
+    return [piece + _END for piece in data.split(_END) if piece]
 
 
 async def _singly(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer, times: Schedule) -> None:

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from gateway.core import Delta, Event, Message, Request
+from gateway.openai_format.encoding import AnswerEncoder
+from gateway.openai_format.shapes import CHAT_SHAPE
 from gateway.server.exchange import Departure
+from gateway.server.prompts import _apart
 
 
 class Client:
@@ -82,3 +86,14 @@ def test_a_server_that_stops_cancels_all_of_it(leaves: bool) -> None:
         return task.cancelled()
 
     assert asyncio.run(run())
+
+
+def test_the_first_token_comes_behind_the_role_and_not_with_it() -> None:
+    """A client that counts its reads would know a planned answer from one that passed."""
+    request = Request("7", "chat", "tiny", (Message("user", "Who?"),), stream=True)
+    planned = Event.of(Delta(0, "Nobody"))
+    pieces = _apart(planned, AnswerEncoder(request, CHAT_SHAPE).encode(planned))
+    assert [b'"role"' in piece for piece in pieces] == [True, False]
+    assert all(piece.startswith(b"data: ") and piece.endswith(b"\n\n") for piece in pieces)
+    passed = Event(data=b"".join(pieces))
+    assert _apart(passed, passed.data or b"") == [passed.data]
