@@ -13,6 +13,7 @@ __all__ = [
     "Answer",
     "Call",
     "Delta",
+    "Dialect",
     "Endpoint",
     "Event",
     "Finding",
@@ -27,11 +28,15 @@ __all__ = [
     "Screening",
     "Tap",
     "TokenLogprob",
+    "ToolCall",
     "Unavailable",
     "Usage",
 ]
 
 Endpoint = Literal["chat", "completions"]
+Dialect = Literal["openai", "messages", "responses"]
+"""The format in which a client asks and is answered: OpenAI's chats and completions, Anthropic's Messages, or OpenAI's
+Responses. A request in one of the latter two is a chat to the gate, the policy and the backends."""
 ModelNeed = Literal["prompt_embeds", "adapters", "logits"]
 """What a plan asks of a model beyond text: prompts as embeddings, LoRA adapters, a transform of the logits."""
 
@@ -69,7 +74,8 @@ class Request:
     screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
     is the client's own word for the person who asks, and `caller` is the gateway's: both keep a user with one arm of a
     comparison. The gateway writes neither down. `written` is what the client already has of the one answer: the model
-    goes on behind it."""
+    goes on behind it. In another `dialect` than OpenAI's, `raw` is the same request as a chat and `native` its bytes in
+    that dialect, for an upstream that speaks it."""
 
     id: str
     endpoint: Endpoint
@@ -84,6 +90,14 @@ class Request:
     user: str = ""
     caller: str = ""
     written: str = ""
+    dialect: Dialect = "openai"
+    native: bytes = b""
+
+    @property
+    def surface(self) -> str:
+        """What the client asked: the endpoint, or the dialect where it is not OpenAI's. Audit lines and metrics have
+        this name."""
+        return self.endpoint if self.dialect == "openai" else self.dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +219,20 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool, or a fragment of one: the first fragment of call `index` has its `id` and `name`, and each has
+    more of its `arguments`, which are JSON."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """More of choice `index`; `finish_reason` ends that choice. `tool_calls` are fragments as they came: a name or a
-    part of the arguments each, in the order of the stream."""
+    """More of choice `index`; `finish_reason` ends that choice. `tool_calls` are fragments, in the order of the
+    stream."""
 
     index: int
     text: str
@@ -215,7 +240,12 @@ class Delta:
     finish_reason: str | None = None
     stop_reason: str | int | None = None
     reasoning: str = ""
-    tool_calls: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def call_text(self) -> str:
+        """The names and the arguments of the fragments, as a reader of the stream sees them."""
+        return "".join(call.name + call.arguments for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +261,15 @@ class Event:
 
     `data` are bytes of the upstream's own answer, which go to the client as they are; None where the gateway encodes
     `parts` itself. `fallback` is the reason why the backend refuses in place of the plan: such an event comes before
-    any other and says nothing to the client.
+    any other and says nothing to the client. Nor does an event with `prompt_tokens`, for dialects that tell them at the
+    beginning of an answer.
 
     Example:
         >>> Event.of(Delta(0, "Hello")).parts[0].text
         'Hello'
     """
 
-    __slots__ = ("_parse", "_parts", "data", "fallback")
+    __slots__ = ("_parse", "_parts", "data", "fallback", "prompt_tokens")
 
     def __init__(
         self,
@@ -247,6 +278,7 @@ class Event:
         parts: "tuple[Delta | Usage, ...]" = (),
         parse: "Callable[[bytes], Iterable[Delta | Usage]] | None" = None,
         fallback: str = "",
+        prompt_tokens: int | None = None,
     ) -> None:
         """
         Args:
@@ -255,9 +287,11 @@ class Event:
             parse: reads `data` when somebody asks for `parts`, once. It may keep what a piece leaves unfinished for
                 the next piece, so a reader reads every event of an answer, in order, or none.
             fallback: why the backend refuses.
+            prompt_tokens: how many tokens the prompt has.
         """
         self.data = data
         self.fallback = fallback
+        self.prompt_tokens = prompt_tokens
         self._parts = parts
         self._parse = parse
 

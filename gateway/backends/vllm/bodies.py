@@ -2,14 +2,15 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 import torch
 from torch import Tensor
 
-from gateway.core import Endpoint, Message, Request
+from gateway.backends.vllm.client import Target
+from gateway.core import Dialect, Endpoint, Message, Request
 from gateway.errors import InvalidRequest
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "encoded",
     "instructed_body",
     "own_body",
+    "passing_body",
     "tokens_body",
     "too_long",
     "too_much",
@@ -53,6 +55,19 @@ def instructed_body(request: Request, messages: Sequence[Message]) -> bytes:
 def own_body(request: Request) -> bytes:
     """The client's body, the usage asked for."""
     return orjson.dumps(_own(request))
+
+
+def passing_body(request: Request, dialects: Collection[Dialect]) -> tuple[Target, bytes]:
+    """Where a request goes that may pass, and as what: as it came, where the upstream has its dialect, else as a chat
+    whose usage stands in each event."""
+    if request.dialect == "openai":
+        return request.endpoint, request.raw
+    if request.dialect in dialects:
+        return request.dialect, request.native
+    body: Json = orjson.loads(request.raw)
+    if request.stream:
+        body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    return request.endpoint, orjson.dumps(body)
 
 
 def adapted_body(body: bytes, adapter: str) -> bytes:

@@ -15,7 +15,20 @@ from tiny import tiny_tokenizer
 from classifiers.encoder.sentence import Encoder
 from classifiers.leaks.watch import AnswerWatch
 from gateway.backends.base import ModelCard, Served
-from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob, Usage
+from gateway.core import (
+    Delta,
+    Endpoint,
+    Event,
+    Message,
+    Pass,
+    Plan,
+    Refuse,
+    Request,
+    Sampling,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from gateway.methods.corruption import Corrupt
 from gateway.openai_format.decoding import reader
 from gateway.openai_format.encoding import AnswerEncoder, sse
@@ -255,13 +268,13 @@ def test_reasoning_and_tool_calls_are_screened_too(house: House) -> None:
     shown = "".join(delta.reasoning + delta.text for event in events for delta in event.deltas)
     assert shown == "It must beIn a wood."
     call = [
-        Event.of(Delta(0, "", tool_calls=("search",))),
-        Event.of(Delta(0, "", tool_calls=('{"q": "Mr',))),
-        Event.of(Delta(0, "", tool_calls=(' Tumnus"}',), finish_reason="tool_calls")),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, "c1", "search"),))),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, arguments='{"q": "Mr'),))),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, arguments=' Tumnus"}'),), finish_reason="tool_calls")),
     ]
     events = house.events(asked(), call)
     deltas = [delta for event in events for delta in event.deltas]
-    assert [text for delta in deltas for text in delta.tool_calls] == ["search"]
+    assert [call.name for delta in deltas for call in delta.tool_calls] == ["search"]
     assert deltas[-1].finish_reason == "length"
 
 
