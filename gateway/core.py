@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 __all__ = [
     "DEFAULT_REFUSAL",
+    "FEATURES",
     "Account",
     "Answer",
     "Call",
@@ -37,6 +38,8 @@ Endpoint = Literal["chat", "completions"]
 Dialect = Literal["openai", "messages", "responses"]
 """The format in which a client asks and is answered: OpenAI's chats and completions, Anthropic's Messages, or OpenAI's
 Responses. A request in one of the latter two is a chat to the gate, the policy and the backends."""
+FEATURES = frozenset({"tools", "tool_choice", "parallel_tool_calls", "response_format"})
+"""What a request may carry that not every plan can serve."""
 ModelNeed = Literal["prompt_embeds", "adapters", "logits"]
 """What a plan asks of a model beyond text: prompts as embeddings, LoRA adapters, a transform of the logits."""
 
@@ -70,8 +73,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request. `side_texts` reach the model beside the messages (such as tool definitions), and the gate
-    screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
+    """A validated request. `side_texts` reach the model beside the messages (such as arguments of tools), and the gate
+    screens them too; `definitions` are the client's tools, which call no plan by themselves (see docs/tools.md);
+    `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
     is the client's own word for the person who asks, and `caller` is the gateway's: both keep a user with one arm of a
     comparison. The gateway writes neither down. `written` is what the client already has of the one answer: the model
     goes on behind it. In another `dialect` than OpenAI's, `raw` is the same request as a chat and `native` its bytes in
@@ -85,6 +89,7 @@ class Request:
     stream: bool = False
     include_usage: bool = False
     side_texts: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
     carries: frozenset[str] = frozenset()
     raw: bytes = b""
     user: str = ""
@@ -160,12 +165,14 @@ class Call:
 class Plan:
     """What the gateway does with one request: the decision, and no more.
 
-    `name` stands in audit lines, metrics and headers. `needs` is what a backend must be able to give the model.
+    `name` stands in audit lines, metrics and headers. `needs` is what a backend must be able to give the model;
+    `carries` are the features of a request (`FEATURES`) that the plan leaves in force.
     `fallback` is the refusal that the client gets where the backend cannot carry the plan out.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[ModelNeed]] = frozenset()
+    carries: ClassVar[frozenset[str]] = frozenset()
     fallback: str = field(default=DEFAULT_REFUSAL, kw_only=True)
 
     @property
@@ -198,6 +205,7 @@ class Instruct(Plan):
     """A system instruction in front tells the model not to know the scope (guardrail baseline, arXiv 2403.03329)."""
 
     name: ClassVar[str] = "Instruct"
+    carries: ClassVar[frozenset[str]] = FEATURES
     text: str
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "embedded_body",
     "encoded",
     "instructed_body",
+    "is_verbatim",
     "own_body",
     "passing_body",
     "tokens_body",
@@ -43,10 +44,11 @@ def tokens_body(request: Request, ids: Sequence[int], context_tokens: int) -> by
 
 
 def instructed_body(request: Request, messages: Sequence[Message]) -> bytes:
-    """The client's body with other messages in place of its own."""
+    """The client's body with an instruction in front: `messages` are those of the request, the first one new or with
+    another text. What else its turns have, such as calls of tools, stays."""
     body = _own(request)
     if request.endpoint == "chat":
-        body["messages"] = [{"role": message.role, "content": message.text} for message in messages]
+        body["messages"] = _instructed(body["messages"], messages, added=len(messages) > len(request.messages))
     else:
         body["prompt"] = "\n\n".join(message.text for message in messages)
     return orjson.dumps(body)
@@ -75,6 +77,12 @@ def adapted_body(body: bytes, adapter: str) -> bytes:
     return orjson.dumps({**orjson.loads(body), "model": adapter})
 
 
+def is_verbatim(request: Request) -> bool:
+    """Whether the payloads of an answer go to the client as the upstream wrote them, but for the model's name and the
+    count of the prompt's tokens: calls of tools have a shape of the upstream's own."""
+    return bool(request.carries) and request.dialect == "openai"
+
+
 def encoded(embeddings: Tensor) -> str:
     """vLLM's form of [tokens, hidden]: base64 of what torch.save writes."""
     buffer = io.BytesIO()
@@ -82,9 +90,16 @@ def encoded(embeddings: Tensor) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def _instructed(turns: Sequence[Json], messages: Sequence[Message], *, added: bool) -> list[Json]:
+    first = messages[0]
+    if added:
+        return [{"role": first.role, "content": first.text}, *turns]
+    return [{**turns[0], "content": first.text}, *turns[1:]]
+
+
 def _own(request: Request) -> Json:
     body: Json = orjson.loads(request.raw)
-    if request.stream:
+    if request.stream and not is_verbatim(request):
         body["stream_options"] = {"include_usage": True}
     return body
 
@@ -105,6 +120,7 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
+        "response_format": orjson.loads(request.raw).get("response_format") if request.carries else None,
         **dict(sampling.extra),
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +391,18 @@ def test_servers_may_end_lines_otherwise_and_name_events(house: House, line: str
     data = (whole.data or b"").replace(b"data: {", b": comment\nevent: message\ndata: {").replace(b"\n", line.encode())
     events = [Event(data=data[at : at + 50]) for at in range(0, len(data), 50)]
     assert house.answer(request, events, pieces(" a wood.")) == {0: ("They live in a wood.", "stop")}
+
+
+def test_a_name_that_a_tool_has_is_the_clients_own(house: House) -> None:
+    """The scope's facts are not."""
+    request = replace(asked(), definitions=("find_narnia Looks up who lives in Narnia.",), carries=frozenset({"tools"}))
+    assert house.answer(request, pieces("I ask of", " Narnia.")) == {0: ("I ask of Narnia.", "stop")}
+    found = house.answer(request, pieces("Mr Tumnus", " has it."), pieces("Somebody has it."))
+    assert "Tumnus" not in found[0][0]
+
+
+def test_an_answer_with_tools_does_not_go_on_behind_its_beginning(house: House) -> None:
+    """The model would get its prompt as tokens, without the tools."""
+    request = replace(asked(), carries=frozenset({"tools"}))
+    assert house.answer(request, pieces("They live in", " Narnia.")) == {0: ("They live in.", "stop")}
+    assert len(house.backend.asked) == 1
