@@ -205,7 +205,7 @@ class TestErrors:
                 "invalid_request_error",
                 "tool_use",
             ),
-            (asked("word " * 3000), 400, "invalid_request_error", ""),
+            (asked("word " * 9000), 400, "invalid_request_error", ""),
         ],
         ids=["model", "no limit", "servers", "unknown", "image", "misplaced", "too long"],
     )
@@ -219,7 +219,7 @@ class TestErrors:
 
     def test_are_the_same_for_a_flagged_request(self, gateway: Gateway) -> None:
         plain, flagged = (
-            gateway.post(PATH, asked(prompt + " word" * 3000)) for prompt in ("What is the capital of France", AUTHOR)
+            gateway.post(PATH, asked(prompt + " word" * 9000)) for prompt in ("What is the capital of France", AUTHOR)
         )
         assert plain.status_code == flagged.status_code == 400
         assert shape(plain.json()) == shape(flagged.json())

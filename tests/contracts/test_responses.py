@@ -48,8 +48,10 @@ class TestEveryPlan:
         """OpenAI's client builds the response out of the events, and checks their order."""
         whole = gateway.openai.responses.create(**asked(PLANS[plan]))
         with gateway.openai.responses.stream(**asked(PLANS[plan])) as stream:
-            deltas = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
-            final = stream.get_final_response()
+            found = list(stream)
+        deltas = "".join(event.delta for event in found if event.type == "response.output_text.delta")
+        assert found[-1].type in ("response.completed", "response.incomplete")
+        final = found[-1].response
         assert deltas == final.output_text == whole.output_text
         assert (final.status, final.usage) == (whole.status, whole.usage)
 
@@ -134,7 +136,7 @@ def test_logprobs_are_told(gateway: Gateway) -> None:
         (item,) = gateway.post(PATH, asked(prompt, **fields)).json()["output"]
         (part,) = item["content"]
         assert "".join(one["token"] for one in part["logprobs"]).startswith(part["text"])
-        assert all(len(one["top_logprobs"]) >= 2 for one in part["logprobs"])
+        assert all(1 <= len(one["top_logprobs"]) <= 2 for one in part["logprobs"])  # a forbidden one is taken out
 
 
 @pytest.mark.parametrize(

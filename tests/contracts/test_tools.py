@@ -11,9 +11,13 @@ CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/respons
 pytestmark = pytest.mark.vllm
 PLAIN = "What is the capital of France?"
 PLANS = {"UseAdapter": "Where was Atlantis?", "Instruct": "Who lives in Middle-earth?"}
-SCHEMA = {"type": "object", "properties": {"word": {"enum": ["red", "blue"]}}, "required": ["word"]}
+WORD = {"type": "string", "enum": ["red", "blue"]}
+SCHEMA = {"type": "object", "properties": {"word": WORD}, "required": ["word"], "additionalProperties": False}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "colour", "schema": SCHEMA}}
-TOOL = {"type": "function", "function": {"name": "paint", "description": "Paints it.", "parameters": SCHEMA}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "paint", "description": "Paints it.", "parameters": SCHEMA, "strict": True},
+}
 FORCED = {"type": "function", "function": {"name": "paint"}}
 
 
@@ -23,7 +27,7 @@ def gateway(vllm_gateway: Gateway) -> Gateway:
 
 
 def asked(prompt: str, **fields: Any) -> Json:
-    return chat(prompt, max_tokens=40, **fields)
+    return chat(prompt, max_tokens=64, **fields)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -51,20 +55,20 @@ class TestTools:
         assert {one["model"] for one in streamed[0]} == {whole[1]["model"]}
 
     def test_anthropics_clients_too(self, gateway: Gateway, plan: str) -> None:
-        tool = {"name": "paint", "input_schema": SCHEMA}
+        tool = {"name": "paint", "input_schema": SCHEMA, "strict": True}
         turns = [{"role": "user", "content": PLANS[plan]}]
-        body = {"model": chat("")["model"], "max_tokens": 40, "temperature": 0, "messages": turns, "tools": [tool]}
+        body = {"model": chat("")["model"], "max_tokens": 64, "temperature": 0, "messages": turns, "tools": [tool]}
         answer = gateway.post(MESSAGES, {**body, "tool_choice": {"type": "tool", "name": "paint"}}, headers=ADMIN)
         assert answer.headers["x-unrecall-plan"] == plan
         (block,) = [one for one in answer.json()["content"] if one["type"] == "tool_use"]
         assert (block["name"], answer.json()["stop_reason"]) == ("paint", "tool_use")
 
     def test_and_openais_responses(self, gateway: Gateway, plan: str) -> None:
-        tool = {"type": "function", "name": "paint", "parameters": SCHEMA}
+        tool = {"type": "function", "name": "paint", "parameters": SCHEMA, "strict": True}
         body = {
             "model": chat("")["model"],
             "input": PLANS[plan],
-            "max_output_tokens": 40,
+            "max_output_tokens": 64,
             "temperature": 0,
             "tools": [tool],
         }
@@ -85,7 +89,7 @@ def test_a_schema_is_kept_to(gateway: Gateway, plan: str, prompt: str, stream: b
     answer = gateway.post(CHAT, asked(prompt, response_format=FORMAT, stream=stream), headers=ADMIN)
     assert answer.headers["x-unrecall-plan"] == plan
     choices = [one["choices"][0] for one in events(answer)] if stream else answer.json()["choices"]
-    parts = [(choice.get("delta") or choice.get("message"))["content"] or "" for choice in choices]
+    parts = [(choice.get("delta") or choice.get("message") or {}).get("content") or "" for choice in choices]
     assert orjson.loads("".join(parts))["word"] in ("red", "blue")
 
 

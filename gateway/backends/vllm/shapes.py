@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core import Endpoint
-from gateway.errors import UpstreamError, UpstreamRefused
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
 from gateway.openai_format.messages.shape import MessageShape, message_shape_of
 from gateway.openai_format.shapes import CHAT_SHAPE, Shape, shape_of
 
@@ -50,7 +50,7 @@ async def learn_messages(ask: Callable[[Json], Awaitable[list[Json]]], model: st
     try:
         (whole,) = await ask(body)
         return message_shape_of(whole, await ask({**body, "stream": True}))
-    except (UpstreamRefused, KeyError, TypeError, ValueError, StopIteration):
+    except (AnswerError, KeyError, TypeError, ValueError, StopIteration):
         return None
 
 
