@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 __all__ = [
     "COMPLETION_TOKENS",
     "DEFAULT_REFUSAL",
+    "FEATURES",
     "Account",
     "Answer",
     "Call",
     "Delta",
+    "Dialect",
     "Endpoint",
     "Event",
     "Finding",
@@ -28,11 +30,17 @@ __all__ = [
     "Screening",
     "Tap",
     "TokenLogprob",
+    "ToolCall",
     "Unavailable",
     "Usage",
 ]
 
 Endpoint = Literal["chat", "completions"]
+Dialect = Literal["openai", "messages", "responses"]
+"""The format in which a client asks and is answered: OpenAI's chats and completions, Anthropic's Messages, or OpenAI's
+Responses. A request in one of the latter two is a chat to the gate, the policy and the backends."""
+FEATURES = frozenset({"tools", "tool_choice", "parallel_tool_calls", "response_format"})
+"""What a request may carry that not every plan can serve."""
 ModelNeed = Literal["prompt_embeds", "adapters", "logits"]
 """What a plan asks of a model beyond text: prompts as embeddings, LoRA adapters, a transform of the logits."""
 
@@ -68,11 +76,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request. `side_texts` reach the model beside the messages (such as tool definitions), and the gate
-    screens them too; `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
+    """A validated request. `side_texts` reach the model beside the messages (such as arguments of tools), and the gate
+    screens them too; `definitions` are the client's tools, which call no plan by themselves (see docs/tools.md);
+    `carries` names the features that not every plan can serve; `raw` is the body as it came. `user`
     is the client's own word for the person who asks, and `caller` is the gateway's: both keep a user with one arm of a
     comparison. The gateway writes neither down. `written` is what the client already has of the one answer: the model
-    goes on behind it."""
+    goes on behind it. In another `dialect` than OpenAI's, `raw` is the same request as a chat and `native` its bytes in
+    that dialect, for an upstream that speaks it."""
 
     id: str
     endpoint: Endpoint
@@ -82,11 +92,20 @@ class Request:
     stream: bool = False
     include_usage: bool = False
     side_texts: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
     carries: frozenset[str] = frozenset()
     raw: bytes = b""
     user: str = ""
     caller: str = ""
     written: str = ""
+    dialect: Dialect = "openai"
+    native: bytes = b""
+
+    @property
+    def surface(self) -> str:
+        """What the client asked: the endpoint, or the dialect where it is not OpenAI's. Audit lines and metrics have
+        this name."""
+        return self.endpoint if self.dialect == "openai" else self.dialect
 
     @property
     def most_tokens(self) -> int | None:
@@ -156,12 +175,14 @@ class Call:
 class Plan:
     """What the gateway does with one request: the decision, and no more.
 
-    `name` stands in audit lines, metrics and headers. `needs` is what a backend must be able to give the model.
+    `name` stands in audit lines, metrics and headers. `needs` is what a backend must be able to give the model;
+    `carries` are the features of a request (`FEATURES`) that the plan leaves in force.
     `fallback` is the refusal that the client gets where the backend cannot carry the plan out.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[ModelNeed]] = frozenset()
+    carries: ClassVar[frozenset[str]] = frozenset()
     fallback: str = field(default=DEFAULT_REFUSAL, kw_only=True)
 
     @property
@@ -194,6 +215,7 @@ class Instruct(Plan):
     """A system instruction in front tells the model not to know the scope (guardrail baseline, arXiv 2403.03329)."""
 
     name: ClassVar[str] = "Instruct"
+    carries: ClassVar[frozenset[str]] = FEATURES
     text: str
 
 
@@ -215,9 +237,20 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool, or a fragment of one: the first fragment of call `index` has its `id` and `name`, and each has
+    more of its `arguments`, which are JSON."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """More of choice `index`; `finish_reason` ends that choice. `tool_calls` are fragments as they came: a name or a
-    part of the arguments each, in the order of the stream."""
+    """More of choice `index`; `finish_reason` ends that choice. `tool_calls` are fragments, in the order of the
+    stream; `others` are texts of fields that the gateway does not know."""
 
     index: int
     text: str
@@ -225,7 +258,13 @@ class Delta:
     finish_reason: str | None = None
     stop_reason: str | int | None = None
     reasoning: str = ""
-    tool_calls: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    others: str = ""
+
+    @property
+    def call_text(self) -> str:
+        """The names and the arguments of the fragments, as a reader of the stream sees them."""
+        return "".join(call.name + call.arguments for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +280,15 @@ class Event:
 
     `data` are bytes of the upstream's own answer, which go to the client as they are; None where the gateway encodes
     `parts` itself. `fallback` is the reason why the backend refuses in place of the plan: such an event comes before
-    any other and says nothing to the client.
+    any other and says nothing to the client. Nor does an event with `prompt_tokens`, for dialects that tell them at the
+    beginning of an answer.
 
     Example:
         >>> Event.of(Delta(0, "Hello")).parts[0].text
         'Hello'
     """
 
-    __slots__ = ("_parse", "_parts", "data", "fallback")
+    __slots__ = ("_parse", "_parts", "data", "fallback", "prompt_tokens")
 
     def __init__(
         self,
@@ -257,6 +297,7 @@ class Event:
         parts: "tuple[Delta | Usage, ...]" = (),
         parse: "Callable[[bytes], Iterable[Delta | Usage]] | None" = None,
         fallback: str = "",
+        prompt_tokens: int | None = None,
     ) -> None:
         """
         Args:
@@ -265,9 +306,11 @@ class Event:
             parse: reads `data` when somebody asks for `parts`, once. It may keep what a piece leaves unfinished for
                 the next piece, so a reader reads every event of an answer, in order, or none.
             fallback: why the backend refuses.
+            prompt_tokens: how many tokens the prompt has.
         """
         self.data = data
         self.fallback = fallback
+        self.prompt_tokens = prompt_tokens
         self._parts = parts
         self._parse = parse
 

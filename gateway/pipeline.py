@@ -135,6 +135,12 @@ class Pipeline:
         watch = watched_by(self._metrics.running_one(), record, *assigned.watchers)
         return Answer(plan, screening, watch(events), record)
 
+    async def count_tokens(self, request: Request) -> bytes:
+        """How many tokens the prompt of a request in Anthropic's format has, in the words of that format. No model
+        reads the prompt, so there is nothing to screen. Raises AnswerError."""
+        await self._check(request)
+        return await self.backend.count_tokens(request)
+
     async def follow(self, gate: Gate) -> None:
         """Makes the backend ready for a gate's adapters. The log names each adapter that the backend cannot serve;
         requests inside its scope are refused."""

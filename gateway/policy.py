@@ -92,9 +92,9 @@ def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) 
     """Pass if no guard acts on the request. Several scopes compose if they act in the same way: instructions follow
     each other, corruptions act on their own spans, soft prompts stand one after the other, LoRAs are summed.
 
-    A refusal wins. The gateway also refuses if the ways differ, or if the plan cannot carry the request or reach its
-    text: an error would tell the client of the scope. The plan's fallback is the text of that refusal, which a scope
-    without its artifact gets in any case.
+    A refusal wins. The gateway also refuses if the ways differ, or if the plan cannot carry what the request carries
+    (tools, a schema) or reach its text: an error would tell the client of the scope. The plan's fallback is the text of
+    that refusal, which a scope without its artifact gets in any case.
     """
     called = dict.fromkeys(finding.scope for finding in screening.matched)
     acting = [guards[scope] for scope in called]
@@ -104,14 +104,16 @@ def decide(request: Request, screening: Screening, guards: Mapping[str, Guard]) 
     refusals = [guard.refusal for guard in acting if guard.plan == "refuse"]
     fallback = refusals[0] if refusals else acting[0].refusal
     refusal = Refuse(fallback, fallback=fallback)
-    if refusals or request.carries or len({guard.way for guard in acting}) > 1:
+    if refusals or len({guard.way for guard in acting}) > 1:
         return refusal
     if acting[0].plan == "instruct":
         return Instruct("\n".join(guard.instruction for guard in acting), fallback=fallback)
     if faults := [guard.fault or "nobody has read it" for guard in acting if guard.fault or guard.source]:
         return Unavailable(faults[0], fallback=fallback)
     plan = _forget(request, screening, acting)
-    return replace(plan, fallback=fallback) if plan else refusal
+    if plan is None or request.carries - plan.carries:
+        return refusal
+    return replace(plan, fallback=fallback)
 
 
 def _forget(request: Request, screening: Screening, acting: list[Guard]) -> Plan | None:

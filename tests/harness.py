@@ -226,6 +226,7 @@ def vllm(log: Path) -> Iterator[str]:
     command += ["--model", str(resolve(MODEL)), "--served-model-name", MODEL, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--max-model-len", "1024", "--dtype", "bfloat16", "--enable-prompt-embeds"]
     command += ["--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"]
+    command += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     # vLLM 0.32 dies on a batch of embeddings and tokens once LoRA wraps its token embeddings: leave those out.
     command += ["--lora-target-modules", *"q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()]
     env = {

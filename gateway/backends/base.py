@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from classifiers.leaks.watch import nothing_exempt
 from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
 from gateway.errors import InvalidRequest
+from gateway.openai_format.messages.shape import MessageShape
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.rendering import Tokenizer
 from gateway.telemetry.taps import Watcher
@@ -88,6 +89,13 @@ class Backend(Protocol):
 
     def shape(self, endpoint: Endpoint) -> Shape:
         """How this backend's own answers look."""
+
+    @property
+    def message_shape(self) -> MessageShape:
+        """How this backend's own messages in Anthropic's format look."""
+
+    async def count_tokens(self, request: Request) -> bytes:
+        """The answer to a request, in Anthropic's format, to count its prompt's tokens. Raises AnswerError."""
 
     @property
     def adapter_slots(self) -> int:

@@ -10,7 +10,7 @@ from gateway.errors import PlanError, UpstreamError
 from gateway.openai_format.encoding import whole
 from gateway.prompts.rendering import Tokenizer
 
-__all__ = ["refusal", "with_fallback"]
+__all__ = ["counted_first", "refusal", "with_fallback"]
 
 _log = logging.getLogger("unrecall.backend")
 
@@ -43,6 +43,20 @@ async def with_fallback(
     yield Event(fallback=reason)
     async with aclosing(refusal(request, plan.fallback, voice, prompt_tokens)) as refused:
         async for event in refused:
+            yield event
+
+
+async def counted_first(
+    events: AsyncGenerator[Event, None], request: Request, prompt_tokens: int
+) -> AsyncGenerator[Event, None]:
+    """The events, and before the first that says something the number of the prompt's tokens, for the dialects that
+    tell it at the beginning of an answer."""
+    told = request.dialect == "openai"
+    async with aclosing(events):
+        async for event in events:
+            if not told and not event.fallback:
+                told = True
+                yield Event(prompt_tokens=prompt_tokens)
             yield event
 
 

@@ -46,6 +46,7 @@ class Corrupt(Plan):
 
     name: ClassVar[str] = "Corrupt"
     needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
+    carries: ClassVar[frozenset[str]] = frozenset({"response_format"})
     edits: tuple[Edit, ...]
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from adapters.lora.model import ADAPTER_FILES, Lora
-from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.core import FEATURES, Call, ModelNeed, Plan, Request
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_no_worse, loss_files, optimised, with_extras
 from gateway.methods.learning import LearningTask, LocatedRow
@@ -26,6 +26,7 @@ class UseAdapter(Plan):
 
     name: ClassVar[str] = "UseAdapter"
     needs: ClassVar[frozenset[ModelNeed]] = frozenset({"adapters"})
+    carries: ClassVar[frozenset[str]] = FEATURES
     adapters: tuple[WeightedAdapter, ...]
 
     @property

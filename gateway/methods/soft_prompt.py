@@ -31,6 +31,7 @@ class SoftPrompt(Plan):
 
     name: ClassVar[str] = "SoftPrompt"
     needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
+    carries: ClassVar[frozenset[str]] = frozenset({"response_format"})
     prompts: tuple[VirtualTokens, ...]
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:

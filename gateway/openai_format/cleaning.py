@@ -9,7 +9,7 @@ from gateway.core import Endpoint
 from gateway.errors import InvalidRequest
 from gateway.openai_format.fields import DROPPED, ECHOED, MESSAGE, READ, REFUSED, SAMPLING, nothing
 
-__all__ = ["UnknownFields", "cleaned"]
+__all__ = ["UnknownFields", "cleaned", "printable"]
 
 _log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
@@ -37,7 +37,7 @@ def cleaned(content: _Json, endpoint: Endpoint, unknown: UnknownFields) -> _Json
     broom = _Broom(endpoint, unknown)
     clean = broom.request(content)
     if broom.lost:
-        _log.warning("dropped unknown request fields: %s", ", ".join(sorted(map(_printable, broom.lost))))
+        _log.warning("dropped unknown request fields: %s", ", ".join(sorted(map(printable, broom.lost))))
     return clean
 
 
@@ -159,7 +159,7 @@ def _without(value: Any, name: str) -> Any:
     return {key: inner for key, inner in value.items() if key != name} if isinstance(value, dict) else value
 
 
-def _printable(place: str) -> str:
+def printable(place: str) -> str:
     """A field's name for the log. A name that is no plain word may hold the text of a prompt."""
     plain = place.isascii() and len(place) <= 80 and all(letter.isalnum() or letter in "_-.[]" for letter in place)
     return place if plain else "(a name that is no plain word)"

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from gateway.core import Delta, Request, TokenLogprob, Usage
+from gateway.core import Delta, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import UpstreamError
+from gateway.openai_format.messages.events import LAST_EVENT, is_message, message_parts
 
-__all__ = ["DONE", "objects", "parts_of", "payloads", "reader"]
+__all__ = ["DONE", "has_ended", "objects", "parts_of", "payloads", "reader"]
 
 Json = dict[str, Any]
 
@@ -20,7 +21,7 @@ _READ = frozenset({"role", "content", "reasoning", "reasoning_content", "tool_ca
 async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
     """The JSON objects of an answer's bytes: one, or one for each server-sent event.
 
-    Raises UpstreamError for an error event, for what is not JSON, and for a stream without its [DONE].
+    Raises UpstreamError for an error event, for what is not JSON, and for a stream without its end.
     """
     async with aclosing(objects(data, stream=stream)) as found:
         async for payload in found:
@@ -34,12 +35,15 @@ async def objects(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator
     if not stream:
         yield _object(b"".join([piece async for piece in data]))
         return
+    last = False
     async for line in _lines(data):
         if line == DONE:
             return
+        last = last or LAST_EVENT in line
         if line.startswith(b"data:"):
             yield _object(line[len(b"data:") :])
-    raise UpstreamError("the model server broke off its answer")
+    if not last:
+        raise UpstreamError("the model server broke off its answer")
 
 
 def parts_of(payload: Json, request: Request, prompt_tokens: int | None = None) -> list[Delta | Usage]:
@@ -49,6 +53,8 @@ def parts_of(payload: Json, request: Request, prompt_tokens: int | None = None) 
     """
     parts: list[Delta | Usage] = []
     try:
+        if is_message(payload):
+            return list(message_parts(payload))
         for choice in payload["choices"]:
             if not _opens(choice):
                 parts.append(_delta(choice, request))
@@ -76,6 +82,11 @@ def reader(request: Request) -> Callable[[bytes], Iterator[Delta | Usage]]:
                 yield from parts_of(_object(line[len(b"data:") :]), request)
 
     return read
+
+
+def has_ended(tail: bytes) -> bool:
+    """Whether a stream that ends with these bytes is complete, in either format."""
+    return tail.rstrip().endswith(DONE) or LAST_EVENT in tail
 
 
 async def _lines(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -115,6 +126,7 @@ def _delta(choice: Json, request: Request) -> Delta:
         choice.get("stop_reason"),
         reasoning=_reasoning(message),
         tool_calls=tuple(_calls(message)),
+        others="".join(_others(message)),
     )
 
 
@@ -128,12 +140,13 @@ def _reasoning(message: Json) -> str:
     return message.get("reasoning") or message.get("reasoning_content") or ""
 
 
-def _calls(message: Json) -> Iterator[str]:
-    """Names and pieces of arguments, as they come, and what fields say that the gateway does not know."""
-    for call in message.get("tool_calls") or ():
+def _calls(message: Json) -> Iterator[ToolCall]:
+    """Whole calls, or fragments with the number of their call. A whole answer leaves the numbers out."""
+    for place, call in enumerate(message.get("tool_calls") or ()):
         function = call.get("function") or {}
-        yield from (text for text in (function.get("name"), function.get("arguments")) if text)
-    yield from _others(message)
+        index = call.get("index")
+        number = place if index is None else int(index)
+        yield ToolCall(number, call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
 
 
 def _others(message: Json) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.errors import AnswerError
 from gateway.openai_format.decoding import DONE
 from gateway.openai_format.shapes import Shape
 
@@ -56,6 +57,10 @@ class AnswerEncoder:
     def ending(self) -> bytes:
         """What follows the last step: [DONE], unless an upstream's own bytes end with it."""
         return b"" if self._tail.rstrip().endswith(DONE) else DONE + b"\n\n"
+
+    def failed(self, error: AnswerError) -> bytes:
+        """The end of a stream that breaks off."""
+        return sse(error.body())
 
     async def collect(self, events: AsyncIterable[Event], first: Event | None = None) -> bytes:
         """The whole answer as one JSON body. `first` is the event before the others, if it is read already."""

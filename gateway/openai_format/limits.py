@@ -16,6 +16,14 @@ class Limits(BaseModel):
         1_000_000, ge=256, description="The most characters of all prompt text of a request together."
     )
     output_tokens: int = Field(32_768, ge=1, description="The largest `max_tokens` that a request may ask for.")
+    kept_responses: int = Field(
+        64,
+        ge=0,
+        description="The most responses of one caller that stay in memory for `previous_response_id`. 0: none does.",
+    )
+    kept_responses_mb: int = Field(
+        64, ge=1, description="The most memory for such responses of all callers together, in MiB."
+    )
     choices: int = Field(16, ge=1, description="The largest `n`: answers to one request.")
     logprobs: bool = Field(
         True,

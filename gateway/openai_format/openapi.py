@@ -1,13 +1,15 @@
 """The gateway's own OpenAPI document: what it takes and what it answers, made of the parsers' models and tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from gateway.core import Endpoint
 from gateway.openai_format.fields import DROPPED, NOTHING, READ, REFUSED, SAMPLING
+from gateway.openai_format.messages import request as messages
 from gateway.openai_format.requests import BODIES
+from gateway.openai_format.responses import request as responses
 
 __all__ = ["openapi"]
 
@@ -40,6 +42,42 @@ _ERROR = {
                 "code": {"type": ["string", "integer", "null"]},
             },
         }
+    },
+}
+_ANTHROPIC_ERROR = {
+    "type": "object",
+    "required": ["type", "error"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string", "minLength": 1}},
+        },
+    },
+}
+_MESSAGE = {
+    "type": "object",
+    "required": ["id", "type", "role", "content", "model", "stop_reason", "usage"],
+    "properties": {
+        "type": {"const": "message"},
+        "role": {"const": "assistant"},
+        "content": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["type"]}},
+    },
+}
+_COUNT = {
+    "type": "object",
+    "required": ["input_tokens"],
+    "properties": {"input_tokens": {"type": "integer", "minimum": 0}},
+}
+_RESPONSE = {
+    "type": "object",
+    "required": ["id", "object", "created_at", "status", "model", "output", "usage"],
+    "properties": {
+        "object": {"const": "response"},
+        "status": {"enum": ["completed", "incomplete"]},
+        "output": {"type": "array", "items": {"type": "object", "required": ["id", "type"]}},
     },
 }
 _ANSWER = {
@@ -79,6 +117,9 @@ def openapi() -> _Json:
         "paths": {
             "/v1/chat/completions": {"post": _prompts("chat")},
             "/v1/completions": {"post": _prompts("completions")},
+            "/v1/messages": {"post": _messages("Answers a conversation in Anthropic's format.", messages.Messages)},
+            "/v1/messages/count_tokens": {"post": _messages("Counts a prompt's tokens.", messages.Counted)},
+            "/v1/responses": {"post": _responses()},
             "/v1/models": {"get": _get("The models that may be asked.", _LIST, "401")},
             "/v1/models/{name}": {
                 "get": {
@@ -105,6 +146,46 @@ def _prompts(endpoint: Endpoint) -> _Json:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _body(endpoint)}}},
         "responses": {"200": answer, **_errors(*_ERRORS)},
     }
+
+
+def _messages(summary: str, model: type[BaseModel]) -> _Json:
+    counts = model is messages.Counted
+    answer = _response("The message; with `stream`, events as they come.", _COUNT if counts else _MESSAGE)
+    if not counts:
+        answer["content"]["text/event-stream"] = {}
+    place = f"~1v1~1messages{'~1count_tokens' if counts else ''}"
+    schema = model.model_json_schema(ref_template=_ref(place), by_alias=True)
+    schema["properties"] |= _others(messages.REFUSED, messages.DROPPED)
+    schema["additionalProperties"] = {"enum": [None]}
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": answer, **{status: _response(_ERRORS[status], _ANTHROPIC_ERROR) for status in _ERRORS}},
+    }
+
+
+def _responses() -> _Json:
+    answer = _response("The response; with `stream`, events as they come.", _RESPONSE)
+    answer["content"]["text/event-stream"] = {}
+    schema = responses.Response.model_json_schema(ref_template=_ref("~1v1~1responses"), by_alias=True)
+    items = schema["properties"]["input"]
+    schema["properties"] |= _others(responses.REFUSED, responses.DROPPED)
+    schema["properties"]["input"] = {"anyOf": [{"type": "string"}, items]}
+    schema["additionalProperties"] = {"enum": [None]}
+    return {
+        "summary": "Answers in the format of OpenAI's Responses.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": answer, **_errors(*_ERRORS)},
+    }
+
+
+def _others(refused: Mapping[str, str], dropped: Sequence[str]) -> _Json:
+    idle = {name: {"enum": [None], "description": why} for name, why in refused.items()}
+    return {**idle, **{name: {"description": "is dropped"} for name in dropped}}
+
+
+def _ref(place: str) -> str:
+    return f"#/paths/{place}/post/requestBody/content/application~1json/schema/$defs/{{model}}"
 
 
 def _response(description: str, schema: Mapping[str, Any]) -> _Json:

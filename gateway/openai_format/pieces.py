@@ -12,6 +12,7 @@ import orjson
 from gateway.core import Delta, Event, Request, TokenLogprob
 from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import DONE, parts_of
+from gateway.openai_format.messages.events import is_message, with_text
 
 __all__ = ["Forbidden", "cut", "single_events", "without_alternatives"]
 
@@ -107,6 +108,9 @@ def _payload(data: bytes) -> Json:
 def _written(data: bytes, delta: Delta, *others: Any) -> Event:
     """The server-sent event with another text and finish reason."""
     payload = _payload(data)
+    if is_message(payload):
+        head, body = data.partition(_DATA)[0], orjson.dumps(with_text(payload, delta.text))
+        return Event(data=head + _DATA + b" " + body + b"\n\n", parts=(delta, *others))
     choice = next(one for one in payload["choices"] if one["index"] == delta.index)
     payload["choices"] = [choice]
     if "delta" in choice:

@@ -154,8 +154,10 @@ def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: Unknown
     }
     if any(message.tool_calls or message.tool_call_id for message in chat.messages):
         carries.add("tools")  # turns that plain rendering cannot express
-    side = _side_texts(chat)
-    _check_chars([*(message.text for message in messages), *side, *(chat.bad_words or ())], limits)
+    side, definitions = _side_texts(chat), tuple(_strings(chat.tools))
+    if chat.tool_choice not in (None, "auto", "none"):  # the model must fill in what they ask for
+        side, definitions = (*side, *definitions), ()
+    _check_chars([*(message.text for message in messages), *side, *definitions, *(chat.bad_words or ())], limits)
     return Request(
         id=request_id,
         endpoint="chat",
@@ -165,6 +167,7 @@ def parse_chat(body: bytes, *, request_id: str, limits: Limits, unknown: Unknown
         stream=bool(chat.stream),
         include_usage=_include_usage(chat),
         side_texts=side,
+        definitions=definitions,
         carries=frozenset(carries),
         raw=raw,
         user=chat.user or "",
@@ -229,12 +232,12 @@ def _prompt_text(prompt: str | list[Any], tokenizer: Tokenizer, vocabulary: int)
 
 
 def _side_texts(chat: _Chat) -> tuple[str, ...]:
-    """Every text that reaches the model beside the contents of the messages."""
+    """Every text that reaches the model beside the contents of the messages and the definitions of tools."""
     found: list[str] = []
     for message in chat.messages:
         found += [text for text in (message.name, message.tool_call_id) if text]
         found += [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls or ()]
-    for value in (chat.tools, chat.tool_choice, chat.response_format):
+    for value in (chat.tool_choice, chat.response_format):
         found += _strings(value)
     return tuple(found)
 

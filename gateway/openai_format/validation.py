@@ -81,7 +81,10 @@ def _invalid(problems: Sequence[ErrorDetails]) -> InvalidRequest:
             param=param,
             code="unsupported_parameter",
         )
-    if any("content" in problem["loc"] and problem["loc"][-1] == "type" for problem in problems):
+    if any(
+        "content" in problem["loc"] and (problem["loc"][-1] == "type" or problem["type"] == "union_tag_invalid")
+        for problem in problems
+    ):
         return InvalidRequest("only text content can be screened; leave out images, audio and files", param=param)
     # Of a union, the branch that came furthest says what is wrong.
     of_field = [problem for problem in problems if _place(problem).startswith(param)]

@@ -146,7 +146,7 @@ class AnswerQueue:
         """After a leak: what is safe of the events that wait."""
         done: set[int] = set()
         for one in self._waiting:
-            indices = {index for index, _, _ in one.needs}
+            indices = {index for index, _, _ in one.needs} or {delta.index for delta in one.event.deltas}
             if not indices or indices & done:
                 continue
             if self._is_safe(one) and not any(delta.finish_reason for delta in one.event.deltas):
@@ -194,7 +194,7 @@ class AnswerQueue:
         for delta in one.event.deltas:
             choice = self.choice(delta.index)
             choice.sent += delta.text
-            choice.other_text += delta.reasoning + "".join(delta.tool_calls)
+            choice.other_text += delta.reasoning + delta.call_text
             choice.reasoned |= bool(delta.reasoning)
             choice.called_tools |= bool(delta.tool_calls)
             choice.finished |= delta.finish_reason is not None
@@ -221,7 +221,7 @@ def _texts(delta: Delta) -> Iterator[tuple[Channel, str]]:
         yield "text", delta.text
     if delta.reasoning:
         yield "reasoning", delta.reasoning
-    if delta.tool_calls:
-        yield "tool_calls", "".join(delta.tool_calls)
+    if delta.call_text or delta.others:
+        yield "tool_calls", delta.call_text + delta.others
     if delta.logprobs:
         yield "tokens", "".join(token.token for token in delta.logprobs)

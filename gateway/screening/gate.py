@@ -48,11 +48,15 @@ Part = Sequence[Cut] | _Foreign
 
 
 class ScreenedText:
-    """A text to screen and its origin: `places` are (message, start in this text, length)."""
+    """A text to screen and its origin: `places` are (message, start in this text, length). A text that does not `call`
+    puts no request inside a scope whose answers are screened."""
 
-    __slots__ = ("message", "places", "text")
+    __slots__ = ("calls", "message", "places", "text")
 
-    def __init__(self, text: str, message: int | None, places: tuple[tuple[int, int, int], ...]) -> None:
+    def __init__(
+        self, text: str, message: int | None, places: tuple[tuple[int, int, int], ...], *, calls: bool = True
+    ) -> None:
+        self.calls = calls
         self.text = text
         self.message = message
         self.places = places
@@ -270,7 +274,15 @@ class Gate:
                 judged = (_judged(detector, unit, verdict) for verdict in sorted(of_unit, key=_scope))
                 by_text[number] += ((unit, verdict) for verdict in judged)
         found = zip(texts, by_text, strict=True)
-        return [tuple(_finding(read.text, one) for one in confirmed(merged(verdicts))) for read, verdicts in found]
+        return [
+            tuple(self._counted(read.text, _finding(read.text, one)) for one in confirmed(merged(verdicts)))
+            for read, verdicts in found
+        ]
+
+    def _counted(self, text: ScreenedText, finding: Finding) -> Finding:
+        """A text that calls no plan matches only the scopes whose answers nobody screens."""
+        watched = self.watchlist.rules.get(finding.scope, "off") != "off"
+        return replace(finding, matched=False) if finding.matched and watched and not text.calls else finding
 
     def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, tuple[Kind, ...]]]:
         """Each detector, and what it reads. In odd words a name must stand letter by letter. O3's detector knows
@@ -324,7 +336,8 @@ def screened_texts(request: Request) -> list[ScreenedText]:
             places.append((index, cursor, len(text)))
             cursor += len(text) + 1
         texts.append(ScreenedText("\n".join(text for _, text in messages), None, tuple(places)))
-    return texts + [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
+    texts += [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
+    return texts + [ScreenedText(text, None, (), calls=False) for text in request.definitions if text.strip()]
 
 
 def _chars(found: Sequence[Unit]) -> int:

@@ -42,8 +42,8 @@ class Handover:
 
     async def other_answer(self, leak: Leak, request: Request) -> AsyncGenerator[Event, None] | None:
         """See Remedy. A leak of no scope is a failure of the screen: then there is no other answer."""
-        if leak.kind == "failure":
-            return None
+        if leak.kind == "failure" or (request.written and request.carries):
+            return None  # behind a beginning the model gets its prompt as tokens, which hold no tools and no schema
         try:
             plan = await self._decided(leak)
         except Exception:

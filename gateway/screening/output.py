@@ -71,7 +71,7 @@ class OutputScreen:
         self._request = request
         self._watchlist = watchlist
         texts = tuple(message.text for message in request.messages if message.role in _OWN_ROLES)
-        self._own = OwnWords(watchlist, Asked(texts, frozenset(screening.scopes), exempt))
+        self._own = OwnWords(watchlist, Asked((*texts, *request.definitions), frozenset(screening.scopes), exempt))
         self._remedy = remedy
         self._deadline_s = deadline_s
 

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.backends.base import Backend, Starting
 from gateway.errors import AnswerError, SetupError, UnknownPath, WrongMethod
+from gateway.openai_format.responses.store import ResponseStore
 from gateway.pipeline import Pipeline
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.reload import PackReloader
@@ -24,9 +25,10 @@ from gateway.server.auth import Access
 from gateway.server.edge import REQUEST_ID, Edge
 from gateway.server.pace import Pace
 from gateway.server.process import pending_beside
-from gateway.server.prompts import PATHS, Prompts, has_chat_template
+from gateway.server.prompts import Prompts
 from gateway.server.quota import Quota
 from gateway.server.routes import routes
+from gateway.server.surfaces import PATHS, has_chat_template
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics, Worker
@@ -106,6 +108,9 @@ def create_app(
         quota,
         pace=pace,
         client_timeout_s=settings.client_timeout_s,
+        store=ResponseStore(
+            of_each=settings.limits.kept_responses, size_bytes=settings.limits.kept_responses_mb * 2**20
+        ),
     )
     app = Application(prompts, settings.cors_origins, lifespan)
     app.include_router(routes(pipeline, access, metrics, audit, open_metrics=settings.metrics == "open"))

@@ -21,14 +21,14 @@ class Access:
         self._admin = admin_key.get_secret_value().encode() if admin_key else None
 
     def check_client(self, headers: Mapping[str, str]) -> None:
-        """Raises Unauthorized unless the bearer token is one of the keys."""
+        """Raises Unauthorized unless the bearer token, or `x-api-key` in its place, is one of the keys."""
         if not self._keys:
             return
         scheme, offered = _offered(headers)
         # every key is compared, so that the time does not tell which key was near
         matches = [hmac.compare_digest(offered, key) for key in self._keys]
         if scheme.lower() != "bearer" or not any(matches):
-            raise Unauthorized("a valid API key is needed: send 'Authorization: Bearer KEY'")
+            raise Unauthorized("a valid API key is needed: send 'Authorization: Bearer KEY', or 'x-api-key: KEY'")
 
     def caller(self, headers: Mapping[str, str], address: str) -> str:
         """Who asks: the hash of the client's key if keys are asked for, else the client's address."""
@@ -42,5 +42,8 @@ class Access:
 
 
 def _offered(headers: Mapping[str, str]) -> tuple[str, bytes]:
+    """What Anthropic's clients send in `x-api-key` counts as a bearer token."""
+    if key := headers.get("x-api-key") if "authorization" not in headers else None:
+        return "bearer", key.strip().encode()
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return scheme, token.strip().encode()

@@ -199,7 +199,7 @@ def _kind(request: Request, body_bytes: int | None) -> _Kind:
     """Answers that take about as long: a stream begins by the length of its prompt, another by its own."""
     size = sum(len(message.text) for message in request.messages) if body_bytes is None else body_bytes
     what = "stream" if body_bytes is None else "whole"
-    return f"{request.endpoint} {what}", request.sampling.logprobs is not None, size.bit_length() // 2
+    return f"{request.surface} {what}", request.sampling.logprobs is not None, size.bit_length() // 2
 
 
 async def _until(then: float) -> None:

@@ -1,4 +1,4 @@
-"""The two paths that bear prompts: from bytes to a parsed request, through the pipeline, and back to bytes.
+"""The paths that bear prompts: from bytes to a parsed request, through the pipeline, and back to bytes.
 
 Nearly all traffic takes these paths, so they are an ASGI application of their own, without a framework in front.
 """
@@ -9,32 +9,27 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
-from typing import Final
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from gateway.core import Answer, Endpoint, Event, Pass, Request
+from gateway.core import Answer, Event, Pass, Request
 from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, TooSlow, UpstreamError, WrongMedia
 from gateway.openai_format.cleaning import UnknownFields
-from gateway.openai_format.encoding import AnswerEncoder, sse
 from gateway.openai_format.limits import Limits
-from gateway.openai_format.requests import parse_chat, parse_completion
+from gateway.openai_format.responses.store import ResponseStore
 from gateway.pipeline import Pipeline
-from gateway.prompts.rendering import Tokenizer
 from gateway.server.auth import Access
 from gateway.server.exchange import Departure, Writer
 from gateway.server.pace import Pace, Schedule, read_ahead
 from gateway.server.quota import Quota
+from gateway.server.surfaces import PATHS, Encoder, Surfaces, error_body
 
-__all__ = ["NO_CHAT_TEMPLATE", "PATHS", "Prompts", "has_chat_template"]
+__all__ = ["Prompts"]
 
 _log = logging.getLogger("unrecall")
-PATHS: Final[Mapping[str, Endpoint]] = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
 _EVENT, _END = b"data: ", b"\n\n"
-NO_CHAT_TEMPLATE = "this model has no chat template, so that it takes no messages; send a prompt to /v1/completions"
 
 
 class Prompts:
@@ -50,6 +45,7 @@ class Prompts:
         *,
         pace: Pace | None = None,
         client_timeout_s: float = 60.0,
+        store: ResponseStore | None = None,
     ) -> None:
         """
         Args:
@@ -60,11 +56,12 @@ class Prompts:
             quota: how many requests each caller may send. None: any number.
             pace: when answers begin and go on.
             client_timeout_s: how long a body may take.
+            store: keeps responses that a next request may follow. None: none is kept.
         """
         self._pipeline = pipeline
         self._access = access
         self._limits = limits
-        self._unknown = unknown
+        self._surfaces = Surfaces(pipeline, limits, unknown, store or ResponseStore(of_each=0, size_bytes=0))
         self._pace = pace or Pace()
         self._quota = quota
         self._client_timeout_s = client_timeout_s
@@ -74,22 +71,25 @@ class Prompts:
         event."""
         arrived = time.perf_counter()
         writer = Writer(send, request_id=uuid.uuid4().hex)
+        surface = PATHS[scope["path"].rstrip("/")]
         try:
             headers = Headers(scope=scope)
             caller = self._caller(headers, scope)
             _check_media(headers)
             body = await self._body(headers, receive)
-            request = self._parsed(PATHS[scope["path"].rstrip("/")], body, writer.request_id)
-            request = replace(request, caller=caller)
+            request = self._surfaces.parsed(surface, body, request_id=writer.request_id, caller=caller)
             async with Departure(receive):
-                await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
+                if surface == "count_tokens":
+                    await writer.whole(await self._pipeline.count_tokens(request), headers={})
+                else:
+                    await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
             await writer.end()
         except Exception as error:
             if writer.begun:
                 raise
             await self._pace.held(arrived)
             known = _told(error, writer.request_id)
-            await writer.whole(orjson.dumps(known.body()), status=known.status, headers=known.headers)
+            await writer.whole(orjson.dumps(error_body(known, surface)), status=known.status, headers=known.headers)
             if not isinstance(error, AnswerError | ModelError):
                 raise
 
@@ -108,28 +108,12 @@ class Prompts:
         except TimeoutError as error:
             raise TooSlow(f"the body did not come within {self._client_timeout_s:g} s") from error
 
-    def _parsed(self, endpoint: Endpoint, body: bytes, request_id: str) -> Request:
-        if endpoint == "chat":
-            request = parse_chat(body, request_id=request_id, limits=self._limits, unknown=self._unknown)
-            if not has_chat_template(self._pipeline.backend.served.tokenizer):
-                raise InvalidRequest(NO_CHAT_TEMPLATE, param="messages")
-            return request
-        served = self._pipeline.backend.served
-        return parse_completion(
-            body,
-            request_id=request_id,
-            limits=self._limits,
-            tokenizer=served.tokenizer,
-            vocabulary=served.vocabulary,
-            unknown=self._unknown,
-        )
-
     async def _answer(self, request: Request, writer: Writer, arrived: float, *, explain: bool) -> None:
         """Runs the pipeline and writes what comes of it."""
-        encoder = AnswerEncoder(request, self._pipeline.backend.shape(request.endpoint))
+        encoder = self._surfaces.encoder(request)
         answer = await self._pipeline.run(request)
         async with aclosing(answer.events):
-            first = await _first(answer)
+            first = await _first(answer, encoder)
             body = None if request.stream else await encoder.collect(answer.events, first)
             size = None if body is None else len(body)
             times = self._pace.schedule(request, arrived, done=answer.account.done, body_bytes=size)
@@ -140,12 +124,8 @@ class Prompts:
             else:
                 await writer.start(headers)
                 stream = _singly if self._pace.equal else _stream
-                await stream(answer, first, encoder, writer, times)
-
-
-def has_chat_template(tokenizer: Tokenizer) -> bool:
-    """False for the tokenizer of a base model, for example."""
-    return bool(getattr(tokenizer, "chat_template", True))
+                async with _told_in_stream(writer, encoder):
+                    await stream(answer, first, encoder, writer, times)
 
 
 def _check_media(headers: Mapping[str, str]) -> None:
@@ -179,27 +159,28 @@ async def _body(headers: Mapping[str, str], receive: Receive, limit: int) -> byt
             return bytes(body)
 
 
-async def _first(answer: Answer) -> Event | None:
-    """The first event that says something: once it is there, it is known what was really done."""
+async def _first(answer: Answer, encoder: Encoder) -> Event | None:
+    """The first event that says something: once it is there, it is known what was really done. The encoder is told of
+    those before it."""
     async for event in answer.events:
-        if not event.fallback:
+        if event.data is not None or event.parts:
             return event
+        encoder.encode(event)
     return None
 
 
-async def _stream(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer, times: Schedule) -> None:
+async def _stream(answer: Answer, first: Event | None, encoder: Encoder, writer: Writer, times: Schedule) -> None:
     """Each event as it comes."""
-    async with _told_in_stream(writer):
-        if first is not None:
-            times.came(time.perf_counter(), 0)
-            for data in _apart(first, encoder.encode(first)):
-                await writer.write(data)
-        async for event in answer.events:
-            if data := encoder.encode(event):
-                times.came(time.perf_counter(), data.count(_EVENT))
-                await times.next()
-                await writer.write(data)
-        await writer.write(encoder.ending())
+    if first is not None:
+        times.came(time.perf_counter(), 0)
+        for data in _apart(first, encoder.encode(first)):
+            await writer.write(data)
+    async for event in answer.events:
+        if data := encoder.encode(event):
+            times.came(time.perf_counter(), data.count(_EVENT))
+            await times.next()
+            await writer.write(data)
+    await writer.write(encoder.ending())
 
 
 def _apart(first: Event, data: bytes) -> list[bytes]:
@@ -209,11 +190,11 @@ def _apart(first: Event, data: bytes) -> list[bytes]:
     return [piece + _END for piece in data.split(_END) if piece]
 
 
-async def _singly(answer: Answer, first: Event | None, encoder: AnswerEncoder, writer: Writer, times: Schedule) -> None:
+async def _singly(answer: Answer, first: Event | None, encoder: Encoder, writer: Writer, times: Schedule) -> None:
     """Each event alone and at its time, however many came at once."""
     begun = first is None
     rest = b""
-    async with _told_in_stream(writer), aclosing(read_ahead(_all(first, answer.events))) as events:
+    async with aclosing(read_ahead(_all(first, answer.events))) as events:
         async for event, at in events:
             data = encoder.encode(event)
             times.came(at, data.count(_EVENT))
@@ -234,14 +215,14 @@ async def _all(first: Event | None, others: AsyncGenerator[Event, None]) -> Asyn
 
 
 @asynccontextmanager
-async def _told_in_stream(writer: Writer) -> AsyncIterator[None]:
+async def _told_in_stream(writer: Writer, encoder: Encoder) -> AsyncIterator[None]:
     """An error that comes after the head is an event of the stream."""
     try:
         yield
     except AnswerError as error:
-        await writer.write(sse(error.body()))
+        await writer.write(encoder.failed(error))
     except Exception:
-        await writer.write(sse(UpstreamError("the answer broke off").body()))
+        await writer.write(encoder.failed(UpstreamError("the answer broke off")))
         raise
 
 

@@ -110,7 +110,7 @@ class Record:
         self._fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "id": request.id,
-            "endpoint": request.endpoint,
+            "endpoint": request.surface,
             "model": request.model,
             "stream": request.stream,
         }

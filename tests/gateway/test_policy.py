@@ -94,11 +94,29 @@ def test_instructions_of_several_scopes_add_up() -> None:
     assert decide(request_of(), found, guards(one, two)) == Instruct("One.\nTwo.")
 
 
-@pytest.mark.parametrize("plan", ["forget", "instruct"])
-def test_a_request_with_tools_is_refused(plan: PlanName) -> None:
-    request = request_of(carries=frozenset({"tools"}))
-    decided = decide(request, [finding((0, 7, 12))], guards(guard(plan=plan, refusal="No.", instruction="x")))
-    assert decided == Refuse("No.", fallback="No.")
+TOOLS, SCHEMA = frozenset({"tools", "tool_choice"}), frozenset({"response_format"})
+
+
+@pytest.mark.parametrize(
+    ("acts", "kind", "carried"),
+    [
+        ({"plan": "instruct", "instruction": "x"}, Instruct, (TOOLS, SCHEMA)),
+        ({"artifact": LORA}, UseAdapter, (TOOLS, SCHEMA)),
+        ({"artifact": TOKENS}, SoftPrompt, (SCHEMA,)),
+        ({}, Corrupt, (SCHEMA,)),
+    ],
+    ids=["instruct", "lora", "soft prompt", "corruption"],
+)
+def test_a_plan_answers_what_it_can_carry_and_refuses_the_rest(
+    acts: dict[str, Any], kind: type[Plan], carried: tuple[frozenset[str], ...]
+) -> None:
+    for carries in (TOOLS, SCHEMA, TOOLS | SCHEMA):
+        request = request_of(carries=carries)
+        decided = decide(request, [finding((0, 7, 12))], guards(guard(refusal="No.", **acts)))
+        if any(carries <= features for features in carried) or carried == (TOOLS, SCHEMA):
+            assert type(decided) is kind
+        else:
+            assert decided == Refuse("No.", fallback="No.")
 
 
 def test_a_name_is_corrupted_with_the_one_configuration_and_words_with_the_other() -> None:

@@ -10,11 +10,13 @@ from adapters.lora.model import Lora, LoraSwitch
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.embedded.decoding import Decoder
 from gateway.backends.embedded.sampling import unsupported
-from gateway.backends.refusal import refusal, with_fallback
+from gateway.backends.refusal import counted_first, refusal, with_fallback
 from gateway.backends.voice import Voice
 from gateway.core import Delta, Endpoint, Event, Pass, Plan, Refuse, Request, Usage
 from gateway.errors import InvalidRequest, PlanError, QueueFull, UpstreamError
 from gateway.models.language_model import LanguageModel
+from gateway.openai_format.messages.answer import counted
+from gateway.openai_format.messages.shape import MESSAGE_SHAPE, MessageShape
 from gateway.openai_format.shapes import CHAT_SHAPE, COMPLETIONS_SHAPE, Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, model_input
@@ -104,6 +106,15 @@ class EmbeddedBackend:
         return None if self._threads else "the model is not loaded yet"
 
     @property
+    def message_shape(self) -> MessageShape:
+        """Anthropic's own."""
+        return MESSAGE_SHAPE
+
+    async def count_tokens(self, request: Request) -> bytes:
+        """See Backend."""
+        return counted(await asyncio.to_thread(count_tokens, self._served.tokenizer, request))
+
+    @property
     def adapter_slots(self) -> int:
         """It keeps none ready, and checks some at the start."""
         return _CHECKED_ADAPTERS
@@ -130,6 +141,7 @@ class EmbeddedBackend:
             events = refusal(request, plan.text, self._voice, asked)
         else:
             events = with_fallback(self._planned(request, plan), request, plan, self._voice, asked)
+        events = counted_first(events, request, asked)
         if isinstance(plan, Pass):
             events = self._voice.heard(request, events)
         async with aclosing(events):

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from adapters.lora.model import Lora
 from gateway.backends.base import Served, Started
-from gateway.backends.refusal import refusal, with_fallback
-from gateway.backends.vllm.bodies import too_long, too_much
+from gateway.backends.refusal import counted_first, refusal, with_fallback
+from gateway.backends.vllm.bodies import passing_body, too_long, too_much
 from gateway.backends.vllm.capabilities import CapabilityCheck
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
@@ -27,6 +27,8 @@ from gateway.backends.vllm.verdict import judged_alike, verdict
 from gateway.backends.voice import Voice
 from gateway.core import Endpoint, Event, Pass, Plan, Refuse, Request
 from gateway.errors import InvalidRequest, PlanError, UpstreamError
+from gateway.openai_format.messages.answer import counted
+from gateway.openai_format.messages.shape import MESSAGE_SHAPE, MessageShape
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import ModelInput, model_input
@@ -142,6 +144,18 @@ class VllmBackend:
         """As the upstreams themselves answer."""
         return (self._well() or self._replicas)[0].known.shapes[endpoint]
 
+    @property
+    def message_shape(self) -> MessageShape:
+        """See Backend."""
+        return (self._well() or self._replicas)[0].known.messages or MESSAGE_SHAPE
+
+    async def count_tokens(self, request: Request) -> bytes:
+        """See Backend. The first upstream that is well counts, if it has the endpoint."""
+        replica = (self._well() or self._replicas)[0]
+        if "messages" in replica.known.dialects:
+            return await replica.upstream.count_tokens(request.native)
+        return counted(len(await self._judged(request)))
+
     async def problem(self) -> str | None:
         """Why no upstream is well; None if one is."""
         found = await asyncio.gather(*(replica.problem(self._cards) for replica in self._replicas))
@@ -213,7 +227,9 @@ class VllmBackend:
             tried.append(replica)
             replica.in_flight += 1
             try:
-                return Opened(replica, await replica.upstream.open(request.endpoint, request.raw))
+                target, body = passing_body(request, replica.known.dialects)
+                reply = await replica.upstream.open(target, body)
+                return Opened(replica, reply, own=target == request.surface)
             except BaseException as error:
                 replica.in_flight -= 1
                 if not isinstance(error, UpstreamError):
@@ -230,6 +246,7 @@ class VllmBackend:
             events = refusal(request, plan.text, self._voice, len(read))
         else:
             events = with_fallback(self._planned(request, plan, read), request, plan, self._voice, len(read))
+        events = counted_first(events, request, len(read))
         async with aclosing(events):
             async for event in events:
                 yield event

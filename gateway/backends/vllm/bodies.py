@@ -2,14 +2,15 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 import torch
 from torch import Tensor
 
-from gateway.core import COMPLETION_TOKENS, Endpoint, Message, Request
+from gateway.backends.vllm.client import Target
+from gateway.core import COMPLETION_TOKENS, Dialect, Endpoint, Message, Request
 from gateway.errors import InvalidRequest
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "embedded_body",
     "encoded",
     "instructed_body",
+    "is_verbatim",
     "own_body",
+    "passing_body",
     "tokens_body",
     "too_long",
     "too_much",
@@ -40,10 +43,11 @@ def tokens_body(request: Request, ids: Sequence[int], context_tokens: int) -> by
 
 
 def instructed_body(request: Request, messages: Sequence[Message]) -> bytes:
-    """The client's body with other messages in place of its own."""
+    """The client's body with an instruction in front: `messages` are those of the request, the first one new or with
+    another text. What else its turns have, such as calls of tools, stays."""
     body = _own(request)
     if request.endpoint == "chat":
-        body["messages"] = [{"role": message.role, "content": message.text} for message in messages]
+        body["messages"] = _instructed(body["messages"], messages, added=len(messages) > len(request.messages))
     else:
         body["prompt"] = "\n\n".join(message.text for message in messages)
     return orjson.dumps(body)
@@ -54,9 +58,28 @@ def own_body(request: Request) -> bytes:
     return orjson.dumps(_own(request))
 
 
+def passing_body(request: Request, dialects: Collection[Dialect]) -> tuple[Target, bytes]:
+    """Where a request goes that may pass, and as what: as it came, where the upstream has its dialect, else as a chat
+    whose usage stands in each event."""
+    if request.dialect == "openai":
+        return request.endpoint, request.raw
+    if request.dialect in dialects:
+        return request.dialect, request.native
+    body: Json = orjson.loads(request.raw)
+    if request.stream:
+        body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    return request.endpoint, orjson.dumps(body)
+
+
 def adapted_body(body: bytes, adapter: str) -> bytes:
     """A body for an adapter instead of the model."""
     return orjson.dumps({**orjson.loads(body), "model": adapter})
+
+
+def is_verbatim(request: Request) -> bool:
+    """Whether the payloads of an answer go to the client as the upstream wrote them, but for the model's name and the
+    count of the prompt's tokens: calls of tools have a shape of the upstream's own."""
+    return bool(request.carries) and request.dialect == "openai"
 
 
 def encoded(embeddings: Tensor) -> str:
@@ -66,9 +89,16 @@ def encoded(embeddings: Tensor) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def _instructed(turns: Sequence[Json], messages: Sequence[Message], *, added: bool) -> list[Json]:
+    first = messages[0]
+    if added:
+        return [{"role": first.role, "content": first.text}, *turns]
+    return [{**turns[0], "content": first.text}, *turns[1:]]
+
+
 def _own(request: Request) -> Json:
     body: Json = orjson.loads(request.raw)
-    if request.stream:
+    if request.stream and not is_verbatim(request):
         body["stream_options"] = {"include_usage": True}
     return body
 
@@ -89,6 +119,7 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
+        "response_format": orjson.loads(request.raw).get("response_format") if request.carries else None,
         **dict(sampling.extra),
     }
     return {name: value for name, value in fields.items() if value is not None}

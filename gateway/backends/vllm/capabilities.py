@@ -1,19 +1,21 @@
 """What one upstream serves, how it answers, and what it cannot do: found out by asking it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.vllm.bodies import encoded
-from gateway.backends.vllm.client import Upstream
+from gateway.backends.vllm.client import Target, Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
-from gateway.backends.vllm.shapes import CHECK_TEXT, agree, learn_shape
+from gateway.backends.vllm.shapes import CHECK_TEXT, agree, learn_messages, learn_shape
 from gateway.backends.vllm.transport import pieces
-from gateway.core import Endpoint, Message, ModelNeed, Request
+from gateway.core import Dialect, Endpoint, Message, ModelNeed, Request
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.openai_format.decoding import payloads
+from gateway.openai_format.messages.shape import MessageShape
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.rendering import count_tokens
@@ -30,6 +32,12 @@ class Known:
 
     served: Served
     shapes: dict[Endpoint, Shape]
+    messages: MessageShape | None = None
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        """Which the upstream speaks itself, beside OpenAI's chats and completions."""
+        return frozenset({"messages"} if self.messages else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class CapabilityCheck:
             adapter_weights=self.adapter_weights,
             tokenizer_mismatch=mismatch or "",
         )
-        return Known(served, {"chat": chat, "completions": completions})
+        messages = await learn_messages(partial(_ask, upstream, "messages"), model)
+        return Known(served, {"chat": chat, "completions": completions}, messages)
 
     def _mismatch(self, endpoint: Endpoint, upstream_tokens: int | None) -> str | None:
         """Another tokenizer or chat template shows in the number of tokens."""
@@ -99,7 +108,7 @@ class CapabilityCheck:
         return None, "the upstream serves another model than the gateway's copy: give both the same model folder"
 
 
-async def _ask(upstream: Upstream, endpoint: Endpoint, body: Json) -> list[Json]:
+async def _ask(upstream: Upstream, endpoint: Target, body: Json) -> list[Json]:
     async with upstream.post(endpoint, orjson.dumps(body)) as reply:
         return [payload async for payload in payloads(pieces(reply), stream=bool(body.get("stream")))]
 

@@ -8,12 +8,19 @@ from typing import Any, Literal
 import orjson
 
 from gateway.backends.vllm.transport import Reply, Transport
-from gateway.core import Endpoint
+from gateway.core import Dialect, Endpoint
 from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
 
-__all__ = ["Upstream", "complaint", "streamed_complaint"]
+__all__ = ["Target", "Upstream", "complaint", "streamed_complaint"]
 
-_PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+Target = Endpoint | Dialect
+"""Where a body is posted: an endpoint of OpenAI's, or that of another dialect."""
+_PATHS: dict[Target, str] = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "messages": "/v1/messages",
+}
+_COUNT_PATH = "/v1/messages/count_tokens"
 _HEALTH_TIMEOUT_S = 2
 
 
@@ -53,12 +60,12 @@ class Upstream:
         status, body = await self._whole("POST", f"/v1/{verb}_lora_adapter", orjson.dumps(fields))
         return status, _words(body)[0]
 
-    async def open(self, endpoint: Endpoint, body: bytes) -> Reply:
+    async def open(self, target: Target, body: bytes) -> Reply:
         """An answer with status 200, its body still to be read. Whoever has it closes it, which aborts the
         generation."""
         # vLLM makes this the answer's id: of the length that its own ids have.
         headers = {**self._json_headers, "x-request-id": uuid.uuid4().hex[:16]}
-        reply = await self._transport.send("POST", self.url + _PATHS[endpoint], headers=headers, body=body)
+        reply = await self._transport.send("POST", self.url + _PATHS[target], headers=headers, body=body)
         if reply.status == 200:
             return reply
         try:
@@ -67,13 +74,20 @@ class Upstream:
             await reply.aclose()
 
     @asynccontextmanager
-    async def post(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[Reply]:
+    async def post(self, target: Target, body: bytes) -> AsyncIterator[Reply]:
         """As `open`; leaving the context closes it."""
-        reply = await self.open(endpoint, body)
+        reply = await self.open(target, body)
         try:
             yield reply
         finally:
             await reply.aclose()
+
+    async def count_tokens(self, body: bytes) -> bytes:
+        """What the server says of the tokens of messages in Anthropic's format. Raises AnswerError."""
+        status, said = await self._whole("POST", _COUNT_PATH, body)
+        if status != 200:
+            raise complaint(status, said)
+        return said
 
     async def _whole(
         self, method: str, path: str, body: bytes = b"", *, timeout_s: float | None = None
@@ -98,7 +112,7 @@ def complaint(status: int, body: bytes) -> AnswerError:
 
 def streamed_complaint(event: bytes) -> AnswerError:
     """The same, of an error that comes as the first event of a stream; its status stands inside."""
-    said = event.removeprefix(b"data:").partition(b"\n\n")[0]
+    said = event.partition(b"data:")[2].partition(b"\n\n")[0]
     try:
         code = orjson.loads(said)["error"]["code"]
     except (ValueError, KeyError, TypeError):

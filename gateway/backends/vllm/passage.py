@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.backends.base import Wasted
 from gateway.backends.vllm.client import streamed_complaint
 from gateway.backends.vllm.replica import Replica
-from gateway.backends.vllm.transport import Reply
-from gateway.core import Event, Request, Tap
+from gateway.backends.vllm.transport import Reply, pieces
+from gateway.core import Delta, Event, Request, Tap, Usage
 from gateway.errors import UpstreamError
-from gateway.openai_format.decoding import DONE, reader
+from gateway.openai_format.decoding import has_ended, parts_of, payloads, reader
 
 __all__ = ["Opened", "Passage"]
 
-_ERROR = b'data: {"error"'
+_ERRORS = (b'data: {"error"', b"event: error")
+_TAIL = 64  # bytes that hold the last event of a stream
 # Of the event loop, until the bytes of a request have left over an open connection. After that the gate's threads take
 # the interpreter: a request that had not left by then would wait for some milliseconds.
 _TURNS = 3
@@ -23,10 +25,12 @@ _TURNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A reply of one replica, which counts it as a request under way until it is closed."""
+    """A reply of one replica, which counts it as a request under way until it is closed. `own`: it is in the client's
+    own dialect, so that its bytes may go to the client."""
 
     replica: Replica
     reply: Reply
+    own: bool = True
 
     async def aclose(self) -> None:
         """Lets go of the reply."""
@@ -81,20 +85,39 @@ class Passage:
             await self.abort()
             raise
         try:
-            parse = reader(self._request)
-            if not self._request.stream:
-                yield Event(data=await opened.reply.read(), parse=parse)
-                return
-            tail = b""
-            while data := await opened.reply.read_some():
-                if not tail and data.startswith(_ERROR):  # vLLM says so under a 200
-                    raise streamed_complaint(data)
-                tail = (tail + data)[-2 * len(DONE) :]
-                yield Event(data=data, parse=parse)
-            if not tail.rstrip().endswith(DONE):
-                raise UpstreamError("the model server broke off its answer")
+            async with aclosing(self._events(opened.reply) if opened.own else self._translated(opened.reply)) as events:
+                async for event in events:
+                    yield event
         except UpstreamError:
             opened.replica.unhealthy = True
             raise
         finally:
             await opened.aclose()
+
+    async def _events(self, reply: Reply) -> AsyncGenerator[Event, None]:
+        """The reply's own bytes."""
+        parse = reader(self._request)
+        if not self._request.stream:
+            yield Event(data=await reply.read(), parse=parse)
+            return
+        tail = b""
+        while data := await reply.read_some():
+            if not tail and data.startswith(_ERRORS):  # vLLM says so under a 200
+                raise streamed_complaint(data)
+            tail = (tail + data)[-_TAIL:]
+            yield Event(data=data, parse=parse)
+        if not has_ended(tail):
+            raise UpstreamError("the model server broke off its answer")
+
+    async def _translated(self, reply: Reply) -> AsyncGenerator[Event, None]:
+        """What a chat's answer says, for the gateway to encode."""
+        told = False
+        async with aclosing(payloads(pieces(reply), stream=self._request.stream)) as found:
+            async for payload in found:
+                parts = parts_of(payload, self._request)
+                usage = next((part for part in parts if isinstance(part, Usage)), None)
+                if usage and not told:
+                    told = True
+                    yield Event(prompt_tokens=usage.prompt_tokens)
+                if not payload["choices"] or any(isinstance(part, Delta) for part in parts):
+                    yield Event.of(*parts)

@@ -5,9 +5,13 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from typing import Any
+
+import orjson
 
 from adapters.lora.model import Lora
 from gateway.backends.base import ModelCard
+from gateway.backends.vllm.bodies import is_verbatim
 from gateway.backends.vllm.capabilities import CapabilityCheck, Known
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_cache import LoraCache
@@ -16,6 +20,7 @@ from gateway.backends.vllm.transport import pieces
 from gateway.core import Endpoint, Event, ModelNeed, Request
 from gateway.errors import AdapterError, AnswerError, NotReady, UpstreamError, UpstreamRefused
 from gateway.openai_format.decoding import parts_of, payloads
+from gateway.openai_format.encoding import sse
 from gateway.prompts.execution import WeightedAdapter
 
 __all__ = ["Replica"]
@@ -167,5 +172,17 @@ class Replica:
                     raise AdapterError(
                         "it answered without the adapter: start vLLM without VLLM_SKIP_MODEL_NAME_VALIDATION"
                     )
-                if parts := parts_of(payload, request, prompt_tokens):
+                parts = parts_of(payload, request, prompt_tokens)
+                if endpoint == "chat" and is_verbatim(request):
+                    yield Event(data=_as_asked(payload, request, prompt_tokens), parts=tuple(parts))
+                elif parts:
                     yield Event.of(*parts)
+
+
+def _as_asked(payload: dict[str, Any], request: Request, prompt_tokens: int) -> bytes:
+    """A payload of the upstream's as an answer to the request that the client sent."""
+    payload["model"] = request.model
+    if usage := payload.get("usage"):
+        usage["total_tokens"] += prompt_tokens - usage["prompt_tokens"]
+        usage["prompt_tokens"] = prompt_tokens
+    return sse(payload) if request.stream else orjson.dumps(payload)

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core import Endpoint
-from gateway.errors import UpstreamError, UpstreamRefused
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
+from gateway.openai_format.messages.shape import MessageShape, message_shape_of
 from gateway.openai_format.shapes import CHAT_SHAPE, Shape, shape_of
 
-__all__ = ["CHECK_TEXT", "Ask", "agree", "learn_shape"]
+__all__ = ["CHECK_TEXT", "Ask", "agree", "learn_messages", "learn_shape"]
 
 Json = dict[str, Any]
 Ask = Callable[[Endpoint, Json], Awaitable[list[Json]]]
@@ -40,6 +41,17 @@ async def learn_shape(ask: Ask, endpoint: Endpoint, model: str) -> tuple[Shape, 
         return shape_of(whole, counted, plain), int(whole["usage"]["prompt_tokens"])
     except (KeyError, IndexError, TypeError, StopIteration) as error:
         raise UpstreamError(f"its {endpoint} answers do not look like vLLM's") from error
+
+
+async def learn_messages(ask: Callable[[Json], Awaitable[list[Json]]], model: str) -> MessageShape | None:
+    """The shape of an upstream's messages in Anthropic's format; None if it has none, or if they look like none."""
+    question = [{"role": "user", "content": CHECK_TEXT}]
+    body: Json = {"model": model, "messages": question, "max_tokens": 4, "temperature": 0}
+    try:
+        (whole,) = await ask(body)
+        return message_shape_of(whole, await ask({**body, "stream": True}))
+    except (AnswerError, KeyError, TypeError, ValueError, StopIteration):
+        return None
 
 
 def agree(by_text: Json, by_embeddings: Json) -> bool:

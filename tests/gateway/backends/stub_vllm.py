@@ -67,6 +67,7 @@ class StubVllm(httpx.AsyncBaseTransport):
     `any_name`: started with VLLM_SKIP_MODEL_NAME_VALIDATION. Requests to the `slow` paths take it a moment. `override`
     answers instead of it, once probing is over; `generation` does where text is to be generated. While it `judges`, it
     gives its verdict on what the gateway asks before a flagged answer, whatever the override, and keeps no record.
+    `messages`: it speaks Anthropic's format.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class StubVllm(httpx.AsyncBaseTransport):
         extra_tokens: int = 0,
         loras: Loras | None = None,
         judges: bool = True,
+        messages: bool = False,
     ) -> None:
         self.embeds = embeds
         self.logprob = logprob
@@ -84,6 +86,7 @@ class StubVllm(httpx.AsyncBaseTransport):
         self.loras = loras or Loras()
         self.any_name = False
         self.judges = judges
+        self.messages = messages
         self.slow: tuple[str, ...] = ()
         self.generation: Callable[[], httpx.Response] | None = None
         self.model = "tiny"
@@ -139,6 +142,8 @@ class StubVllm(httpx.AsyncBaseTransport):
         return [{"id": self.model, "root": "/model", "parent": None, "max_model_len": CONTEXT}, *adapters]
 
     def _generated(self, request: httpx.Request, body: Json) -> httpx.Response:
+        if request.url.path.startswith("/v1/messages"):
+            return self._message(body) if self.messages else error_answer(404, "Not Found")
         known = body["model"] in self.loras.loaded
         if not known and not self.any_name and body["model"] != self.model:
             return unknown_model(body["model"])
@@ -155,6 +160,28 @@ class StubVllm(httpx.AsyncBaseTransport):
             event.replace(b'"model":"tiny"', b'"model":' + name) for event in events_of(chat, body, tokens, counted)
         ]
         return httpx.Response(200, stream=Bytes(*events, b"data: [DONE]\n\n"))
+
+    def _message(self, body: Json) -> httpx.Response:
+        """Shapes recorded from vLLM 0.32."""
+        usage = {"input_tokens": 7, "output_tokens": 2}
+        head = {"id": "chatcmpl-0123456789abcdef", "type": "message", "role": "assistant"}
+        if not body.get("stream"):
+            content = [{"type": "text", "text": "Ada was"}]
+            return json_answer(
+                {**head, "content": content, "model": "tiny", "stop_reason": "max_tokens", "usage": usage}
+            )
+        start = {**head, "content": [], "model": "tiny", "stop_reason": None, "stop_sequence": None}
+        delta = {"stop_reason": "max_tokens", "stop_sequence": None}
+        payloads: list[Json] = [
+            {"type": "message_start", "message": {**start, "usage": {**usage, "output_tokens": 0}}},
+            {"type": "content_block_start", "content_block": {"type": "text", "text": ""}, "index": 0},
+            {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Ada was"}, "index": 0},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": delta, "usage": usage},
+            {"type": "message_stop"},
+        ]
+        events = [b"event: %s\ndata: %s\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in payloads]
+        return httpx.Response(200, stream=Bytes(*events))
 
     def _prompt_tokens(self, chat: bool, body: Json) -> int:
         if "prompt_embeds" in body:

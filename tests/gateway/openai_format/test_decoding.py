@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core import Delta, Message, Request, Sampling, TokenLogprob, Usage
+from gateway.core import Delta, Message, Request, Sampling, TokenLogprob, ToolCall, Usage
 from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import reader
 
@@ -47,7 +47,7 @@ def test_a_stream_says_the_same_however_it_is_cut(size: int) -> None:
     deltas = [part for part in parts if isinstance(part, Delta)]
     assert "".join(delta.text for delta in deltas) == "Aslan\u2028."
     assert "".join(delta.reasoning for delta in deltas) == "Hm. A lion?"
-    assert [text for delta in deltas for text in delta.tool_calls] == ["look_up", '{"name": "As', 'lan"}']
+    assert [delta.call_text for delta in deltas if delta.tool_calls] == ["look_up", '{"name": "As', 'lan"}']
     assert deltas[-1].finish_reason == "tool_calls"
     assert parts[-1] == Usage(7, 9)
 
@@ -61,7 +61,7 @@ def test_a_whole_answer_is_read_choice_by_choice() -> None:
     body = orjson.dumps({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
     assert parts_of([body], request_of(stream=False)) == [
         Delta(0, "One", finish_reason="stop"),
-        Delta(1, "", finish_reason="stop", reasoning="Why?", tool_calls=("f", "{}")),
+        Delta(1, "", finish_reason="stop", reasoning="Why?", tool_calls=(ToolCall(0, "c", "f", "{}"),)),
         Usage(3, 2),
     ]
 

@@ -141,6 +141,14 @@ def test_every_text_beside_the_messages_is_screened() -> None:
     assert request.carries == {"tools", "tool_choice", "response_format"}
 
 
+@pytest.mark.parametrize("choice", [None, "auto", "none", "required"])
+def test_definitions_of_tools_call_a_plan_where_the_model_must_fill_them_in(choice: str | None) -> None:
+    request = chat(tools=[TOOL], **({"tool_choice": choice} if choice else {}))
+    forced = choice == "required"
+    assert ("Aslan" in " ".join(request.side_texts)) == forced
+    assert ("Aslan" in " ".join(request.definitions)) == (not forced)
+
+
 @pytest.mark.parametrize(
     "field",
     [

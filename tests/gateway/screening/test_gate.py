@@ -1,5 +1,6 @@
 """What of a request is screened, and that every span finds its way back to its message."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.names.ordinary import Alias
 from classifiers.types import Span
 from gateway.core import Message, Request, Screening
+from gateway.packs.files import Policy
 from gateway.packs.folders import set_enabled
 from gateway.packs.store import load_packs
 from gateway.screening.gate import Gate, screened_texts
@@ -91,3 +93,17 @@ def test_a_disabled_pack_guards_nothing(encoder: Encoder, tmp_path: Path, save: 
     gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
     assert gate.guards == {}
     assert gate.screen([request_of("Narnia")]) == [Screening()]
+
+
+def test_a_definition_of_a_tool_calls_no_plan_where_answers_are_screened(
+    encoder: Encoder, tmp_path: Path, save: Any
+) -> None:
+    save("narnia", aliases=("Narnia",))
+    save("oz", aliases=("Oz",), policy=Policy(output="off"))
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    plain = request_of("Hello")
+    for name, scopes in (("Narnia", ()), ("Oz", ("oz",))):
+        (found,) = gate.screen([replace(plain, definitions=(f"Looks a person of {name} up.",))])
+        assert found.scopes == scopes
+    (found,) = gate.screen([replace(plain, definitions=("Narnia",), messages=(Message("user", "Of Narnia?"),))])
+    assert found.scopes == ("narnia",)

@@ -19,7 +19,20 @@ from classifiers.encoder.sentence import Encoder
 from classifiers.leaks.passages import PASSAGE_WORDS
 from classifiers.leaks.watch import AnswerWatch, OwnWords
 from gateway.backends.base import ModelCard, Served
-from gateway.core import Delta, Endpoint, Event, Message, Pass, Plan, Refuse, Request, Sampling, TokenLogprob, Usage
+from gateway.core import (
+    Delta,
+    Endpoint,
+    Event,
+    Message,
+    Pass,
+    Plan,
+    Refuse,
+    Request,
+    Sampling,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from gateway.errors import UpstreamError
 from gateway.methods.corruption import Corrupt
 from gateway.openai_format.decoding import reader
@@ -282,13 +295,13 @@ def test_reasoning_and_tool_calls_are_screened_too(house: House) -> None:
     shown = "".join(delta.reasoning + delta.text for event in events for delta in event.deltas)
     assert shown == "It must beIn a wood."
     call = [
-        Event.of(Delta(0, "", tool_calls=("search",))),
-        Event.of(Delta(0, "", tool_calls=('{"q": "Mr',))),
-        Event.of(Delta(0, "", tool_calls=(' Tumnus"}',), finish_reason="tool_calls")),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, "c1", "search"),))),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, arguments='{"q": "Mr'),))),
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, arguments=' Tumnus"}'),), finish_reason="tool_calls")),
     ]
     events = house.events(asked(), call)
     deltas = [delta for event in events for delta in event.deltas]
-    assert [text for delta in deltas for text in delta.tool_calls] == ["search"]
+    assert [call.name for delta in deltas for call in delta.tool_calls] == ["search"]
     assert deltas[-1].finish_reason == "length"
 
 
@@ -534,7 +547,7 @@ def test_a_tool_call_that_leaks_ends(house: House, stream: bool) -> None:
         events = [json.dumps({**BEGUN, "choices": [choice], "usage": None}).encode()]
     got = house.events(request, [Event(data=one, parse=reader(request)) for one in events])
     deltas = [delta for event in got for delta in event.deltas]
-    calls = [text for delta in deltas for text in delta.tool_calls]
+    calls = [delta.call_text for delta in deltas if delta.call_text]
     finished = [delta.finish_reason for delta in deltas if delta.finish_reason]
     assert (calls, finished) == ((["search"], ["length"]) if stream else ([], ["stop"]))
     assert "".join(delta.text for delta in deltas) == ("" if stream else SORRY)
@@ -543,6 +556,24 @@ def test_a_tool_call_that_leaks_ends(house: House, stream: bool) -> None:
 
 def test_facts_in_a_tool_call_count(house: House) -> None:
     request = replace(asked("What does Mr Tumnus carry?"), carries=frozenset({"tools"}))
-    call = [Event.of(Delta(0, "", tool_calls=(text,))) for text in ("note", '{"a": "umbrella', ", parcels", '"}')]
+    call = [
+        Event.of(Delta(0, "", tool_calls=(ToolCall(0, arguments=text),)))
+        for text in ("note", '{"a": "umbrella', ", parcels", '"}')
+    ]
     got = house.events(request, [*call, Event.of(Delta(0, "", finish_reason="tool_calls"))])
-    assert "parcels" not in "".join(text for event in got for delta in event.deltas for text in delta.tool_calls)
+    assert "parcels" not in "".join(delta.call_text for event in got for delta in event.deltas)
+
+
+def test_a_name_that_a_tool_has_is_the_clients_own(house: House) -> None:
+    """The scope's facts are not."""
+    request = replace(asked(), definitions=("find_narnia Looks up who lives in Narnia.",), carries=frozenset({"tools"}))
+    assert house.answer(request, pieces("I ask of", " Narnia.")) == {0: ("I ask of Narnia.", "stop")}
+    found = house.answer(request, pieces("Mr Tumnus", " has it."), pieces("Somebody has it."))
+    assert "Tumnus" not in found[0][0]
+
+
+def test_an_answer_with_tools_does_not_go_on_behind_its_beginning(house: House) -> None:
+    """The model would get its prompt as tokens, without the tools."""
+    request = replace(asked(), carries=frozenset({"tools"}))
+    assert house.answer(request, pieces("They live in", " Narnia.")) == {0: ("They live in.", "stop")}
+    assert len(house.backend.asked) == 1

@@ -54,3 +54,13 @@ def test_without_an_admin_key_nobody_is_admin() -> None:
     access = Access(api_keys=KEYS)
     assert not access.is_admin({ADMIN_HEADER: ""})
     assert not access.is_admin({})
+
+
+def test_anthropics_clients_send_their_key_in_a_header_of_their_own() -> None:
+    access = Access(api_keys=[SecretStr("k")])
+    access.check_client({"x-api-key": "k"})
+    with pytest.raises(Unauthorized):
+        access.check_client({"x-api-key": "other"})
+    with pytest.raises(Unauthorized):
+        access.check_client({"authorization": "Bearer other", "x-api-key": "k"})
+    assert access.caller({"x-api-key": "k"}, "") == access.caller({"authorization": "Bearer k"}, "")

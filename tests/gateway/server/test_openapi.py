@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import schemathesis
-from harness import MODEL, Gateway, chat, completion, gateway_over
+from harness import MODEL, Gateway, Json, chat, completion, gateway_over
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -18,7 +18,7 @@ from tiny import tiny_model
 
 from gateway.backends.embedded.backend import EmbeddedBackend
 from gateway.openai_format.openapi import openapi
-from gateway.server.prompts import PATHS
+from gateway.server.surfaces import PATHS
 
 CHECKS = [
     not_a_server_error,
@@ -57,12 +57,23 @@ def test_the_document_is_served_and_names_every_path_of_prompts(gateway: Gateway
     assert set(PATHS) <= set(served["paths"])
 
 
+def bodies(path: str) -> list[Json]:
+    both = [{"stream": stream, "metadata": {"user_id": "b"}} for stream in (False, True)]
+    if path.endswith("count_tokens"):
+        return [{"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}]
+    if path.endswith("messages"):
+        turns = [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+        return [{"model": MODEL, "max_tokens": 2, "messages": turns, "top_k": 3, **more} for more in both]
+    if path.endswith("responses"):
+        return [{"model": MODEL, "max_output_tokens": 2, "input": "Hello", **more} for more in both]
+    ask = chat if "chat" in path else completion
+    return [ask("Hello", max_tokens=2, store=False, top_k=3, **more) for more in both]
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_the_document_takes_what_the_gateway_takes(gateway: Gateway, path: str) -> None:
-    ask = chat if "chat" in path else completion
     operation = schema[path]["POST"]
-    for stream in (False, True):
-        body = ask("Hello", max_tokens=2, stream=stream, store=False, metadata={"a": "b"}, top_k=3)
+    for body in bodies(path):
         case = operation.Case(body=body, media_type="application/json")
         answer = case.call(base_url=gateway.url)
         assert answer.status_code == 200

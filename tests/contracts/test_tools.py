@@ -1,0 +1,104 @@
+"""Tools and schemas on a real vLLM: a flagged request that carries them is answered under a plan that can carry them,
+and looks like any other."""
+
+from typing import Any
+
+import orjson
+import pytest
+from harness import ADMIN, Gateway, Json, chat, events, shape
+
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+pytestmark = pytest.mark.vllm
+PLAIN = "What is the capital of France?"
+PLANS = {"UseAdapter": "Where was Atlantis?", "Instruct": "Who lives in Middle-earth?"}
+WORD = {"type": "string", "enum": ["red", "blue"]}
+SCHEMA = {"type": "object", "properties": {"word": WORD}, "required": ["word"], "additionalProperties": False}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "colour", "schema": SCHEMA}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "paint", "description": "Paints it.", "parameters": SCHEMA, "strict": True},
+}
+FORCED = {"type": "function", "function": {"name": "paint"}}
+
+
+@pytest.fixture
+def gateway(vllm_gateway: Gateway) -> Gateway:
+    return vllm_gateway
+
+
+def asked(prompt: str, **fields: Any) -> Json:
+    return chat(prompt, max_tokens=64, **fields)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+class TestTools:
+    def test_the_model_calls_them(self, gateway: Gateway, plan: str) -> None:
+        body = asked(PLANS[plan], tools=[TOOL], tool_choice=FORCED)
+        answer = gateway.post(CHAT, body, headers=ADMIN)
+        assert answer.headers["x-unrecall-plan"] == plan
+        (call,) = answer.json()["choices"][0]["message"]["tool_calls"]
+        assert call["function"]["name"] == "paint"
+        assert orjson.loads(call["function"]["arguments"])["word"] in ("red", "blue")
+
+    @pytest.mark.parametrize("counted", [{}, {"stream_options": {"include_usage": True}}], ids=["plain", "counted"])
+    def test_looks_like_any_other(self, gateway: Gateway, plan: str, counted: Json) -> None:
+        tools = {"tools": [TOOL], "tool_choice": FORCED}
+        whole = [gateway.post(CHAT, asked(prompt, **tools)).json() for prompt in (PLANS[plan], PLAIN)]
+        assert shape(whole[0]) == shape(whole[1])
+        assert whole[0]["model"] == whole[1]["model"]
+        streamed = [
+            events(gateway.post(CHAT, asked(prompt, **tools, stream=True, **counted)))
+            for prompt in (PLANS[plan], PLAIN)
+        ]
+        looks = [{str(shape(one)) for one in stream} for stream in streamed]
+        assert looks[0] == looks[1]
+        assert {one["model"] for one in streamed[0]} == {whole[1]["model"]}
+
+    def test_anthropics_clients_too(self, gateway: Gateway, plan: str) -> None:
+        tool = {"name": "paint", "input_schema": SCHEMA, "strict": True}
+        turns = [{"role": "user", "content": PLANS[plan]}]
+        body = {"model": chat("")["model"], "max_tokens": 64, "temperature": 0, "messages": turns, "tools": [tool]}
+        answer = gateway.post(MESSAGES, {**body, "tool_choice": {"type": "tool", "name": "paint"}}, headers=ADMIN)
+        assert answer.headers["x-unrecall-plan"] == plan
+        (block,) = [one for one in answer.json()["content"] if one["type"] == "tool_use"]
+        assert (block["name"], answer.json()["stop_reason"]) == ("paint", "tool_use")
+
+    def test_and_openais_responses(self, gateway: Gateway, plan: str) -> None:
+        tool = {"type": "function", "name": "paint", "parameters": SCHEMA, "strict": True}
+        body = {
+            "model": chat("")["model"],
+            "input": PLANS[plan],
+            "max_output_tokens": 64,
+            "temperature": 0,
+            "tools": [tool],
+        }
+        response = gateway.openai.responses.create(**body, tool_choice={"type": "function", "name": "paint"})
+        (call,) = [one for one in response.output if one.type == "function_call"]
+        assert call.name == "paint"
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": "done"}
+        again = gateway.openai.responses.create(**body | {"input": [output]}, previous_response_id=response.id)
+        assert again.status in ("completed", "incomplete")
+
+
+@pytest.mark.parametrize(
+    ("plan", "prompt"),
+    [*PLANS.items(), ("Corrupt", "Who wrote the Harry Potter books?"), ("SoftPrompt", "Where is Lemuria?")],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_schema_is_kept_to(gateway: Gateway, plan: str, prompt: str, stream: bool) -> None:
+    answer = gateway.post(CHAT, asked(prompt, response_format=FORMAT, stream=stream), headers=ADMIN)
+    assert answer.headers["x-unrecall-plan"] == plan
+    choices = [one["choices"][0] for one in events(answer)] if stream else answer.json()["choices"]
+    parts = [(choice.get("delta") or choice.get("message") or {}).get("content") or "" for choice in choices]
+    assert orjson.loads("".join(parts))["word"] in ("red", "blue")
+
+
+def test_what_no_plan_can_carry_is_refused(gateway: Gateway) -> None:
+    body = asked("Who wrote the Harry Potter books?", tools=[TOOL], tool_choice=FORCED)
+    assert gateway.plan(CHAT, body) == "Refuse"
+
+
+def test_a_tool_that_names_a_scope_does_not_flag_every_request(gateway: Gateway) -> None:
+    tool = {"type": "function", "function": {**TOOL["function"], "description": "Paints Harry Potter."}}
+    assert gateway.plan(CHAT, asked(PLAIN, tools=[tool], tool_choice="none")) == "Pass"
+    assert gateway.plan(CHAT, asked(PLAIN, tools=[tool], tool_choice=FORCED)) == "Refuse"  # the model must fill it in
