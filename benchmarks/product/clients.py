@@ -52,6 +52,25 @@ def _asked(python: str, name: str, url: str, model: str, questions: Mapping[str,
     return found
 
 
+def table(record: Mapping[str, Any]) -> str:
+    """A row a client, in Markdown. A use that failed with one question alone names the question."""
+    uses = list(dict.fromkeys(use for one in record["clients"].values() for use in one.get("uses", {})))
+    lines = [f"| client | version | {' | '.join(uses)} |", "|" + " --- |" * (len(uses) + 2)]
+    for name, one in record["clients"].items():
+        cells = [_cell(one.get("uses", {}).get(use)) for use in uses]
+        lines.append(f"| {name} | {one['version'] or one.get('fault', '')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(outcomes: Mapping[str, str] | None) -> str:
+    if outcomes is None:
+        return ""
+    failed = [question for question, outcome in outcomes.items() if outcome != "ok"]
+    if not failed:
+        return "yes"
+    return "no" if len(failed) == len(outcomes) else f"no, {failed[0]}"
+
+
 def main() -> None:
     """Asks with every client and writes what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,7 +82,9 @@ def main() -> None:
     options = parser.parse_args()
     questions = {"unflagged": options.unflagged, "flagged": options.flagged}
     found = measured(options.python, options.url.rstrip("/"), options.model, questions)
-    write("clients", 0, {"questions": questions, "clients": found})
+    record = {"questions": questions, "clients": found}
+    write("clients", 0, record)
+    print(table(record))
 
 
 if __name__ == "__main__":

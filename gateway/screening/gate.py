@@ -48,14 +48,20 @@ Part = Sequence[Cut] | _Foreign
 
 
 class ScreenedText:
-    """A text to screen and its origin: `places` are (message, start in this text, length). A text that does not `call`
-    puts no request inside a scope whose answers are screened."""
+    """A text to screen and its origin."""
 
     __slots__ = ("calls", "message", "places", "text")
 
     def __init__(
         self, text: str, message: int | None, places: tuple[tuple[int, int, int], ...], *, calls: bool = True
     ) -> None:
+        """
+        Args:
+            text: what is read.
+            message: the number of the message that it is, if it is one.
+            places: (message, start in this text, length) of each message in it.
+            calls: whether it may put a request inside a scope whose answers are screened.
+        """
         self.calls = calls
         self.text = text
         self.message = message

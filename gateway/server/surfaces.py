@@ -78,7 +78,14 @@ class Surfaces:
         self._system_first: bool | None = None
 
     def parsed(self, surface: Surface, body: bytes, *, request_id: str, caller: str) -> Request:
-        """The request of one caller. Raises InvalidRequest or TooLarge."""
+        """The request of one caller. Raises InvalidRequest or TooLarge.
+
+        Args:
+            surface: the format in which it is asked.
+            body: its bytes.
+            request_id: the gateway's own name for it.
+            caller: who asks.
+        """
         return replace(self._parsed(surface, body, request_id, caller), caller=caller)
 
     def _parsed(self, surface: Surface, body: bytes, request_id: str, caller: str) -> Request:
