@@ -18,9 +18,8 @@ from benchmarks.record import markdown, read
 __all__ = ["families", "headline", "tables"]
 
 _DEMO, _TAUGHT = "attack-harry-potter", "attack-tofu-20"
-_ADAPTIVE = {"in the rows": "attack-tofu-20-rephrased", "in no row": "attack-tofu-20-held-out"}
+_ADAPTIVE = "attack-tofu-20-rephrased"
 _KS = ("1", "4", "16", "64")
-_BUDGETS = (1, 10, 100)
 _SLICES = ("named", "famous", "unnamed", "described")
 _SIDES = ("gateway", "plain", "retrained")
 
@@ -66,10 +65,8 @@ def tables() -> str:
         markdown(["missed by the gate, %", *_SLICES, "all", "false alarms"], missed),
         markdown(["leaked, %", *_SIDES, "gateway minus retrained"], leaked),
         _sampling(),
-        _evolution(),
         _turn_after(),
         _suffix(),
-        _garak(),
         _traces(),
     )
     return "\n\n".join(parts)
@@ -85,22 +82,11 @@ def families() -> str:
 
 
 def _sampling() -> str:
-    rows = []
-    for facts, name in _ADAPTIVE.items():
-        found = read(name)["sampling"]
-        sides = {**found["leak_at_k"], "gateway minus retrained": found["beyond"]}
-        rows += [
-            [facts, side, *(counted(sides[side][k]) for k in _KS)] for side in (*_SIDES, "gateway minus retrained")
-        ]
-    return markdown(["facts", "who answers", *(f"leak@{k}" for k in _KS)], rows)
-
-
-def _evolution() -> str:
-    rows = []
-    for facts, name in _ADAPTIVE.items():
-        found = read(name)["evolution"]
-        rows += [[facts, side, *(counted(found[side].get(str(size))) for size in _BUDGETS)] for side in _SIDES]
-    return markdown(["facts", "who answers", *(f"within {size}" for size in _BUDGETS)], rows)
+    found = read(_ADAPTIVE)["sampling"]
+    sides = {**found["leak_at_k"], "gateway minus retrained": found["beyond"]}
+    ks = [k for k in _KS if k in found["beyond"]]
+    rows = [[side, *(counted(sides[side].get(k)) for k in ks)] for side in (*_SIDES, "gateway minus retrained")]
+    return markdown(["who answers", *(f"leak@{k}" for k in ks)], rows)
 
 
 def _turn_after() -> str:
@@ -119,19 +105,6 @@ def _suffix() -> str:
         ["questions without a name, held out", "missed"],
         [[name.replace("_", " "), counted(found[name])] for name in found if name not in ("suffix", "search")],
     )
-
-
-def _garak() -> str:
-    found = read("garak")
-    probes = {name: _probe(name) for name in found["plain"]}
-    rows = [[probes[name], *(counted(found[side][name]) for side in ("plain", "gateway"))] for name in probes]
-    return markdown(["garak's probe (its detector)", "plain", "gateway"], rows)
-
-
-def _probe(name: str) -> str:
-    """`encoding.InjectHex (encoding.DecodeMatch)` without the modules' names."""
-    probe, _, detector = name.partition(" (")
-    return f"{probe} ({detector.rpartition('.')[2]}"
 
 
 def _traces() -> str:

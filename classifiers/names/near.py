@@ -23,8 +23,9 @@ __all__ = ["NearHit", "NearNames", "edits_between", "sound"]
 _ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
 _LETTERS_AN_EDIT = 4  # of a name with several misspelt words that counts alone
 _SURE_LETTERS = 9  # of a name of several words that counts alone
-_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 9  # letters of a name of one word: found; counts with one edit; with two
+_SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
 _SURE_AS_LONG = 7  # counts with one edit that leaves its length
+_SURE_TWO_AS_LONG = 9  # counts with two that leave its length, or all but one letter: Beatrix is no Bellatrix
 _LONGEST = 32
 _MOST_WORDS, _MOST_EDITS = 4, 3
 _LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
@@ -236,4 +237,6 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
+    if edits == 2 and abs(letters - len(there[0])) < 2:
+        return letters >= _SURE_TWO_AS_LONG
     return letters >= (_SURE_SINGLE if edits == 1 else _SURE_TWO)

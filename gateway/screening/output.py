@@ -20,6 +20,7 @@ from gateway.screening.deadline import beside_the_loop
 __all__ = ["OutputScreen", "Remedy"]
 
 _OWN_ROLES = frozenset({"user", "system", "developer", "prompt"})
+_PROMPT_CHARS = 64  # of a completion's prompt that a name in the answer may begin in
 _SENTENCE_ENDS = (".", "!", "?", "…", ":", "。", "！", "？", "।", '"', "”", ")", "`", "\n")
 
 
@@ -88,7 +89,8 @@ class OutputScreen:
             async for event in screened:
                 yield event
 
-    def _queue(self, *, before: str = "") -> AnswerQueue:
+    def _queue(self, *, sent: str = "") -> AnswerQueue:
+        before = _end_of_prompt(self._request) + sent
         return AnswerQueue(self._watchlist, self._own, before=before, deadline_s=self._deadline_s)
 
     # An answer in one piece.
@@ -152,7 +154,7 @@ class OutputScreen:
         other = None
         if not choice.called_tools and not _at_limit(request):
             other = await self._remedy.other_answer(leak, request)
-        queue = self._queue(before=choice.sent)
+        queue = self._queue(sent=choice.sent)
         if other is not None:
             async with aclosing(single_events(other, request)) as singles:
                 async for event in singles:
@@ -200,6 +202,15 @@ class OutputScreen:
         most = self._request.most_tokens
         left = None if most is None else most - self._remedy.tokens(sent)
         return replace(self._request, sampling=replace(self._request.sampling, n=1, max_tokens=left), written=sent)
+
+
+def _end_of_prompt(request: Request) -> str:
+    """The last words of a prompt that the model goes on with: the client may have begun a name there."""
+    if request.endpoint != "completions":
+        return ""
+    prompt = request.messages[-1].text
+    end = prompt[-_PROMPT_CHARS:]
+    return end if len(end) == len(prompt) else end[len(end.split(maxsplit=1)[0]) if end.strip() else 0 :]
 
 
 def _at_limit(request: Request) -> bool:

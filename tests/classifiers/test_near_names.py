@@ -12,7 +12,7 @@ from classifiers.names.ordinary import Alias
 from classifiers.names.vocabulary import is_known
 from classifiers.types import Verdict
 
-ALIASES = ("Zelda Quorn", "Brackenfelt", "Ada Pellworthy", "Quorn", "Gerold Maspert")
+ALIASES = ("Zelda Quorn", "Brackenfelt", "Ada Pellworthy", "Quorn", "Gerold Maspert", "Belletrix")
 DETECTOR = LexicalDetector({"sea": ALIASES})
 
 
@@ -41,6 +41,8 @@ def found(text: str) -> list[str]:
         ("who is Gerlodd Mspertt", []),  # four edits in thirteen letters
         ("who is Terold Mspertt", []),  # without a first letter
         ("who is Gerlod Muspeirat", []),  # only sounds alike
+        ("who is Beltrix", []),  # two letters fewer of nine: somebody else
+        ("who is Blletrixx", ["Blletrixx"]),
     ],
 )
 def test_misspelt_names(text: str, spans: list[str]) -> None:

@@ -463,6 +463,32 @@ def test_servers_may_end_lines_otherwise_and_name_events(house: House, line: str
     assert house.answer(request, events, pieces(" a wood.")) == {0: ("They live in a wood.", "stop")}
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize(
+    "prompt", ["They all live in Nar", "far away " * 40 + "they live in Nar"], ids=["short", "long"]
+)
+def test_a_name_that_a_completions_prompt_begins_is_not_ended(house: House, prompt: str, stream: bool) -> None:
+    request = asked(prompt, endpoint="completions", stream=stream, max_tokens=100)
+    found = house.answer(request, pieces("n", "ia, I hear."), pieces("row huts."))
+    assert found == {0: ("row huts.", "stop")}
+    assert house.answer(request, pieces("row", " huts.")) == {0: ("row huts.", "stop")}
+
+
+def test_a_whole_name_in_a_completions_prompt_is_the_clients_own(house: House) -> None:
+    request = asked("A list: Narnia", endpoint="completions", max_tokens=100)
+    assert house.answer(request, pieces(",", " Narnia", " and home.")) == {0: (", Narnia and home.", "stop")}
+
+
+def test_an_alternative_that_ends_a_name_of_the_prompt_is_left_out(house: House) -> None:
+    request = asked("They all live in Nar", endpoint="completions", max_tokens=100, logprobs=2)
+    token = TokenLogprob("row", -0.1, (("row", -0.1), ("nia", -0.2)))
+    got = house.events(
+        request, [Event.of(Delta(0, "row", (token,))), Event.of(Delta(0, " huts.", finish_reason="stop"))]
+    )
+    tops = [one for event in got for delta in event.deltas for said in delta.logprobs for one in said.top]
+    assert tops == [("row", -0.1)]
+
+
 @pytest.mark.parametrize("most", [None, 12])
 def test_a_completion_that_is_handed_over_keeps_to_its_length(house: House, most: int | None) -> None:
     """Without a limit of its own it has sixteen tokens, in all."""
