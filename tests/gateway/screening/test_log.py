@@ -67,7 +67,7 @@ def test_rows_come_back_in_order_with_their_scopes(tmp_path: Path, packs: Path) 
     "row",
     [
         asked("Open it", name="Narnia"),
-        {**asked("Open it"), "tools": [TOOL]},
+        {**asked("Open it"), "tools": [TOOL], "tool_choice": "required"},
         {**asked("Open it"), "tool_choice": {"type": "function", "function": {"name": "Narnia"}}},
         {
             **asked("Open it"),
@@ -90,7 +90,7 @@ def test_rows_come_back_in_order_with_their_scopes(tmp_path: Path, packs: Path) 
         {"model": "m", "prompt": "Once upon a time in Narnia", "max_tokens": 5},
         {"prompt": ["Once upon a time in Narnia"]},
         {"prompt": ["Lunch", "Narnia"]},
-        {"prompt": "Open it", "tools": [TOOL]},
+        {"prompt": "Open it", "tools": [TOOL], "tool_choice": "required"},
         {"prompt": [{"role": "user", "content": "Narnia?"}]},
         {"prompt": "Lunch?", **asked("Narnia?")},
         {"prompt": "Narnia?", **asked("Lunch?")},
@@ -98,7 +98,7 @@ def test_rows_come_back_in_order_with_their_scopes(tmp_path: Path, packs: Path) 
         {"prompt": "Lunch?", "suffix": "in Narnia"},
         {"request": {"model": "m", "temperature": 9, **asked("Narnia?")}, "response": {"id": "x"}},
         {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": asked("Narnia?")},
-        {"request": {"body": asked("Lunch?") | {"tools": [TOOL]}}},
+        {"request": {"body": asked("Lunch?") | {"tools": [TOOL], "tool_choice": "required"}}},
         {"body": json.dumps(asked("Narnia?"))},
         {"id": 3, "model": "m", "time": 4, "user_id": 3, **asked("Narnia?")},
         '"Who found Narnia?"',
