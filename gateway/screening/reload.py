@@ -119,7 +119,7 @@ class PackReloader:
             self._complain(_ROOT, str(error))
             return
         self._problems.pop(_ROOT, None)
-        gone = {scope for scope, stamp in looks.items() if stamp is None}
+        gone = {scope for scope, stamp in looks.items() if stamp is None and not self._emptied(scope)}
         stamps = {scope: stamp for scope, stamp in looks.items() if stamp is not None}
         packs = {scope: pack for scope, stamp in stamps.items() if (pack := self._reloaded(scope, stamp))}
         for scope in gone:
@@ -127,6 +127,18 @@ class PackReloader:
         self._put_in_force(packs, gone & self._packs.keys(), stamps)
         unguarded = (scope for scope in self._not_loaded if has_manifest(self._root / scope))
         self.unguarded = frozenset(unguarded)
+
+    def _emptied(self, scope: str) -> bool:
+        """Whether a folder lost its pack and is still there: by mistake, or because somebody is at work in it."""
+        in_force = self._packs.get(scope)
+        if in_force is None or not in_force.enabled or not (self._root / scope).is_dir():
+            return False
+        self._complain(
+            scope,
+            f"the folder {self._root / scope} holds no pack any more, and its last good version keeps serving; put the "
+            "pack back, or remove the folder, too, if the scope is not to be guarded any longer",
+        )
+        return True
 
     def _reloaded(self, scope: str, stamp: int) -> Pack | None:
         """The pack as it is on disk now; None if it is bad, or is being changed while it is read."""

@@ -87,6 +87,30 @@ def test_a_removed_pack_guards_no_more(root: Path, encoder: Encoder) -> None:
     assert not flags(packs, "In Narnia")
 
 
+def test_a_folder_that_is_emptied_is_no_removed_pack(root: Path, encoder: Encoder) -> None:
+    """`rm -r packs/narnia/*` is more likely a mistake than a decision."""
+    packs = reloader_of(root, encoder)
+    for path in (root / "narnia").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for _ in range(2):
+        packs.refresh()
+        assert flags(packs, "In Narnia")
+        assert "holds no pack any more" in packs.problems["narnia"]
+    (root / "narnia").rmdir()
+    packs.refresh()
+    assert (packs.problems, flags(packs, "In Narnia")) == ({}, False)
+
+
+def test_an_emptied_folder_of_a_pack_that_was_switched_off_is_let_go(root: Path, encoder: Encoder) -> None:
+    packs = reloader_of(root, encoder)
+    set_enabled(root / "narnia", False)
+    packs.refresh()
+    shutil.rmtree(root / "narnia")
+    (root / "narnia").mkdir()
+    packs.refresh()
+    assert (packs.packs, packs.problems) == ({}, {})
+
+
 def test_a_pack_that_is_moved_away_and_back_guards_again(root: Path, encoder: Encoder) -> None:
     packs = reloader_of(root, encoder)
     (root / "narnia").rename(root.with_name("away"))
