@@ -37,6 +37,7 @@ _PREFIX = "UNRECALL_"
 _OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
 _SECURITY = ("api_keys", "admin_key", "upstream_key", "audit_key")
 _Share = Annotated[float, Field(gt=0, le=1)]
+_Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 _RENAMED = {"lora_strengths": "adapter_weights"}
 
@@ -135,8 +136,8 @@ class Settings(BaseSettings):
     upstream_key: Key | None = Field(
         None, description="vllm: the bearer key that the upstream asks for. It is separate from the clients' keys."
     )
-    upstream_read_timeout_s: float = Field(
-        120.0, gt=0, description="vllm: the longest silence of the upstream, in seconds. Then the client gets a 504."
+    upstream_read_timeout_s: _Seconds = Field(
+        120.0, description="vllm: the longest silence of the upstream, in seconds. Then the client gets a 504."
     )
     model_name: str | None = Field(
         None, description="embedded: the name that clients ask for. Unset: the last part of `model`."
@@ -181,9 +182,8 @@ class Settings(BaseSettings):
     key_requests_per_day: int | None = Field(
         None, ge=1, description="The same for 24 hours from a key's first request. A restart begins to count anew."
     )
-    client_timeout_s: float = Field(
+    client_timeout_s: _Seconds = Field(
         60.0,
-        gt=0,
         description="How long a client may take to send the head of a request, or its body, or, once the buffers are "
         "full, to take more of an answer, in seconds. Then the connection is closed.",
     )
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         description="Request fields that the gateway does not know. refuse: the client gets a 400. drop: they go no "
         "further, and the log names them (docs/requests.md).",
     )
-    screen_timeout_s: float = Field(10.0, gt=0, description="The longest time of screening one request, in seconds.")
+    screen_timeout_s: _Seconds = Field(10.0, description="The longest time of screening one request, in seconds.")
     on_screen_error: Literal["refuse", "pass"] = Field(
         "refuse",
         description="What the gateway does when screening fails or takes too long. refuse: it refuses the request. "
@@ -216,8 +216,8 @@ class Settings(BaseSettings):
         description="No answer or error begins earlier than so many milliseconds after its request came, whatever the "
         "pace. Every request pays for it. 0: no such limit.",
     )
-    packs_poll_s: float = Field(
-        0.25, gt=0, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
+    packs_poll_s: _Seconds = Field(
+        0.25, description="The gateway looks for changed packs this often, in seconds. Changes need no restart."
     )
     artifact_cache_mb: int = Field(
         256,
@@ -285,7 +285,7 @@ class Settings(BaseSettings):
     ab_shadows: int = Field(
         8, ge=1, description="shadow: how many requests are shadowed at once. Others are left out and counted."
     )
-    ab_shadow_timeout_s: float = Field(60.0, gt=0, description="shadow: the longest time of one shadow, in seconds.")
+    ab_shadow_timeout_s: _Seconds = Field(60.0, description="shadow: the longest time of one shadow, in seconds.")
 
     @model_validator(mode="before")
     @classmethod

@@ -95,6 +95,8 @@ def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ("lora_strengths: [1]", "no setting 'lora_strengths'; its name is adapter_weights now"),
         ("slots: 0", "slots"),
         ("screen_timeout_s: 0", "screen_timeout_s"),
+        ("screen_timeout_s: .inf", "screen_timeout_s"),
+        ("client_timeout_s: .nan", "client_timeout_s"),
         ("- a", "must hold a mapping"),
         ("a: [", "not valid YAML"),
     ],
