@@ -11,6 +11,7 @@ from gateway.cli.audit import audit
 from gateway.cli.demo import demo
 from gateway.cli.experiments import ab
 from gateway.cli.packs import packs
+from gateway.cli.scope import scope
 from gateway.cli.screening import screen
 from gateway.cli.serve import serve
 from gateway.cli.settings import settings
@@ -25,6 +26,7 @@ _HELP = "An OpenAI-compatible gateway that makes a served model stop recalling w
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty_exceptions_enable=False)
 for command in (train, screen, serve, settings, demo):
     app.command()(command)
+app.add_typer(scope, name="scope")
 app.add_typer(models, name="models")
 app.add_typer(packs, name="packs")
 app.add_typer(ab, name="ab")
