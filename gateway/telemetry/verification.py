@@ -54,6 +54,8 @@ def verify_files(files: Iterable[Path], key: bytes | None = None) -> Verified:
         _accept(line, link, found)
     if torn is not None:
         found.problem = f"{torn.where} is no whole line of a chain: it was added or changed, or cut short by a crash"
+    elif not found.lines:
+        found.problem = "there is no line: a gateway begins its log with one, so all were taken out"
     elif found.unclosed > 0:
         found.notes.append(
             f"{found.unclosed} of the processes that wrote here left no closing line: they still run, or were killed. "

@@ -196,6 +196,10 @@ class TestFiles:
         write(log, range(3))
         assert verify_files([log]).problem == ""
 
+    def test_an_emptied_log_is_not_whole(self, tmp_path: Path) -> None:
+        (log := tmp_path / "audit.jsonl").write_bytes(b"")
+        assert "there is no line" in verify_files([log]).problem
+
     @pytest.mark.parametrize("text", [b'{"audit"', b"[1", b'["torn"', b'{"audit":["torn"]', b'{"audit":{}'])
     def test_a_forged_line_of_another_form_is_no_reason_to_stop(self, tmp_path: Path, text: bytes) -> None:
         forged, _ = Chain().sealed(text + b"}", None)
