@@ -20,7 +20,8 @@ from gateway.screening.deadline import beside_the_loop
 __all__ = ["OutputScreen", "Remedy"]
 
 _OWN_ROLES = frozenset({"user", "system", "developer", "prompt"})
-_PROMPT_CHARS = 64  # of a completion's prompt that a name in the answer may begin in
+_GONE_ON_WITH = ("prompt", "assistant")
+_PROMPT_CHARS = 64  # of a text that the model goes on with: a name in the answer may begin there
 _SENTENCE_ENDS = (".", "!", "?", "…", ":", "。", "！", "？", "।", '"', "”", ")", "`", "\n")
 
 
@@ -205,10 +206,12 @@ class OutputScreen:
 
 
 def _end_of_prompt(request: Request) -> str:
-    """The last words of a prompt that the model goes on with: the client may have begun a name there."""
-    if request.endpoint != "completions":
+    """The last words of a prompt, or of an answer's beginning, that the model goes on with: the client may have begun a
+    name there."""
+    last = request.messages[-1]
+    if last.role not in _GONE_ON_WITH:
         return ""
-    prompt = request.messages[-1].text
+    prompt = last.text
     end = prompt[-_PROMPT_CHARS:]
     return end if len(end) == len(prompt) else end[len(end.split(maxsplit=1)[0]) if end.strip() else 0 :]
 

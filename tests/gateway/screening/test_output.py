@@ -474,6 +474,13 @@ def test_a_name_that_a_completions_prompt_begins_is_not_ended(house: House, prom
     assert house.answer(request, pieces("row", " huts.")) == {0: ("row huts.", "stop")}
 
 
+def test_a_name_that_a_last_turn_of_the_assistant_begins_is_not_ended(house: House) -> None:
+    """Some servers go on with it."""
+    turns = (Message("user", "Where do they live?"), Message("assistant", "They all live in Nar"))
+    request = replace(asked(max_tokens=100), messages=turns)
+    assert house.answer(request, pieces("n", "ia, I hear."), pieces("row huts."))[0][0] == "row huts."
+
+
 def test_a_whole_name_in_a_completions_prompt_is_the_clients_own(house: House) -> None:
     request = asked("A list: Narnia", endpoint="completions", max_tokens=100)
     assert house.answer(request, pieces(",", " Narnia", " and home.")) == {0: (", Narnia and home.", "stop")}
