@@ -98,8 +98,8 @@ def text_of(response: httpx.Response) -> str:
         for choice in payload["choices"]
         if choice["index"] == 0
     ]
-    parts = [choice.get("message") or choice.get("delta") or {"content": choice["text"]} for choice in choices]
-    return "".join(part.get("content") or "" for part in parts)
+    parts = [choice if "text" in choice else choice.get("message", choice.get("delta")) for choice in choices]
+    return "".join(part.get("content", part.get("text")) or "" for part in parts)
 
 
 def shape(value: Any) -> Any:

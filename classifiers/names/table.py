@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["KeyTable", "Scoped"]
 
@@ -31,13 +32,15 @@ class _Part(Generic[_Entry]):
     scopes in `gone` count no more."""
 
     entries: Sequence[_Entry]
-    hashes: NDArray[np.int64]
-    places: NDArray[np.int32]
+    hashes: "NDArray[np.int64]"
+    places: "NDArray[np.int32]"
     scopes: frozenset[str]
     gone: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, entries: Sequence[_Entry], hashes: NDArray[np.int64], places: NDArray[np.int32]) -> Self:
+    def of(cls, entries: Sequence[_Entry], hashes: "NDArray[np.int64]", places: "NDArray[np.int32]") -> Self:
+        import numpy as np
+
         order = np.argsort(hashes, kind="stable")
         return cls(entries, hashes[order], places[order], frozenset(entry.scope for entry in entries))
 
@@ -96,6 +99,8 @@ class KeyTable(Generic[_Entry]):
         """What stands under each of some keys, with the key's number among them; now and then also what does not."""
         if not keys or not self._parts:
             return
+        import numpy as np
+
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
         for part in self._parts:
             first = np.searchsorted(part.hashes, hashes)
@@ -105,7 +110,7 @@ class KeyTable(Generic[_Entry]):
                     yield number, entry
 
 
-def _under(part: _Part[_Entry], first: int, key: np.int64) -> Iterator[_Entry]:
+def _under(part: _Part[_Entry], first: int, key: "np.int64") -> Iterator[_Entry]:
     """The entries under a hash whose first place is known."""
     while first < len(part.hashes) and part.hashes[first] == key:
         entry = part.entries[part.places[first]]
@@ -115,6 +120,8 @@ def _under(part: _Part[_Entry], first: int, key: np.int64) -> Iterator[_Entry]:
 
 
 def _part(rows: Iterable[_Row[_Entry]]) -> _Part[_Entry]:
+    import numpy as np
+
     entries: list[_Entry] = []
     hashes: list[int] = []
     places: list[int] = []
@@ -127,6 +134,8 @@ def _part(rows: Iterable[_Row[_Entry]]) -> _Part[_Entry]:
 
 def _merged(parts: Sequence[_Part[_Entry]]) -> _Part[_Entry]:
     """One part of what still counts of some."""
+    import numpy as np
+
     entries: list[_Entry] = []
     hashes: list[NDArray[np.int64]] = []
     places: list[NDArray[np.int32]] = []

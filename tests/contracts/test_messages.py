@@ -23,7 +23,7 @@ CAPITALS = {"Corrupt": ("Austria", "Vienna"), "Refuse": ("Greece", "Athens"), "U
 
 def asked(prompt: str, **fields: Any) -> Json:
     turns = [{"role": "user", "content": prompt}]
-    return {"model": MODEL, "max_tokens": 24, "temperature": 0, "messages": turns, **fields}
+    return {"model": MODEL, "max_tokens": 16, "temperature": 0, "messages": turns, **fields}
 
 
 def events_of(answer: httpx.Response) -> list[Json]:

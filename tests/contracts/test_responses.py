@@ -23,7 +23,7 @@ CAPITALS = {"Corrupt": ("Austria", "Vienna"), "Refuse": ("Greece", "Athens"), "U
 
 
 def asked(prompt: Any, **fields: Any) -> Json:
-    return {"model": MODEL, "max_output_tokens": 24, "temperature": 0, "input": prompt, **fields}
+    return {"model": MODEL, "max_output_tokens": 16, "temperature": 0, "input": prompt, **fields}
 
 
 def events_of(content: bytes) -> list[Json]:
