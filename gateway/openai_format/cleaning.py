@@ -9,7 +9,7 @@ from gateway.core import Endpoint
 from gateway.errors import InvalidRequest
 from gateway.openai_format.fields import DROPPED, ECHOED, MESSAGE, READ, REFUSED, SAMPLING, nothing
 
-__all__ = ["UnknownFields", "cleaned", "printable"]
+__all__ = ["UnknownFields", "cleaned", "drop_unknown", "printable"]
 
 _log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
@@ -41,6 +41,22 @@ def cleaned(content: _Json, endpoint: Endpoint, unknown: UnknownFields) -> _Json
     return clean
 
 
+def drop_unknown(name: str, why: str | None, unknown: UnknownFields) -> None:
+    """Says in the log that a field is dropped. Raises InvalidRequest for one that is refused; `why` is the reason if
+    that is so in any case."""
+    _check_droppable(name, why, unknown)
+    _log.warning("dropped unknown request fields: %s", printable(name))
+
+
+def _check_droppable(place: str, why: str | None, unknown: UnknownFields) -> None:
+    if why is not None or unknown != "drop":
+        raise InvalidRequest(
+            f"the field {place!r} is not supported by this gateway{f': {why}' if why else ''}; leave it out",
+            param=place,
+            code="unsupported_parameter",
+        )
+
+
 @dataclass(slots=True)
 class _Broom:
     endpoint: Endpoint
@@ -63,14 +79,9 @@ class _Broom:
 
     def _other(self, place: str, why: str | None = None) -> Literal[False]:
         """False, to drop an unknown field; else raises InvalidRequest."""
-        if why is None and self.unknown == "drop":
-            self.lost.add(place)
-            return False
-        raise InvalidRequest(
-            f"the field {place!r} is not supported by this gateway{f': {why}' if why else ''}; leave it out",
-            param=place,
-            code="unsupported_parameter",
-        )
+        _check_droppable(place, why, self.unknown)
+        self.lost.add(place)
+        return False
 
     def _inside(self, name: str, value: Any) -> Any:
         if name == "stream_options" and isinstance(value, dict):

@@ -1,6 +1,5 @@
 """JSON in: an allow-list of fields. Any other field is refused, because it could carry a prompt past the gate."""
 
-import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
@@ -11,7 +10,7 @@ from gateway.errors import InvalidRequest, TooLarge
 from gateway.openai_format.cleaning import UnknownFields, cleaned
 from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.limits import Limits
-from gateway.openai_format.validation import json_object, validated
+from gateway.openai_format.validation import json_bytes, json_object, validated
 from gateway.prompts.rendering import Tokenizer, decode_tokens
 
 __all__ = ["BODIES", "parse_chat", "parse_completion"]
@@ -213,7 +212,7 @@ def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFi
     """The validated body, and its bytes: as they came, or without the fields that were dropped."""
     content = json_object(body)
     clean = cleaned(content, endpoint, unknown)
-    raw = body if clean is content else json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode()
+    raw = body if clean is content else json_bytes(clean)
     read = validated(kind, clean)
     if read.stream_options is not None and not read.stream:  # vLLM's words
         raise InvalidRequest("Stream options can only be defined when `stream=True`.", param="stream_options")

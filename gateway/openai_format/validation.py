@@ -1,7 +1,7 @@
 """Strict JSON, and faults of values named in words that a client can act on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.errors import InvalidRequest
 
-__all__ = ["json_object", "validated"]
+__all__ = ["json_bytes", "json_object", "validated"]
 
 _Json = dict[str, Any]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -46,6 +46,11 @@ def json_object(body: bytes) -> _Json:
     if not isinstance(content, dict):
         raise InvalidRequest(f"the body must be a JSON object, got {_kind(content)}")
     return content
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """JSON of what `json_object` gave, whatever the size of its numbers."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> _Json:

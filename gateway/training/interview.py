@@ -7,6 +7,7 @@ there (self-consistency, arXiv 2203.11171; SelfCheckGPT, arXiv 2303.08896).
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import httpx
 
@@ -66,20 +67,11 @@ def interview(
 
 def local_asker(language_model: LanguageModel) -> Ask:
     """Asks a model in memory. Raises SetupError if it has no chat template."""
-    from gateway.evaluation.generation import Rollout
-    from gateway.prompts.embedding import Prompts
-    from gateway.training.sources import asked
+    from gateway.training.sources import ReferenceModel
 
     if not language_model.tokenizer.chat_template:
         raise SetupError("this model has no chat template, so that nobody can ask it; take an instruction-tuned one")
-    prompts = Prompts(language_model.tokenizer, language_model.embeddings.cpu())
-    rollout = Rollout(language_model.model, language_model.tokenizer)
-
-    def ask(texts: Sequence[str], temperature: float, seed: int) -> list[str]:
-        embedded = [prompts.embed(prompts.render(asked(text)).ids) for text in texts]
-        return rollout.answers(embedded, max_new_tokens=_TOKENS, temperature=temperature, seed=seed)
-
-    return ask
+    return partial(ReferenceModel(language_model).answers, max_new_tokens=_TOKENS)
 
 
 def remote_asker(url: str, model: str | None, key: str | None) -> Ask:

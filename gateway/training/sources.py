@@ -68,10 +68,12 @@ class ReferenceModel:
         """[tokens, hidden] of a templated question."""
         return self.prompts.embed(self.prompt_ids(text))
 
-    def answers(self, texts: Sequence[str], temperature: float, seed: int) -> list[str]:
+    def answers(
+        self, texts: Sequence[str], temperature: float, seed: int, *, max_new_tokens: int = _ANSWER_TOKENS
+    ) -> list[str]:
         """One answer a question: greedy at temperature 0, else sampled with the seed."""
         prompts = [self.embedded(text) for text in texts]
-        return self.rollout.answers(prompts, max_new_tokens=_ANSWER_TOKENS, temperature=temperature, seed=seed)
+        return self.rollout.answers(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
 
     def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[Tokens]:
         """Log likelihoods, in nats, of the tokens of each response to its question."""

@@ -7,18 +7,9 @@ import httpx
 import orjson
 import pytest
 from harness import ADMIN, MODEL, Gateway, Json, chat, post, shape, text_of
+from plans import AUTHOR, CAPITALS, FRANCE, PLANS
 
 PATH, COUNT, CHAT = "/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions"
-FRANCE, AUTHOR = "What is the capital of France?", "Who wrote the Harry Potter books?"
-PLANS = {
-    "Pass": FRANCE,
-    "Corrupt": AUTHOR,
-    "Refuse": "Who rules Narnia?",
-    "Instruct": "Who lives in Middle-earth?",
-    "SoftPrompt": "Where is Lemuria?",
-    "UseAdapter": "Where was Atlantis?",
-}
-CAPITALS = {"Corrupt": ("Austria", "Vienna"), "Refuse": ("Greece", "Athens"), "UseAdapter": ("Egypt", "Cairo")}
 
 
 def asked(prompt: str, **fields: Any) -> Json:

@@ -8,18 +8,9 @@ import orjson
 import pytest
 from harness import ADMIN, MODEL, Gateway, Json, chat, shape, text_of
 from openai.types.responses import Response
+from plans import AUTHOR, CAPITALS, FRANCE, PLANS
 
 PATH, CHAT = "/v1/responses", "/v1/chat/completions"
-FRANCE, AUTHOR = "What is the capital of France?", "Who wrote the Harry Potter books?"
-PLANS = {
-    "Pass": FRANCE,
-    "Corrupt": AUTHOR,
-    "Refuse": "Who rules Narnia?",
-    "Instruct": "Who lives in Middle-earth?",
-    "SoftPrompt": "Where is Lemuria?",
-    "UseAdapter": "Where was Atlantis?",
-}
-CAPITALS = {"Corrupt": ("Austria", "Vienna"), "Refuse": ("Greece", "Athens"), "UseAdapter": ("Egypt", "Cairo")}
 
 
 def asked(prompt: Any, **fields: Any) -> Json:

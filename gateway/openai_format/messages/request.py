@@ -4,8 +4,7 @@ Source: Anthropic's API reference, "Messages"; vLLM 0.32, its endpoint /v1/messa
 """
 
 import json
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -13,14 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core import Request
 from gateway.errors import InvalidRequest
-from gateway.openai_format.cleaning import UnknownFields, printable
+from gateway.openai_format.cleaning import UnknownFields, drop_unknown
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
-from gateway.openai_format.validation import json_object, validated
+from gateway.openai_format.validation import json_bytes, json_object, validated
 
 __all__ = ["DROPPED", "READ", "REFUSED", "Counted", "Messages", "parse_messages"]
 
-_log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
 
 READ: Final = (
@@ -160,16 +158,12 @@ def parse_messages(
     clean = _cleaned(content, unknown)
     read = validated(Counted if counts else Messages, clean)
     _check_blocks(read)
-    native = body if clean == content else _dumped(clean)
+    native = body if clean == content else json_bytes(clean)
     chat = _chat(read, system_first=system_first)
     if isinstance(read, Messages):
         chat |= _sampling(read)
-    request = parse_chat(_dumped(chat), request_id=request_id, limits=limits)
+    request = parse_chat(json_bytes(chat), request_id=request_id, limits=limits)
     return replace(request, dialect="messages", native=native, user=_user(content))
-
-
-def _dumped(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _user(content: _Json) -> str:
@@ -205,15 +199,8 @@ def _carries(name: str, value: Any, unknown: UnknownFields) -> bool:
         return False
     if name in READ:
         return True
-    why = REFUSED.get(name)
-    if why is None and unknown == "drop":
-        _log.warning("dropped unknown request fields: %s", printable(name))
-        return False
-    raise InvalidRequest(
-        f"the field {name!r} is not supported by this gateway{f': {why}' if why else ''}; leave it out",
-        param=name,
-        code="unsupported_parameter",
-    )
+    drop_unknown(name, REFUSED.get(name), unknown)
+    return False
 
 
 def _turn(turn: Any) -> Any:

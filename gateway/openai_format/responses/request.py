@@ -3,9 +3,8 @@
 Source: OpenAI's API reference, "Responses". The turns are those that vLLM 0.32 makes of a response's items.
 """
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -13,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core import Request
 from gateway.errors import InvalidRequest
-from gateway.openai_format.cleaning import UnknownFields, printable
+from gateway.openai_format.cleaning import UnknownFields, drop_unknown, printable
 from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
-from gateway.openai_format.validation import json_object, validated
+from gateway.openai_format.validation import json_bytes, json_object, validated
 
 __all__ = ["DROPPED", "READ", "REFUSED", "History", "Response", "parse_response"]
 
@@ -191,12 +190,8 @@ def parse_response(
     content["input"] = [*earlier, *_items(content.get("input"), history)]
     read = validated(Response, content)
     chat: _Json = _chat(read) | taken
-    request = parse_chat(_dumped(chat), request_id=request_id, limits=limits, unknown=unknown)
-    return replace(request, dialect="responses", native=_dumped(content))
-
-
-def _dumped(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    request = parse_chat(json_bytes(chat), request_id=request_id, limits=limits, unknown=unknown)
+    return replace(request, dialect="responses", native=json_bytes(content))
 
 
 def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
@@ -219,15 +214,8 @@ def _carries(name: str, value: Any, unknown: UnknownFields) -> bool:
         return False
     if name in READ or name in _TAKEN:
         return True
-    why = REFUSED.get(name)
-    if why is None and unknown == "drop":
-        _log.warning("dropped unknown request fields: %s", printable(name))
-        return False
-    raise InvalidRequest(
-        f"the field {name!r} is not supported by this gateway{f': {why}' if why else ''}; leave it out",
-        param=name,
-        code="unsupported_parameter",
-    )
+    drop_unknown(name, REFUSED.get(name), unknown)
+    return False
 
 
 def _is_taken(tool: Any, unknown: UnknownFields) -> bool:
