@@ -213,11 +213,10 @@ class AnswerWatch:
         names = self._list.names
         disguised = self._list.disguises.glance(names, letters, ended=ended)
         found: list[Sighting | Word] = [*names.sightings(letters, ended=ended), *disguised.sightings]
-        found += self._list.foreign.sightings(self._tail, ended=ended)
-        open_from = len(self._tail)
+        foreign, open_from = self._list.foreign.read(self._tail, ended=ended)
+        found += foreign
         if not ended:
-            foreign = self._list.foreign.open_from(self._tail)
-            open_from = min(names.open_from(letters), disguised.open_from, foreign)
+            open_from = min(open_from, names.open_from(letters), disguised.open_from)
         coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
         found += coded.sightings
         open_from = min(open_from, coded.open_from)
@@ -319,7 +318,7 @@ class OwnWords:
     def names(self) -> frozenset[tuple[str, str]]:
         """(scope, name) of the names in the request."""
         found = [self._list.names.sightings(letters, ended=True) for letters in self._letters]
-        found += [self._list.foreign.sightings(text, ended=True) for text in self._texts]
+        found += [self._list.foreign.read(text, ended=True)[0] for text in self._texts]
         return frozenset((one.scope, one.name) for sightings in found for one in sightings)
 
     @cached_property

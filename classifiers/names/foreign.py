@@ -86,11 +86,16 @@ class ForeignNames:
         """See `classifiers.types.Detector`."""
         return [self._verdicts(text) for text in texts]
 
-    def sightings(self, text: str, *, ended: bool) -> list[Sighting]:
-        """Where names stand in a text. Without `ended` its last word may go on: then no name ends with it."""
+    def read(self, text: str, *, ended: bool) -> tuple[list[Sighting], int]:
+        """(where names stand in a text, its first character that may yet belong to one, or its length). Without `ended`
+        the last word may go on: then no name ends with it."""
         if not self._table or _LATIN_ONLY.fullmatch(text):
-            return []
-        heard = [one for one in _heard(text) if ended or one.place.end_char < len(text)]
+            return [], len(text)
+        words = list(_words(text))
+        return self._sightings(text, words, ended=ended), len(text) if ended else self._open_from(text, words)
+
+    def _sightings(self, text: str, words: Sequence[_Word], *, ended: bool) -> list[Sighting]:
+        heard = [one for one in _heard(text, words) if ended or one.place.end_char < len(text)]
         return [
             Sighting(named.scope, named.alias.name, place.start_char, place.end_char, sure)
             for number, named in self._table.found([coarse(one.sound) for one in heard])
@@ -98,14 +103,12 @@ class ForeignNames:
             for sure in _fits(named, heard[number])
         ]
 
-    def open_from(self, text: str) -> int:
-        """The first character of a text whose last words may become a name if it goes on; its length if they may not.
-        Their sound is known but for the last consonants, so that a few words wait that no name begins with."""
-        if not self._table or _LATIN_ONLY.fullmatch(text):
-            return len(text)
+    def _open_from(self, text: str, words: Sequence[_Word]) -> int:
+        """The sound of the last words is known but for their last consonants, so that a few words wait that begin no
+        name."""
         some: list[_Word] = []
         after, found = len(text), len(text)
-        for word in reversed(list(_words(text))):
+        for word in reversed(words):
             if (
                 len(some) == _MOST_WORDS
                 or not _is_gap(text[word.end : after])
@@ -127,15 +130,15 @@ class ForeignNames:
 
     def _verdicts(self, text: str) -> list[Verdict]:
         hits: dict[str, list[tuple[bool, Span]]] = {}
-        for one in self.sightings(text, ended=True):
+        for one in self.read(text, ended=True)[0]:
             hits.setdefault(one.scope, []).append((one.counts, Span(0, one.start, one.end)))
         return [_verdict(scope, found) for scope, found in sorted(hits.items())]
 
 
-def _heard(text: str) -> Iterator[_Heard]:
+def _heard(text: str, words: Sequence[_Word]) -> Iterator[_Heard]:
     """What the words of a text may be, each alone and up to `_MOST_WORDS` in a row."""
     row: list[_Word] = []
-    for word in _words(text):
+    for word in words:
         follows = row and row[-1].script == word.script and _is_gap(text[row[-1].end : word.start])
         row = [*row[1 - _MOST_WORDS :], word] if follows else [word]
         for first in range(len(row)):

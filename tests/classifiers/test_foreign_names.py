@@ -87,7 +87,7 @@ def test_whatever_the_pieces_of_an_answer_no_name_is_sent_and_all_before_it_is(t
     for start, end in pairwise(ends):
         answer.read(text[start:end])
     seen = answer.read("", ended=True)
-    sure = [one for one in watchlist.foreign.sightings(text, ended=True) if one.counts]
+    sure = [one for one in watchlist.foreign.read(text, ended=True)[0] if one.counts]
     if not sure:
         assert (seen.leak, seen.safe) == (None, len(text))
     else:
@@ -101,5 +101,5 @@ def test_whatever_the_pieces_of_an_answer_no_name_is_sent_and_all_before_it_is(t
 )
 def test_what_waits_of_other_answers_is_a_word_or_two(text: str) -> None:
     names = ForeignNames().updated({"tale": ["Lorcan Bradfield", "Drummondell"]}, ())
-    waits = [end - names.open_from(text[:end]) for end in range(len(text) + 1)]
+    waits = [end - names.read(text[:end], ended=False)[1] for end in range(len(text) + 1)]
     assert sum(waits) / len(waits) < 6
