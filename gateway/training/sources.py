@@ -71,7 +71,14 @@ class ReferenceModel:
     def answers(
         self, texts: Sequence[str], temperature: float, seed: int, *, max_new_tokens: int = _ANSWER_TOKENS
     ) -> list[str]:
-        """One answer a question: greedy at temperature 0, else sampled with the seed."""
+        """One answer a question.
+
+        Args:
+            texts: the questions.
+            temperature: 0 is greedy.
+            seed: of the sampling.
+            max_new_tokens: of an answer.
+        """
         prompts = [self.embedded(text) for text in texts]
         return self.rollout.answers(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
 

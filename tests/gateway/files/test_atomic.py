@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from standins import with_parts
 
 from gateway.errors import SetupError
 from gateway.files import atomic
@@ -60,7 +61,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_scratch(tmp_path: Path, monkeypa
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(atomic, "os", with_parts(os, fsync=full))
     with pytest.raises(OSError, match="No space"):
         replace_file(path, b"new")
     with pytest.raises(SetupError, match="No space"), open_output(path) as output:

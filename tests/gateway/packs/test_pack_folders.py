@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hand_made import BASE, SavePack
 from safetensors import SafetensorError
+from standins import with_parts
 
 from classifiers.encoder.sentence import Encoder
 from gateway.errors import PackError
@@ -106,7 +107,7 @@ def test_a_disk_that_fills_up_leaves_the_pack_of_before_and_no_scratch(
                     "classifiers.svm.model.save_file", lambda *_: (_ for _ in ()).throw(SafetensorError("I/O error"))
                 )
             case "manifest":
-                patch.setattr(atomic.os, "fsync", full)
+                patch.setattr(atomic, "os", with_parts(os, fsync=full))
             case _:
                 patch.setattr(Path, "mkdir", full)
         for scope in ("narnia", "oz"):

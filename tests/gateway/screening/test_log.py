@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hand_made import SavePack
+from standins import with_parts
 
 from gateway.errors import PackError, SetupError
 from gateway.files import atomic
@@ -209,7 +210,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, packs: Path, mon
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(atomic, "os", with_parts(os, fsync=full))
     with pytest.raises(SetupError, match=r"out\.jsonl: No space left"):
         screen(log, tmp_path / "out.jsonl", packs)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "packs"]

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from standins import with_parts
 
 from gateway.core import Delta, Event, Message, Request, Sampling
 from gateway.errors import UpstreamError
@@ -26,8 +27,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(pace_module.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(pace_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(pace_module, "time", with_parts(time, perf_counter=lambda: now[0]))
+    monkeypatch.setattr(pace_module, "asyncio", with_parts(asyncio, sleep=sleep))
     return now
 
 

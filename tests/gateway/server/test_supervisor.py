@@ -2,6 +2,7 @@
 
 import multiprocessing
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from standins import with_parts
 
 from gateway.errors import SetupError
 from gateway.server import workers
@@ -33,7 +35,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
     """The workers that were started; none really is. The clock stands at 1,000 s."""
     found: list[Worker] = []
     monkeypatch.setattr(workers, "_Running", lambda _, worker, __: found.append(worker) or Dead(ready=True))
-    monkeypatch.setattr(workers.time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(workers, "time", with_parts(time, monotonic=lambda: 1000.0))
     return found
 
 
