@@ -45,6 +45,7 @@ __all__ = [
     "WrongMedia",
     "WrongMethod",
     "outcome_of",
+    "reason_of",
 ]
 
 
@@ -292,3 +293,9 @@ def outcome_of(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "TimeoutError"
     return "failed" if isinstance(error, Exception) else "aborted"  # cancelled, or closed by its reader
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, for a message that names the file itself: without the number and the path that Python adds."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error)

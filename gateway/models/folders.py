@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 from gateway.models.packaged import PULLABLE, pull
 
 __all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
@@ -75,8 +75,8 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
 
 def _listed(path: Path) -> list[StoredTensor]:
     """Of one file. Its size is compared with what the header promises, which shows an interrupted download."""
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(size, _MAX_HEADER_BYTES):
@@ -91,6 +91,8 @@ def _listed(path: Path) -> list[StoredTensor]:
         ]
         if any(not 8 + length <= tensor.start <= tensor.end for tensor in tensors):
             raise ValueError("a tensor that ends before it begins")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {reason_of(error)}; let this user read it") from error
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} is damaged ({type(error).__name__}: {error}); fetch or make the model anew"

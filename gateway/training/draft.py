@@ -9,7 +9,7 @@ from pathlib import Path
 
 from classifiers.names.aliases import check_alias
 from classifiers.names.text import normalise
-from gateway.errors import SetupError
+from gateway.errors import SetupError, reason_of
 from gateway.training.scope_file import Row
 
 __all__ = ["Draft", "different", "id_of", "is_name", "write_draft"]
@@ -44,7 +44,7 @@ def write_draft(draft: Draft, folder: Path) -> list[Path]:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SetupError(f"cannot write into {folder}: {error.strerror}") from error
+        raise SetupError(f"cannot write into {folder}: {reason_of(error)}; give another --out") from error
     return [folder / name for name in files]
 
 

@@ -19,7 +19,7 @@ from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.splits import split_rows
 from classifiers.svm.training import fit_gate
 from classifiers.traffic import general_traffic
-from gateway.errors import PackError, SetupError
+from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
@@ -304,7 +304,7 @@ def _check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
+        raise SetupError(f"cannot write packs into {out}: {reason_of(error)}; choose another folder with --out") from error
 
 
 def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:
