@@ -295,7 +295,9 @@ def outcome_of(error: BaseException) -> str:
     return "failed" if isinstance(error, Exception) else "aborted"  # cancelled, or closed by its reader
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, for a message that names the file itself: without the number and the path that Python adds."""
-    words = error.strerror if isinstance(error, OSError) else None
-    return words or str(error)
+def reason_of(error: Exception, *, with_file: bool = False) -> str:
+    """What went wrong, in words: without the number that Python adds. `with_file` names the file, for messages that do
+    not."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.strerror}: {error.filename}" if with_file and error.filename else error.strerror

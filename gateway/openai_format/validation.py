@@ -40,8 +40,8 @@ class _Fault(ValueError):
 
 
 def json_object(body: bytes) -> _Json:
-    """Strict JSON: the gate must read what the upstream reads, so doubled keys, lone surrogates and numbers that readers
-    take for different ones are refused. Raises InvalidRequest."""
+    """Strict JSON: the gate must read what the upstream reads, so doubled keys, lone surrogates and numbers that
+    readers take differently are refused. Raises InvalidRequest."""
     try:
         content = _DECODER.decode(body.decode("utf-8"))
         if b"\\u" in body:  # no other spelling of a lone surrogate is UTF-8

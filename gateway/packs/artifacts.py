@@ -160,6 +160,6 @@ class StoredArtifact:
             return self.method.load(folder), size
         except (OSError, ValueError) as error:
             raise PackError(
-                f"pack {self.scope!r}: what its method learned cannot be read in {folder}: {reason_of(error)}; restore it "
-                "or train the scope again"
+                f"pack {self.scope!r}: what its method learned cannot be read in {folder}: {reason_of(error)}; restore "
+                "it or train the scope again"
             ) from error

@@ -54,7 +54,7 @@ def folder_names(root: Path) -> Sequence[str]:
         with os.scandir(root) as found:
             return sorted(entry.name for entry in found if not is_litter(entry.name) and entry.is_dir())
     except FileNotFoundError as error:
-        raise PackError(f"cannot read the packs folder {root}: {reason_of(error)}; create it or give --packs") from error
+        raise PackError(f"cannot read the packs folder {root}: it is not there; create it or give --packs") from error
     except OSError as error:
         raise PackError(f"cannot read the packs folder {root}: {reason_of(error)}; give --packs a folder") from error
 
@@ -83,9 +83,11 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = (folder / _MANIFEST).read_bytes().removeprefix(BOM_UTF8)  # an editor may have put a mark there
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            raise PackError(_no_pack(folder)) from error
         raise PackError(
-            f"pack {folder.name!r} has no readable {_MANIFEST} in {folder}: {reason_of(error)}; restore it, or train the "
-            "scope again, or remove the pack"
+            f"pack {folder.name!r} has no readable {_MANIFEST} in {folder}: {reason_of(error)}; restore it, or train "
+            "the scope again, or remove the pack"
         ) from error
     try:
         manifest = Manifest.model_validate_json(content)
@@ -205,7 +207,9 @@ def set_enabled(folder: Path, enabled: bool) -> None:
         else:
             replace_file(mark, b"")
     except OSError as error:
-        raise PackError(f"cannot switch pack {folder.name!r}: {reason_of(error)}; let this user write in {folder}") from error
+        raise PackError(
+            f"cannot switch pack {folder.name!r}: {reason_of(error)}; let this user write in {folder}"
+        ) from error
     note_change(folder.parent, folder.name)
 
 
@@ -213,14 +217,20 @@ def remove_pack(folder: Path) -> None:
     """Takes a pack out of force in one step and deletes it; the running gateway follows. Raises PackError if there is
     no such pack."""
     if is_litter(folder.name) or not claims(folder):
-        raise PackError(f"there is no pack {folder.name!r} in {folder.parent}; `unrecall packs list` names them")
+        raise PackError(_no_pack(folder))
     aside = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.removed")
     try:
         folder.rename(aside)
     except OSError as error:
-        raise PackError(f"cannot remove pack {folder.name!r}: {reason_of(error)}; let this user write in {folder.parent}") from error
+        raise PackError(
+            f"cannot remove pack {folder.name!r}: {reason_of(error)}; let this user write in {folder.parent}"
+        ) from error
     note_change(folder.parent, folder.name)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _no_pack(folder: Path) -> str:
+    return f"there is no pack {folder.name!r} in {folder.parent}; `unrecall packs list` names them"
 
 
 def sha256_of(path: Path | str) -> str:

@@ -27,7 +27,7 @@ from gateway.methods.base import Method, MethodArtifact
 from gateway.methods.registry import method
 from gateway.packs.artifacts import ArtifactCache, StoredArtifact
 from gateway.packs.changes import note_change
-from gateway.packs.detectors import LANGUAGES_FILE, DetectorKind, detector_kind
+from gateway.packs.detectors import GATE_FILE, LANGUAGES_FILE, DetectorKind, detector_kind
 from gateway.packs.files import LEAKS_FILE, Artifacts, files_of, read_gate, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
@@ -98,7 +98,9 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
         shutil.rmtree(folder / version, ignore_errors=True)  # no manifest names it
         with contextlib.suppress(OSError):
             folder.rmdir()  # only if it is empty: there was no pack before
-        raise PackError(f"cannot write the pack into {folder}: {reason_of(error)}; free space or choose another folder") from error
+        raise PackError(
+            f"cannot write the pack into {folder}: {reason_of(error)}; free space or choose another folder"
+        ) from error
     for old in folder.iterdir():
         if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)
@@ -183,7 +185,7 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     try:
         gate = read_gate(folder / version)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {reason_of(error)}; train the scope again") from error
+        raise _unreadable(folder, GATE_FILE, error) from error
     read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
     if whole:
         read_model = functools.cache(read_model)
@@ -201,11 +203,15 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     )
 
 
+def _unreadable(folder: Path, file: str, error: Exception) -> PackError:
+    return PackError(f"pack {folder.name!r}: {file} cannot be read: {reason_of(error)}; train the scope again")
+
+
 def _languages(folder: Path, version: str) -> MultilingualHead:
     try:
         return MultilingualHead.load(folder / version / LANGUAGES_FILE)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {reason_of(error)}; train the scope again") from error
+        raise _unreadable(folder, LANGUAGES_FILE, error) from error
 
 
 def _read_leaks(folder: Path, manifest: Manifest, cache: ArtifactCache) -> LeakModel:
@@ -222,7 +228,8 @@ def _leaks(folder: Path, manifest: Manifest) -> LeakModel:
         return LeakModel.load(folder / manifest.version / LEAKS_FILE)
     except (OSError, ValueError) as error:
         raise PackError(
-            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {reason_of(error)}; restore it or train the scope again"
+            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {reason_of(error)}; restore it or train the scope "
+            "again"
         ) from error
 
 
@@ -230,7 +237,7 @@ def _model(folder: Path, version: str, detector: DetectorKind) -> Any:
     try:
         return detector.load(folder / version / detector.file)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {reason_of(error)}; train the scope again") from error
+        raise _unreadable(folder, detector.file, error) from error
 
 
 def _kinds(manifest: Manifest) -> tuple[Method, DetectorKind]:

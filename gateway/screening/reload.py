@@ -46,7 +46,7 @@ class PackReloader:
         self,
         root: Path,
         *,
-        encoder: Encoder,
+        encoder: Encoder | Callable[[], Encoder],
         base_fingerprint: str,
         encoder_fingerprint: str,
         poll_s: float = 0.25,
@@ -57,7 +57,7 @@ class PackReloader:
         """
         Args:
             root: the folder of packs.
-            encoder: embeds texts for the packs' detectors.
+            encoder: embeds texts for the packs' detectors; or what loads it, once all packs are found good.
             base_fingerprint: of the base model that is served. A pack of another one is refused.
             encoder_fingerprint: of the encoder, likewise.
             poll_s: how often the folder is looked at, in seconds.
@@ -81,7 +81,8 @@ class PackReloader:
             packs = load_packs(
                 root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
             )
-            self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
+            ready = encoder if isinstance(encoder, Encoder) else encoder()
+            self.gate = Gate(packs, ready, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
         self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
         for scope, stamp in stamps.items():
             if stamp is not None and scope in packs:

@@ -132,7 +132,11 @@ def test_an_empty_file_is_no_settings_and_a_missing_one_is_said(file: Path, tmp_
         ("UNRECALL_LIMIT__CHOICES", "1", "UNRECALL_LIMIT__CHOICES is no setting"),
         ("UNRECALL_LIMITS__CHOISES", "1", "choises"),
         ("UNRECALL_PORT", "x", "port"),
-        ("UNRECALL_API_KEYS", "a secret", """api_keys: .* no JSON; write UNRECALL_API_KEYS='\\["first", "second"\\]'"""),
+        (
+            "UNRECALL_API_KEYS",
+            "a secret",
+            """no JSON; write UNRECALL_API_KEYS='\\["first", "second"\\]'""",
+        ),
         ("UNRECALL_API_KEYS", '"a secret"', r"give a list, as in .* or UNRECALL_API_KEYS='\["),
         ("UNRECALL_API_KEY", "a secret", r"no setting; did you mean api_keys\? .*UNRECALL_API_KEYS="),
         ("UNRECALL_PORT", "1" + "0" * 5000, "port is too large a number"),
