@@ -159,9 +159,8 @@ class _Run:
         try:
             return {"harness": harness_scores(ready.served, tasks, log, seed=self._config.seed)}
         except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
-            return {
-                "harness_error": f"{reason_of(error, with_file=True)}; delete {log.parent} and run again to repeat the arm"
-            }
+            why = reason_of(error, with_file=True)
+            return {"harness_error": f"{why}; delete {log.parent} and run again to repeat the arm"}
 
     def results(self, failed: Mapping[str, str]) -> ResultsJson:
         """results.json: all arms of this run and of earlier runs into this folder. The summaries are computed anew

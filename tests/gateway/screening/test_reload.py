@@ -280,6 +280,24 @@ def test_a_bad_pack_or_no_folder_stops_the_start(root: Path, encoder: Encoder) -
         reloader_of(root / "nowhere", encoder)
 
 
+def test_the_encoder_is_loaded_once_the_packs_are_found_good(root: Path, encoder: Encoder) -> None:
+    loaded: list[Encoder] = []
+
+    def load() -> Encoder:
+        loaded.append(encoder)
+        return encoder
+
+    def reloader() -> PackReloader:
+        return PackReloader(root, encoder=load, base_fingerprint=BASE, encoder_fingerprint=BASE)
+
+    assert flags(reloader(), "In Narnia")
+    assert loaded == [encoder]
+    damage(root, "narnia")
+    with pytest.raises(PackError, match="was altered"):
+        reloader()
+    assert loaded == [encoder]
+
+
 def test_no_packs_at_all_is_a_start(tmp_path: Path, encoder: Encoder) -> None:
     assert reloader_of(tmp_path, encoder).packs == {}
 
