@@ -43,7 +43,14 @@ def mended(unknown: str, names: Collection[str], *, prefix: str, renamed: Mappin
 def what_is_wrong(
     error: ValidationError | SettingsError, names: Collection[str], *, prefix: str, renamed: Mapping[str, str]
 ) -> str:
-    """What is wrong with each setting, and what to do. Arguments as of `mended`."""
+    """What is wrong with each setting, and what to do.
+
+    Args:
+        error: of reading the settings.
+        names: of all settings.
+        prefix: of the variables.
+        renamed: old names of settings, and their new ones.
+    """
     if isinstance(error, SettingsError):
         return _unreadable(error, prefix)
     return "; ".join(
