@@ -39,7 +39,8 @@ class EncoderFiles:
                 return Encoder(self.folder, TorchRuntime(self.folder, device=device))
             return Encoder(self.folder, OpenVinoRuntime(self.compiled, threads=threads))
         except ValueError as error:
-            raise ModelError(f"the encoder cannot be used: {error}") from error
+            mend = "" if device == "cpu" else "; set encoder_device to cpu, or to a GPU that torch sees"
+            raise ModelError(f"the encoder cannot be used: {error}{mend}") from error
 
 
 def find_encoder(
