@@ -40,6 +40,7 @@ def demo(
 
     if not once:
         check_port("127.0.0.1", port)
+    questions = _questions(scope)
     with show_progress(console, "starting") as report:
         train_scope(
             scope_file=scope,
@@ -51,7 +52,7 @@ def demo(
         )
         report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)
-        rows = asyncio.run(_ask_all(app, backend, _questions(scope), report))
+        rows = asyncio.run(_ask_all(app, backend, questions, report))
     _print_table(rows)
     if not once:
         _serve(app, port)

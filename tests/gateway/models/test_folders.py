@@ -254,3 +254,19 @@ def test_a_damaged_weight_file_is_refused_by_every_reader(folder: Path, damage: 
 def test_the_headers_list_every_tensor(folder: Path) -> None:
     listed = {tensor.name: tensor.shape for tensor in stored_tensors(folder)}
     assert listed == {name: tuple(one.shape) for name, one in load_file(folder / "model.safetensors").items()}
+
+
+@pytest.mark.parametrize("name", ["smollm2", "minilm"])
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match=r"cannot write into .*file: .*; let this user .* in UNRECALL_CACHE"):
+        resolve(name)
+
+
+def test_weights_that_cannot_be_read_are_said(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors: Is a directory"):
+        fingerprint(folder)
