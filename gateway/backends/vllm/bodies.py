@@ -9,6 +9,7 @@ import orjson
 import torch
 from torch import Tensor
 
+from gateway.backends.vllm.calls import tool_choice_of
 from gateway.backends.vllm.client import Target
 from gateway.core import COMPLETION_TOKENS, Dialect, Endpoint, Message, Request
 from gateway.errors import InvalidRequest
@@ -119,10 +120,17 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
-        "response_format": orjson.loads(request.raw).get("response_format") if request.carries else None,
+        "response_format": _response_format(request) if request.carries else None,
         **dict(sampling.extra),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _response_format(request: Request) -> Json | None:
+    """The client's, or the schema of the call that the model must make."""
+    body: Json = orjson.loads(request.raw)
+    choice = tool_choice_of(body)
+    return (choice and choice.response_format) or body.get("response_format")
 
 
 def _max_tokens(request: Request, room_tokens: int) -> int | None:
