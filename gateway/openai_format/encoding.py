@@ -33,6 +33,7 @@ class AnswerEncoder:
         }
         self._chat = chat
         self._offsets: dict[int, int] = {}
+        self._called: set[int] = set()  # choices that call tools
         self._own = self._tail = b""  # an upstream's first and last bytes, if the stream began with those
         self._opened = False
 
@@ -93,12 +94,20 @@ class AnswerEncoder:
         if self._chat:
             filled["message"] = {**self._shape.message, "content": delta.text or self._no_text(delta)}
             if delta.tool_calls:
-                filled["message"]["tool_calls"] = [_call(call) for call in delta.tool_calls]
+                thought = {name: filled["message"].pop(name) for name in ("reasoning",) if name in filled["message"]}
+                filled["message"] |= {"tool_calls": [_call(call) for call in delta.tool_calls], **thought}
         else:
             filled["text"] = delta.text
         if "stop_reason" in template:
             filled["stop_reason"] = delta.stop_reason
         return filled
+
+    def _chat_delta(self, part: Delta) -> Json:
+        """As vLLM has it: of an answer that calls, an event that says nothing holds nothing."""
+        if part.tool_calls:
+            self._called.add(part.index)
+            return {"content": part.text or None, "tool_calls": [_fragment(call) for call in part.tool_calls]}
+        return {"content": part.text} if part.text or part.index not in self._called else {}
 
     def _no_text(self, delta: Delta) -> str | None:
         """As vLLM has it: null beside calls that the model chose to make."""
@@ -132,9 +141,7 @@ class AnswerEncoder:
             "finish_reason": part.finish_reason,
         }
         if self._chat:
-            choice["delta"] = {"content": part.text} if part.text or not part.tool_calls else {}
-            if part.tool_calls:
-                choice["delta"]["tool_calls"] = [_fragment(call) for call in part.tool_calls]
+            choice["delta"] = self._chat_delta(part)
         else:
             choice["text"] = part.text
         if "stop_reason" in template:
@@ -221,7 +228,8 @@ def _fragment(call: ToolCall) -> Json:
     """Of a call in a stream: only the first has an id and a name."""
     if not call.id:
         return {"index": call.index, "function": {"arguments": call.arguments}}
-    return {"index": call.index, **_call(call)}
+    function = {"name": call.name} | ({"arguments": call.arguments} if call.arguments else {})
+    return {"id": call.id, "type": "function", "index": call.index, "function": function}
 
 
 def _call(call: ToolCall) -> Json:

@@ -120,17 +120,19 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
-        "response_format": _response_format(request) if request.carries else None,
         **dict(sampling.extra),
+        **(_form(request) if request.carries else {}),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _response_format(request: Request) -> Json | None:
-    """The client's, or the schema of the call that the model must make."""
+def _form(request: Request) -> Json:
+    """The form of the answer: the client's, or the schema of the call that the model must make."""
     body: Json = orjson.loads(request.raw)
-    choice = tool_choice_of(body)
-    return (choice and choice.response_format) or body.get("response_format")
+    choice = tool_choice_of(body) if request.endpoint == "chat" else None
+    if choice is None or choice.schema is None:
+        return {"response_format": body.get("response_format")}
+    return {"structured_outputs": {"json": choice.schema, "disable_any_whitespace": True}}
 
 
 def _max_tokens(request: Request, room_tokens: int) -> int | None:

@@ -26,15 +26,12 @@ _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """The names of the tools that the model may call, and the schema of the one call that it must make, if it must."""
+    """The names of the tools that the model may call, and the schema of the one call that it must make, if it must.
+    `named`: the client says which one; then vLLM gives an answer the end of one of words."""
 
     names: tuple[str, ...]
     schema: Json | None = None
-
-    @property
-    def response_format(self) -> Json | None:
-        """The schema as /v1/completions takes it."""
-        return self.schema and {"type": "json_schema", "json_schema": {"name": "call", "schema": self.schema}}
+    named: bool = False
 
 
 def tool_choice_of(body: Json) -> ToolChoice | None:
@@ -48,7 +45,7 @@ def tool_choice_of(body: Json) -> ToolChoice | None:
     names = tuple(str(tool["name"]) for tool in tools)
     if choice == "auto":
         return ToolChoice(names)
-    return ToolChoice(names, _schema(tools))
+    return ToolChoice(names, _schema(tools), named=isinstance(choice, dict))
 
 
 def _schema(tools: Sequence[Json]) -> Json:
@@ -115,7 +112,8 @@ class _MustCall:
             yield Delta(delta.index, "", tokens, tool_calls=(call,))
         self.begun, self.waiting = True, [Delta(delta.index, left)]
         if delta.finish_reason is not None:
-            yield Delta(delta.index, "", finish_reason=delta.finish_reason, stop_reason=delta.stop_reason)
+            reason = delta.finish_reason if self.choice.named else _reason(delta)
+            yield Delta(delta.index, "", finish_reason=reason, stop_reason=delta.stop_reason)
 
     def _left(self, delta: Delta) -> Iterator[Delta]:
         """An answer that ends before its call began is no call."""
@@ -156,10 +154,13 @@ class _MayCall:
             yield from self.waiting
             return
         tokens = tuple(token for one in self.waiting for token in one.logprobs)
-        reason = "tool_calls" if last.finish_reason == "stop" else last.finish_reason
         found = tuple(ToolCall(place, _call_id(), name, arguments) for place, (name, arguments) in enumerate(calls))
         yield replace(last, text=before, logprobs=tokens, tool_calls=found, finish_reason=None, stop_reason=None)
-        yield Delta(last.index, "", finish_reason=reason, stop_reason=last.stop_reason)
+        yield Delta(last.index, "", finish_reason=_reason(last), stop_reason=last.stop_reason)
+
+
+def _reason(last: Delta) -> str | None:
+    return "tool_calls" if last.finish_reason == "stop" else last.finish_reason
 
 
 def _call_id() -> str:

@@ -89,7 +89,7 @@ def test_words_wait_for_nothing() -> None:
     assert [delta.text for delta in read(["It ", "is ", "cold."])][:3] == ["It ", "is ", "cold."]
 
 
-MUST = ToolChoice(("weather",), {"type": "object"})
+MUST = ToolChoice(("weather",), {"type": "object"}, named=True)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
@@ -102,6 +102,10 @@ def test_a_call_that_must_be_made_goes_out_as_it_is_written(text: str, size: int
     assert (fragments[0].name, deltas[-1].finish_reason) == ("weather", "stop")
     assert "".join(delta.text for delta in deltas) == ""
     assert len(fragments) > 3 or size > 3
+
+
+def test_a_call_of_any_tool_ends_as_one() -> None:
+    assert read([CALL], ToolChoice(("weather", "time"), {}))[-1].finish_reason == "tool_calls"
 
 
 def test_a_call_that_must_be_made_and_is_cut_off() -> None:
@@ -132,14 +136,13 @@ class TestToolChoice:
 
     def test_the_model_may_choose(self) -> None:
         assert tool_choice_of({"tools": TOOLS}) == MAY
-        assert MAY.response_format is None
 
     def test_it_must_call_the_one_that_is_named(self) -> None:
         choice = tool_choice_of({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "weather"}}})
         assert choice is not None
         assert choice.names == ("weather",)
-        assert choice.response_format is not None
-        schema = choice.response_format["json_schema"]["schema"]
+        assert choice.schema is not None
+        schema = choice.schema
         assert (schema["properties"]["name"]["enum"], schema["properties"]["arguments"]) == (["weather"], CITY)
 
     def test_what_parameters_define_apart_stands_at_the_root(self) -> None:
