@@ -1,6 +1,6 @@
 """Responses out: OpenAI's JSON and server-sent events. The gateway writes all of them itself, whatever the plan.
 
-Source: OpenAI's API reference, "Responses" and "Streaming events".
+Source: OpenAI's API reference, "Responses" and "Streaming events"; the Open Responses specification, ResponseResource.
 """
 
 import time
@@ -20,10 +20,12 @@ _Json = dict[str, Any]
 Keep = Callable[[str, Sequence[_Json]], None]
 """Takes a response's id and all items up to its end."""
 _ECHOED: _Json = {
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "previous_response_id": None,
     "temperature": 1.0,
     "text": {"format": {"type": "text"}},
@@ -33,6 +35,8 @@ _ECHOED: _Json = {
     "top_p": 1.0,
     "user": None,
 }
+# Of a request they are dropped; clients of the Open Responses specification require them of an answer.
+_NOT_USED = ("max_tool_calls", "prompt_cache_key", "safety_identifier")
 
 
 class ResponseEncoder:
@@ -121,6 +125,8 @@ class ResponseEncoder:
         response = self._response("incomplete" if at_limit else "completed")
         if at_limit:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
+        else:
+            response["completed_at"] = int(time.time())
         if self._keep:
             self._keep(response["id"], [*self._given, *response["output"]])
         return {"type": "response.incomplete" if at_limit else "response.completed", "response": response}
@@ -143,6 +149,7 @@ def _head(body: _Json, *, stored: bool) -> _Json:
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
         "created_at": int(time.time()),
+        "completed_at": None,
         "status": "in_progress",
         "background": False,
         "error": None,
@@ -150,6 +157,7 @@ def _head(body: _Json, *, stored: bool) -> _Json:
         "model": body["model"],
         "output": [],
         **echoed,
+        **dict.fromkeys(_NOT_USED),
         "reasoning": {"effort": None, "summary": None},
         "service_tier": "default",
         "store": stored,

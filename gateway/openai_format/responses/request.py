@@ -24,6 +24,7 @@ _log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
 
 _TAKEN: Final = ("stop", "seed", "frequency_penalty", "presence_penalty", *SAMPLING)  # of a chat, as vLLM takes them
+_ECHOED: Final = ("frequency_penalty", "presence_penalty")  # of these an answer says what was asked for
 READ: Final = (
     "model",
     "input",
@@ -174,8 +175,8 @@ class Response(_Strict):
 def parse_response(
     body: bytes, *, request_id: str, limits: Limits, history: History, unknown: UnknownFields = "refuse"
 ) -> Request:
-    """A request in the format of OpenAI's Responses. Its `native` is the body with the items of earlier responses in
-    front of its own. Raises InvalidRequest, which names the field, or TooLarge.
+    """A request in the format of OpenAI's Responses. Its `native` is what the answer says of the body, with the
+    items of earlier responses in front of its own. Raises InvalidRequest, which names the field, or TooLarge.
 
     Args:
         body: JSON as the client sent it.
@@ -191,7 +192,8 @@ def parse_response(
     read = validated(Response, content)
     chat: _Json = _chat(read) | taken
     request = parse_chat(json_bytes(chat), request_id=request_id, limits=limits, unknown=unknown)
-    return replace(request, dialect="responses", native=json_bytes(content))
+    echoed = {name: taken[name] for name in _ECHOED if taken.get(name) is not None}
+    return replace(request, dialect="responses", native=json_bytes(content | echoed))
 
 
 def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
