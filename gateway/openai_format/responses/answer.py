@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.core import Delta, Event, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import AnswerError
 from gateway.openai_format.responses.items import CallItem, Item, ReasoningItem, TextItem
+from gateway.openai_format.responses.namespaces import places_of
 
 __all__ = ["Keep", "ResponseEncoder"]
 
@@ -47,6 +48,7 @@ class ResponseEncoder:
         body = orjson.loads(request.native)
         self._given: list[_Json] = body["input"]
         self._keep = keep if body.get("store", True) else None
+        self._places = places_of(body.get("tools", ()))
         self._head = _head(body, stored=self._keep is not None)
         self._items: list[Item] = []
         self._number = 0
@@ -99,10 +101,14 @@ class ResponseEncoder:
         for call in delta.tool_calls:
             if call.name or call.id:
                 yield from self._closed()
-                self._items.append(CallItem(len(self._items), call.id or f"call_{uuid.uuid4().hex}", call.name))
+                self._items.append(self._call(call))
             if self._items:
                 yield from self._items[-1].more(call.arguments)
         self._finish = delta.finish_reason or self._finish
+
+    def _call(self, call: ToolCall) -> CallItem:
+        function = self._places.get(call.name, {"name": call.name})
+        return CallItem(len(self._items), call.id or f"call_{uuid.uuid4().hex}", function)
 
     def _in(self, kind: type[TextItem | ReasoningItem]) -> Iterator[_Json]:
         """Ends the item that is under way and begins one of this kind, unless that is under way."""

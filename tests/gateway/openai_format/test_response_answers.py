@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core import Delta, Event, Usage
+from gateway.core import Delta, Event, ToolCall, Usage
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.responses.answer import ResponseEncoder
 from gateway.openai_format.responses.request import parse_response
@@ -55,3 +55,14 @@ def test_penalties_are_those_asked_for() -> None:
 def test_what_is_dropped_is_not_said_to_count() -> None:
     asked = answer("stop", max_tool_calls=3, prompt_cache_key="k", safety_identifier="s")
     assert [asked[name] for name in ("max_tool_calls", "prompt_cache_key", "safety_identifier")] == [None] * 3
+
+
+def test_a_call_names_the_namespace_of_its_function() -> None:
+    function = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
+    tools = [{"type": "namespace", "name": "books", "tools": [function]}, function]
+    encoding = encoder(tools=tools)
+    calls = (ToolCall(0, "c1", "books__look_up", "{}"), ToolCall(1, "c2", "look_up", "{}"))
+    encoding.encode(Event.of(Delta(0, "", tool_calls=calls), Delta(0, "", finish_reason="tool_calls")))
+    final = orjson.loads(encoding.ending().rpartition(b"data: ")[2])["response"]
+    assert [(one["name"], one.get("namespace")) for one in final["output"]] == [("look_up", "books"), ("look_up", None)]
+    assert final["tools"] == tools
