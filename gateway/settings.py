@@ -262,6 +262,15 @@ class Settings(BaseSettings):
         description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
         "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
     )
+    traces: Literal["off", "otlp"] = Field(
+        "off",
+        description="otlp: an OpenTelemetry span for each request goes to the collector that "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` names (`pip install 'unrecall[otel]'`, docs/metrics.md). It holds no text.",
+    )
+    trace_scopes: bool = Field(
+        False,
+        description="`true`: spans tell plan, scopes and the gate's time: who reads traces learns what was flagged.",
+    )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 
     ab_arms: tuple[ArmSettings, ...] = Field(

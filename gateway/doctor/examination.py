@@ -21,7 +21,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from findings_of("encoder", parts.encoder)
     yield from findings_of("packs", parts.packs)
     yield from findings_of("plans", partial(_backend, parts))
-    for check in (machine.keys, machine.dangers, machine.audit, machine.disk, machine.port):
+    for check in (machine.keys, machine.dangers, machine.audit, machine.traces, machine.disk, machine.port):
         yield from findings_of(check.__name__, partial(check, settings))
 
 

@@ -18,10 +18,11 @@ from gateway.errors import SetupError
 from gateway.models.packaged import cache_folder
 from gateway.settings import Settings
 
-__all__ = ["audit", "dangers", "disk", "keys", "packages", "port", "python"]
+__all__ = ["audit", "dangers", "disk", "keys", "packages", "port", "python", "traces"]
 
 _FULL_BYTES, _SCARCE_BYTES = 100_000_000, 1_000_000_000
 _HEALTH_TIMEOUT_S = 2
+_COLLECTOR = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def python() -> Iterator[Finding]:
@@ -118,6 +119,22 @@ def audit(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("audit log", f"{file} can be written")
+
+
+def traces(settings: Settings) -> Iterator[Finding]:
+    """Whether spans can be made, and where they go. Nothing is sent."""
+    from gateway.telemetry.spans import otlp_exporter
+
+    if settings.traces == "off":
+        return
+    otlp_exporter().shutdown()
+    named = next((os.environ[name] for name in _COLLECTOR if name in os.environ), None)
+    if named is None:
+        yield warning("traces", f"{_COLLECTOR[1]} is unset: spans go to http://localhost:4318; set it")
+    else:
+        yield ok("traces", f"spans go to {named}")
+    if settings.trace_scopes:
+        yield warning("trace_scopes", "true: who reads traces learns which requests were flagged; set false")
 
 
 def disk(settings: Settings) -> Iterator[Finding]:

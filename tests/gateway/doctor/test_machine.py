@@ -1,6 +1,7 @@
 """What doctor says of the machine: packages, keys, the audit log, room, and the port."""
 
 import socket
+import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -121,6 +122,33 @@ class TestDisk:
         (tmp_path / "adapters").touch()
         settings = settings_of(backend="vllm", upstream="http://a", adapters_folder=tmp_path / "adapters")
         assert told(machine.disk(settings))["adapters folder"] == "failed"
+
+
+class TestTraces:
+    @pytest.fixture(autouse=True)
+    def collector(self, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+        pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+        for name in machine._COLLECTOR:
+            monkeypatch.delenv(name, raising=False)
+        return monkeypatch
+
+    def test_none_are_no_finding(self) -> None:
+        assert told(machine.traces(settings_of())) == {}
+
+    def test_where_they_go_is_said(self, collector: pytest.MonkeyPatch) -> None:
+        assert told(machine.traces(settings_of(traces="otlp"))) == {"traces": "warning"}
+        collector.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        (found,) = machine.traces(settings_of(traces="otlp"))
+        assert (found.status, found.message) == ("ok", "spans go to http://collector:4318")
+
+    def test_that_they_tell_of_scopes_is_said(self) -> None:
+        found = told(machine.traces(settings_of(traces="otlp", trace_scopes=True)))
+        assert found["trace_scopes"] == "warning"
+
+    def test_a_package_that_is_not_installed_is_said(self, collector: pytest.MonkeyPatch) -> None:
+        collector.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+        (found,) = findings_of("traces", lambda: machine.traces(settings_of(traces="otlp")))
+        assert (found.status, "unrecall[otel]" in found.message) == ("failed", True)
 
 
 class TestPort:
