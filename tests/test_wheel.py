@@ -45,6 +45,7 @@ def in_wheel() -> set[str]:
     os.chdir(ROOT)
     try:
         described = apply_configuration(Distribution({"script_name": "setup.py"}), ROOT / "pyproject.toml")
+        described.include_package_data = False  # there is no MANIFEST.in; looking for one would leave files behind
         building = described.get_command_obj("build_py")
         building.ensure_finalized()
         modules = {Path(path) for _, _, path in building.find_all_modules()}
