@@ -4,6 +4,7 @@ A span holds no text of a prompt or an answer. What tells of scopes (plan, scope
 the operator asks for it: whoever reads traces would learn which requests were flagged.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Spans", "otlp_exporter"]
 
 _OPERATIONS = {"completions": "text_completion"}  # every other endpoint is a chat
+_LAST_S = 2.0
 _LONGEST_MODEL = 100  # characters; a client may send any name
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -103,8 +105,10 @@ class Spans:
         return traced
 
     def close(self) -> None:
-        """Sends what waits, and stops."""
-        self._provider.shutdown()
+        """Sends what waits, and stops. A collector that does not take it within two seconds holds up nothing longer."""
+        ending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        ending.start()
+        ending.join(_LAST_S)
 
 
 def otlp_exporter() -> "SpanExporter":

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from hand_made import BASE, artifacts_of, manifest_of
-from harness import ROOT, serving
+from harness import ROOT, eventually, serving
 from stub_transport import Stubbed
 from stub_vllm import TOKENIZER, WEIGHT, StubVllm
 from tiny import minilm
@@ -155,6 +157,50 @@ def test_the_operators_name_of_the_service_wins(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "unrecall-in-berlin")
     (span,) = spans_of(PASSED)
     assert span.resource.attributes["service.name"] == "unrecall-in-berlin"
+
+
+def test_a_collector_gets_them_by_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.telemetry.spans import otlp_exporter
+
+    taken: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        spans = Spans(otlp_exporter())
+        spans(FLAGGED)
+        spans.close()
+        assert eventually(lambda: taken, within_s=30)
+    ((path, body),) = taken
+    assert path == "/v1/traces"
+    assert b"gen_ai.request.model" in body
+    assert b"narnia" not in body
+
+
+def test_a_collector_that_takes_nothing_does_not_hold_up_the_end() -> None:
+    taken = threading.Event()
+
+    class Stuck(InMemorySpanExporter):
+        def export(self, spans: Any) -> Any:
+            taken.wait(60)
+            return super().export(spans)
+
+    exporter = Stuck()
+    spans = Spans(exporter)
+    spans(PASSED)
+    spans.close()
+    assert exporter.get_finished_spans() == ()
+    taken.set()
 
 
 class TestThroughTheGateway:
