@@ -12,7 +12,7 @@ from gateway.doctor.finding import Finding, failed, findings_of, ok, warning
 from gateway.doctor.parts import Parts
 from gateway.errors import UpstreamError
 from gateway.server.assembly import BackendFactory
-from gateway.settings import Settings
+from gateway.settings import ArmSettings, Settings
 
 __all__ = ["plans", "upstreams"]
 
@@ -38,6 +38,24 @@ def upstreams(parts: Parts) -> Iterator[Finding]:
         yield from findings_of("upstreams", partial(_together, factory, parts))
     elif reached:
         yield from plans(parts, reached[0])
+    for arm in settings.ab_arms:
+        if arm.upstream:
+            yield from findings_of(f"arm {arm.name}", partial(_arm, factory, settings, arm))
+
+
+def _arm(factory: BackendFactory, settings: Settings, arm: ArmSettings) -> Iterator[Finding]:
+    """Whether it can be compared with the guarded arm."""
+    if why := asyncio.run(_apart(factory, arm, visible=settings.ab_mode == "split")):
+        yield failed(f"arm {arm.name}", why)
+    else:
+        yield ok(f"arm {arm.name}", f"{', '.join(arm.upstream)} can be compared with the guarded arm")
+
+
+async def _apart(factory: BackendFactory, arm: ArmSettings, *, visible: bool) -> str | None:
+    from gateway.experiments.compatibility import difference
+
+    async with factory.guarded() as guarded, factory.arm(arm) as other:
+        return difference(guarded, other, visible=visible)
 
 
 def _one(

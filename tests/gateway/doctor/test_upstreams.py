@@ -25,8 +25,11 @@ Ask = Callable[..., Told]
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """What doctor says with these stubs as upstreams, and packs of these methods."""
 
-    def asked(*stubs: StubVllm, methods: tuple[str, ...] = ("corruption",)) -> Told:
+    def asked(*stubs: StubVllm, methods: tuple[str, ...] = ("corruption",), arms: int = 0) -> Told:
+        """The last stubs are `arms`."""
         urls = [f"http://vllm-{number}" for number in range(len(stubs))]
+        own = urls[: len(urls) - arms]
+        compared = [{"name": f"b{url[-1]}", "share": 0.2, "upstream": url} for url in urls[len(own) :]]
 
         class ByUrl(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -36,7 +39,12 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
         monkeypatch.setattr(doctor, "HttpTransport", lambda **_: Stubbed(ByUrl()))
         monkeypatch.setattr(assembly, "embedding_table", lambda _: WEIGHT)
         monkeypatch.setattr(assembly, "load_tokenizer", lambda _: TOKENIZER)
-        given: dict[str, Any] = {"backend": "vllm", "upstream": ",".join(urls), "adapters_folder": tmp_path}
+        given: dict[str, Any] = {
+            "backend": "vllm",
+            "upstream": ",".join(own),
+            "adapters_folder": tmp_path,
+            "ab_arms": compared,
+        }
         parts = Parts(load_settings(None, given), folder=tmp_path)
         parts.methods = {name: method(name) for name in methods}
         return {finding.check: f"{finding.status} {finding.message}" for finding in doctor.upstreams(parts)}
@@ -128,6 +136,21 @@ def test_servers_of_different_models(ask: Ask) -> None:
     told = ask(StubVllm(), other)
     assert statuses(told)["upstreams"] == "failed"
     assert "start all upstreams on the same model" in told["upstreams"]
+
+
+def test_the_arms_of_a_comparison(ask: Ask) -> None:
+    async def down(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    other, gone = StubVllm(), StubVllm()
+    other.model, gone.override = "other", down
+    told = ask(StubVllm(), StubVllm(), other, gone, arms=3)
+    assert {check: status for check, status in statuses(told).items() if check.startswith("arm")} == {
+        "arm b1": "ok",
+        "arm b2": "failed",
+        "arm b3": "failed",
+    }
+    assert "--served-model-name" in told["arm b2"]
 
 
 def test_without_the_models_folder_nobody_is_asked() -> None:
