@@ -133,8 +133,8 @@ def traces(settings: Settings) -> Iterator[Finding]:
         yield warning("traces", f"{_COLLECTOR[1]} is unset: spans go to http://localhost:4318; set it")
     else:
         yield ok("traces", f"spans go to {named}")
-    if settings.trace_scopes:
-        yield warning("trace_scopes", "true: who reads traces learns which requests were flagged; set false")
+    if settings.traces == "otlp-scopes":
+        yield warning("traces", "otlp-scopes: who reads traces learns which requests were flagged; set otlp")
 
 
 def disk(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 
 from gateway.backends.base import Served
@@ -11,8 +12,10 @@ from gateway.core import ModelNeed
 from gateway.doctor.finding import Finding, failed, findings_of, ok, warning
 from gateway.doctor.parts import Parts
 from gateway.errors import UpstreamError
-from gateway.server.assembly import BackendFactory
+from gateway.server.assembly import BackendFactory, build_experiment
 from gateway.settings import ArmSettings, Settings
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.metrics import Metrics
 
 __all__ = ["plans", "upstreams"]
 
@@ -44,18 +47,19 @@ def upstreams(parts: Parts) -> Iterator[Finding]:
 
 
 def _arm(factory: BackendFactory, settings: Settings, arm: ArmSettings) -> Iterator[Finding]:
-    """Whether it can be compared with the guarded arm."""
-    if why := asyncio.run(_apart(factory, arm, visible=settings.ab_mode == "split")):
-        yield failed(f"arm {arm.name}", why)
-    else:
-        yield ok(f"arm {arm.name}", f"{', '.join(arm.upstream)} can be compared with the guarded arm")
+    """Whether it can be compared with the guarded arm: a comparison of these two is started, and ended."""
+    alone = settings.model_copy(update={"ab_arms": (arm,)})
+    guarded = factory.guarded()
+    experiment = build_experiment(alone, guarded, {arm.name: factory.arm(arm)}, Audit(), Metrics())
 
+    async def started() -> None:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(guarded)
+            if experiment:
+                await stack.enter_async_context(experiment)
 
-async def _apart(factory: BackendFactory, arm: ArmSettings, *, visible: bool) -> str | None:
-    from gateway.experiments.compatibility import difference
-
-    async with factory.guarded() as guarded, factory.arm(arm) as other:
-        return difference(guarded, other, visible=visible)
+    asyncio.run(started())
+    yield ok(f"arm {arm.name}", f"{', '.join(arm.upstream)} can be compared with the guarded arm")
 
 
 def _one(

@@ -33,7 +33,7 @@ from gateway.server.surfaces import PATHS, has_chat_template
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics, Worker
-from gateway.telemetry.spans import Spans, otlp_exporter
+from gateway.telemetry.spans import spans_of
 
 __all__ = ["Application", "build_app", "create_app"]
 
@@ -66,7 +66,7 @@ def create_app(
     metrics = Metrics(worker)
     number = worker.number if worker else None
     pending = pending_beside(settings.audit_file)
-    spans = Spans(otlp_exporter(), with_scopes=settings.trace_scopes) if settings.traces == "otlp" else None
+    spans = spans_of(settings.traces)
     audit = Audit(
         log_line,
         metrics.count,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Spans", "otlp_exporter"]
+__all__ = ["Spans", "otlp_exporter", "spans_of"]
 
 _OPERATIONS = {"completions": "text_completion"}  # every other endpoint is a chat
 _LAST_S = 2.0
@@ -111,6 +111,11 @@ class Spans:
         ending.join(_LAST_S)
 
 
+def spans_of(traces: str) -> Spans | None:
+    """The sink that the setting `traces` asks for; None if it is off. Raises SetupError."""
+    return None if traces == "off" else Spans(otlp_exporter(), with_scopes=traces == "otlp-scopes")
+
+
 def otlp_exporter() -> "SpanExporter":
     """Sends spans to an OTLP collector by HTTP; the variables `OTEL_EXPORTER_OTLP_...` say where and how. Raises
     SetupError if OpenTelemetry is not installed."""
@@ -118,7 +123,7 @@ def otlp_exporter() -> "SpanExporter":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise SetupError(
-            f"traces is otlp, but OpenTelemetry is not installed ({error}): pip install 'unrecall[otel]', or set "
+            f"traces is on, but OpenTelemetry is not installed ({error}): pip install 'unrecall[otel]', or set "
             "traces to off"
         ) from error
     return OTLPSpanExporter()

@@ -141,9 +141,11 @@ class TestTraces:
         (found,) = machine.traces(settings_of(traces="otlp"))
         assert (found.status, found.message) == ("ok", "spans go to http://collector:4318")
 
-    def test_that_they_tell_of_scopes_is_said(self) -> None:
-        found = told(machine.traces(settings_of(traces="otlp", trace_scopes=True)))
-        assert found["trace_scopes"] == "warning"
+    def test_that_they_tell_of_scopes_is_said(self, collector: pytest.MonkeyPatch) -> None:
+        collector.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        found = list(machine.traces(settings_of(traces="otlp-scopes")))
+        assert [finding.status for finding in found] == ["ok", "warning"]
+        assert "which requests were flagged" in found[1].message
 
     def test_a_package_that_is_not_installed_is_said(self, collector: pytest.MonkeyPatch) -> None:
         collector.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)

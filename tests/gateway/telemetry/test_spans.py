@@ -27,9 +27,9 @@ from gateway.backends.vllm.backend import VllmBackend
 from gateway.packs.files import Policy
 from gateway.packs.store import save_pack
 from gateway.screening.reload import PackReloader
-from gateway.server import app as app_module
 from gateway.server.app import create_app
 from gateway.settings import load_settings
+from gateway.telemetry import spans as spans_module
 from gateway.telemetry.audit import AuditEvent
 from gateway.telemetry.spans import Spans
 
@@ -207,7 +207,7 @@ class TestThroughTheGateway:
     @pytest.fixture
     def exporter(self, monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
         found = InMemorySpanExporter()
-        monkeypatch.setattr(app_module, "otlp_exporter", lambda: found)
+        monkeypatch.setattr(spans_module, "otlp_exporter", lambda: found)
         return found
 
     @pytest.fixture
@@ -220,8 +220,8 @@ class TestThroughTheGateway:
             upstreams=["http://vllm"], tokenizer=TOKENIZER, weight=WEIGHT, transport=Stubbed(StubVllm())
         )
 
-        def asked(prompts: list[str], **headers: str) -> None:
-            app = create_app(load_settings(None, {"packs": packs, "traces": "otlp"}), backend, reloader)
+        def asked(prompts: list[str], traces: str = "otlp", **headers: str) -> None:
+            app = create_app(load_settings(None, {"packs": packs, "traces": traces}), backend, reloader)
             with serving(app) as url:
                 for prompt in prompts:
                     body = {"model": "tiny", "messages": [{"role": "user", "content": prompt}]}
@@ -239,6 +239,16 @@ class TestThroughTheGateway:
         assert len(told) == 2
         assert told[0] == told[1]
         assert all(own <= (one.attributes or {}).keys() for one in spans)
+
+    def test_the_operator_may_ask_for_scopes(self, ask: Any, exporter: InMemorySpanExporter) -> None:
+        ask(["who was Narnia"], traces="otlp-scopes")
+        (span,) = exporter.get_finished_spans()
+        told = span.attributes or {}
+        assert (told["unrecall.plan"], told["unrecall.scopes"]) == ("Refuse", ("narnia",))
+
+    def test_by_default_there_are_none(self, ask: Any, exporter: InMemorySpanExporter) -> None:
+        ask(["who was lunch"], traces="off")
+        assert exporter.get_finished_spans() == ()
 
     def test_a_span_joins_the_trace_that_its_client_began(self, ask: Any, exporter: InMemorySpanExporter) -> None:
         trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
