@@ -1,4 +1,4 @@
-"""Scopes that come with the product, for the demo and to try things with; `examples` in the checkout leads here."""
+"""Scopes that come with the product, for the demo and to try things with; `examples/` in the checkout leads here."""
 
 from pathlib import Path
 
