@@ -38,7 +38,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
         monkeypatch.setattr(vllm, "HttpTransport", lambda **_: Stubbed(ByUrl()))
         monkeypatch.setattr(doctor, "HttpTransport", lambda **_: Stubbed(ByUrl()))
         monkeypatch.setattr(assembly, "embedding_table", lambda _: WEIGHT)
-        monkeypatch.setattr(assembly, "load_tokenizer", lambda _: TOKENIZER)
+        monkeypatch.setattr(assembly, "load_tokenizer", lambda *_, **__: TOKENIZER)
         given: dict[str, Any] = {
             "backend": "vllm",
             "upstream": ",".join(own),
