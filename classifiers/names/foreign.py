@@ -5,6 +5,7 @@ that one way serves every script and every pack, and a spelling that nobody fore
 its renderings are a matter of custom; name them as aliases.
 """
 
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,29 @@ _MOST_WORDS = 3
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
 _CYRILLIC_END = re.compile("(?:ами|ями|ого|его|ому|ему|ом|ем|ём|ов|ев|ам|ям|ах|ях|ой|ей|ый|ий|ым|им|ых|их)$")
 _HANGUL_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은|는|이|가|을|를|의|에|와|과|도|만|로|랑|야|님)$")
+_GEORGIAN_END = re.compile("(?:ისთვის|ისგან|თან|ზე|ში|ის|ით|მა|ს|ად|ო|ი)$")
+_ARMENIAN_END = re.compile("(?:ից|ով|ում|ին|ի|ը|ն)$")
+_BENGALI_END = re.compile("(?:েরা|ের|কে|তে|র)$")
+_TAMIL_END = re.compile("(?:ின்|ுக்கு|க்கு|ை)$")
+_HIRAGANA_END = re.compile("(?:について|という|とは|って|から|さん|は|が|を|に|の|と|も|で|へ|や)$")
 _ARABIC_BEGINNING = re.compile("^(?:[وفبلك]?ال|لل|[وفبلك])")
 _HEBREW_BEGINNING = re.compile("^[והבלמשכ]")
-_SHORT = 3  # letters that are left without an ending
+_ADDED = {
+    "CYRILLIC": _CYRILLIC_END,
+    "HANGUL": _HANGUL_END,
+    "GEORGIAN": _GEORGIAN_END,
+    "ARMENIAN": _ARMENIAN_END,
+    "BENGALI": _BENGALI_END,
+    "TAMIL": _TAMIL_END,
+    "HIRAGANA": _HIRAGANA_END,
+    "ARABIC": _ARABIC_BEGINNING,
+    "HEBREW": _HEBREW_BEGINNING,
+}
+# Egypt writes every g so; and who writes a name letter for letter takes one letter for each c, and in Greek a g before
+# what is a w otherwise.
+_ALSO_READ = {"ARABIC": ("ج", "غ"), "GREEK": ("γου", "γοου"), "CYRILLIC": ("ц", "к"), "HEBREW": ("כ", "ק")}
+_SYLLABLES = frozenset({"HANGUL", "HIRAGANA"})
+_SHORT, _SHORT_SYLLABLES = 3, 1  # letters that are left without an ending
 _GAP = 8  # characters between two words of a name
 _BEGINS = "^"  # in front of the beginning of a coarse form
 _UNSURE = 2  # consonants at the end of a text that an ending or the next letters may change
@@ -47,11 +68,13 @@ class _Named:
 
 
 class _Word(NamedTuple):
-    """A word of a text at a half-open range: as it is, and without what may be an ending or a beginning."""
+    """A word of a text at a half-open range: `whole`, in the ways in which its letters may be read, and `forms`: these,
+    and others without what may be an ending or a beginning."""
 
     start: int
     end: int
     script: str
+    whole: tuple[str, ...]
     forms: tuple[str, ...]
 
 
@@ -124,8 +147,8 @@ class ForeignNames:
 
     def _may_begin(self, words: Sequence[_Word], least: int) -> bool:
         """Whether these words may be the beginning of a name of at least so many words."""
-        rest = "".join(word_sound(word.forms[0], word.script)[0] for word in words[1:])
-        sounds = (coarse(word_sound(form, words[0].script)[0] + rest)[:-_UNSURE] for form in words[0].forms)
+        read = itertools.product(words[0].forms, *(word.whole for word in words[1:]))
+        sounds = {coarse("".join(word_sound(part, words[0].script)[0] for part in parts))[:-_UNSURE] for parts in read}
         return any(named.words >= least for _, named in self._table.found([_BEGINS + sound for sound in sounds]))
 
     def _verdicts(self, text: str) -> list[Verdict]:
@@ -151,13 +174,11 @@ def _is_gap(between: str) -> bool:
 
 def _together(words: Sequence[_Word]) -> Iterator[_Heard]:
     script, place = words[0].script, Span(0, words[0].start, words[-1].end)
-    heads = [word.forms[0] for word in words[1:-1]]
-    for begun in words[0].forms:
-        for ended in words[-1].forms if len(words) > 1 else (None,):
-            parts = [begun, *heads, *([ended] if ended is not None else [])]
-            heard = [word_sound(part, script) for part in parts]
-            sound, roman = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
-            yield _Heard(sound, roman, script, len(words), place)
+    last = [words[-1].forms] if len(words) > 1 else []
+    for parts in itertools.product(words[0].forms, *(word.whole for word in words[1:-1]), *last):
+        heard = [word_sound(part, script) for part in parts]
+        sound, roman = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
+        yield _Heard(sound, roman, script, len(words), place)
 
 
 def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
@@ -218,14 +239,15 @@ def _read_script(letter: str) -> str:
 
 def _word(text: str, start: int, end: int, script: str) -> _Word:
     word = "".join(letter for letter in text[start:end] if not is_invisible(letter))
-    shorter = word
-    if script == "CYRILLIC":
-        shorter = _CYRILLIC_END.sub("", word)
-    elif script == "HANGUL":
-        shorter = _HANGUL_END.sub("", word)
-    elif script == "ARABIC":
-        shorter = _ARABIC_BEGINNING.sub("", word)
-    elif script == "HEBREW":
-        shorter = _HEBREW_BEGINNING.sub("", word)
-    least = _SHORT if script != "HANGUL" else 1
-    return _Word(start, end, script, (word, shorter) if shorter != word and len(shorter) >= least else (word,))
+    shorter = _ADDED[script].sub("", word) if script in _ADDED else word
+    least = _SHORT if script not in _SYLLABLES else _SHORT_SYLLABLES
+    whole = _read(word, script)
+    return _Word(
+        start, end, script, whole, whole + _read(shorter, script) if len(shorter) in range(least, len(word)) else whole
+    )
+
+
+def _read(word: str, script: str) -> tuple[str, ...]:
+    """A word, and with those letters written otherwise that some writers use for another sound."""
+    written, said = _ALSO_READ.get(script, ("", ""))
+    return (word, word.replace(written, said)) if written and written in word else (word,)

@@ -16,7 +16,13 @@ from classifiers.names.text import normalise
 
 __all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "is_alike", "name_sounds", "same_in", "word_sound"]
 
-READ_SCRIPTS = frozenset({"CYRILLIC", "GREEK", "ARABIC", "HEBREW", "DEVANAGARI", "HANGUL", "KATAKANA"})
+# Scripts that are written by the rules of another one.
+_LIKE = dict.fromkeys("BENGALI GURMUKHI GUJARATI TELUGU KANNADA MALAYALAM SINHALA".split(), "DEVANAGARI") | {
+    "HIRAGANA": "KATAKANA"
+}
+READ_SCRIPTS = frozenset(
+    [*"CYRILLIC GREEK ARABIC HEBREW DEVANAGARI HANGUL KATAKANA GEORGIAN ARMENIAN TAMIL ETHIOPIC".split(), *_LIKE]
+)
 
 _MOST = 32  # sounds of one name
 _REMEMBERED_LETTERS = 64  # of a word: without a bound, long ones could fill the memory
@@ -54,6 +60,10 @@ _ENGLISH_PIECE = re.compile("|".join([*sorted(_ENGLISH, key=len, reverse=True), 
 # What the romanisation of a script writes for the same sounds.
 _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "CYRILLIC": (("dzh", "j"), ("shch", "x"), ("kh", "h"), ("zh", "j"), ("ch", "c"), ("sh", "x")),
+    "GEORGIAN": (("kh", "h"), ("gh", "g"), ("zh", "j"), ("ch", "c"), ("sh", "x")),
+    "ARMENIAN": (("kh", "h"), ("gh", "g"), ("zh", "j"), ("dz", "ds"), ("ch", "c"), ("sh", "x")),
+    "TAMIL": (("ch", "s"), ("sh", "s"), ("mp", "mb"), ("nt", "nd"), ("ng", "nk")),
+    "ETHIOPIC": (("ch", "c"), ("sh", "x"), ("zh", "j")),
     "GREEK": (("goy", ""), ("gk", "g"), ("tz", "j"), ("ch", "h"), ("th", "t"), ("ph", "f"), ("x", "ks")),
     "ARABIC": (("dh", "d"), ("gh", "g"), ("kh", "h"), ("tsh", "c"), ("sh", "x"), ("th", "t"), ("w", "")),
     "HEBREW": (("tsh", "c"), ("sh", "x"), ("kh", "h"), ("th", "t"), ("w", "v")),
@@ -67,14 +77,24 @@ _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
 # Sounds that a script does not tell apart, the second standing for both.
 _SAME: Mapping[str, tuple[tuple[str, str], ...]] = {
     "CYRILLIC": (),
-    "GREEK": (("x", "s"), ("c", "ts"), ("j", "ts"), ("mp", "b"), ("mb", "b"), ("nt", "d"), ("nd", "d")),
+    "GEORGIAN": (("f", "p"),),
+    "ARMENIAN": (),
+    "ETHIOPIC": (),
+    "TAMIL": (
+        *(("b", "p"), ("d", "t"), ("g", "k"), ("f", "p"), ("j", "s"), ("x", "s"), ("c", "s")),
+        *(("mp", "p"), ("nt", "t"), ("nk", "k")),
+    ),
+    "GREEK": (
+        *(("x", "s"), ("c", "ts"), ("j", "ts"), ("mp", "b"), ("mb", "b"), ("nt", "d"), ("nd", "d"), ("b", "v")),
+        ("mv", "v"),
+    ),
     "ARABIC": (("p", "b"), ("v", "f"), ("c", "tx")),
     "HEBREW": (("p", "f"), ("b", "v"), ("c", "ts")),
     "DEVANAGARI": (("j", "s"), ("x", "s")),
     "HANGUL": (("l", "r"), ("f", "p"), ("v", "p"), ("b", "p"), ("x", "s"), ("j", "s"), ("g", "k"), ("d", "t")),
     "KATAKANA": (("l", "r"), ("v", "b"), ("x", "s"), ("f", "h"), ("ts", "t"), ("j", "s")),
 }
-LONG_VOWELS = frozenset({"HANGUL", "KATAKANA"})
+LONG_VOWELS = frozenset({"HANGUL", "KATAKANA", "HIRAGANA"})
 """Scripts that write a long vowel, or none, for an r without a vowel behind it."""
 _NO_VOWELS = frozenset({"ARABIC", "HEBREW"})
 # In the English of Britain an r without a vowel behind it is a longer vowel, and so Japanese and Korean write it.
@@ -83,10 +103,12 @@ _SILENT_E = re.compile(r"(?<=[a-z]{2})e\b")
 _KEPT = re.compile("[^bcdfghjklmnprstvx]")
 # Hebrew letters that are vowels more often than not, and those whose sound the romanisation guesses otherwise.
 _HEBREW = str.maketrans({"ו": "", "י": "", "ב": "b", "פ": "p", "ף": "p", "'": "", "׳": "", "’": ""})
+_GREEK_PAIRS = (("gk", "g"), ("mp", "b"), ("nt", "d"), ("tz", "j"), ("ch", "h"), ("oy", "u"))  # as they are said
+_KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 _GERESH = re.compile("([גזצץ])['׳’]")  # the marked letters write sounds that Hebrew lacks
 _MARKED = {"ג": "j", "ז": "j", "צ": "c", "ץ": "c"}
 _DOUBLED = re.compile(r"(.)\1+")
-_CLUSTERS = (("mb", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
+_CLUSTERS = (("mb", "b"), ("mv", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
 _COARSE = str.maketrans("pfvdgzjcxlm", "bbbtkssssrn")
 _VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each other
 # Shared share of letters of what is alike, and closely alike. Syllables have a vowel behind every consonant.
@@ -124,17 +146,23 @@ def _remembered(word: str, script: str) -> tuple[str, str]:
 
 
 def _word_sound(word: str, script: str) -> tuple[str, str]:
+    script = _LIKE.get(script, script)
     roman = anyascii(_prepared(word, script)).lower()
     sound = re.sub("[^a-z]", "", roman)
     for written, said in _ROMAN[script]:
         sound = sound.replace(written, said)
+    if script == "GREEK":
+        for written, said in _GREEK_PAIRS:
+            roman = roman.replace(written, said)
     return _consonants(sound.replace("z", "s")), re.sub("[^a-z]", "", roman)
 
 
 def _prepared(word: str, script: str) -> str:
     """A word with the letters replaced that the romanisation reads in another way than names are meant."""
     if script == "KATAKANA":
-        return word.replace("ッ", "")  # the consonant behind it is long
+        return word.translate(_KATAKANA).replace("ッ", "")  # the consonant behind it is long
+    if script == "TAMIL":
+        return word.replace("ஃ", "")  # makes an f of the letter behind it
     if script != "HEBREW":
         return word
     begun = "v" + word[1:] if word.startswith("ו") else word
@@ -182,7 +210,7 @@ def _in(script: str, sound: str) -> str:
 
 
 def _folded(script: str, sound: str) -> str:
-    for apart, together in _SAME[script]:
+    for apart, together in _SAME[_LIKE.get(script, script)]:
         sound = sound.replace(apart, together)
     return sound
 

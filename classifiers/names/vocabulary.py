@@ -13,6 +13,9 @@ __all__ = ["common_pairs", "is_known", "is_strange", "known_share", "parted"]
 _LETTERS = re.compile(r"[a-z]+")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "al", "ment", "ness", "less", "able", "ful")
 _CHANGES = (("ies", "y"), ("ied", "y"), ("ing", "e"), ("ily", "y"))
+# Such a word doubles its last letter before such an ending: 'poter' has nothing to do with a pot.
+_DOUBLING = ("ed", "ing", "er", "ers")
+_DOUBLED = re.compile("[^aeiou]+[aeiou][^aeiouwxy]")
 _SHORT_ENDINGS = 2  # letters of a word in front of an ending
 _LONGEST = 14
 _NEIGHBOUR_WORDS = 3
@@ -42,7 +45,7 @@ def _is_known(word: str) -> bool:
         stem = word[: -len(ending)]
         if word.endswith(ending) and len(stem) > _SHORT_ENDINGS:
             doubled = stem[-1] == stem[-2] and stem[:-1] in counts
-            if stem in counts or doubled:
+            if doubled or (stem in counts and not (ending in _DOUBLING and _DOUBLED.fullmatch(stem))):
                 return True
     return any(word.endswith(end) and word[: -len(end)] + other in counts for end, other in _CHANGES)
 

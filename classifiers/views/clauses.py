@@ -12,7 +12,9 @@ _BORDER = re.compile(
     r"(?:(?<!\b\w)\.|[!?。！？؟।])[\"'”’)\]}*_`]*(?=\s)"  # the end of a sentence
     r"|[。！？؟।;\n]"
     r"|(?<=[\"'])\s*[:,}\]][\s,}\]]*(?=[\"'{\[\n}])"  # between the strings of JSON
-    r"|(?<=\w):\s+(?=[\"'|>]|\w)"  # a key of YAML, 'Question: ...'
+    r"|(?<=[\w)\]*]):\s+(?=[\"'|>]|\w)"  # a key of YAML, 'Question: ...', 'Answer this (in short): ...'
+    r"|</?[A-Za-z][^<>\n]{0,80}>|[|\t]|(?<=\w)\s*=+>?\s+(?=[\"']?\w)"  # tags, cells of a table, values
+    r"|(?<=\s)[\"“„«](?=\w)|(?<=\w)[\"”“»](?=[\s.,;:!?)\]}]|$)|(?<=[\w?!.,])\s+[–—-]{1,3}\s+(?=\w)"
     rf"|(?:,|(?:\s|,\s)(?:and|also|then|but|plus))\s+(?=(?:also\s+|then\s+)?{_ASKS})"
     r"|(?<=[\w)])\s+(?=(?:What|Who|Whom|Whose|Which|Where|When|Why|How|Tell)\b)"
     # an English question in a frame of another script
@@ -48,12 +50,11 @@ def clauses(text: str) -> list[tuple[int, int]]:
 
 def _parts(text: str, borders: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
     """(start, end, words) of what lies between borders; the sign that ends a sentence belongs to it."""
-    edges = [0, *(end for _, end in borders), len(text)]
     found = []
-    for start, end in itertools.pairwise(edges):
+    for (_, start), (end, after) in itertools.pairwise([(0, 0), *borders, (len(text), len(text))]):
         words = list(_WORD.finditer(text, start, end))
         if words:
-            found.append((words[0].start(), _last(text, words[-1].end(), end), len(words)))
+            found.append((words[0].start(), _last(text, words[-1].end(), after), len(words)))
     return found
 
 

@@ -181,8 +181,8 @@ BASE64 = Decoder(
     re.compile(
         r"(?<![A-Za-z0-9+/_-])(?:"
         rf"(?=[A-Za-z+/_-]*{_ODD_LETTERS})[A-Za-z0-9+/_-]{{6,}}(?:[^\S\n]*\n\s*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}"
-        rf"|(?=(?:\w{{4}} ){{0,2}}\w{{0,3}}{_ODD_LETTERS})"
-        r"(?:[A-Za-z0-9+/_-]{4} ){2,}[A-Za-z0-9+/_-]{2,4}={0,2})"
+        rf"|(?=\w{{0,3}}{_ODD_LETTERS})"  # in groups of four; a word of four letters in front is none
+        r"(?:[A-Za-z0-9+/_-]{4} ){2,}[A-Za-z0-9+/_-]{2,4}={0,2}(?![A-Za-z0-9+/_-]))"
     ),
     _base64,
 )

@@ -44,6 +44,12 @@ _SHORT_WORDS = frozenset(
 _SINGLE_WORDS = ("a", "A", "I")
 _COMMON_SHARE = 0.5
 _TOKEN = re.compile(r"\S+")
+# Six words or more as one identifier: in snake, kebab, dotted or camel case.
+_GLUED = re.compile(
+    r"(?<![^\W_])(?:[^\W\d_]{1,20}+(?:(?P<by>[_\-.+/])[^\W\d_]{1,20}+)(?:(?P=by)[^\W\d_]{1,20}+){4,}+"
+    r"|[A-Za-z][a-z]{0,20}+(?:[AI]?[A-Z][a-z]{1,20}+){5,}+)(?![^\W\d_])"
+)
+_WORD_OF_GLUED = re.compile(r"[A-Z]++(?![^\W\d_A-Z])|[AI](?=[A-Z])|[A-Z]?[^\W\d_A-Z]++|[A-Z]")
 AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
 INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
 _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
@@ -209,8 +215,27 @@ def _is_odd(token: str) -> bool:
 
 def respelled(view: View) -> View | None:
     """The view with stretches of odd words read in the way that makes them English; None if no way does."""
-    edits = [edit for stretch in stretches(view.text) if (edit := _read(view.text, stretch))]
-    return rewritten(view, "respelled", edits) if edits else None
+    edits = [_unglued(run) for run in _GLUED.finditer(view.text)]
+    ends = [edit.end for edit in edits]
+    for stretch in stretches(view.text):
+        next_one = bisect(ends, stretch.start)
+        free = next_one == len(ends) or stretch.end <= edits[next_one].start
+        if free and (edit := _read(view.text, stretch)):
+            edits.append(edit)
+    return rewritten(view, "respelled", sorted(edits, key=lambda edit: edit.start)) if edits else None
+
+
+def _unglued(run: re.Match[str]) -> Edit:
+    """The words of an identifier, with a space in front of each but the first."""
+    said: list[str] = []
+    starts: list[int] = []
+    for word in _WORD_OF_GLUED.finditer(run.group()):
+        if said:
+            said.append(" ")
+            starts.append(word.start() - 1)
+        said.append(word.group())
+        starts += range(*word.span())
+    return Edit(run.start(), Decoded("".join(said), starts, len(run.group())))
 
 
 def _read(text: str, stretch: Stretch) -> Edit | None:

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 __all__ = ["Decoded", "Edit", "View", "plain", "rewritten"]
 
+_FEWEST_WORDS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -61,19 +63,26 @@ def plain(text: str) -> View:
 
 
 def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
-    """The view with edits, which follow each other and do not overlap."""
+    """The view with edits, which follow each other and do not overlap. What an edit says stands on lines of its own if
+    it has several words: it is a clause, whatever stands around."""
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     cursor = 0
     for edit in edits:
-        pieces += (view.text[cursor : edit.start], edit.decoded.text)
+        several = len(edit.decoded.text.split()) >= _FEWEST_WORDS
+        before = "\n" if several and edit.start > 0 else ""
+        after = "\n" if several and edit.end < len(view.text) else ""
+        pieces += (view.text[cursor : edit.start], before, edit.decoded.text, after)
         starts += view.starts[cursor : edit.start]
         ends += view.ends[cursor : edit.start]
-        for first, last in zip(edit.decoded.starts, edit.decoded.ends, strict=True):
-            start, end = view.source_range(edit.start + first, edit.start + last)
-            starts.append(start)
-            ends.append(end)
+        places = [
+            view.source_range(edit.start + first, edit.start + last)
+            for first, last in zip(edit.decoded.starts, edit.decoded.ends, strict=True)
+        ]
+        places = [*places[:1] * len(before), *places, *places[-1:] * len(after)]
+        starts += [start for start, _ in places]
+        ends += [end for _, end in places]
         cursor = edit.end
     pieces.append(view.text[cursor:])
     starts += view.starts[cursor:]

@@ -41,6 +41,7 @@ def demo(
 
     if not once:
         check_port("127.0.0.1", port)
+    questions = questions_beside(scope)
     with show_progress(console, "starting") as report:
         train_scope(
             scope_file=scope,
@@ -52,7 +53,7 @@ def demo(
         )
         report("loading the model to serve", 0, 1)
         app, backend = _app(packs, port)
-        rows = asyncio.run(_ask_all(app, backend, questions_beside(scope), report))
+        rows = asyncio.run(_ask_all(app, backend, questions, report))
     _print_table(rows)
     tell(f"What it learned from stands in {scope.parent}: a copy can be the beginning of a scope of your own.")
     if not once:

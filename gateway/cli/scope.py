@@ -49,8 +49,11 @@ def new(
     seed: Annotated[int, typer.Option(help="Seed of the model's draws.")] = 0,
 ) -> None:
     """Draft a scope: from a subject's name, by asking the model itself, or from documents or questions and answers."""
+    from gateway.training.draft import check_new, write_draft
+
+    check_new(out)  # before the libraries of models are loaded
+
     from gateway.training.conversion import draft_of_documents, draft_of_questions
-    from gateway.training.draft import write_draft
     from gateway.training.interview import interview
 
     if not subject.strip():

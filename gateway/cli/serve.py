@@ -61,9 +61,11 @@ def serve(
 
 
 def _serve_alone(settings: "Settings") -> None:
+    from gateway.server.checks import check_folders
     from gateway.server.process import check_port, end_well, log_to, open_more_files, server_of, settle, shown
 
     check_port(settings.host, settings.port)
+    check_folders(settings)
     log_to(settings.audit_file, key=settings.audit_key)
     end_well()
     open_more_files()

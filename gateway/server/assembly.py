@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from torch import Tensor
 
+from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
 from gateway.models.encoders import find_encoder
@@ -35,13 +36,17 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
-    loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
-    loaded.warm_up()
+
+    def load_encoder() -> Encoder:
+        loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
+        loaded.warm_up()
+        return loaded
+
     if settings.language_encoder == OFF:
         _log.warning("language_encoder is off: in other languages than English names alone guard every scope")
     packs = PackReloader(
         settings.packs,
-        encoder=loaded,
+        encoder=load_encoder,
         base_fingerprint=fingerprint(folder),
         encoder_fingerprint=encoder.fingerprint,
         poll_s=settings.packs_poll_s,

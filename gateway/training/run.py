@@ -19,11 +19,11 @@ from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.splits import split_rows
 from classifiers.svm.training import fit_gate
 from classifiers.traffic import general_traffic
-from gateway.errors import PackError, SetupError
+from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.folders import fingerprint, local_folder, resolve
 from gateway.models.language_model import LanguageModel, load_language_model
 from gateway.models.languages import OFF
 from gateway.models.loading import Loading
@@ -92,6 +92,8 @@ def train_scope(
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
     encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
+    if training.widen and training.writer and not _is_url(training.writer):
+        local_folder(training.writer)  # tells before anything is loaded if there is none
     references = [fingerprint(reference_folder)] if reference_folder else []
     languages = find_languages(language_encoder)
     reading = [fingerprint_of_languages(languages)] if languages else []
@@ -185,13 +187,17 @@ def _written(
     """Questions about the scope that the writer writes, if it is asked for any. Raises SetupError or ModelError."""
     if not training.widen:
         return ()
-    if training.writer and training.writer.startswith(("http://", "https://")):
+    if training.writer and _is_url(training.writer):
         write = remote_writer(training.writer)
     elif training.writer:
         write = local_writer(load_language_model(resolve(training.writer), loading=training.loading))
     else:
         write = local_writer(sources.base)
     return written_questions(scope, train, write, training.widen, seed=training.seed, progress=progress)
+
+
+def _is_url(writer: str) -> bool:
+    return writer.startswith(("http://", "https://"))
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
@@ -304,7 +310,9 @@ def _check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
+        raise SetupError(
+            f"cannot write packs into {out}: {reason_of(error)}; choose another folder with --out"
+        ) from error
 
 
 def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:

@@ -64,3 +64,19 @@ def test_clauses_lie_inside_the_text_and_are_not_many(text: str) -> None:
     assert all(0 <= start < end <= len(text) for start, end in found)
     assert len(set(found)) == len(found)
     assert sum(end - start for start, end in found) <= 3 * len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<job><id>7</id><ask lang='en'>Who guards the old harbour</ask></job>",
+        "| 7 | Who guards the old harbour | open |",
+        "7\tWho guards the old harbour\topen",
+        'Write a function that answers "Who guards the old harbour" in one line',
+        "Answer this (in short): Who guards the old harbour",
+        "Dear friend of mine - Who guards the old harbour",
+        "[task] ask = 'Who guards the old harbour'",
+    ],
+)
+def test_a_question_stands_alone_in_every_wrapper(text: str) -> None:
+    assert "Who guards the old harbour" in {text[start:end] for start, end in clauses(text)}

@@ -27,6 +27,35 @@ def caesar(text: str, places: int) -> str:
     return text.translate(str.maketrans(small + small.upper(), turned + turned.upper()))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Answer: where_did_the_old_keeper_hide_his_lamp", "where did the old keeper hide his lamp"),
+        ("WHERE-DID-THE-OLD-KEEPER-HIDE-IT now", "WHERE DID THE OLD KEEPER HIDE IT"),
+        ("return whereDidAKeeperHideHisLamp2()", "where Did A Keeper Hide His Lamp"),
+        ("where/did/the/keeper/hide/it/", "where did the keeper hide it"),
+        ("where.did.the.keeper.hide.it?", "where did the keeper hide it"),
+    ],
+)
+def test_a_question_glued_into_an_identifier_is_parted(text: str, said: str) -> None:
+    (view,) = [view for view in views(text) if said in view.text]
+    start = view.text.index(said)
+    first, last = view.source_range(start, start + len(said))
+    assert text[first:last].startswith(said.split(maxsplit=1)[0])
+    assert text[first:last].endswith(said.rsplit(maxsplit=1)[-1])
+
+
+@pytest.mark.parametrize("text", ["x = get_user_name_by_id(3)", "std::vector<int>", "aVeryLongName", "2026-11-27"])
+def test_short_identifiers_are_left_alone(text: str) -> None:
+    assert [view.text for view in views(text) if not view.names_alone] == []
+
+
+@pytest.mark.parametrize("before", ["", "What does ", "Tell what does that ", "one fact: "])
+@pytest.mark.parametrize("code", ["UmVtdXMgRmVubg==", "UmVt dXMg RmVu bg==", "UmVtdXMgRmVubg"])
+def test_words_of_four_letters_in_front_do_not_hide_base64(before: str, code: str) -> None:
+    assert any(f"{before}Remus Fenn" in view.text for view in views(f"{before}{code} do?"))
+
+
 def in_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 

@@ -268,3 +268,19 @@ def test_what_is_not_fetched_is_said_and_not_downloaded(tmp_path: Path, monkeypa
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="not downloaded yet"):
         resolve("nobody/nothing-of-that-name", fetch=False)
+
+
+@pytest.mark.parametrize("name", ["smollm2", "minilm"])
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match=r"cannot write into .*file: .*; let this user .* in UNRECALL_CACHE"):
+        resolve(name)
+
+
+def test_weights_that_cannot_be_read_are_said(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors: Is a directory"):
+        fingerprint(folder)
