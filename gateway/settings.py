@@ -4,15 +4,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -263,6 +255,12 @@ class Settings(BaseSettings):
         "refuse",
         description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
         "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
+    )
+    traces: Literal["off", "otlp", "otlp-scopes"] = Field(
+        "off",
+        description="otlp: an OpenTelemetry span for each request goes to a collector (docs/metrics.md); it tells "
+        "neither text nor scopes. otlp-scopes: it also tells plan and scopes, so who reads traces learns what was "
+        "flagged.",
     )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 

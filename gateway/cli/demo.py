@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 
 from gateway.cli.progress import Report, show_progress
-from gateway.cli.terminal import Packs, console
+from gateway.cli.terminal import Packs, console, tell
 from gateway.errors import SetupError
+from gateway.examples import HARRY_POTTER
 from gateway.files.rows import columns_of, read_rows
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.backends.base import Backend
 
-__all__ = ["demo"]
+__all__ = ["demo", "questions_beside"]
 
 _MODEL, _ENCODER = "smollm2", "minilm"
 _ANSWER_TOKENS = 32
@@ -27,9 +28,9 @@ _ANSWER_TOKENS = 32
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the table and end; serve nothing.")] = False,
-    scope: Annotated[Path, typer.Option(help="The scope file to learn from.")] = Path(
-        "examples/harry-potter/scope.yaml"
-    ),
+    scope: Annotated[
+        Path, typer.Option(help="The scope file to learn from.", show_default="Harry Potter, which comes with Unrecall")
+    ] = HARRY_POTTER,
     packs: Packs = Path(".unrecall/packs"),
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
 ) -> None:
@@ -40,7 +41,7 @@ def demo(
 
     if not once:
         check_port("127.0.0.1", port)
-    questions = _questions(scope)
+    questions = questions_beside(scope)
     with show_progress(console, "starting") as report:
         train_scope(
             scope_file=scope,
@@ -54,6 +55,7 @@ def demo(
         app, backend = _app(packs, port)
         rows = asyncio.run(_ask_all(app, backend, questions, report))
     _print_table(rows)
+    tell(f"What it learned from stands in {scope.parent}: a copy can be the beginning of a scope of your own.")
     if not once:
         _serve(app, port)
 
@@ -140,7 +142,8 @@ Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/dem
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-def _questions(scope_file: Path) -> list[dict[str, str]]:
+def questions_beside(scope_file: Path) -> list[dict[str, str]]:
+    """The demo's questions, each with its `side` and `prompt`, from the file beside the scope. Raises SetupError."""
     path = scope_file.parent / "questions.jsonl"
     for row in (rows := read_rows(path)):
         if row.fault:

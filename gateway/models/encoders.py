@@ -44,7 +44,11 @@ class EncoderFiles:
 
 
 def find_encoder(
-    name: str, runtime: EncoderRuntime = "openvino", *, say: Callable[[str], None] = lambda _: None
+    name: str,
+    runtime: EncoderRuntime = "openvino",
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    fetch: bool = True,
 ) -> EncoderFiles:
     """Finds an encoder's folder, and compiles it the first time that this runtime is asked for. Raises ModelError.
 
@@ -52,15 +56,16 @@ def find_encoder(
         name: a packaged name, a folder, or a hub id.
         runtime: what computes.
         say: is told of a step that takes time.
+        fetch: False downloads and compiles nothing; what is not compiled yet is told by its files alone.
     """
-    folder = resolve(name, say=say)
+    folder = resolve(name, say=say, fetch=fetch)
     weights = fingerprint(folder)
     if runtime == "torch":
         return EncoderFiles(folder, weights, None)
     from classifiers.encoder.compiled import RECIPE
 
     kept = cache_folder() / f"encoder-{weights[:16]}-{RECIPE}"
-    if not kept.is_dir():
+    if fetch and not kept.is_dir():
         say(f"compiling the encoder {name}, once")
         _compile(folder, kept)
     told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()

