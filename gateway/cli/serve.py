@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.terminal import ChatTemplate
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
@@ -15,7 +17,8 @@ __all__ = ["serve"]
 
 def serve(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")] = None,
-    model: Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")] = None,
+    model: Annotated[str | None, typer.Option(help="Packaged name, local folder, GGUF file, or hub id.")] = None,
+    chat_template: ChatTemplate = None,
     packs: Annotated[Path | None, typer.Option(help="Folder of packs.")] = None,
     backend: Annotated[
         str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
@@ -35,6 +38,7 @@ def serve(
 
     overrides: dict[str, Any] = {
         "model": model,
+        "chat_template": chat_template,
         "packs": packs,
         "backend": backend,
         "upstream": upstream,

@@ -1,15 +1,14 @@
 """The sentence encoder that detectors read with: found, compiled once for each folder, and told apart."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import ModelError
+from gateway.models.cache import made_once
 from gateway.models.folders import fingerprint, resolve
-from gateway.models.packaged import cache_folder
 
 if TYPE_CHECKING:  # the commands that only name an encoder do not load it
     from classifiers.encoder.sentence import Encoder
@@ -59,10 +58,12 @@ def find_encoder(
         return EncoderFiles(folder, weights, None)
     from classifiers.encoder.compiled import RECIPE
 
-    kept = cache_folder() / f"encoder-{weights[:16]}-{RECIPE}"
-    if not kept.is_dir():
+    def make(kept: Path, _: Path) -> None:
         say(f"compiling the encoder {name}, once")
+        kept.mkdir()
         _compile(folder, kept)
+
+    kept = made_once(f"encoder-{weights[:16]}-{RECIPE}", make)
     told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()
     return EncoderFiles(folder, told_apart, kept / _FILE)
 
@@ -70,19 +71,10 @@ def find_encoder(
 def _compile(folder: Path, kept: Path) -> None:
     from classifiers.encoder.compiled import compile_encoder
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".compile-") as scratch:
-        fresh = Path(scratch) / "encoder"
-        fresh.mkdir()
-        try:
-            compile_encoder(folder, fresh / _FILE)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"the encoder in {folder} cannot be compiled ({type(error).__name__}: {error}); "
-                "set encoder_runtime to torch"
-            ) from error
-        try:
-            fresh.rename(kept)
-        except OSError:  # another process was faster: its files are as good
-            if not kept.is_dir():
-                raise
+    try:
+        compile_encoder(folder, kept / _FILE)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"the encoder in {folder} cannot be compiled ({type(error).__name__}: {error}); "
+            "set encoder_runtime to torch"
+        ) from error

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ModelError
+from gateway.models.gguf_files import from_gguf
 from gateway.models.packaged import PULLABLE, pull
 
 __all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
+_GGUF = ".gguf"
 _SAMPLE_BYTES = 4096
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
@@ -30,22 +32,43 @@ class StoredTensor:
 
 
 def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
+    """The local folder of a model given as a packaged name, a folder, a GGUF file, a hub id, or a GGUF file of the hub
+    (owner/name/FILE.gguf). Raises ModelError."""
     if model in PULLABLE:
         return pull(model, say=say)
     if not model:
         raise ModelError("no model is given")
-    folder = Path(model).expanduser()
-    if folder.is_file():
-        raise ModelError(f"{folder} is a file; give the folder of a Hugging Face model")
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face model folder")
-        return folder
-    if model.count("/") != 1 or model.startswith((".", "/")):
-        names = ", ".join(PULLABLE)
-        raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
+    place = Path(model).expanduser()
+    if place.is_file():
+        if place.suffix.lower() != _GGUF:
+            raise ModelError(f"{place} is a file; give the folder of a Hugging Face model, or a GGUF file")
+        return from_gguf(place, say=say)
+    if place.is_dir():
+        return _checked(place)
+    if model.startswith((".", "/")) or model.count("/") not in (1, 2):
+        raise ModelError(_unknown(model))
+    if model.count("/") == 2:
+        if place.suffix.lower() != _GGUF:
+            raise ModelError(_unknown(model))
+        say(f"downloading {model}")
+        return from_gguf(_from_hub(str(place.parent), place.name) / place.name, say=say)
     return _from_hub(model)
+
+
+def _checked(folder: Path) -> Path:
+    if (folder / "config.json").is_file():
+        return folder
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == _GGUF)
+    hint = f"; for the model in {files[0].name} give that file" if files else ""
+    raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face model folder{hint}")
+
+
+def _unknown(model: str) -> str:
+    names = ", ".join(PULLABLE)
+    return (
+        f"no folder or GGUF file {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name, or "
+        "owner/name/FILE.gguf)"
+    )
 
 
 def fingerprint(folder: Path) -> str:
@@ -107,13 +130,14 @@ def _line(tensor: StoredTensor) -> bytes:
     return f"{tensor.name} {tensor.dtype} {list(tensor.shape)} ".encode() + hashlib.sha256(sample).digest()
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, file: str | None = None) -> Path:
+    """The folder of a model's files, or the one that holds the one file that is asked for."""
     import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(model, allow_patterns=[file] if file else _HUB_FILES))
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {_reason(error)}") from error
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
+from gateway.models.chat_template import read_chat_template
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
@@ -34,6 +35,7 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
+    backends = BackendFactory(settings, folder)  # first: it tells of a model without a chat template
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
     loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
     loaded.warm_up()
@@ -49,7 +51,6 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
         artifact_cache=ArtifactCache(settings.artifact_cache_mb * 1_000_000),
         load_languages=language_loader(settings.language_encoder, device=settings.encoder_device),
     )
-    backends = BackendFactory(settings, folder)
     return backends.guarded(), packs, {arm.name: backends.arm(arm) for arm in settings.ab_arms}
 
 
@@ -85,31 +86,30 @@ class BackendFactory:
     """Builds backends, not started yet, over one base model's folder. What several of them need is read once."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
+        """Raises ModelError for a tokenizer or a chat template that cannot be read."""
         self._settings = settings
         self._folder = folder
+        self._template = read_chat_template(settings.chat_template) if settings.chat_template else None
+        self._tokenizer: Tokenizer = load_tokenizer(folder, chat_template=self._template)
 
     def guarded(self) -> Backend:
         """The gateway's own backend. Raises ModelError."""
         settings = self._settings
         if settings.backend == "vllm":
             return self._vllm(settings.upstream, settings.upstream_key, adapters=Path())
-        return self._embedded(self._folder)
+        return self._embedded(self._folder, self._tokenizer)
 
     def arm(self, arm: ArmSettings) -> Backend:
         """An arm's backend. An arm that has forgotten every scope needs no unlearning adapters. Raises SetupError."""
         if arm.model:
             try:
-                return self._embedded(resolve(arm.model))
+                folder = resolve(arm.model)
+                return self._embedded(folder, load_tokenizer(folder, chat_template=self._template))
             except ModelError as error:
                 raise SetupError(f"arm {arm.name!r}: {error}") from error
         # A folder of its own: the arms' backends would delete each other's adapters.
         adapters = None if arm.unlearned is True else Path(f"arm-{arm.name}")
         return self._vllm(arm.upstream, arm.upstream_key, adapters=adapters)
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        tokenizer: Tokenizer = load_tokenizer(self._folder)
-        return tokenizer
 
     @cached_property
     def _weight(self) -> Tensor:
@@ -133,12 +133,12 @@ class BackendFactory:
             adapter_weights=settings.adapter_weights,
         )
 
-    def _embedded(self, folder: Path) -> Backend:
+    def _embedded(self, folder: Path, tokenizer: Tokenizer) -> Backend:
         from gateway.backends.embedded.backend import EmbeddedBackend
 
         settings = self._settings
         return EmbeddedBackend(
-            load_language_model(folder),
+            load_language_model(folder, tokenizer=tokenizer),
             name=settings.model_name or Path(settings.model).name,
             slots=settings.slots,
             queue=settings.queue,
