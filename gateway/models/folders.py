@@ -51,7 +51,12 @@ def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
         if place.suffix.lower() != _GGUF:
             raise ModelError(_unknown(model))
         say(f"downloading {model}")
-        return from_gguf(_from_hub(str(place.parent), place.name) / place.name, say=say)
+        file = _from_hub(str(place.parent), place.name) / place.name
+        if not file.is_file():
+            raise ModelError(
+                f"{place.parent} of the hub holds no file {place.name}; check its name on the model's page"
+            )
+        return from_gguf(file, say=say)
     return _from_hub(model)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ _log = logging.getLogger("unrecall.models")
 _RECIPE = "1"  # raise it whenever the same file comes to give another folder
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _NOT_READ = {"rope_freqs.weight": "stretched positions (Llama 3.1 and later)"}
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError, struct.error)
 _SETTINGS_OF_THE_FILE = ("quantization_config", "_name_or_path", "_model_name_or_path")
 
 
@@ -48,10 +50,14 @@ def unpack_gguf(source: Path, folder: Path) -> None:
 
     try:
         quantised, found = AutoModelForCausalLM.from_pretrained(
-            str(source.parent), gguf_file=source.name, dtype=torch.float32, output_loading_info=True
+            str(source.parent),
+            gguf_file=source.name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_whole` tells of them
         )
         tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, ImportError) as error:
+    except _UNREADABLE as error:
         line = (str(error).strip().splitlines() or [""])[0][:300]
         raise ModelError(
             f"transformers cannot read {source} ({type(error).__name__}: {line}); give the folder of the model that it "
@@ -68,8 +74,8 @@ def _check_whole(source: Path, found: dict[str, Any]) -> None:
     lacking = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     if lacking:
         raise ModelError(
-            f"transformers does not find {len(lacking)} of the model's tensors in {source} ({lacking[0]!r}, for "
-            "example); give the folder of the model that it was made from, or a hub id"
+            f"transformers does not find {len(lacking)} of the model's tensors in {source}, or finds them in another "
+            f"shape ({lacking[0]!r}, for example); give the folder of the model that it was made from, or a hub id"
         )
 
 

@@ -35,7 +35,8 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
-    backends = BackendFactory(settings, folder)  # first: it tells of a model without a chat template
+    backends = BackendFactory(settings, folder)
+    backends.read_tokenizer()  # first: it tells of a model without a chat template
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
     loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
     loaded.warm_up()
@@ -86,11 +87,12 @@ class BackendFactory:
     """Builds backends, not started yet, over one base model's folder. What several of them need is read once."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        """Raises ModelError for a tokenizer or a chat template that cannot be read."""
         self._settings = settings
         self._folder = folder
-        self._template = read_chat_template(settings.chat_template) if settings.chat_template else None
-        self._tokenizer: Tokenizer = load_tokenizer(folder, chat_template=self._template)
+
+    def read_tokenizer(self) -> Tokenizer:
+        """The base model's tokenizer, read once. Raises ModelError for it, or for a chat template that is no good."""
+        return self._tokenizer
 
     def guarded(self) -> Backend:
         """The gateway's own backend. Raises ModelError."""
@@ -110,6 +112,16 @@ class BackendFactory:
         # A folder of its own: the arms' backends would delete each other's adapters.
         adapters = None if arm.unlearned is True else Path(f"arm-{arm.name}")
         return self._vllm(arm.upstream, arm.upstream_key, adapters=adapters)
+
+    @cached_property
+    def _template(self) -> str | None:
+        file = self._settings.chat_template
+        return read_chat_template(file) if file else None
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        tokenizer: Tokenizer = load_tokenizer(self._folder, chat_template=self._template)
+        return tokenizer
 
     @cached_property
     def _weight(self) -> Tensor:
