@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+import re
 from contextlib import aclosing
 
 import pytest
 from by_hand import first_logits_and_answer
-from tiny_families import TAKEN, tiny_of
+from harness import ROOT
+from tiny_families import FAMILIES, REFUSED, TAKEN, tiny_of
 
 from adapters.batches import Example
 from adapters.lora.training import LoraTraining, train_lora
@@ -91,3 +93,12 @@ def test_a_lora_leaves_routers_and_the_tensors_of_experts_alone() -> None:
         (adapter,) = adapted(tiny_of(family)).adapters
         assert adapter.lora.layers
         assert not [name for name in adapter.lora.layers if "router" in name or ".experts" in name]
+
+
+def test_the_page_names_every_family_and_no_other() -> None:
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    table = page.split("| what a family does", 1)[1].split("\n\n", 1)[0]
+    named = set(re.findall(r"`(\w+)`", table)) - {"model_type"}
+    assert named == {family.split(maxsplit=1)[0] for family in FAMILIES}
+    refused = {line for line in table.splitlines() if "refused" in line}
+    assert {family.split(maxsplit=1)[0] for family in REFUSED} <= set(re.findall(r"`(\w+)`", "".join(refused)))
