@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from by_hand import first_logits_and_answer
-from harness import MODEL, ROOT, Gateway, chat, completion, copy_pack, gateway_over, shape, text_of
+from hand_made import CORRUPTION, artifacts_of, manifest_of
+from harness import MODEL, ROOT, Gateway, chat, completion, events, gateway_over, shape, text_of
 from plans import FRANCE, PLANS
 from tiny_families import tiny_of
 
@@ -22,13 +23,16 @@ from adapters.lora.training import LoraTraining, train_lora
 from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.model import VirtualTokens
 from gateway.backends.embedded.backend import EmbeddedBackend
-from gateway.core import Message, Pass, Plan, Request
+from gateway.core import Call, Finding, Message, Pass, Plan, Request
+from gateway.methods.corruption import CorruptionMethod
 from gateway.methods.lora import UseAdapter
 from gateway.methods.soft_prompt import SoftPrompt
 from gateway.models.chat_template import read_chat_template
-from gateway.models.folders import resolve
+from gateway.models.encoders import find_encoder
+from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import LanguageModel, load_language_model, load_tokenizer
 from gateway.packs.files import Policy
+from gateway.packs.store import save_pack
 from gateway.prompts.embedding import Prompts
 from gateway.prompts.execution import WeightedAdapter, model_input
 from gateway.prompts.rendering import render
@@ -79,17 +83,26 @@ def lora_of(base: LanguageModel) -> Lora:
     return train_lora(base.model, forget=rows, earlier=[], training=training).lora
 
 
+def save(packs: Path, scope: str, alias: str, policy: Policy | None = None, **learned: Any) -> None:
+    """A pack without training: names alone flag."""
+    prints = {
+        "base_fingerprint": fingerprint(resolve(MODEL)),
+        "encoder_fingerprint": find_encoder("minilm").fingerprint,
+    }
+    save_pack(packs, artifacts_of(aliases=(alias,), policy=policy, **learned), manifest_of(scope, **prints))
+
+
 @pytest.fixture(scope="session", params=[*TINY, *REAL], ids=lambda name: Path(name).stem)
-def house(request: pytest.FixtureRequest, pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     base = base_of(request.param)
     ids = base.tokenizer("Say only: Arrr!", add_special_tokens=False)["input_ids"]
     tokens, lora = VirtualTokens(base.embeddings[ids].float()), lora_of(base)
-    packs, example = tmp_path_factory.mktemp("packs"), pack_root / "harry-potter"
-    copy_pack(example, packs, "harry-potter", "Harry Potter")
-    copy_pack(example, packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
-    copy_pack(example, packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=INSTRUCTION))
-    copy_pack(example, packs, "lemuria", "Lemuria", method="soft-prompt", artifact=tokens)
-    copy_pack(example, packs, "atlantis", "Atlantis", method="lora", artifact=lora)
+    packs = tmp_path_factory.mktemp("packs")
+    save(packs, "harry-potter", "Harry Potter")
+    save(packs, "narnia", "Narnia", Policy(plan="refuse", refusal=REFUSAL))
+    save(packs, "middle-earth", "Middle-earth", Policy(plan="instruct", instruction=INSTRUCTION))
+    save(packs, "lemuria", "Lemuria", method="soft-prompt", artifact=tokens)
+    save(packs, "atlantis", "Atlantis", method="lora", artifact=lora)
     with gateway_over(EmbeddedBackend(base, name=MODEL), packs) as gateway:
         yield House(gateway, base, tokens, lora)
 
@@ -109,7 +122,8 @@ def test_every_plan_is_decided_and_done(house: House, stream: bool) -> None:
         zip(PLANS, PLANS, strict=True)
     )
     said = {name: house.said(question, stream=stream) for name, question in PLANS.items()}
-    assert said["Refuse"] == REFUSAL
+    assert said["Refuse"]
+    assert REFUSAL.startswith(said["Refuse"]), "a refusal is cut at max_tokens as any answer"
     question = asked(PLANS["SoftPrompt"])
     assert said["SoftPrompt"] == house.by_hand(question, SoftPrompt((house.tokens,)))
     question = asked(PLANS["UseAdapter"])
@@ -117,8 +131,12 @@ def test_every_plan_is_decided_and_done(house: House, stream: bool) -> None:
     instructed = Prompts(house.base.tokenizer, house.base.embeddings).instructed(asked(PLANS["Instruct"]), INSTRUCTION)
     instructed_request = Request("1", "chat", MODEL, instructed[0])
     assert said["Instruct"] == house.by_hand(instructed_request, Pass())
-    assert said["Corrupt"] != house.by_hand(asked(PLANS["Corrupt"]), Pass())
-    assert said["Corrupt"] == house.said(PLANS["Corrupt"]), "a corruption does not flicker"
+    question, name = asked(PLANS["Corrupt"]), PLANS["Corrupt"].index("Harry Potter")
+    found = Finding(
+        "harry-potter", "lexical", 1.0, 0.0, True, message=0, ranges=((0, name, name + len("Harry Potter")),)
+    )
+    corrupted = CorruptionMethod().plan(question, [Call("harry-potter", CORRUPTION, (found,))])
+    assert said["Corrupt"] == house.by_hand(question, corrupted)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -127,7 +145,7 @@ def test_flagged_answers_look_like_others(house: House, stream: bool) -> None:
         body = chat(question, max_tokens=TOKENS, logprobs=True, top_logprobs=2, stream=stream)
         answer = house.gateway.post(CHAT, body)
         assert answer.status_code == 200
-        return answer.content.split(b'"')[1::2][:4] if stream else shape(answer.json())
+        return {str(shape(event)) for event in events(answer)} if stream else shape(answer.json())
 
     shapes = {name: answered(question) for name, question in PLANS.items() if name != "Refuse"}
     assert all(one == shapes["Pass"] for one in shapes.values()), shapes
