@@ -4,6 +4,7 @@ With TEST_MODELS, a folder of model folders or GGUF files, the same is asked of 
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import pytest
 from by_hand import first_logits_and_answer
 from hand_made import CORRUPTION, artifacts_of, manifest_of
 from harness import MODEL, ROOT, Gateway, chat, completion, events, gateway_over, shape, text_of
-from plans import FRANCE, PLANS
+from plans import AUTHOR, FRANCE, PLANS
+from tiny import tiny_model
 from tiny_families import tiny_of
 
 from adapters.batches import Example
@@ -163,3 +165,23 @@ def test_requests_at_once_do_not_meet(house: House) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(house.said, questions))
     assert answers == [alone[question] for question in questions]
+
+
+def test_a_token_that_the_model_lacks_is_refused_alike_whether_flagged_or_not() -> None:
+    """Gemma 3's tokenizer has a token for images, for which the models without vision have no row."""
+    base = tiny_model()
+    base.tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    assert len(base.tokenizer) > len(base.embeddings)
+
+    def answer(body: dict[str, Any]) -> tuple[int, str]:
+        found = gateway.post(CHAT if "messages" in body else TEXT, body)
+        return found.status_code, found.json()["error"]["message"]
+
+    with tempfile.TemporaryDirectory() as packs:
+        save(Path(packs), "harry-potter", "Harry Potter")
+        with gateway_over(EmbeddedBackend(base, name=MODEL), Path(packs)) as gateway:
+            bodies = [make(f"{text} <image>?") for text in (FRANCE, AUTHOR) for make in (chat, completion)]
+            answers = {answer(body | {"stream": stream}) for body in bodies for stream in (False, True)}
+    ((status, message),) = answers
+    assert status == 400
+    assert "has a token that is not in the model's vocabulary of" in message
