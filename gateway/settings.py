@@ -89,7 +89,14 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    model: str = Field("smollm2", description="The base model: a packaged name (smollm2), a local folder, or a hub id.")
+    model: str = Field(
+        "smollm2", description="The base model: a packaged name (smollm2), a local folder, a GGUF file, or a hub id."
+    )
+    chat_template: Path | None = Field(
+        None,
+        description="A file with a Jinja chat template: for a model that has none, or in place of its own. Give the "
+        "one that the packs were trained with, and give vLLM the same one (docs/models.md).",
+    )
     encoder: str = Field(
         "minilm", description="The sentence encoder. It must be the one that the packs were trained with."
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import serve as options
-from gateway.cli.terminal import tell
+from gateway.cli.terminal import ChatTemplate, tell
 from gateway.errors import SetupError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = ["doctor"]
 def doctor(
     config: options.Config = None,
     model: options.ServedModel = None,
+    chat_template: ChatTemplate = None,
     packs: options.ServedPacks = None,
     backend: options.BackendName = None,
     upstream: options.UpstreamUrls = None,
@@ -36,6 +37,7 @@ def doctor(
     """
     given = {
         "model": model,
+        "chat_template": chat_template,
         "packs": packs,
         "backend": backend,
         "upstream": upstream,

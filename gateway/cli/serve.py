@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.terminal import ChatTemplate
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
@@ -14,7 +16,7 @@ __all__ = ["BackendName", "Config", "Host", "Port", "ServedModel", "ServedPacks"
 
 
 Config = Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")]
-ServedModel = Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")]
+ServedModel = Annotated[str | None, typer.Option(help="Packaged name, local folder, GGUF file, or hub id.")]
 ServedPacks = Annotated[Path | None, typer.Option(help="Folder of packs.")]
 BackendName = Annotated[
     str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
@@ -29,6 +31,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 def serve(
     config: Config = None,
     model: ServedModel = None,
+    chat_template: ChatTemplate = None,
     packs: ServedPacks = None,
     backend: BackendName = None,
     upstream: UpstreamUrls = None,
@@ -44,6 +47,7 @@ def serve(
 
     overrides: dict[str, Any] = {
         "model": model,
+        "chat_template": chat_template,
         "packs": packs,
         "backend": backend,
         "upstream": upstream,

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from gateway.doctor.finding import Finding, failed, ok, warning
 from gateway.errors import SetupError
-from gateway.models.packaged import cache_folder
+from gateway.models.cache import cache_folder
 from gateway.settings import Settings
 
 __all__ = ["audit", "dangers", "disk", "keys", "packages", "port", "python", "traces"]

@@ -32,12 +32,13 @@ class Parts:
 
     def model(self) -> Iterator[Finding]:
         """The folder of the base model: its files, family and chat template."""
-        from gateway.models.language_model import configuration, load_tokenizer
+        from gateway.models.language_model import configuration
+        from gateway.server.assembly import BackendFactory
 
         folder = resolve(self.settings.model, fetch=False)
         base = fingerprint(folder)
         family = configuration(folder).get_text_config().model_type
-        tokenizer = load_tokenizer(folder)
+        tokenizer = BackendFactory(self.settings, folder).read_tokenizer()
         self.folder, self.base_fingerprint = folder, base
         yield ok("model", f"{folder}, of the family {family!r}")
         yield _chat_template(tokenizer)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import ModelError, reason_of
+from gateway.models.cache import cache_folder, made_once
 from gateway.models.folders import fingerprint, resolve
-from gateway.models.packaged import cache_folder, scratch_beside
 
 if TYPE_CHECKING:  # the commands that only name an encoder do not load it
     from classifiers.encoder.sentence import Encoder
@@ -64,10 +64,13 @@ def find_encoder(
         return EncoderFiles(folder, weights, None)
     from classifiers.encoder.compiled import RECIPE
 
-    kept = cache_folder() / f"encoder-{weights[:16]}-{RECIPE}"
-    if fetch and not kept.is_dir():
+    def make(kept: Path, _: Path) -> None:
         say(f"compiling the encoder {name}, once")
+        kept.mkdir()
         _compile(folder, kept)
+
+    name_of_it = f"encoder-{weights[:16]}-{RECIPE}"
+    kept = made_once(name_of_it, make) if fetch else cache_folder() / name_of_it
     told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()
     return EncoderFiles(folder, told_apart, kept / _FILE)
 
@@ -75,18 +78,10 @@ def find_encoder(
 def _compile(folder: Path, kept: Path) -> None:
     from classifiers.encoder.compiled import compile_encoder
 
-    with scratch_beside(kept) as scratch:
-        fresh = scratch / "encoder"
-        fresh.mkdir()
-        try:
-            compile_encoder(folder, fresh / _FILE)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"the encoder in {folder} cannot be compiled ({reason_of(error, with_file=True)}); "
-                "set encoder_runtime to torch"
-            ) from error
-        try:
-            fresh.rename(kept)
-        except OSError:  # another process was faster: its files are as good
-            if not kept.is_dir():
-                raise
+    try:
+        compile_encoder(folder, kept / _FILE)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"the encoder in {folder} cannot be compiled ({reason_of(error, with_file=True)}); "
+            "set encoder_runtime to torch"
+        ) from error

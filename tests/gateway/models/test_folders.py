@@ -115,7 +115,10 @@ def test_a_folder_with_a_config_is_a_model(folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no-such-model", r"no folder 'no-such-model'.*packaged model \(smollm2, minilm\) nor a hub id \(owner/name\)"),
+        (
+            "no-such-model",
+            r"no folder or GGUF file 'no-such-model'.*packaged model \(smollm2, minilm\) nor a hub id \(owner/name, or",
+        ),
         ("./no/such/folder", "no folder"),
         ("/no/such", "no folder"),
         ("", "no model is given"),
