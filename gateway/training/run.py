@@ -2,6 +2,7 @@
 held out, and saves the pack."""
 
 import datetime
+import hashlib
 import logging
 import platform
 import tempfile
@@ -24,7 +25,7 @@ from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, local_folder, resolve
-from gateway.models.language_model import LanguageModel, load_language_model
+from gateway.models.language_model import LanguageModel, load_language_model, load_tokenizer
 from gateway.models.languages import OFF
 from gateway.models.loading import Loading
 from gateway.packs.files import Artifacts
@@ -90,10 +91,14 @@ def train_scope(
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
-    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
     if training.widen and training.writer and not _is_url(training.writer):
         local_folder(training.writer)  # tells before anything is loaded if there is none
+    tokenizers = [  # now: a model without a chat template is told of before anything is trained
+        load_tokenizer(folder, chat_template=training.chat_template, chats=True)
+        for folder in filter(None, (base_folder, reference_folder))
+    ]
+    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     references = [fingerprint(reference_folder)] if reference_folder else []
     languages = find_languages(language_encoder)
     reading = [fingerprint_of_languages(languages)] if languages else []
@@ -104,13 +109,19 @@ def train_scope(
         return kept
     _check_writable(out)
     if estimate := estimate_of(
-        scope, training, base_folder, out, reference=reference_folder, processes=processes.count
+        scope,
+        training,
+        base_folder,
+        out,
+        tokenizer=tokenizers[0],
+        reference=reference_folder,
+        processes=processes.count,
     ):
         progress(estimate.line, 0, 0)
         estimate.check()
     progress("loading models", 0, 1)
     send_base(processes, training, fingerprint(base_folder))
-    sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading)
+    sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading, tokenizers)
     sources = replace(sources, languages=languages)
     try:
         return train_pack(
@@ -264,6 +275,7 @@ def _manifest(
         "base_fingerprint": fingerprint(sources.base_folder),
         "encoder_fingerprint": sources.encoder_files.fingerprint,
         "training_fingerprint": training_fingerprint,
+        "chat_template": _hash(training.chat_template),
         "calibration": detector.calibration,
         "heldout": HeldOut(gate=detector.rates, forgetting=learned.figures),
         "seed": training.seed,
@@ -272,16 +284,25 @@ def _manifest(
 
 
 def _loaded(
-    name: str, base_folder: Path, encoder_files: EncoderFiles, reference_folder: Path | None, loading: Loading
+    name: str,
+    base_folder: Path,
+    encoder_files: EncoderFiles,
+    reference_folder: Path | None,
+    loading: Loading,
+    tokenizers: Sequence[Any],
 ) -> Sources:
-    """The models of a run. Raises ModelError, and SetupError for a reference model with another tokenizer."""
+    """The models of a run, whose tokenizers are loaded already. Raises ModelError, and SetupError for a reference model
+    with another tokenizer."""
+    other = (
+        load_language_model(reference_folder, loading=loading, tokenizer=tokenizers[1]) if reference_folder else None
+    )
     sources = Sources(
-        base=load_language_model(base_folder, loading=loading),
+        base=load_language_model(base_folder, loading=loading, tokenizer=tokenizers[0]),
         base_name=name,
         base_folder=base_folder,
         encoder=encoder_files.load(),
         encoder_files=encoder_files,
-        reference=load_language_model(reference_folder, loading=loading) if reference_folder else None,
+        reference=other,
     )
     if sources.reference and not _same_tokenizer(sources.base, sources.reference):
         raise SetupError(
@@ -289,6 +310,10 @@ def _loaded(
             "compared; give a reference model with the same tokenizer"
         )
     return sources
+
+
+def _hash(text: str | None) -> str | None:
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _traffic(path: Path) -> tuple[str, ...]:

@@ -303,7 +303,7 @@ class TestNoChatTemplate:
             raise ValueError("'wizard' is undefined")
 
         monkeypatch.setattr(gateway.backend.served.tokenizer, "apply_chat_template", unusable)
-        answer = gateway.post(CHAT, chat("Hello"))
+        answer = gateway.post(CHAT, chat("Hello, you who never came before"))
         assert answer.status_code == 400
         assert "chat template" in error_of(answer)["message"]
 
