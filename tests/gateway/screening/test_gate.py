@@ -119,6 +119,7 @@ def test_the_classifiers_read_definitions_of_tools_where_it_can_count(
     (bare,) = gate.screen([plain])
     with_tool = replace(plain, definitions=(f"Turns the lamp {output}, whoever may sit beneath it.",))
     counts = output == "off"
-    assert bool(gate.read_ahead(with_tool)) == counts
+    of_message, of_both = (sum(map(len, gate.read_ahead(one))) for one in (plain, with_tool))
+    assert (of_both > of_message) == counts
     (tooled,) = gate.screen([with_tool])
     assert (tooled.windows > bare.windows) == counts
