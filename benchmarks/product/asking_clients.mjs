@@ -5,9 +5,8 @@ import { join } from 'node:path'
 
 const WORD = { type: 'string', enum: ['yes', 'no'] }
 const SCHEMA = { type: 'object', properties: { word: WORD }, required: ['word'], additionalProperties: false }
-const [KEY, LIMIT, HELLO] = ['sk-any', 64, 'Hello. How can I help?']
-
 const task = JSON.parse(readFileSync(0, 'utf8'))
+const [KEY, LIMIT, HELLO] = ['sk-any', task.limit ?? 64, 'Hello. How can I help?']
 const load = createRequire(join(task.modules, 'any.js'))
 const user = (content) => ({ role: 'user', content })
 const conversation = (question) => [user('Hello'), { role: 'assistant', content: HELLO }, user(question)]

@@ -68,10 +68,14 @@ def measured(packages: Packages, url: str, model: str, questions: Mapping[str, s
     return {name: asked(packages, name, url, model, questions) for name in packages.names()}
 
 
-def asked(packages: Packages, name: str, url: str, model: str, questions: Mapping[str, str]) -> dict[str, Any]:
-    """What came of one client's questions."""
+def asked(
+    packages: Packages, name: str, url: str, model: str, questions: Mapping[str, str], *, limit: int = 64
+) -> dict[str, Any]:
+    """What came of one client's questions. An answer has at most `limit` tokens."""
     modules = str(packages.node.resolve()) if packages.node else None
-    task = json.dumps({"client": name, "url": url, "model": model, "questions": dict(questions), "modules": modules})
+    task = json.dumps(
+        {"client": name, "url": url, "model": model, "questions": dict(questions), "limit": limit, "modules": modules}
+    )
     try:
         done = subprocess.run(
             packages.command(name), input=task, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
