@@ -164,10 +164,16 @@ def _run(
                 timeout=_TIMEOUT_S, check=False,
             )  # fmt: skip
             if done.returncode and not done.stdout.startswith("{"):  # Claude Code tells its faults in JSON
-                return (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]
-            return "ok" if said(done.stdout) else (done.stderr.strip().splitlines() or ["an empty answer"])[-1][:300]
+                return _last_words(done.stderr)
+            return "ok" if said(done.stdout) else _last_words(done.stderr)
         except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
             return f"{type(error).__name__}: {error}"[:300]
+
+
+def _last_words(log: str) -> str:
+    """The last line that tells of an error, or else the last one."""
+    lines = log.strip().splitlines() or ["it said nothing"]
+    return next((line for line in reversed(lines) if "rror" in line), lines[-1])[:300]
 
 
 def measured(served: Served, options: argparse.Namespace) -> dict[str, Any]:
@@ -197,6 +203,31 @@ def _version(package: Path) -> str:
     return str(json.loads((package / "package.json").read_text(encoding="utf-8"))["version"])
 
 
+def table(record: Mapping[str, Any]) -> str:
+    """A row a program's use, in Markdown."""
+    lines = ["| program | version | use | unflagged | flagged |", "|" + " --- |" * 5]
+    for name, one in record["programs"].items():
+        for use, outcomes in one["uses"].items():
+            cells = ["yes" if outcomes[kind] == "ok" else "no" for kind in ("unflagged", "flagged")]
+            lines.append(f"| {name} | {one['version'] or ''} | {use} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def suite_table(record: Mapping[str, Any]) -> str:
+    """llm-comply's tests: how many passed of those that it did not skip, and which did not, in Markdown."""
+    lines = ["| format | through the gateway | vLLM alone | not passed through the gateway |", "|" + " --- |" * 4]
+    for form, places in record["llm-comply"].items():
+        cells = [_passed(places[place]) if place in places else "" for place in ("gateway", "direct")]
+        failed = ", ".join(test for test, status in places["gateway"].items() if status.startswith("failed"))
+        lines.append(f"| {form} | {' | '.join(cells)} | {failed} |")
+    return "\n".join(lines)
+
+
+def _passed(tests: Mapping[str, str]) -> str:
+    run = [status for status in tests.values() if not status.startswith("skipped")]
+    return f"{sum(not status.startswith('failed') for status in run)} of {len(run)}"
+
+
 def main() -> None:
     """Runs every program that is there and writes what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -217,7 +248,7 @@ def main() -> None:
                 place: comply(options.comply, url, options.model, form) for place, url in places.items()
             }
     write("programs", 0, record)
-    show(json.dumps(record, indent=1))
+    show(f"{table(record)}\n\n{suite_table(record)}")
 
 
 if __name__ == "__main__":
