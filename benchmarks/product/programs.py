@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -55,7 +56,10 @@ class Served:
 def codex(served: Served, program: Path) -> Asked:
     """OpenAI's Codex, which runs no command here."""
     provider = {"name": "g", "base_url": f"{served.url}/v1", "wire_api": "responses", "env_key": "KEY"}
-    settings = {f"model_providers.g.{name}": value for name, value in provider.items()} | {"model_provider": "g"}
+    settings = {f"model_providers.g.{name}": value for name, value in provider.items()} | {
+        "model_provider": "g",
+        "web_search": "disabled",  # nobody here searches
+    }
     command = [str(program), "exec", "--skip-git-repo-check", "-s", "read-only", "-m", served.model]
     command += [word for name, value in settings.items() for word in ("-c", f"{name}={json.dumps(value)}")]
     return lambda question: _run([*command, question], {"KEY": _KEY}, lambda out: out.strip())
@@ -67,7 +71,7 @@ def claude_code(served: Served, program: Path) -> Asked:
         "ANTHROPIC_BASE_URL": served.url,
         "ANTHROPIC_API_KEY": _KEY,
         "ANTHROPIC_SMALL_FAST_MODEL": served.model,
-        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "1024",
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "64",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
     command = [str(program), "--model", served.model, "--output-format", "json", "-p"]
@@ -192,11 +196,13 @@ def measured(served: Served, options: argparse.Namespace) -> dict[str, Any]:
         claude = claude_code(served, binaries / "claude")
         uses["Claude Code"] = (_version(options.node / "@anthropic-ai/claude-code"), {"print": claude})
     questions = {"unflagged": options.unflagged, "flagged": options.flagged}
-    found = {}
-    for name, (version, by_use) in uses.items():
-        outcomes = {use: {kind: ask(text) for kind, text in questions.items()} for use, ask in by_use.items()}
-        found[name] = {"version": version, "uses": outcomes}
-    return found
+    with ThreadPoolExecutor() as threads:
+        asked = {name: threads.submit(_asked, by_use, questions) for name, (_, by_use) in uses.items()}
+        return {name: {"version": uses[name][0], "uses": one.result()} for name, one in asked.items()}
+
+
+def _asked(uses: Mapping[str, Asked], questions: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {use: {kind: ask(text) for kind, text in questions.items()} for use, ask in uses.items()}
 
 
 def _version(package: Path) -> str:
@@ -240,13 +246,14 @@ def main() -> None:
     parser.add_argument("--flagged", default="Who wrote the Harry Potter books?")
     options = parser.parse_args()
     served = Served(options.url.rstrip("/"), options.model)
-    record: dict[str, Any] = {"programs": measured(served, options), "llm-comply": {}}
-    if options.comply:
-        for form in _FORMATS:
-            places = {"gateway": served.url, **({"direct": options.direct} if options.direct else {})}
-            record["llm-comply"][form] = {
-                place: comply(options.comply, url, options.model, form) for place, url in places.items()
-            }
+    places = {"gateway": served.url, **({"direct": options.direct} if options.direct else {})}
+    with ThreadPoolExecutor() as threads:
+        programs = threads.submit(measured, served, options)
+        suite = {
+            form: {place: comply(options.comply, url, options.model, form) for place, url in places.items()}
+            for form in (_FORMATS if options.comply else ())
+        }
+        record = {"programs": programs.result(), "llm-comply": suite}
     write("programs", 0, record)
     show(f"{table(record)}\n\n{suite_table(record)}")
 
