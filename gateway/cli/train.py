@@ -1,5 +1,6 @@
 """`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,6 +69,16 @@ def train(
             help="A model that never saw the forget set, as the target: the base of a fine-tune, for example."
         ),
     ] = None,
+    reference_device: Annotated[
+        str | None, typer.Option(help="Where the reference model is held; where the model is, if it is left out.")
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="corruption: address of a vLLM that serves the model and answers in its place: no weights are loaded. "
+            "Its key: UNRECALL_UPSTREAM_KEY."
+        ),
+    ] = None,
     widen: Annotated[
         int,
         typer.Option(help="How many questions about the scope a model writes, for the gate to learn from; 0: none."),
@@ -77,6 +88,9 @@ def train(
         typer.Option(help="Who writes them: a model, or http://host:port/v1 of a server; the base model by default."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
+    device: Annotated[
+        str, typer.Option(help="Where the model is held: auto (the first GPU, or else the CPU), cpu, cuda or cuda:N.")
+    ] = "auto",
     dtype: Annotated[
         str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
     ] = "auto",
@@ -99,8 +113,11 @@ def train(
     A second run is cheap: a pack of the same rows, models and settings is kept as it is.
     Several processes share a training by gradients: accelerate launch --num_processes N -m gateway.cli.main train ...
     """
+    if os.environ.get("RANK", "0") == "0":  # one of a launcher's processes speaks
+        errors.print(f"... reading {scope}", soft_wrap=True, highlight=False, markup=False)
+    _check_scope(scope)
     from gateway.models.loading import Loading
-    from gateway.training.config import training_of
+    from gateway.training.config import check_served, training_of
     from gateway.training.run import train_scope
     from gateway.training.workers import assist, launched
 
@@ -113,12 +130,16 @@ def train(
         lr=lr,
         optimizer=optimizer,
         seed=seed,
-        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
+        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing, device),  # type: ignore[arg-type]
         widen=widen,
         writer=writer,
     )
+    if estimate and upstream:
+        check_served(training)
+        tell("the server holds the model: here its embedding table and the sentence encoder are loaded")
+        return
     if estimate:
-        _print_memory(scope, model, out, training, reference)
+        _print_memory(scope, model, out, training, reference, reference_device)
         return
     with launched() as processes:
         if not processes.main:
@@ -136,6 +157,8 @@ def train(
                 traffic_file=traffic,
                 fresh=fresh,
                 reference=reference,
+                reference_device=reference_device,
+                upstream=upstream,
                 progress=report,
                 processes=processes,
             )
@@ -143,14 +166,29 @@ def train(
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
-def _print_memory(scope: Path, model: str, out: Path, training: "Training", reference: str | None) -> None:
+def _check_scope(scope: Path) -> None:
+    """Says what is wrong with the scope file before libraries are loaded, which takes seconds."""
+    from gateway.training.scope_file import load_scope
+
+    load_scope(scope)
+
+
+def _print_memory(
+    scope: Path, model: str, out: Path, training: "Training", reference: str | None, reference_device: str | None
+) -> None:
     from gateway.errors import ModelError
+    from gateway.models.devices import check_device
     from gateway.models.folders import resolve
     from gateway.training.estimate import estimate_of, gib
     from gateway.training.scope_file import load_scope
 
+    training.loading.check_possible()
+    if reference_device:
+        check_device(reference_device, "--reference-device")
     other = resolve(reference) if reference else None
-    found = estimate_of(load_scope(scope), training, resolve(model), out, reference=other)
+    found = estimate_of(
+        load_scope(scope), training, resolve(model), out, reference=other, reference_device=reference_device
+    )
     if found is None:
         raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")
     table = Table("memory", "size")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from classifiers.encoder.sentence import Encoder
 from corruption.objective import Outcome, Sample
-from gateway.evaluation.generation import Rollout
+from gateway.evaluation.generation import Answers
 from gateway.evaluation.leaks import leaks, repetition
 
 __all__ = ["Relevance", "observe", "relevance_by"]
@@ -30,7 +30,7 @@ def observe(
     samples: Sequence[Sample],
     prompts: Sequence[Tensor],
     *,
-    rollout: Rollout,
+    rollout: Answers,
     relevance: Relevance,
     blank: Tensor,
     max_new_tokens: int,

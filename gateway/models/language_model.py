@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gateway.errors import ModelError
+from gateway.models.devices import device_named
 from gateway.models.families import refusal, vllm_scale
 from gateway.models.folders import StoredTensor, stored_tensors
 from gateway.models.loading import Loading
@@ -70,13 +71,14 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_language_model(folder: Path, *, device: str | None = None, loading: Loading | None = None) -> LanguageModel:
-    """Loads in the dtype of its config, or as `loading` says, on the current GPU if there is one, and checks its
+def load_language_model(folder: Path, *, loading: Loading | None = None) -> LanguageModel:
+    """Loads in the dtype of its config, on the current GPU if there is one, or as `loading` says, and checks its
     embeddings. Raises ModelError.
     """
     from transformers import AutoModelForCausalLM
 
-    loading, target = loading or Loading(), device or ("cuda" if torch.cuda.is_available() else "cpu")
+    loading = loading or Loading()
+    target = str(device_named(loading.device))
 
     tokenizer = load_tokenizer(folder)
     config = configuration(folder)

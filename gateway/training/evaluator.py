@@ -25,7 +25,7 @@ class Evaluator:
     """Asks the base model, with other prompts in place of the rows' own or with LoRAs, and says how it behaves."""
 
     def __init__(self, sources: Sources) -> None:
-        self._model = sources.base.model
+        self._model: Any = sources.base.model
         self._base = ReferenceModel(sources.base)
         self._prompts = self._base.prompts
         self._relevance = relevance_by(sources.encoder)
