@@ -1,7 +1,9 @@
 """`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +11,16 @@ import typer
 from rich.table import Table
 
 from gateway.cli import alias_alarms
+from gateway.cli.learned import sentences
+from gateway.cli.learned_page import check_report, page, report_path, write_page
 from gateway.cli.progress import show_progress
 from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent, tell
+from gateway.errors import SetupError
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
     from gateway.training.config import Training
+    from gateway.training.transcript import Answered
 
 __all__ = ["models", "train"]
 
@@ -87,6 +93,13 @@ def train(
         str | None,
         typer.Option(help="Who writes them: a model, or http://host:port/v1 of a server; the base model by default."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the report of the training goes, an HTML file with questions and answers for you alone; by "
+            "default reports/SCOPE.html beside the folder of packs."
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
     device: Annotated[
         str, typer.Option(help="Where the model is held: auto (the first GPU, or else the CPU), cpu, cuda or cuda:N.")
@@ -116,6 +129,8 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # one of a launcher's processes speaks
         errors.print(f"... reading {scope}", soft_wrap=True, highlight=False, markup=False)
     _check_scope(scope)
+    if report:
+        check_report(report, out)
     from gateway.models.loading import Loading
     from gateway.training.config import check_served, training_of
     from gateway.training.run import train_scope
@@ -145,7 +160,7 @@ def train(
         if not processes.main:
             assist(processes, training, model)
             return
-        with show_progress(errors, "loading models") as report:
+        with show_progress(errors, "loading models") as progress:
             manifest = train_scope(
                 scope_file=scope,
                 model=model,
@@ -159,11 +174,36 @@ def train(
                 reference=reference,
                 reference_device=reference_device,
                 upstream=upstream,
-                progress=report,
+                told=partial(_write_report, report, scope, out),
+                progress=progress,
                 processes=processes,
             )
     _print_rates(manifest)
+    for line in sentences(manifest):
+        tell(line)
+    _tell_of_report(report or report_path(out, manifest.scope))
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
+
+
+def _write_report(
+    path: Path | None,
+    scope_file: Path,
+    out: Path,
+    manifest: "Manifest",
+    answers: "Sequence[Answered]",
+    extra: Mapping[str, bytes],
+) -> None:
+    """A report that cannot be written is no reason to lose a training: the pack is saved already."""
+    content = page(manifest, answers, extra, scope_file=scope_file.absolute(), packs=out.absolute())
+    try:
+        write_page(path or report_path(out, manifest.scope), content)
+    except SetupError as error:
+        errors.print(f"warning: {error}", style="bold yellow", soft_wrap=True, highlight=False, markup=False)
+
+
+def _tell_of_report(path: Path) -> None:
+    if path.is_file():
+        tell(f"report (private, it holds questions and their answers): {path}")
 
 
 def _check_scope(scope: Path) -> None:

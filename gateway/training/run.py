@@ -46,6 +46,7 @@ from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
+from gateway.training.transcript import Told
 from gateway.training.workers import send_base, send_end
 from gateway.training.writing import local_writer, remote_writer, written_questions
 
@@ -73,6 +74,7 @@ def train_scope(
     reference: str | None = None,
     reference_device: str | None = None,
     upstream: str | None = None,
+    told: Told = lambda *_: None,
     progress: Progress = lambda *_: None,
     processes: Processes = ALONE,
 ) -> Manifest:
@@ -92,6 +94,7 @@ def train_scope(
         reference: a model that never saw the forget set, if there is one.
         reference_device: where that model is held. None: where the base model is.
         upstream: the address of a vLLM that serves the base model and is asked in its place.
+        told: is told of the pack when it is saved, and of answers that the pack does not hold.
         progress: is told the stage, the steps done and their number.
         processes: those that train together, of which this one leads; the others are in `workers.assist`.
     """
@@ -145,6 +148,7 @@ def train_scope(
             training=training,
             training_fingerprint=training_fingerprint,
             out=out,
+            told=told,
             progress=progress,
             processes=processes,
         )
@@ -165,6 +169,7 @@ def train_pack(
     training_fingerprint: str,
     out: Path,
     traffic: Sequence[str] | None = None,
+    told: Told = lambda *_: None,
     progress: Progress = lambda *_: None,
     processes: Processes = ALONE,
 ) -> Manifest:
@@ -179,6 +184,7 @@ def train_pack(
         training_fingerprint: marks the pack (see `fingerprint_of`).
         out: the folder of packs.
         traffic: the operator's own prompts to calibrate on, if any.
+        told: is told of the pack when it is saved, and of answers that the pack does not hold.
         progress: is told the stage, the steps done and their number.
         processes: those that train together, of which this one leads. They are free once it has learned.
     """
@@ -208,7 +214,9 @@ def train_pack(
         detector = fit_ood_detector(scope, split, sources, training, progress)
     manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
     counted = {"alias_alarms": alias_alarms(scope, traffic), "languages": languages.figures if languages else None}
-    return save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
+    saved = save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
+    told(saved, evaluator.transcript, learned.extra)
+    return saved
 
 
 def _written(

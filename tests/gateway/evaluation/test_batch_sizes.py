@@ -53,9 +53,7 @@ def test_the_size_follows_the_free_memory(
 
 
 def test_a_configuration_without_the_usual_numbers_gets_the_usual_size() -> None:
-    odd = SimpleNamespace(
-        device="cpu", dtype=torch.float32, config=SimpleNamespace(get_text_config=SimpleNamespace)
-    )
+    odd = SimpleNamespace(device="cpu", dtype=torch.float32, config=SimpleNamespace(get_text_config=SimpleNamespace))
     assert row_bytes(SimpleNamespace(), 10, 10, 4) is None
     assert by_memory(odd)(10, 10) == 16
 
