@@ -14,7 +14,7 @@ Example: a backend that repeats the first message.
     ['Hello']
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -125,6 +125,10 @@ class Backend(Protocol):
 
     async def problem(self) -> str | None:
         """Why the backend cannot answer now; None if it can. Cheap enough for a readiness check."""
+
+    @property
+    def concerns(self) -> Sequence[str]:
+        """What the operator should look into, though requests are answered."""
 
 
 @dataclass(frozen=True, slots=True)
