@@ -11,9 +11,11 @@ from torch.nn.functional import cross_entropy
 
 from gateway.evaluation.batch_sizes import BatchSize, by_memory
 
-__all__ = ["Answers", "Rollout", "TokenScores"]
+__all__ = ["Answers", "Asked", "Rollout", "TokenScores"]
 
 _log = logging.getLogger("unrecall.evaluation")
+Asked = Tensor | Sequence[int]
+"""A prompt: embedded, [tokens, hidden], or its token ids."""
 _Row = TypeVar("_Row")
 _Found = TypeVar("_Found")
 
@@ -31,7 +33,8 @@ class TokenScores:
 
 
 class Answers(Protocol):
-    """A model that is asked with embedded prompts [tokens, hidden], in memory or behind a server."""
+    """A model that is asked with embedded prompts [tokens, hidden], in memory or behind a server. Likelihoods of plain
+    prompts are cheaper to ask for by token ids."""
 
     def answers(
         self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
@@ -45,10 +48,10 @@ class Answers(Protocol):
             seed: of the draws above temperature 0.
         """
 
-    def mean_nll(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[float]:
+    def mean_nll(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
         """Mean negative log likelihood of each response's tokens after its prompt, in nats a token."""
 
-    def logprobs(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[tuple[float, ...]]:
         """Log likelihoods, in nats, of the tokens of each response after its prompt."""
 
 
@@ -91,25 +94,28 @@ class Rollout:
         size = self._rows_at_once(longest, 1)
         return [answer.strip() for part in _in_batches(prompts, size, said) for answer in part]
 
-    def mean_nll(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[float]:
+    def mean_nll(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
         """Mean negative log likelihood of each response's tokens after its prompt, in nats a token."""
         return [float(cross_entropy(logits, tokens)) for logits, tokens in self._predicted(prompts, responses)]
 
-    def logprobs(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[tuple[float, ...]]:
         """Log likelihoods, in nats, of the tokens of each response after its prompt."""
         return [
             tuple(logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist())
             for logits, tokens in self._predicted(prompts, responses)
         ]
 
-    def token_scores(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[TokenScores]:
+    def token_scores(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[TokenScores]:
         """How likely the model finds each response after its prompt, token by token."""
         return [_scores(logits, tokens) for logits, tokens in self._predicted(prompts, responses)]
 
-    def _predicted(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _predicted(self, prompts: Sequence[Asked], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each response the logits [tokens, vocabulary] in front of its tokens, and those tokens."""
         embed = self._model.get_input_embeddings()  # called, not indexed: some families scale its rows
-        pairs = [(prompt, self._response_ids(response)) for prompt, response in zip(prompts, responses, strict=True)]
+        pairs = [
+            (prompt if isinstance(prompt, Tensor) else embed(self._tensor(prompt)), self._response_ids(response))
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
 
         def predicted(batch: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
             rows = [torch.cat([prompt.to(embed.weight), embed(tokens)]) for prompt, tokens in batch]
@@ -137,8 +143,10 @@ class Rollout:
         return logits[:, -columns:]  # a model may not know the option
 
     def _response_ids(self, response: str) -> Tensor:
-        ids = self._tokenizer(response or " ", add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.long, device=self._model.device)
+        return self._tensor(self._tokenizer(response or " ", add_special_tokens=False)["input_ids"])
+
+    def _tensor(self, ids: Sequence[int]) -> Tensor:
+        return torch.tensor(list(ids), dtype=torch.long, device=self._model.device)
 
     @property
     def _padding(self) -> int:

@@ -30,7 +30,7 @@ class Evaluator:
         self._base = ReferenceModel(sources.base)
         self._prompts = self._base.prompts
         self._relevance = relevance_by(sources.encoder)
-        self._blank = self._base.embedded("...")
+        self._blank = self._base.prompt_ids("...")
         self.transcript: tuple[Answered, ...] = ()
         """What was said to the rows of which `figures` told last."""
 
@@ -45,7 +45,7 @@ class Evaluator:
 
     def surprise(self, rows: Sequence[LocatedRow]) -> list[float]:
         """How little the plain model expects each true answer: its mean negative log likelihood, in nats a token."""
-        prompts = [self._base.embedded(row.row.prompt) for row in rows]
+        prompts = [self._base.prompt_ids(row.row.prompt) for row in rows]
         return self._base.rollout.mean_nll(prompts, [row.row.response for row in rows])
 
     def observe(

@@ -87,7 +87,7 @@ class ReferenceModel:
 
     def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[Tokens]:
         """Log likelihoods, in nats, of the tokens of each response to its question."""
-        return self.rollout.logprobs([self.embedded(text) for text in texts], responses)
+        return self.rollout.logprobs([self.prompt_ids(text) for text in texts], responses)
 
 
 def asked(prompt: str) -> Request:

@@ -1,10 +1,11 @@
 """The model that a vLLM server serves, asked in place of one in memory: here are its tokenizer and its embedding table.
 
-A likelihood takes one request a token: the server may say nothing but that token, and tells how likely it was. vLLM
-gives no likelihoods of a prompt that comes as embeddings.
+A likelihood after a prompt of embeddings takes one request a token: the server may say nothing but that token, and
+tells how likely it was. vLLM tells likelihoods within a prompt for token ids alone; those take one request.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gateway.backends.vllm.capabilities import CapabilityCheck
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.transport import HttpTransport
 from gateway.errors import AnswerError, SetupError
+from gateway.evaluation.generation import Asked
 from gateway.files.addresses import upstream_address
 from gateway.models.language_model import embedding_table, load_tokenizer
 from gateway.prompts.embedding import Prompts
@@ -77,7 +79,7 @@ class ServedRollout:
             raise SetupError(f"{self.url} cannot help to learn: {why}")
         self._model = served.models[0].id
         prompt, tokens = self._embeddings[:1], range(2)
-        if all(self._run(self._logprob(prompt, token)) > _CERTAIN for token in tokens):
+        if all(self._run(self._logprob(prompt, token))[0] > _CERTAIN for token in tokens):
             raise SetupError(
                 f"{self.url} tells how likely a token is among those that were allowed, and learning needs how likely "
                 "the model finds it: start vLLM with --logprobs-mode raw_logprobs, which is its default"
@@ -98,21 +100,21 @@ class ServedRollout:
         ]
         return [str(choice["text"]).strip() for choice in self._run(self._together(map(self._choice, bodies)))]
 
-    def mean_nll(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[float]:
+    def mean_nll(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
         """See Answers."""
-        return [-sum(row) / len(row) if row else float("nan") for row in self.logprobs(prompts, responses)]
+        return [-sum(row) / len(row) if row else math.nan for row in self.logprobs(prompts, responses)]
 
-    def logprobs(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[tuple[float, ...]]:
         """See Answers."""
-        asked: list[Coroutine[Any, Any, float]] = []
+        asked: list[Coroutine[Any, Any, tuple[float, ...]]] = []
         lengths = []
         for prompt, response in zip(prompts, responses, strict=True):
             ids = list(self._tokenizer(response or " ", add_special_tokens=False)["input_ids"])
-            lengths.append(len(ids))
-            rows = torch.cat([self._rows(prompt), self._embeddings[torch.tensor(ids, dtype=torch.long)]])
-            asked += [self._logprob(rows[: len(prompt) + place], token) for place, token in enumerate(ids)]
+            parts = self._by_embeddings(prompt, ids) if isinstance(prompt, Tensor) else [self._by_ids(prompt, ids)]
+            lengths.append(len(parts))
+            asked += parts
         found = iter(self._run(self._together(asked)))
-        return [tuple(next(found) for _ in range(length)) for length in lengths]
+        return [tuple(value for _ in range(length) for value in next(found)) for length in lengths]
 
     def close(self) -> None:
         """Closes the connections."""
@@ -122,11 +124,22 @@ class ServedRollout:
     def _rows(self, prompt: Tensor) -> Tensor:
         return prompt.to(self._embeddings)
 
-    async def _logprob(self, rows: Tensor, token: int) -> float:
+    def _by_embeddings(self, prompt: Tensor, ids: list[int]) -> list[Coroutine[Any, Any, tuple[float, ...]]]:
+        """One request a token."""
+        rows = torch.cat([self._rows(prompt), self._embeddings[torch.tensor(ids, dtype=torch.long)]])
+        return [self._logprob(rows[: len(prompt) + place], token) for place, token in enumerate(ids)]
+
+    async def _logprob(self, rows: Tensor, token: int) -> tuple[float]:
         """Nats of a token after the prompt `rows` [tokens, hidden]."""
         body = {"prompt_embeds": encoded(rows), "max_tokens": 1, "temperature": 0, "logprobs": 1}
         choice = await self._choice({**body, "allowed_token_ids": [token]})
-        return float(choice["logprobs"]["token_logprobs"][0])
+        return (float(choice["logprobs"]["token_logprobs"][0]),)
+
+    async def _by_ids(self, prompt: Sequence[int], ids: list[int]) -> tuple[float, ...]:
+        """Nats of each token of an answer after a plain prompt."""
+        body = {"prompt": [*prompt, *ids], "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        places = (await self._choice(body))["prompt_logprobs"][len(prompt) :]
+        return tuple(float(place[str(token)]["logprob"]) for place, token in zip(places, ids, strict=True))
 
     async def _choice(self, body: Json) -> Json:
         async with self._upstream.post("completions", orjson.dumps({"model": self._model, **body})) as reply:

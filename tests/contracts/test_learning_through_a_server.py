@@ -42,7 +42,8 @@ def test_a_server_answers_and_judges_as_the_model_in_memory_does(
     vllm_server: str, language_model: LanguageModel
 ) -> None:
     prompts = Prompts(language_model.tokenizer, language_model.embeddings)
-    asked = [prompts.embed(prompts.render(Request("1", "chat", "", (Message("user", q),))).ids) for q in QUESTIONS]
+    plain = [prompts.render(Request("1", "chat", "", (Message("user", q),))).ids for q in QUESTIONS]
+    asked = [prompts.embed(ids) for ids in plain]
     served = served_model(f"{vllm_server}/v1", resolve(MODEL)).rollout
     local = Rollout(language_model.model, language_model.tokenizer)
     try:
@@ -51,8 +52,11 @@ def test_a_server_answers_and_judges_as_the_model_in_memory_does(
         drawn = served.answers(asked[:1] * 2, max_new_tokens=12, temperature=1.5, seed=3)
         assert drawn[0] != drawn[1], "each draw has a seed of its own"
         assert served.answers(asked[:1] * 2, max_new_tokens=12, temperature=1.5, seed=3) == drawn
-        for found, expected in zip(served.logprobs(asked, RESPONSES), local.logprobs(asked, RESPONSES), strict=True):
-            assert found == pytest.approx(expected, abs=0.25, rel=0.05)
+        expected = local.logprobs(asked, RESPONSES)
+        assert local.logprobs(plain, RESPONSES) == expected
+        for way in (asked, plain):
+            for found, of_one in zip(served.logprobs(way, RESPONSES), expected, strict=True):
+                assert found == pytest.approx(of_one, abs=0.25, rel=0.05)
         assert served.mean_nll(asked, RESPONSES) == pytest.approx(local.mean_nll(asked, RESPONSES), abs=0.1)
     finally:
         served.close()
