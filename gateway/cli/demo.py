@@ -34,13 +34,14 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
-    from gateway.models.languages import PACKAGED
-    from gateway.server.process import check_port
-    from gateway.training.run import train_scope
-
-    if not once:
-        check_port("127.0.0.1", port)
     with show_progress(console, "starting") as report:
+        report("loading libraries", 0, 1)
+        from gateway.models.languages import PACKAGED
+        from gateway.server.process import check_port
+        from gateway.training.run import train_scope
+
+        if not once:
+            check_port("127.0.0.1", port)
         train_scope(
             scope_file=scope,
             model=_MODEL,
