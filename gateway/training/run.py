@@ -232,7 +232,7 @@ def _written(
     elif isinstance(sources.base, LanguageModel):
         write = local_writer(sources.base)
     else:
-        write = remote_writer(f"{sources.base.rollout.url}/v1")
+        write = remote_writer(f"{sources.base.rollout.url}/v1", key=sources.base.rollout.key)
     return written_questions(scope, train, write, training.widen, seed=training.seed, progress=progress)
 
 

@@ -64,6 +64,7 @@ class ServedRollout:
             key: the bearer key that it asks for.
         """
         self.url = url
+        self.key = key
         self._tokenizer = tokenizer
         self._embeddings = embeddings
         transport = HttpTransport(connect_timeout_s=_CONNECT_S, read_timeout_s=_READ_S, max_connections=_AT_ONCE)
