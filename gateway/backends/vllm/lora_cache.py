@@ -104,8 +104,9 @@ class LoraCache:
         await self.reconcile()
         return await self._preload()
 
-    async def reconcile(self) -> None:
-        """Takes over what the upstream lists and unloads what nobody wants. Raises UpstreamError."""
+    async def reconcile(self, *, evict: bool = True) -> None:
+        """Takes over what the upstream lists and unloads what nobody wants, unless it is not to `evict` what this
+        gateway does not know. Raises UpstreamError."""
         async with self._lock:
             listed = await self._listed()
             self._faults.clear()
@@ -116,7 +117,8 @@ class LoraCache:
                 await self._files.drop(name)
             await self._notice(listed)
             for name in listed.keys() - self._loaded.keys():
-                await self._take_over(name, listed[name])
+                if evict or await self._is_known(name, listed[name]):
+                    await self._take_over(name, listed[name])
             self._reconciled = self._in_force is not None
         await self._trim()
 

@@ -80,6 +80,18 @@ def test_a_gateway_with_other_packs_is_noticed_by_the_one_that_was_there(
     run_two(stub, (tmp_path / "one", tmp_path / "one" if shared else tmp_path / "two"), steps)
 
 
+def test_two_with_other_packs_take_nothing_from_each_other_for_a_request(clock: Clock, tmp_path: Path) -> None:
+    async def steps(one: VllmBackend, two: VllmBackend) -> None:
+        await one.prepare({"a": A})
+        await two.prepare({"b": B})
+        for _ in range(3):
+            assert await said(one, weighted(A)) == await said(two, weighted(B)) == "Ada was"
+            assert set(stub.loras.loaded) == {NAME_A, NAME_B}
+
+    stub = StubVllm()
+    run_two(stub, (tmp_path / "one", tmp_path / "two"), steps)
+
+
 def test_gateways_with_the_same_packs_and_folder_are_no_rivals(clock: Clock, tmp_path: Path) -> None:
     async def steps(one: VllmBackend, two: VllmBackend) -> None:
         for gateway in (one, two):
