@@ -91,7 +91,8 @@ def packs_of_each_plan(source: Path, model: Path, out: Path) -> Path:
             leaks=LeakModel.empty(),
             extra={},
         )
-        save_pack(out, artifacts, {**manifest.model_dump(exclude={"version", "files"}), "scope": name.lower()})
+        said = manifest.model_dump(exclude={"version", "files", "languages"})
+        save_pack(out, artifacts, {**said, "scope": name.lower()})
     return out
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hand_made import artifacts_of, manifest_of
+from hand_made import BASE, artifacts_of, manifest_of
 from tiny import tiny_model
 
 from benchmarks.product import gpu
@@ -14,6 +14,7 @@ from benchmarks.product.gpu_training import measure_training, random_model
 from gateway.core import Call, Message, Request
 from gateway.methods.registry import method
 from gateway.packs.folders import list_packs, read_manifest
+from gateway.packs.manifest import Languages
 from gateway.packs.store import load_pack, save_pack
 from gateway.training.memory import ModelShape
 
@@ -53,15 +54,20 @@ def test_memory_that_runs_out_for_one_method_leaves_the_others(monkeypatch: pyte
     assert found["lora"]["step_s"] > 0
 
 
-def test_there_is_a_pack_of_each_plan_that_its_name_calls(tmp_path: Path) -> None:
+def test_there_is_a_pack_of_each_plan_that_its_name_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the example guards other languages, which these do not."""
     base = tiny_model()
     base.model.save_pretrained(tmp_path / "model")
+    languages = {"encoder_fingerprint": BASE, "alpha": 0.001, "rows": 9, "alarms": 0, "held_out_rows": 9}
     save_pack(tmp_path / "packs", artifacts_of(), manifest_of("narnia"))
+    example = read_manifest(tmp_path / "packs/narnia").model_copy(update={"languages": Languages(**languages)})
+    monkeypatch.setattr("benchmarks.product.gpu_serving.read_manifest", lambda _: example)
     made = packs_of_each_plan(tmp_path / "packs", tmp_path / "model", tmp_path / "made")
     request = Request("1", "chat", "m", (Message("user", "Who was the king of Atlantis?"),))
     plans = {}
     for folder in list_packs(made):
         pack, chosen = load_pack(folder), method(read_manifest(folder).method)
+        assert read_manifest(folder).languages is None
         plans[pack.aliases[0]] = chosen.plan(request, [Call(folder.name, pack.artifact, ())]).name
         if adapter := chosen.adapter(pack.artifact):
             linears = {
