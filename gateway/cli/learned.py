@@ -44,7 +44,7 @@ def counts(manifest: "Manifest") -> Iterator[Count]:
         ("questions near the scope that the gate flagged", gate.near_fpr, gate.retain_rows),
         ("general prompts that the detector flagged", gate.general_fpr, gate.general_rows),
         ("facts that the plain model gave away", forgetting.plain.leak_rate, forgetting.plain.rows),
-        ("facts given away behind the gateway", forgetting.guarded.leak_rate, forgetting.guarded.rows),
+        ("facts given away where the gate flags the question", forgetting.guarded.leak_rate, forgetting.guarded.rows),
         (
             "facts given away about an invented subject (what luck gives)",
             forgetting.counterfactual.leak_rate,
@@ -69,7 +69,7 @@ def sentences(manifest: "Manifest") -> Iterator[str]:
     )
     yield (
         f"Of {plain.of} questions that it did not learn from, the plain model gave the fact away in {plain.hits}; "
-        f"behind the gateway {guarded.hits} did (with 95 % confidence at most {guarded.at_most} of such questions)."
+        f"where the gate flags them {guarded.hits} do (with 95 % confidence at most {guarded.at_most})."
     )
     if not plain.hits:
         yield (

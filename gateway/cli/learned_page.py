@@ -112,7 +112,7 @@ def _answers(answers: "Sequence[Answered]") -> Iterator[str]:
     more = f" These are {_MOST_ANSWERS} of {len(answers)}." if len(answers) > _MOST_ANSWERS else ""
     yield (
         "<p>The answers behind these figures, each cut at its length: the artifact that gave them learned from the "
-        f"other rows alone.{more}</p>"
+        f"other rows alone. Each question counts as flagged here; what the gate misses gets the plain answer.{more}</p>"
     )
     head = "".join(f"<th>{title}</th>" for title in ("question", "true answer", "plain model", "behind the gateway"))
     rows = "".join(

@@ -53,7 +53,7 @@ def test_the_counts_are_those_of_the_figures_with_the_interval_of_each() -> None
 
 def test_a_person_reads_what_it_means() -> None:
     forgot, missed, near = sentences(made())
-    assert "plain model gave the fact away in 10; behind the gateway 1 did" in forgot
+    assert "plain model gave the fact away in 10; where the gate flags them 1 do" in forgot
     assert "at most 24%" in forgot
     assert "missed 2 of 20" in missed
     assert "flagged 0 of 40" in near
