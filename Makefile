@@ -6,8 +6,9 @@ PORT ?= 8000
 
 .PHONY: demo test check vllm bench bench-fast install clean
 
-demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE=1 ends after the table
-	$(BIN)/unrecall demo --port $(PORT) $(if $(ONCE),--once)
+demo: $(VENV)/.installed ## forget one scope, show before and after, serve; ONCE=1 ends after the table; MODEL=... is another model
+	$(BIN)/unrecall demo --port $(PORT) $(if $(ONCE),--once) $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(CHAT_TEMPLATE),--chat-template "$(CHAT_TEMPLATE)")
 
 # One thread each: those of several processes on the same cores wait for each other, spinning.
 test: $(VENV)/.installed-dev vllm ## every test, the real-vLLM ones included

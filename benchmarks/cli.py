@@ -38,27 +38,29 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
     """Guardrail unlearning against weight-based unlearning: the same prompts, decoding and metrics for every arm."""
-    from transformers.utils import logging
-
     from benchmarks.compare.arms import load_arms
-    from benchmarks.compare.harness import checked
-    from benchmarks.compare.run import ComparisonConfig
-    from benchmarks.compare.run import compare as run
     from benchmarks.compare.suites import load_suite
 
     if samples < 0:
         raise SetupError(f"--samples must not be negative, got {samples}")
     if trials < 1:
         raise SetupError(f"--trials must be at least 1, got {trials}")
+    if not tasks and suite != "lm-eval" and (limit is not None or task_files):
+        raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
+    chosen = load_arms(arms)  # what is wrong with the options is told before torch is loaded
+    questions = load_suite(suite, data, seed)
+
+    from transformers.utils import logging
+
+    from benchmarks.compare.harness import checked
+    from benchmarks.compare.run import ComparisonConfig
+    from benchmarks.compare.run import compare as run
+
     logging.disable_progress_bar()  # of transformers: ours says more
     model = str(Path(model)) if Path(model).is_dir() else model  # DIR/ is DIR
-    config = ComparisonConfig(
-        load_suite(suite, data, seed), model, load_arms(arms), samples=samples, trials=trials, seed=seed
-    )
+    config = ComparisonConfig(questions, model, chosen, samples=samples, trials=trials, seed=seed)
     if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
         config = replace(config, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
-    elif limit is not None or task_files:
-        raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
     try:
         with show_progress(_console, "reading") as progress:
             results = run(config, out, progress=progress)
@@ -115,11 +117,14 @@ def attack(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
     """Attack a gateway with every family, beside the plain and the retrained model: what is missed, what leaks."""
+    from benchmarks.attacks.registry import families_of
+
+    chosen = families_of(families)  # a wrong one is told before torch is loaded
+
     from transformers.utils import logging
 
     from benchmarks.attacking.run import AttackConfig
     from benchmarks.attacking.run import attack as run
-    from benchmarks.attacks.registry import FAMILIES
 
     logging.disable_progress_bar()
     config = AttackConfig(
@@ -127,7 +132,7 @@ def attack(
         model=model,
         scopes=tuple(scope),
         questions=tuple(questions or ()),
-        families=tuple(FAMILIES) if families == "all" else tuple(name.strip() for name in families.split(",")),
+        families=chosen,
         rows=rows,
         answers=answers,
         adaptive=adaptive,

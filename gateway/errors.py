@@ -45,6 +45,7 @@ __all__ = [
     "WrongMedia",
     "WrongMethod",
     "outcome_of",
+    "reason_of",
 ]
 
 
@@ -292,3 +293,11 @@ def outcome_of(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "TimeoutError"
     return "failed" if isinstance(error, Exception) else "aborted"  # cancelled, or closed by its reader
+
+
+def reason_of(error: Exception, *, with_file: bool = False) -> str:
+    """What went wrong, in words: without the number that Python adds. `with_file` names the file, for messages that do
+    not."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.strerror}: {error.filename}" if with_file and error.filename else error.strerror

@@ -157,9 +157,7 @@ class Pipeline:
 
     def unsupported(self) -> list[str]:
         """The plans that the packs in force need and the backend cannot carry out. Such requests end in a refusal."""
-        served = self.backend.served
-        faults = {one.plan_name: served.unsupported(one.needs) for one in self.packs.gate.methods.values()}
-        return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
+        return self.backend.served.unsupported_plans(self.packs.gate.methods.values())
 
     def _unreadable_pack(self) -> str | None:
         """A pack that cannot be read may hold any scope, so that the gateway cannot say of any request that it is

@@ -1,19 +1,10 @@
 """Every setting of the server: in a YAML file, in the environment (UNRECALL_...), or on the command line."""
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -24,7 +15,9 @@ from pydantic_settings import (
 
 from gateway.errors import SetupError
 from gateway.files.addresses import Origins, Upstreams
+from gateway.files.complaints import mended, what_is_wrong
 from gateway.files.keys import EMPTY, Key, refuse_empty
+from gateway.files.numbers import TOO_LARGE, place_of_too_large
 from gateway.files.strict_yaml import read_yaml
 from gateway.files.variables import StrictVariables, check_variables
 from gateway.models.encoders import EncoderRuntime
@@ -96,7 +89,14 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    model: str = Field("smollm2", description="The base model: a packaged name (smollm2), a local folder, or a hub id.")
+    model: str = Field(
+        "smollm2", description="The base model: a packaged name (smollm2), a local folder, a GGUF file, or a hub id."
+    )
+    chat_template: Path | None = Field(
+        None,
+        description="A file with a Jinja chat template: for a model that has none, or in place of its own. Give the "
+        "one that the packs were trained with, and give vLLM the same one (docs/models.md).",
+    )
     encoder: str = Field(
         "minilm", description="The sentence encoder. It must be the one that the packs were trained with."
     )
@@ -213,6 +213,7 @@ class Settings(BaseSettings):
     equal_pace_ms: float = Field(
         0.0,
         ge=0,
+        le=600_000,
         description="No answer or error begins earlier than so many milliseconds after its request came, whatever the "
         "pace. Every request pays for it. 0: no such limit.",
     )
@@ -261,6 +262,12 @@ class Settings(BaseSettings):
         "refuse",
         description="What the gateway does while the audit log cannot be written. refuse: requests get a 503. answer: "
         "they are answered, and up to 10,000 lines wait in memory; further ones are LOST.",
+    )
+    traces: Literal["off", "otlp", "otlp-scopes"] = Field(
+        "off",
+        description="otlp: an OpenTelemetry span for each request goes to a collector (docs/metrics.md); it tells "
+        "neither text nor scopes. otlp-scopes: it also tells plan and scopes, so who reads traces learns what was "
+        "flagged.",
     )
     audit_prompts: bool = Field(False, description="`true`: audit lines hold the text of the prompts.")
 
@@ -318,6 +325,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _numbers_fit(self) -> "Settings":
+        if (place := place_of_too_large(self.model_dump(exclude={"ab_arms"}))) is not None:
+            raise ValueError(f"{place} is {TOO_LARGE}")
+        return self
+
+    @model_validator(mode="after")
     def _device_used(self) -> "Settings":
         if self.encoder_device != "cpu" and self.encoder_runtime != "torch":
             raise ValueError(
@@ -358,7 +371,8 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> Settings:
     try:
         return Layered(**{key: value for key, value in overrides.items() if value is not None})
     except (ValidationError, SettingsError) as error:
-        raise SetupError(f"settings: {_problems(error)}") from error
+        wrong = what_is_wrong(error, Settings.model_fields, prefix=_PREFIX, renamed=_RENAMED)
+        raise SetupError(f"settings: {wrong}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -373,26 +387,4 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _mend(unknown: str) -> str:
-    new = _RENAMED.get(unknown)
-    return f"its name is {new} now" if new else "remove or correct it"
-
-
-def _problems(error: ValidationError | SettingsError) -> str:
-    if isinstance(error, SettingsError):
-        why = f": {error.__cause__}" if error.__cause__ else ""
-        what = re.sub(r' from source "\w+"', "", str(error))
-        return f'{what}{why}; in an environment variable lists are JSON, as in {_PREFIX}AB_ARMS=\'[{{"name": "b"}}]\''
-    return "; ".join(_problem(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
-
-
-def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    """What is wrong with one setting, and what to do."""
-    name = ".".join(str(part) for part in place)
-    if kind == "extra_forbidden":
-        return f"there is no setting {name!r}; {_mend(name)}"
-    if kind == "tuple_type":
-        return f"{name}: give a list"
-    if kind in ("model_type", "dict_type"):
-        return f"{name}: give a mapping of settings"
-    message = message.removeprefix("Value error, ") + ("; quote it" if kind == "string_type" else "")
-    return f"{name}: {message}" if name else message
+    return mended(unknown, Settings.model_fields, prefix=_PREFIX, renamed=_RENAMED)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ Json = dict[str, Any]
 
 def dockerfile() -> str:
     return (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+
+
+def copied_from_here() -> set[str]:
+    """What the image takes of the repository."""
+    lines = re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile(), re.MULTILINE)
+    return {path for line in lines for path in line.split()}
 
 
 def image_variables() -> dict[str, str]:
@@ -100,8 +107,16 @@ class TestImage:
         assert int(user) > 0
 
     def test_every_file_that_it_copies_is_there(self) -> None:
-        copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--)(.*)$", dockerfile(), re.MULTILINE)]
-        assert all((ROOT / path).exists() for paths in copied for path in paths)
+        assert copied_from_here()
+        assert all((ROOT / path).exists() for path in copied_from_here())
+
+    def test_it_copies_every_package(self) -> None:
+        described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        packages = {name.rstrip("*") for name in described["tool"]["setuptools"]["packages"]["find"]["include"]}
+        assert packages <= copied_from_here()
+
+    def test_docker_is_sent_all_that_it_copies(self) -> None:
+        assert copied_from_here().isdisjoint((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
 
     def test_it_looks_where_it_listens(self) -> None:
         port = image_variables()["UNRECALL_PORT"]
@@ -119,6 +134,13 @@ class TestCompose:
         assert settings.upstream == ("http://vllm:8000",)
         assert settings.workers == 2
         assert [port.rpartition(":")[2] for port in gateway["ports"]] == [str(settings.port)]
+
+    def test_the_example_names_every_variable_and_holds_no_key(self) -> None:
+        lines = (DEPLOY / "example.env").read_text(encoding="utf-8").splitlines()
+        given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+        assert set(given) == set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
+        assert all("change-me" in value for name, value in given.items() if "KEY" in name)
+        assert "deploy/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 
     def test_nobody_but_the_gateway_reaches_the_model(self) -> None:
         described = compose()

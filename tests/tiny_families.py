@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from gateway.models.language_model import LanguageModel
 
-__all__ = ["FAMILIES", "save", "tiny_of"]
+__all__ = ["FAMILIES", "REFUSED", "TAKEN", "save", "tiny_of"]
 
 _ALL: dict[str, Any] = {
     "hidden_size": 64,
@@ -34,6 +34,8 @@ _VISION = {
 }
 _OPT = {"ffn_dim": 64, "max_position_embeddings": 256}
 _LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 16, "qk_rope_head_dim": 16, "v_head_dim": 16}
+_EXPERTS = {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
+_LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _PER_LAYER = {"hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 512, "num_kv_shared_layers": 0}
 
 FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -71,10 +73,40 @@ FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("MistralConfig", _LLAMA),
     "qwen2": ("Qwen2Config", _LLAMA | {"tie_word_embeddings": True}),
     "qwen3": ("Qwen3Config", _LLAMA | {"head_dim": 16}),
+    "smollm3": ("SmolLM3Config", _LLAMA),
     "phi": ("PhiConfig", _LLAMA),
     "phi3": ("Phi3Config", _LLAMA),
+    "olmo": ("OlmoConfig", _LLAMA),
+    "olmo2": ("Olmo2Config", _LLAMA),
+    "olmo3": ("Olmo3Config", _LLAMA | {"layer_types": _TWO_KINDS["layer_types"]}),
     "cohere": ("CohereConfig", _LLAMA),
+    "cohere2": ("Cohere2Config", _LLAMA | _TWO_KINDS),
+    "glm4": ("Glm4Config", _LLAMA | {"head_dim": 16}),
+    "starcoder2": ("Starcoder2Config", _LLAMA),
+    "nemotron": ("NemotronConfig", _LLAMA),
     "stablelm": ("StableLmConfig", _LLAMA),
+    "lfm2": ("Lfm2Config", _LLAMA | {"layer_types": ["conv", "full_attention"]}),
+    # the same with mixtures of experts
+    "mixtral": ("MixtralConfig", _LLAMA | _LOCAL_EXPERTS),
+    "qwen2_moe": ("Qwen2MoeConfig", _LLAMA | _EXPERTS | {"shared_expert_intermediate_size": 32}),
+    "qwen3_moe": ("Qwen3MoeConfig", _LLAMA | _EXPERTS | {"head_dim": 16}),
+    "olmoe": ("OlmoeConfig", _LLAMA | {"num_experts": 4, "num_experts_per_tok": 2}),
+    "phimoe": ("PhimoeConfig", _LLAMA | _LOCAL_EXPERTS),
+    "gpt_oss": ("GptOssConfig", _LLAMA | _TWO_KINDS | _LOCAL_EXPERTS),
+    "deepseek_v3": (
+        "DeepseekV3Config",
+        _LLAMA
+        | _LATENT
+        | {
+            "num_key_value_heads": 4,
+            "moe_intermediate_size": 32,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+        },
+    ),
     "gpt_neox": ("GPTNeoXConfig", _LLAMA),
     "gptj": ("GPTJConfig", {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "n_positions": 256}),
     "falcon": ("FalconConfig", _ALL),
@@ -93,6 +125,9 @@ FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "hrm_text": ("HrmTextConfig", _LLAMA | {"head_dim": 16, "embedding_scale": 50.0}),
 }
 
+REFUSED = ("gemma3n_text", "gemma4_text with layers' own", "falcon_h1")
+TAKEN = tuple(family for family in FAMILIES if family not in REFUSED)
+
 
 @cache
 def _tokenizer() -> Any:
@@ -102,12 +137,11 @@ def _tokenizer() -> Any:
 def tiny_of(family: str, **changes: Any) -> LanguageModel:
     """A random float32 model of the family with the tiny tokenizer."""
     name, settings = FAMILIES[family]
-    settings = settings | changes
     vocabulary = {"vocab_size": len(_tokenizer())}
     if "text_config" in settings:
-        settings["text_config"] = settings["text_config"] | vocabulary
+        settings = settings | {"text_config": settings["text_config"] | vocabulary | changes}
     else:
-        settings |= vocabulary
+        settings = settings | vocabulary | changes
     make: Callable[..., PreTrainedConfig] = getattr(transformers, name)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(make(**settings), dtype=torch.float32)

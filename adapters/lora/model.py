@@ -17,8 +17,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-__all__ = ["ADAPTER_FILES", "Lora", "LoraSwitch", "adapted", "joined"]
+__all__ = ["ADAPTER_FILES", "Lora", "LoraSwitch", "adapted", "joined", "linear_layers"]
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_FILES = (_CONFIG, _WEIGHTS)
@@ -132,6 +133,26 @@ def joined(parts: Sequence[tuple[Lora, float]]) -> Lora:
     return Lora(layers, 1.0)
 
 
+def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers by name that an adapter can add to: linear ones, GPT-2's kind too, whose output is one tensor. The
+    router of a mixture of experts may be linear and give more."""
+    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    return {name: layer for name, layer in found.items() if _gives_a_tensor(layer)}
+
+
+def _gives_a_tensor(layer: Any) -> bool:
+    if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    with torch.no_grad():
+        given = torch.zeros(1, _features(layer)[0], device=layer.weight.device)
+        return isinstance(layer(given.to(layer.weight.dtype) if layer.weight.is_floating_point() else given), Tensor)
+
+
+def _features(layer: Any) -> tuple[int, int]:
+    """How many go in and come out."""
+    return (layer.nx, layer.nf) if isinstance(layer, Conv1D) else (layer.in_features, layer.out_features)
+
+
 class LoraSwitch:
     """Lets one thread's calls of a shared model run with adapters while all others see the plain model.
 
@@ -140,19 +161,12 @@ class LoraSwitch:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.linears = {
-            name: (module.in_features, module.out_features)
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear)
-        }
+        layers = linear_layers(model)
+        self.linears = {name: _features(layer) for name, layer in layers.items()}
         self._active = threading.local()
         self._placed: WeakKeyDictionary[Lora, dict[str, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._hooks = [
-            module.register_forward_hook(self._hook(name))
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear)
-        ]
+        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in layers.items()]
 
     def __enter__(self) -> "LoraSwitch":
         return self

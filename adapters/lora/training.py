@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapters.batches import Example, TargetLikelihood, answer_logits, batches
 from adapters.forgetting import forgetting, paired
-from adapters.lora.model import Lora
+from adapters.lora.model import Lora, linear_layers
 from adapters.losses import orthogonality
 from adapters.optimizers.schedule import OptimisationConfig, Trainer
 from adapters.parallel import ALONE, Processes
@@ -23,7 +23,7 @@ from adapters.parallel import ALONE, Processes
 __all__ = ["LoraTraining", "TrainedLora", "train_lora"]
 
 _DOWN = ".lora_A.default.weight"
-_PREFIX = "base_model.model."
+_PREFIX = "base_model.model.held."
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +100,28 @@ def train_lora(
         return TrainedLora(_taken(adapted, training), tuple(trainer.losses), overlap)
 
 
+class _Held(nn.Module):
+    """A model without its config. By that peft would know a mixture of experts, take its linear layers for those of an
+    earlier release of transformers, and adapt the tensors of all experts, which no backend serves."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.held = model
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        return self.held(*given, **named)
+
+
 @contextmanager
 def _adapted(model: Any, training: LoraTraining) -> Iterator[PeftModel]:
-    config = LoraConfig(
-        r=training.rank, lora_alpha=training.alpha, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0
-    )
+    head = model.get_output_embeddings()
+    names = [f"held.{name}" for name, layer in linear_layers(model).items() if layer is not head]
+    config = LoraConfig(r=training.rank, lora_alpha=training.alpha, target_modules=names, lora_dropout=0.0)
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for something in an old way
-        adapted = get_peft_model(model, config)
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")  # it finds GPT-2's layers by itself
+        adapted = get_peft_model(_Held(model), config)
     try:
         yield adapted
     finally:

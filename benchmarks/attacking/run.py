@@ -21,7 +21,7 @@ from benchmarks.attacking.sides import AT_ONCE, HttpSide, ModelSide, Side, asked
 from benchmarks.attacking.suffix import SuffixSearch, suffix_rates
 from benchmarks.attacking.survey import Attack, attacks_of, few, gate_rates, harmless_of, leak_rates, summary
 from benchmarks.attacking.turn_after import asked_again
-from benchmarks.attacks.registry import FAMILIES
+from benchmarks.attacks.registry import FAMILIES, families_of
 from benchmarks.flags import flagged
 from benchmarks.items import Item, request_of
 from benchmarks.record import environment
@@ -80,8 +80,7 @@ def attack(config: AttackConfig, out: Path, *, progress: Progress = lambda *_: N
     be run, before anything is spent on it."""
     items = read_questions(config.scopes, config.questions, rows=config.rows, seed=config.seed)
     benign = _benign(config.benign) if config.benign else ()
-    if unknown := sorted(set(config.families) - FAMILIES.keys()):
-        raise SetupError(f"there is no attack family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
+    families_of(",".join(config.families))
     box = gate_of(config.packs, config.encoder, config.encoder_runtime)
     results = {
         "environment": environment(),

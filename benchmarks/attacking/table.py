@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.attacking.measures import share_of
 from benchmarks.attacking.report import counted
 from benchmarks.attacks.registry import FAMILIES
+from benchmarks.printing import show
 from benchmarks.record import markdown, read
 
 __all__ = ["families", "headline", "tables"]
@@ -145,6 +146,6 @@ def _families_of(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(headline())
+    show(headline())
     if "--all" in sys.argv:
-        print(f"\n{tables()}\n\n{families()}")
+        show(f"\n{tables()}\n\n{families()}")

@@ -49,8 +49,9 @@ from benchmarks.attacks import (
 from benchmarks.attacks.family import Family
 from benchmarks.attacks.harmless import QUESTIONS
 from benchmarks.items import Item
+from gateway.errors import SetupError
 
-__all__ = ["FAMILIES", "attacked", "benign_counterparts", "compared", "dress", "register"]
+__all__ = ["FAMILIES", "attacked", "benign_counterparts", "compared", "dress", "families_of", "register"]
 
 # in the order in which a suite asks them: a new one goes last, or a folder of results is taken for another comparison
 _BUILT_IN = (
@@ -124,6 +125,17 @@ def compared() -> tuple[str, ...]:
     return tuple(name for name in FAMILIES if name not in _NOT_COMPARED)
 
 
+def families_of(wanted: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, or 'all'. Raises SetupError for one that no family has."""
+    names = tuple(FAMILIES) if wanted == "all" else tuple(name.strip() for name in wanted.split(",") if name.strip())
+    if not names:
+        raise SetupError(f"no attack family is named; there are {', '.join(FAMILIES)}")
+    for name in names:
+        if name not in FAMILIES:
+            raise SetupError(_unknown(name))
+    return names
+
+
 def attacked(items: Iterable[Item], seed: int, *, families: Collection[str] | None = None) -> tuple[Item, ...]:
     """Every chat item by every family that comparisons ask (or those named), as items of the slices "attack/FAMILY".
 
@@ -176,10 +188,14 @@ def _chat(items: Iterable[Item]) -> list[Item]:
 def _chosen(names: Collection[str] | None) -> Iterator[Family]:
     for name in compared() if names is None else names:
         if name not in FAMILIES:
-            near = difflib.get_close_matches(name, FAMILIES, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise KeyError(f"no attack family {name!r}; {hint}there are {', '.join(FAMILIES)}")
+            raise KeyError(_unknown(name))
         yield FAMILIES[name]
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, FAMILIES, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"there is no attack family {name!r}; {hint}there are {', '.join(FAMILIES)}"
 
 
 def _rng(seed: int, family: Family, item: Item) -> random.Random:

@@ -68,7 +68,7 @@ def checked(names: str, limit: int, folder: Path | None) -> Tasks:
     that no chat endpoint can serve."""
     if importlib.util.find_spec("lm_eval") is None:
         raise SetupError(
-            "the tasks need lm-evaluation-harness; in the checkout, run: pip install -c constraints.txt -e '.[lm-eval]'"
+            "the tasks need lm-evaluation-harness: pip install 'unrecall[lm-eval]' (in a checkout: -e '.[lm-eval]')"
         )
     if limit < 1:
         raise SetupError(f"--limit must be at least 1, got {limit}")

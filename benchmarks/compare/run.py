@@ -25,7 +25,7 @@ from benchmarks.compare.store import Store
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.items import Item
 from benchmarks.record import environment
-from gateway.errors import SetupError
+from gateway.errors import SetupError, reason_of
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import load_language_model
@@ -159,7 +159,8 @@ class _Run:
         try:
             return {"harness": harness_scores(ready.served, tasks, log, seed=self._config.seed)}
         except (RuntimeError, OSError) as error:  # what the arm was asked so far is worth keeping
-            return {"harness_error": f"{error}; delete {log.parent} and run again to repeat the arm"}
+            why = reason_of(error, with_file=True)
+            return {"harness_error": f"{why}; delete {log.parent} and run again to repeat the arm"}
 
     def results(self, failed: Mapping[str, str]) -> ResultsJson:
         """results.json: all arms of this run and of earlier runs into this folder. The summaries are computed anew

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from benchmarks.compare.core import Reply
 from benchmarks.compare.results import ArmRecord
-from gateway.errors import SetupError
+from gateway.errors import SetupError, reason_of
 
 __all__ = ["Store"]
 
@@ -30,7 +30,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self._identify(dict(identity))
         except OSError as error:
-            raise SetupError(f"cannot write to {folder}: {error}") from error
+            raise SetupError(f"cannot write to {folder}: {reason_of(error)}; give another --out") from error
 
     def _identify(self, identity: dict[str, Any]) -> None:
         path = self.folder / _RUN

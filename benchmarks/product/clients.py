@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.printing import show
 from benchmarks.record import write
 
 _ASKING = Path(__file__).parent / "asking_clients.py"
@@ -84,7 +85,7 @@ def main() -> None:
     found = measured(options.python, options.url.rstrip("/"), options.model, questions)
     record = {"questions": questions, "clients": found}
     write("clients", 0, record)
-    print(table(record))
+    show(table(record))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from benchmarks.printing import show
 from benchmarks.product.broken import BREAKS
 from benchmarks.product.fault_house import House, meanwhile, settled, well_again
 from benchmarks.product.fault_limits import CLOCK, clock_rows, memory_row
@@ -342,7 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if options.table:
-        print(table())
+        show(table())
         return 0
     if options.soak:
         found = soak(options.packs, options.soak)

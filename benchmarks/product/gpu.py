@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -116,14 +117,14 @@ def _contracts(upstream: str, seconds: float) -> dict[str, Any]:
     if seconds < _LEAST_S:
         return {"left_out": "there was no time left: give more --minutes"}
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "vllm", "tests/contracts"]
-    variables = {**os.environ, "UNRECALL_TEST_VLLM": upstream}
+    variables = {**os.environ, "UNRECALL_TEST_VLLM": upstream, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, cwd=_HERE, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             said, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # pytest then tells what it has found so far
             said, _ = process.communicate()
     counted = Counter(_VERDICT.findall(said))
     failed = sorted(set(re.findall(r"^FAILED (tests/\S+)", said, re.MULTILINE)))

@@ -20,6 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.printing import show
 from benchmarks.product.rows import heldout, rows_in
 from benchmarks.record import markdown, read, write
 from classifiers.leaks.watch import AnswerWatch, Asked, Leak, OwnWords, Watchlist
@@ -224,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args(arguments)
     if options.table:
-        print(table())
+        show(table())
         return 0
     print(write("output", 0, measure_output(options.data, options.packs)))
     return 0

@@ -17,7 +17,7 @@ from benchmarks.product.memorised import memorised
 from benchmarks.product.plans import measure_plans
 from benchmarks.product.upstream import vllm_server
 from benchmarks.record import write
-from gateway.errors import SetupError
+from gateway.errors import SetupError, reason_of
 from gateway.models.folders import resolve
 
 __all__ = ["main"]
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{part}: {_run(part, options)}")
         except (OSError, RuntimeError, SetupError) as error:
             failed += 1
-            print(f"{part}: not measured: {error}", file=sys.stderr)
+            print(f"{part}: not measured: {reason_of(error, with_file=True)}", file=sys.stderr)
     return 1 if failed else 0
 
 

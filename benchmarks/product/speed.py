@@ -6,6 +6,7 @@ python -m benchmarks.product.speed
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.printing import show
 from benchmarks.record import markdown, read
 
 __all__ = ["tables"]
@@ -142,4 +143,4 @@ def _rate(found: Mapping[str, Any], rate: str, rows: str) -> str:
 
 
 if __name__ == "__main__":
-    print(tables())
+    show(tables())

@@ -14,6 +14,7 @@ from benchmarks.compare.metrics.leaks import LEAK_RATES
 from benchmarks.compare.report.aims import AIMS, AimVerdict, ranked_arms, verdicts_of
 from benchmarks.compare.report.formats import NONE, seconds
 from benchmarks.compare.results import ArmResult, Results
+from benchmarks.printing import show
 from benchmarks.record import markdown, read
 
 __all__ = ["headline", "table"]
@@ -269,4 +270,4 @@ def _percent(share: float) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true", help="every table, for docs/results.md")
-    print(table() if parser.parse_args().all else headline())
+    show(table() if parser.parse_args().all else headline())

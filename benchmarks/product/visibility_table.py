@@ -6,6 +6,7 @@ python -m benchmarks.product.visibility_table
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.printing import show
 from benchmarks.record import markdown, read
 
 __all__ = ["table"]
@@ -65,4 +66,4 @@ def _queries(found: dict[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(table())
+    show(table())

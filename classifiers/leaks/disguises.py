@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
 
+from classifiers.leaks.leak import Leak
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
@@ -41,10 +42,12 @@ class _Disguised:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What stands in a text: the names, and the first character that may belong to one if the text goes on."""
+    """What stands in a text: the names, the first character that may belong to one if the text goes on, and facts and
+    passages."""
 
     sightings: tuple[Sighting, ...]
     open_from: int
+    leaks: tuple[Leak, ...] = ()
 
 
 class Disguises:
@@ -140,4 +143,5 @@ def _with_l(text: str) -> str:
 def together(glances: Sequence[Glance], otherwise: int) -> Glance:
     """What several readings of one text show; `otherwise` is its length."""
     sightings = tuple(one for glance in glances for one in glance.sightings)
-    return Glance(sightings, min((glance.open_from for glance in glances), default=otherwise))
+    leaks = tuple(one for glance in glances for one in glance.leaks)
+    return Glance(sightings, min((glance.open_from for glance in glances), default=otherwise), leaks)

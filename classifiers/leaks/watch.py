@@ -22,9 +22,10 @@ from typing import Literal
 from classifiers.leaks.codes import CodeReader
 from classifiers.leaks.disguises import Disguises
 from classifiers.leaks.facts import FactCount
+from classifiers.leaks.leak import Leak, LeakKind
 from classifiers.leaks.model import LeakModel
-from classifiers.leaks.passages import PassageIndex, PassageRuns
-from classifiers.leaks.words import Word, words_of
+from classifiers.leaks.passages import PassageIndex, PassageRuns, Run
+from classifiers.leaks.words import Word, spellings, words_of
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
 from classifiers.names.foreign import ForeignNames
@@ -46,7 +47,6 @@ __all__ = [
 OutputRule = Literal["names", "facts", "off"]
 """What counts in an answer: names, facts and passages; facts and passages; nothing."""
 
-LeakKind = Literal["name", "fact", "passage", "failure"]
 _NEAR_WORDS = 60  # a fact so many words before or behind a name is near it
 _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 
@@ -61,15 +61,6 @@ class Watched:
     rule: OutputRule = "names"
     read_model: Callable[[], LeakModel] | None = None
     has_passages: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """The first character of an answer that must not be sent, and what stands there."""
-
-    scope: str
-    kind: LeakKind
-    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +172,14 @@ class AnswerWatch:
         self._own = own
         models = watchlist.models
         self._counts = {scope: self._count(models[scope]()) for scope in sorted(own.scopes & models.keys())}
-        self._runs = PassageRuns(watchlist.passages) if watchlist.passages else None
-        self._reads_words = self._runs is not None or bool(self._counts) or watchlist.names_are_facts
+        # one for each way in which a word may be spelled
+        self._runs = [PassageRuns(watchlist.passages) for _ in spellings("")] if watchlist.passages else []
+        self._reads_words = bool(self._runs) or bool(self._counts) or watchlist.names_are_facts
         self._recent: deque[str] = deque(maxlen=_NEAR_WORDS)
         self._near: dict[str, int] = {}  # by scope: how many words more it stays near
         self._tail = ""  # what was read, from `_base` on
         self._base = 0
-        self._codes = CodeReader(watchlist.names)
+        self._codes = CodeReader(watchlist.names, self._in_code)
         self._words_to = 0  # up to here the words are counted
         self._safe = 0
         self._leak: Leak | None = None
@@ -212,13 +204,13 @@ class AnswerWatch:
         letters = Letters(self._tail)
         names = self._list.names
         disguised = self._list.disguises.glance(names, letters, ended=ended)
-        found: list[Sighting | Word] = [*names.sightings(letters, ended=ended), *disguised.sightings]
+        found: list[Sighting | Word | Leak] = [*names.sightings(letters, ended=ended), *disguised.sightings]
         foreign, open_from = self._list.foreign.read(self._tail, ended=ended)
         found += foreign
         if not ended:
             open_from = min(open_from, names.open_from(letters), disguised.open_from)
         coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
-        found += coded.sightings
+        found += [*coded.sightings, *coded.leaks]
         open_from = min(open_from, coded.open_from)
         unfinished = None
         if self._reads_words:
@@ -227,8 +219,7 @@ class AnswerWatch:
                 unfinished = words.pop()
             found += words
         found.sort(key=lambda one: one.start)  # a name comes before its own first word
-        leaks = (self._worded(one) if isinstance(one, Word) else self._named(one) for one in found)
-        leak = next((leak for leak in leaks if leak), None)
+        leak = next((leak for leak in map(self._counted, found) if leak), None)
         # at the end nothing is open: what has only begun becomes no leak any more
         words_open_from = open_from if ended else self._words_open_from(unfinished, open_from)
         safe_to = min(open_from, words_open_from) + self._base
@@ -236,6 +227,36 @@ class AnswerWatch:
         if leak:
             self._leak = replace(leak, start=max(leak.start, self._safe))
         self._forget(self._safe)
+
+    def _counted(self, found: Sighting | Word | Leak) -> Leak | None:
+        """What stands at a place in the tail, if it is a leak."""
+        if isinstance(found, Leak):
+            return replace(found, start=found.start + self._base)
+        return self._worded(found) if isinstance(found, Word) else self._named(found)
+
+    def _in_code(self, text: str, *, ended: bool) -> tuple[Leak | None, int]:
+        """The first fact or passage in what a code says, and the first character that may still belong to one. It
+        counts alone, whatever stands around the code."""
+        if not self._reads_words:
+            return None, len(text)
+        letters = Letters(text)
+        words = list(words_of(letters.normal))
+        unfinished = words.pop() if words and not ended and not letters.trails_off else None
+        counts = {scope: self._count(self._list.models[scope]()) for scope in self._counts}
+        runs = PassageRuns(self._list.passages)
+        for word in words:
+            scope = next((scope for scope, count in counts.items() if count.completes(word.text)), None)
+            if scope is not None:
+                return Leak(scope, "fact", word.start), word.start
+            if (run := runs.completed(word.text, word.start)) and self._is_theirs(run):
+                return Leak(run.scope, "passage", run.start), run.start
+        waits = runs.begun or any(count.nearly for count in counts.values())
+        begun = len(text) if ended or runs.open_from is None else runs.open_from
+        return None, min(begun, unfinished.start) if unfinished and waits else begun
+
+    def _is_theirs(self, run: Run) -> bool:
+        """Whether a passage counts: the request does not hold it itself."""
+        return run.hash not in self._own.passages and self._own.rule(run.scope) != "off"
 
     def _named(self, sighting: Sighting) -> Leak | None:
         """A name of a scope. It makes the facts of its scope count, near it."""
@@ -259,7 +280,7 @@ class AnswerWatch:
             self._reads_words, self._words_to = True, start
         if scope not in self._counts:
             self._counts[scope] = count = self._count(read_model())
-            if any(count.completes(word) for word in self._recent):
+            if any(count.completes(one) for word in self._recent for one in spellings(word)):
                 return Leak(scope, "fact", start)
         return None
 
@@ -268,24 +289,25 @@ class AnswerWatch:
         self._words_to = word.end + self._base
         self._recent.append(word.text)
         self._near = {scope: left - 1 for scope, left in self._near.items()}
+        spelled = spellings(word.text)
         for scope, count in list(self._counts.items()):
             if scope not in self._own.scopes and self._near.get(scope, 0) < 0:
                 del self._counts[scope], self._near[scope]
-            elif count.completes(word.text):
+            elif any(count.completes(one) for one in spelled):
                 return Leak(scope, "fact", start)
-        found = self._runs.completed(word.text, start) if self._runs else None
-        if found is None or found.hash in self._own.passages or self._own.rule(found.scope) == "off":
-            return None
-        return Leak(found.scope, "passage", found.start)
+        whole = [runs.completed(one, start) for runs, one in zip(self._runs, spelled, strict=False)]
+        found = next((run for run in whole if run and self._is_theirs(run)), None)
+        return Leak(found.scope, "passage", found.start) if found else None
 
     def _count(self, model: LeakModel) -> FactCount:
         return FactCount(model.facts, self._own.words)
 
     def _words_open_from(self, unfinished: Word | None, otherwise: int) -> int:
         """Where the first word stands that may still become part of a leak, in the tail."""
-        first = self._runs.open_from if self._runs else None
-        begun = otherwise if first is None else first - self._base
-        waits = (self._runs and self._runs.begun) or any(count.nearly for count in self._counts.values())
+        begun = min(
+            (first - self._base for runs in self._runs if (first := runs.open_from) is not None), default=otherwise
+        )
+        waits = any(runs.begun for runs in self._runs) or any(count.nearly for count in self._counts.values())
         return min(begun, unfinished.start) if unfinished and waits else begun
 
     def _forget(self, safe: int) -> None:

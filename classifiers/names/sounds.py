@@ -24,6 +24,15 @@ READ_SCRIPTS = frozenset(
     [*"CYRILLIC GREEK ARABIC HEBREW DEVANAGARI HANGUL KATAKANA GEORGIAN ARMENIAN TAMIL ETHIOPIC".split(), *_LIKE]
 )
 
+# anyascii reads a file for each 256 letters once it meets one of them. Met first in an answer, that would hold up all
+# answers of a server, so all blocks of these scripts are read now.
+_BLOCKS = (
+    *(0x00, *range(0x03, 0x0E), *range(0x10, 0x14), 0x1C, 0x1D, 0x1F, 0x21, 0x2D, *range(0x30, 0x34)),
+    *(0xA6, 0xA8, 0xA9, *range(0xAB, 0xD8), *range(0xFB, 0x100)),
+    *(0x101, 0x111, 0x11F, *range(0x1AF, 0x1B2), 0x1D2, 0x1D6, 0x1D7, 0x1E7, 0x1EE, 0x1F2),
+)
+anyascii("".join(chr(block << 8 | 0x80) for block in _BLOCKS))
+
 _MOST = 32  # sounds of one name
 _REMEMBERED_LETTERS = 64  # of a word: without a bound, long ones could fill the memory
 # English letters and what they may sound like, longest first. j: as in jam; c: as in church; x: as in ship.

@@ -14,7 +14,7 @@ Example: a backend that repeats the first message.
     ['Hello']
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ from gateway.core import Endpoint, Event, ModelNeed, Plan, Request
 from gateway.errors import InvalidRequest
 from gateway.openai_format.messages.shape import MessageShape
 from gateway.openai_format.shapes import Shape
+from gateway.policy import ServingMethod
 from gateway.prompts.rendering import Tokenizer
 from gateway.telemetry.taps import Watcher
 
@@ -61,6 +62,11 @@ class Served:
     def unsupported(self, needs: frozenset[ModelNeed]) -> str | None:
         """Why the backend cannot carry out a plan with these needs; None if it can."""
         return next((self.unsupported_needs[need] for need in sorted(needs & self.unsupported_needs.keys())), None)
+
+    def unsupported_plans(self, methods: Iterable[ServingMethod]) -> list[str]:
+        """Which of these methods' plans it cannot carry out, and why."""
+        faults = {one.plan_name: self.unsupported(one.needs) for one in methods}
+        return [f"{plan} cannot be served: {why}" for plan, why in faults.items() if why]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 import asyncio
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from gateway.cli.progress import Report, show_progress
-from gateway.cli.terminal import Packs, console
+from gateway.cli.terminal import ChatTemplate, Model, Packs, console, tell
 from gateway.errors import SetupError
+from gateway.examples import HARRY_POTTER
 from gateway.files.rows import columns_of, read_rows
 
 if TYPE_CHECKING:
@@ -19,53 +20,65 @@ if TYPE_CHECKING:
 
     from gateway.backends.base import Backend
 
-__all__ = ["demo"]
+__all__ = ["demo", "questions_beside"]
 
-_MODEL, _ENCODER = "smollm2", "minilm"
+_ENCODER = "minilm"
 _ANSWER_TOKENS = 32
 
 
 def demo(
+    model: Model = "smollm2",
+    chat_template: ChatTemplate = None,
     once: Annotated[bool, typer.Option("--once", help="Print the table and end; serve nothing.")] = False,
-    scope: Annotated[Path, typer.Option(help="The scope file to learn from.")] = Path(
-        "examples/harry-potter/scope.yaml"
-    ),
+    scope: Annotated[
+        Path, typer.Option(help="The scope file to learn from.", show_default="Harry Potter, which comes with Unrecall")
+    ] = HARRY_POTTER,
     packs: Packs = Path(".unrecall/packs"),
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
+    evaluations: Annotated[
+        int | None, typer.Option(help="As in train: fewer trials take less time and may forget less well.")
+    ] = None,
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
     with show_progress(console, "starting") as report:
         report("loading libraries", 0, 1)
+        from gateway.models.chat_template import read_chat_template
         from gateway.models.languages import PACKAGED
         from gateway.server.process import check_port
+        from gateway.training.config import training_of
         from gateway.training.run import train_scope
 
+        template = read_chat_template(chat_template) if chat_template else None
         if not once:
             check_port("127.0.0.1", port)
+        questions = questions_beside(scope)
         train_scope(
             scope_file=scope,
-            model=_MODEL,
+            model=model,
             encoder=_ENCODER,
             language_encoder=PACKAGED,
             out=packs,
+            training=training_of("corruption", evaluations=evaluations, chat_template=template),
             progress=report,
         )
         report("loading the model to serve", 0, 1)
-        app, backend = _app(packs, port)
-        rows = asyncio.run(_ask_all(app, backend, _questions(scope), report))
+        settings = {"model": model, "chat_template": chat_template, "encoder": _ENCODER, "packs": packs, "port": port}
+        app, backend = _app(settings)
+        rows = asyncio.run(_ask_all(app, backend, questions, report))
     _print_table(rows)
+    tell(f"What it learned from stands in {scope.parent}: a copy can be the beginning of a scope of your own.")
     if not once:
-        _serve(app, port)
+        _serve(app, backend.served.models[0].id, port)
 
 
-def _app(packs: Path, port: int) -> "tuple[FastAPI, Backend]":
+def _app(overrides: dict[str, Any]) -> "tuple[FastAPI, Backend]":
     from gateway.server.app import create_app
     from gateway.server.assembly import build_parts
     from gateway.server.process import log_to
     from gateway.settings import load_settings
 
-    settings = load_settings(None, {"model": _MODEL, "encoder": _ENCODER, "packs": packs, "port": port})
-    log_to(packs.parent / "demo-audit.jsonl")
+    settings = load_settings(None, overrides)
+    log_to(settings.packs.parent / "demo-audit.jsonl")
     backend, packs_in_force, arms = build_parts(settings)
     return create_app(settings, backend, packs_in_force, arms), backend
 
@@ -76,7 +89,7 @@ async def _ask_all(
     """(side, question, the plain model's answer, the gateway's answer over HTTP) of each question."""
     import httpx
 
-    rows = []
+    rows, name = [], backend.served.models[0].id
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -85,7 +98,7 @@ async def _ask_all(
         for number, question in enumerate(questions):
             report("asking the plain model and the gateway", number, len(questions))
             prompt = question["prompt"]
-            rows.append((question["side"], prompt, await _plain(backend, prompt), await _guarded(client, prompt)))
+            rows.append((question["side"], prompt, await _plain(backend, prompt), await _guarded(client, name, prompt)))
     return rows
 
 
@@ -93,14 +106,14 @@ async def _plain(backend: "Backend", prompt: str) -> str:
     from gateway.core import Message, Pass, Request, Sampling
 
     sampling = Sampling(max_tokens=_ANSWER_TOKENS, temperature=0.0)
-    request = Request("demo", "chat", _MODEL, (Message("user", prompt),), sampling)
+    request = Request("demo", "chat", backend.served.models[0].id, (Message("user", prompt),), sampling)
     async with aclosing(backend.generate(request, Pass())) as events:
         return "".join([delta.text async for event in events for delta in event.deltas])
 
 
-async def _guarded(client: "httpx.AsyncClient", prompt: str) -> str:
+async def _guarded(client: "httpx.AsyncClient", name: str, prompt: str) -> str:
     body = {
-        "model": _MODEL,
+        "model": name,
         "messages": [{"role": "user", "content": prompt}],
         "temperature": 0,
         "max_tokens": _ANSWER_TOKENS,
@@ -117,7 +130,7 @@ def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
     console.print(table)
 
 
-def _serve(app: "FastAPI", port: int) -> None:
+def _serve(app: "FastAPI", name: str, port: int) -> None:
     import uvicorn
 
     url = f"http://127.0.0.1:{port}"
@@ -125,12 +138,12 @@ def _serve(app: "FastAPI", port: int) -> None:
         f"""
 Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/demo-audit.jsonl. Try:
 
-  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{_MODEL}",
+  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{name}",
     "messages": [{{"role": "user", "content": "Who wrote the Harry Potter books?"}}], "temperature": 0}}'
 
   # pip install openai
   python -c "from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='-').chat.completions.create(
-    model='{_MODEL}', temperature=0, messages=[{{'role': 'user', 'content': 'Who wrote The Hobbit?'}}]
+    model='{name}', temperature=0, messages=[{{'role': 'user', 'content': 'Who wrote The Hobbit?'}}]
     ).choices[0].message.content)"
 """,
         highlight=False,
@@ -140,7 +153,8 @@ Serving on {url}; press Ctrl-C to stop. What was flagged, and why: .unrecall/dem
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-def _questions(scope_file: Path) -> list[dict[str, str]]:
+def questions_beside(scope_file: Path) -> list[dict[str, str]]:
+    """The demo's questions, each with its `side` and `prompt`, from the file beside the scope. Raises SetupError."""
     path = scope_file.parent / "questions.jsonl"
     for row in (rows := read_rows(path)):
         if row.fault:

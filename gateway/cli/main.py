@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.audit import audit
 from gateway.cli.demo import demo
+from gateway.cli.doctor import doctor
 from gateway.cli.experiments import ab
 from gateway.cli.packs import packs
 from gateway.cli.scope import scope
@@ -24,7 +25,7 @@ __all__ = ["app", "command_line", "main"]
 _HELP = "An OpenAI-compatible gateway that makes a served model stop recalling what it was asked to forget."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP, pretty_exceptions_enable=False)
-for command in (train, screen, serve, settings, demo):
+for command in (train, screen, serve, doctor, settings, demo):
     app.command()(command)
 app.add_typer(scope, name="scope")
 app.add_typer(models, name="models")

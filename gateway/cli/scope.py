@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import Model, errors, tell
+from gateway.cli.terminal import ChatTemplate, Model, errors, tell
 from gateway.errors import SetupError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def new(
     subject: Annotated[str, typer.Option(help="What must be forgotten, in a few words.")],
     out: Annotated[Path, typer.Option(help="A new folder for scope.yaml and its rows.")],
     model: Model = "smollm2",
+    chat_template: ChatTemplate = None,
     upstream: Annotated[
         str | None, typer.Option(help="Ask the model behind this server, http://host:port, and load none.")
     ] = None,
@@ -49,8 +50,11 @@ def new(
     seed: Annotated[int, typer.Option(help="Seed of the model's draws.")] = 0,
 ) -> None:
     """Draft a scope: from a subject's name, by asking the model itself, or from documents or questions and answers."""
+    from gateway.training.draft import check_new, write_draft
+
+    check_new(out)  # before the libraries of models are loaded
+
     from gateway.training.conversion import draft_of_documents, draft_of_questions
-    from gateway.training.draft import write_draft
     from gateway.training.interview import interview
 
     if not subject.strip():
@@ -61,21 +65,27 @@ def new(
         draft = draft_of_questions(from_qa, subject) if from_qa else draft_of_documents(from_documents, subject)  # type: ignore[arg-type]
     else:
         with show_progress(errors, "loading the model") as report:
-            ask = _asker(model, upstream, upstream_model, upstream_key)
+            ask = _asker(model, chat_template, upstream, upstream_model, upstream_key)
             draft = interview(ask, subject, languages=language or (), count=questions, seed=seed, progress=report)
     files = write_draft(draft, out)
     _say(draft, files)
 
 
-def _asker(model: str, upstream: str | None, upstream_model: str | None, key: str | None) -> "Ask":
+def _asker(
+    model: str, chat_template: Path | None, upstream: str | None, upstream_model: str | None, key: str | None
+) -> "Ask":
     from gateway.training.interview import local_asker, remote_asker
 
     if upstream:
         return remote_asker(upstream, upstream_model, key)
+    from gateway.models.chat_template import read_chat_template
     from gateway.models.folders import resolve
-    from gateway.models.language_model import load_language_model
+    from gateway.models.language_model import load_language_model, load_tokenizer
 
-    return local_asker(load_language_model(resolve(model)))
+    template = read_chat_template(chat_template) if chat_template else None
+    folder = resolve(model)
+    tokenizer = load_tokenizer(folder, chat_template=template, chats=True)
+    return local_asker(load_language_model(folder, tokenizer=tokenizer))
 
 
 def _say(draft: "Draft", files: list[Path]) -> None:

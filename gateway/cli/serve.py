@@ -7,24 +7,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.terminal import ChatTemplate
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["BackendName", "Config", "Host", "Port", "ServedModel", "ServedPacks", "UpstreamUrls", "serve"]
+
+
+Config = Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")]
+ServedModel = Annotated[str | None, typer.Option(help="Packaged name, local folder, GGUF file, or hub id.")]
+ServedPacks = Annotated[Path | None, typer.Option(help="Folder of packs.")]
+BackendName = Annotated[
+    str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
+]
+UpstreamUrls = Annotated[
+    str | None, typer.Option(help="vllm: base URL of the server, with or without /v1. Separate several by commas.")
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option(help="YAML file with any of the settings.")] = None,
-    model: Annotated[str | None, typer.Option(help="Packaged name, local folder, or hub id.")] = None,
-    packs: Annotated[Path | None, typer.Option(help="Folder of packs.")] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="embedded: the model runs in this process. vllm: it runs in a vLLM server.")
-    ] = None,
-    upstream: Annotated[
-        str | None, typer.Option(help="vllm: base URL of the server, with or without /v1. Separate several by commas.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    config: Config = None,
+    model: ServedModel = None,
+    chat_template: ChatTemplate = None,
+    packs: ServedPacks = None,
+    backend: BackendName = None,
+    upstream: UpstreamUrls = None,
+    host: Host = None,
+    port: Port = None,
     workers: Annotated[int | None, typer.Option(help="How many processes serve the port.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible gateway.
@@ -35,6 +47,7 @@ def serve(
 
     overrides: dict[str, Any] = {
         "model": model,
+        "chat_template": chat_template,
         "packs": packs,
         "backend": backend,
         "upstream": upstream,
@@ -52,9 +65,11 @@ def serve(
 
 
 def _serve_alone(settings: "Settings") -> None:
+    from gateway.server.checks import check_folders
     from gateway.server.process import check_port, end_well, log_to, open_more_files, server_of, settle, shown
 
     check_port(settings.host, settings.port)
+    check_folders(settings)
     log_to(settings.audit_file, key=settings.audit_key)
     end_well()
     open_more_files()

@@ -9,13 +9,28 @@ from rich.console import Console
 
 from gateway.models import encoders
 
-__all__ = ["EncoderName", "EncoderRuntime", "LanguageEncoder", "Model", "Packs", "console", "errors", "percent", "tell"]
+__all__ = [
+    "ChatTemplate",
+    "EncoderName",
+    "EncoderRuntime",
+    "LanguageEncoder",
+    "Model",
+    "Packs",
+    "console",
+    "errors",
+    "percent",
+    "tell",
+]
 
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
 errors = Console(stderr=True)
 
-Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")]
+Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, GGUF file, or hub id.")]
+ChatTemplate = Annotated[
+    Path | None,
+    typer.Option("--chat-template", help="A Jinja chat template: for a model that has none, or in place of its own."),
+]
 LanguageEncoder = Annotated[
     str,
     typer.Option(

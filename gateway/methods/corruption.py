@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corruption.operators import Corruption, CorruptionConfig, corrupt
 from corruption.selection import message_seed
-from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.core import FEATURES, Call, ModelNeed, Plan, Request
 from gateway.errors import PlanError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.curves import curve_png
@@ -46,7 +46,7 @@ class Corrupt(Plan):
 
     name: ClassVar[str] = "Corrupt"
     needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
-    carries: ClassVar[frozenset[str]] = frozenset({"response_format"})
+    carries: ClassVar[frozenset[str]] = FEATURES
     edits: tuple[Edit, ...]
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:

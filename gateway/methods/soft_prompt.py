@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from adapters.soft_prompt.model import VirtualTokens
-from gateway.core import Call, ModelNeed, Plan, Request
+from gateway.core import FEATURES, Call, ModelNeed, Plan, Request
 from gateway.errors import PlanError
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.gradients import ALL, SERVED, TRAIN, forgets_no_worse, loss_files, optimised, with_extras
@@ -31,7 +31,7 @@ class SoftPrompt(Plan):
 
     name: ClassVar[str] = "SoftPrompt"
     needs: ClassVar[frozenset[ModelNeed]] = frozenset({"prompt_embeds"})
-    carries: ClassVar[frozenset[str]] = frozenset({"response_format"})
+    carries: ClassVar[frozenset[str]] = FEATURES
     prompts: tuple[VirtualTokens, ...]
 
     def model_input(self, request: Request, prompts: Prompts) -> ModelInput:

@@ -1,15 +1,14 @@
 """The sentence encoder that detectors read with: found, compiled once for each folder, and told apart."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
+from gateway.models.cache import cache_folder, made_once
 from gateway.models.folders import fingerprint, resolve
-from gateway.models.packaged import cache_folder
 
 if TYPE_CHECKING:  # the commands that only name an encoder do not load it
     from classifiers.encoder.sentence import Encoder
@@ -40,11 +39,16 @@ class EncoderFiles:
                 return Encoder(self.folder, TorchRuntime(self.folder, device=device))
             return Encoder(self.folder, OpenVinoRuntime(self.compiled, threads=threads))
         except ValueError as error:
-            raise ModelError(f"the encoder cannot be used: {error}") from error
+            mend = "" if device == "cpu" else "; set encoder_device to cpu, or to a GPU that torch sees"
+            raise ModelError(f"the encoder cannot be used: {error}{mend}") from error
 
 
 def find_encoder(
-    name: str, runtime: EncoderRuntime = "openvino", *, say: Callable[[str], None] = lambda _: None
+    name: str,
+    runtime: EncoderRuntime = "openvino",
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    fetch: bool = True,
 ) -> EncoderFiles:
     """Finds an encoder's folder, and compiles it the first time that this runtime is asked for. Raises ModelError.
 
@@ -52,17 +56,21 @@ def find_encoder(
         name: a packaged name, a folder, or a hub id.
         runtime: what computes.
         say: is told of a step that takes time.
+        fetch: False downloads and compiles nothing; what is not compiled yet is told by its files alone.
     """
-    folder = resolve(name, say=say)
+    folder = resolve(name, say=say, fetch=fetch)
     weights = fingerprint(folder)
     if runtime == "torch":
         return EncoderFiles(folder, weights, None)
     from classifiers.encoder.compiled import RECIPE
 
-    kept = cache_folder() / f"encoder-{weights[:16]}-{RECIPE}"
-    if not kept.is_dir():
+    def make(kept: Path, _: Path) -> None:
         say(f"compiling the encoder {name}, once")
+        kept.mkdir()
         _compile(folder, kept)
+
+    name_of_it = f"encoder-{weights[:16]}-{RECIPE}"
+    kept = made_once(name_of_it, make) if fetch else cache_folder() / name_of_it
     told_apart = hashlib.sha256(f"{weights} {RECIPE}".encode()).hexdigest()
     return EncoderFiles(folder, told_apart, kept / _FILE)
 
@@ -70,19 +78,10 @@ def find_encoder(
 def _compile(folder: Path, kept: Path) -> None:
     from classifiers.encoder.compiled import compile_encoder
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".compile-") as scratch:
-        fresh = Path(scratch) / "encoder"
-        fresh.mkdir()
-        try:
-            compile_encoder(folder, fresh / _FILE)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"the encoder in {folder} cannot be compiled ({type(error).__name__}: {error}); "
-                "set encoder_runtime to torch"
-            ) from error
-        try:
-            fresh.rename(kept)
-        except OSError:  # another process was faster: its files are as good
-            if not kept.is_dir():
-                raise
+    try:
+        compile_encoder(folder, kept / _FILE)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"the encoder in {folder} cannot be compiled ({reason_of(error, with_file=True)}); "
+            "set encoder_runtime to torch"
+        ) from error

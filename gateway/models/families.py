@@ -51,6 +51,7 @@ def refusal(config: Any) -> str:
 
 _SCALED = _Family(_root_of_width)
 _AS_THEY_ARE = _Family()
+_MULTIPLIED_LATER = _AS_THEY_ARE  # than embeddings come in
 
 # Read in the sources of transformers 5.23 and vLLM 0.32.
 _FAMILIES: Mapping[str, _Family] = MappingProxyType(
@@ -74,11 +75,15 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
             refused="transformers and vLLM scale its embeddings in different places",
             refused_if=lambda config: config.embedding_multiplier != 1,
         ),
-        "granite": _AS_THEY_ARE,
-        "granitemoe": _AS_THEY_ARE,
-        "granitemoehybrid": _AS_THEY_ARE,
-        "granitemoeshared": _AS_THEY_ARE,
-        "hyperclovax": _AS_THEY_ARE,
-        "afmoe": _AS_THEY_ARE,
+        **dict.fromkeys(
+            ("granite", "granitemoe", "granitemoehybrid", "granitemoeshared", "hyperclovax", "afmoe"), _MULTIPLIED_LATER
+        ),
+        **dict.fromkeys(
+            (
+                *("llama", "llama4_text", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"),
+                *("phi3", "phimoe", "olmoe", "gpt_oss", "deepseek_v3", "glm4", "cohere", "nemotron", "stablelm"),
+            ),
+            _AS_THEY_ARE,
+        ),
     }
 )

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
+from gateway.models.gguf_files import from_gguf
 from gateway.models.packaged import PULLABLE, pull
 
-__all__ = ["StoredTensor", "fingerprint", "resolve", "stored_tensors"]
+__all__ = ["StoredTensor", "fingerprint", "local_folder", "resolve", "stored_tensors"]
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
+_GGUF = ".gguf"
 _SAMPLE_BYTES = 4096
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
@@ -29,23 +31,66 @@ class StoredTensor:
     end: int
 
 
-def resolve(model: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The local folder of a model given as a packaged name, a folder, or a hub id. Raises ModelError."""
+def resolve(model: str, *, say: Callable[[str], None] = lambda _: None, fetch: bool = True) -> Path:
+    """The local folder of a model given as a packaged name, a folder, a GGUF file, a hub id, or a GGUF file of the hub
+    (owner/name/FILE.gguf). Raises ModelError.
+
+    Args:
+        model: as the operator gave it.
+        say: is told of a step that takes time.
+        fetch: False downloads and converts nothing: what is not on this machine yet is an error.
+    """
     if model in PULLABLE:
-        return pull(model, say=say)
+        return pull(model, say=say, fetch=fetch)
+    if (folder := local_folder(model)) is not None:
+        return folder
+    place = Path(model).expanduser()
+    if place.is_file():
+        return from_gguf(place, say=say, fetch=fetch)
+    if model.count("/") == 1:
+        return _from_hub(model, fetch=fetch)
+    say(f"downloading {model}")
+    file = _from_hub(str(place.parent), place.name, fetch=fetch) / place.name
+    if not file.is_file():
+        raise ModelError(f"{place.parent} of the hub holds no file {place.name}; check its name on the model's page")
+    return from_gguf(file, say=say, fetch=fetch)
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that a model's name is; None for a packaged name, a GGUF file, or what the hub may have. Raises
+    ModelError for any other name."""
+    if model in PULLABLE:
+        return None
     if not model:
         raise ModelError("no model is given")
-    folder = Path(model).expanduser()
-    if folder.is_file():
-        raise ModelError(f"{folder} is a file; give the folder of a Hugging Face model")
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face model folder")
+    place = Path(model).expanduser()
+    if place.is_dir():
+        return _checked(place)
+    is_gguf = place.suffix.lower() == _GGUF
+    if place.is_file():
+        if not is_gguf:
+            raise ModelError(f"{place} is a file; give the folder of a Hugging Face model, or a GGUF file")
+        return None
+    parts = model.count("/")
+    if model.startswith((".", "/")) or not (parts == 1 or (parts == 2 and is_gguf)):
+        raise ModelError(_unknown(model))
+    return None
+
+
+def _checked(folder: Path) -> Path:
+    if (folder / "config.json").is_file():
         return folder
-    if model.count("/") != 1 or model.startswith((".", "/")):
-        names = ", ".join(PULLABLE)
-        raise ModelError(f"no folder {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name)")
-    return _from_hub(model)
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == _GGUF)
+    hint = f"; for the model in {files[0].name} give that file" if files else ""
+    raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face model folder{hint}")
+
+
+def _unknown(model: str) -> str:
+    names = ", ".join(PULLABLE)
+    return (
+        f"no folder or GGUF file {model!r}, and it is neither a packaged model ({names}) nor a hub id (owner/name, or "
+        "owner/name/FILE.gguf)"
+    )
 
 
 def fingerprint(folder: Path) -> str:
@@ -75,8 +120,8 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
 
 def _listed(path: Path) -> list[StoredTensor]:
     """Of one file. Its size is compared with what the header promises, which shows an interrupted download."""
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(size, _MAX_HEADER_BYTES):
@@ -91,6 +136,8 @@ def _listed(path: Path) -> list[StoredTensor]:
         ]
         if any(not 8 + length <= tensor.start <= tensor.end for tensor in tensors):
             raise ValueError("a tensor that ends before it begins")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {reason_of(error)}; let this user read it") from error
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} is damaged ({type(error).__name__}: {error}); fetch or make the model anew"
@@ -107,13 +154,17 @@ def _line(tensor: StoredTensor) -> bytes:
     return f"{tensor.name} {tensor.dtype} {list(tensor.shape)} ".encode() + hashlib.sha256(sample).digest()
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, file: str | None = None, *, fetch: bool) -> Path:
+    """The folder of a model's files, or the one that holds the one file that is asked for."""
     import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(model, allow_patterns=[file] if file else _HUB_FILES, local_files_only=not fetch))
+    except LocalEntryNotFoundError as error:
+        reason = _reason(error) if fetch else "it is not downloaded yet; the first `unrecall serve` downloads it"
+        raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {reason}") from error
     except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelError(f"cannot get {model!r} from the Hugging Face hub: {_reason(error)}") from error
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gateway.errors import ModelError
+from gateway.models.chat_template import WITHOUT_A_TEMPLATE, use_chat_template
 from gateway.models.devices import device_named
 from gateway.models.families import refusal, vllm_scale
 from gateway.models.folders import StoredTensor, stored_tensors
@@ -52,8 +53,14 @@ class LanguageModel:
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The folder's fast tokenizer: character offsets are needed to find names among tokens. Raises ModelError."""
+def load_tokenizer(folder: Path, *, chat_template: str | None = None, chats: bool = False) -> Any:
+    """The folder's fast tokenizer: character offsets are needed to find names among tokens. Raises ModelError.
+
+    Args:
+        folder: of the model.
+        chat_template: in place of the model's own (see `read_chat_template`).
+        chats: whether a model without a chat template is refused. Otherwise the log tells of it.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -62,25 +69,34 @@ def load_tokenizer(folder: Path) -> Any:
         raise ModelError(f"cannot load the tokenizer of {folder}: {_short(error)}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder} has no fast tokenizer (tokenizer.json), which offsets need")
+    if chat_template is not None:
+        use_chat_template(tokenizer, chat_template)
     if not tokenizer.chat_template:
+        if chats:
+            raise ModelError(f"{folder} has no chat template, and questions are asked as a chat: {WITHOUT_A_TEMPLATE}")
         _log.warning(
-            "%s has no chat template: chat requests cannot be answered, only completions; "
-            "for chat, use an instruction-tuned model, or put a chat_template.jinja into the folder",
+            "%s has no chat template: chat requests cannot be answered, only completions; for chat, %s",
             folder,
+            WITHOUT_A_TEMPLATE,
         )
     return tokenizer
 
 
-def load_language_model(folder: Path, *, loading: Loading | None = None) -> LanguageModel:
+def load_language_model(folder: Path, *, loading: Loading | None = None, tokenizer: Any = None) -> LanguageModel:
     """Loads in the dtype of its config, on the current GPU if there is one, or as `loading` says, and checks its
     embeddings. Raises ModelError.
+
+    Args:
+        folder: of the model.
+        loading: how it is held in memory, and where.
+        tokenizer: its tokenizer, if that is loaded already.
     """
     from transformers import AutoModelForCausalLM
 
     loading = loading or Loading()
     target = str(device_named(loading.device))
 
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer or load_tokenizer(folder)
     config = configuration(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(

@@ -5,13 +5,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 from gateway.models.folders import fingerprint, resolve
 
 if TYPE_CHECKING:
     from classifiers.languages.encoder import MultilingualEncoder
 
-__all__ = ["OFF", "PACKAGED", "LoadLanguages", "can_load_languages", "language_loader"]
+__all__ = ["OFF", "PACKAGED", "LoadLanguages", "can_load_languages", "language_fingerprint", "language_loader"]
 
 PACKAGED, OFF = "e5", "off"
 LoadLanguages = Callable[[], "MultilingualEncoder"]
@@ -38,13 +38,25 @@ def language_loader(name: str, *, device: str = "cpu") -> LoadLanguages | None:
     return lambda: _load(name, device)
 
 
-@lru_cache(maxsize=1)
-def _load(name: str, device: str) -> "MultilingualEncoder":
+def language_fingerprint(name: str) -> str:
+    """That of the encoder of this name, which is neither loaded nor downloaded. Raises ModelError as a load would."""
+    _check_installed(name)
+    from classifiers.languages.encoder import folder_fingerprint, packaged_fingerprint
+
+    return packaged_fingerprint() if name == PACKAGED else folder_fingerprint(fingerprint(resolve(name, fetch=False)))
+
+
+def _check_installed(name: str) -> None:
     if missing := _missing(name):
         raise ModelError(
             f"other languages than English cannot be read: {' and '.join(missing)} are not installed; {_INSTALL}, or "
             f"set language_encoder to off and leave questions in other languages to the names alone"
         )
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, device: str) -> "MultilingualEncoder":
+    _check_installed(name)
     from classifiers.languages.encoder import MultilingualEncoder
 
     try:
@@ -54,7 +66,7 @@ def _load(name: str, device: str) -> "MultilingualEncoder":
         return MultilingualEncoder.of_folder(folder, fingerprint(folder), device=device)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise ModelError(
-            f"the encoder of other languages, {name!r}, cannot be loaded ({type(error).__name__}: {error}); "
+            f"the encoder of other languages, {name!r}, cannot be loaded ({reason_of(error, with_file=True)}); "
             f"{_INSTALL}, or give another one as language_encoder"
         ) from error
 

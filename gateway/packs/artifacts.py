@@ -7,22 +7,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from classifiers.cache import Recent
-from gateway.errors import PackError
+from gateway.errors import PackError, reason_of
 from gateway.methods.base import Method, MethodArtifact
 
 __all__ = ["ArtifactCache", "StoredArtifact"]
 
 _RETRY_S = 5.0
+_T = TypeVar("_T")
 _log = logging.getLogger("unrecall.packs")
 
 
 class ArtifactCache:
     """The artifacts that were used last. Thread-safe.
 
-    `faults` says, by scope, why an artifact could not be read when it was last needed.
+    `faults` says, by scope, why an artifact, or another file that is read late, could not be read when it was last
+    needed.
     """
 
     def __init__(self, limit_bytes: int = 1 << 28, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +35,7 @@ class ArtifactCache:
         """
         self._clock = clock
         self._kept: Recent[StoredArtifact, _Kept] = Recent(limit_bytes, size_of=lambda kept: kept.size)
-        self._faults: dict[str, tuple[StoredArtifact, str, float]] = {}  # the fault, and until when it stands
+        self._faults: dict[tuple[str, str], _Fault] = {}  # by scope and part
         self._reading: dict[StoredArtifact, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -46,12 +48,39 @@ class ArtifactCache:
     def faults(self) -> Mapping[str, str]:
         """Why artifacts could not be read, by scope."""
         with self._lock:
-            return {scope: message for scope, (_, message, _) in self._faults.items()}
+            return {scope: fault.message for (scope, _), fault in self._faults.items()}
 
     def forget_fault(self, scope: str) -> None:
         """The scope's pack is another now, or gone."""
         with self._lock:
-            self._faults.pop(scope, None)
+            self._faults = {place: fault for place, fault in self._faults.items() if place[0] != scope}
+
+    def read_late(self, scope: str, part: str, owner: object, read: Callable[[], _T]) -> _T:
+        """What `read` gives. If it raises PackError, the log says so once, and `faults` until it succeeds or the pack
+        is another.
+
+        Args:
+            scope: of the pack.
+            part: which of the scope's files.
+            owner: of the file: another one is another version of it. Its fault stands for some seconds.
+            read: slow. Raises PackError.
+        """
+        now, place = self._clock(), (scope, part)
+        with self._lock:
+            known = self._faults.get(place)
+        if known and known.owner is owner and now < known.until:
+            raise PackError(known.message)
+        try:
+            found = read()
+        except PackError as error:
+            if known is None or (known.owner, known.message) != (owner, str(error)):
+                _log.error("%s; requests inside its scope are refused", error)
+            with self._lock:
+                self._faults[place] = _Fault(owner, str(error), now + _RETRY_S)
+            raise
+        with self._lock:
+            self._faults.pop(place, None)
+        return found
 
     def held(self, artifact: "StoredArtifact") -> MethodArtifact | None:
         """An artifact that is in memory; None if it must be read first. Never waits for a disk."""
@@ -71,22 +100,17 @@ class ArtifactCache:
                 self._reading.pop(artifact, None)
 
     def _read(self, artifact: "StoredArtifact") -> MethodArtifact:
-        now = self._clock()
-        with self._lock:
-            known, message, until = self._faults.get(artifact.scope, (None, "", 0.0))
-        if known is artifact and now < until:
-            raise PackError(message)
-        try:
-            found, size = artifact.from_files()
-        except PackError as error:
-            if (known, message) != (artifact, str(error)):
-                _log.error("%s; requests inside its scope are refused", error)
-            with self._lock:
-                self._faults[artifact.scope] = (artifact, str(error), now + _RETRY_S)
-            raise
-        self.forget_fault(artifact.scope)
+        found, size = self.read_late(artifact.scope, "artifact", artifact, artifact.from_files)
         self._kept.keep({artifact: _Kept(found, size)})
         return found
+
+
+class _Fault(NamedTuple):
+    """Why a file could not be read, and until when nobody tries again."""
+
+    owner: object
+    message: str
+    until: float
 
 
 class _Kept(NamedTuple):
@@ -136,6 +160,6 @@ class StoredArtifact:
             return self.method.load(folder), size
         except (OSError, ValueError) as error:
             raise PackError(
-                f"pack {self.scope!r}: what its method learned cannot be read: {error}; restore it or train the scope "
-                "again"
+                f"pack {self.scope!r}: what its method learned cannot be read in {folder}: {reason_of(error)}; restore "
+                "it or train the scope again"
             ) from error

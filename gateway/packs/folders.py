@@ -10,12 +10,13 @@ import hashlib
 import os
 import secrets
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.errors import PackError, SetupError
+from gateway.errors import PackError, SetupError, reason_of
 from gateway.files.atomic import replace_file
 from gateway.files.litter import is_litter
 from gateway.methods.registry import method_names
@@ -53,9 +54,9 @@ def folder_names(root: Path) -> Sequence[str]:
         with os.scandir(root) as found:
             return sorted(entry.name for entry in found if not is_litter(entry.name) and entry.is_dir())
     except FileNotFoundError as error:
-        raise PackError(f"cannot read the packs folder {root}: {error}; create it or give --packs") from error
+        raise PackError(f"cannot read the packs folder {root}: it is not there; create it or give --packs") from error
     except OSError as error:
-        raise PackError(f"cannot read the packs folder {root}: {error}; give --packs a folder") from error
+        raise PackError(f"cannot read the packs folder {root}: {reason_of(error)}; give --packs a folder") from error
 
 
 def has_manifest(folder: Path) -> bool:
@@ -80,9 +81,14 @@ def claims(folder: Path) -> bool:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest alone, its files unchecked. Raises PackError that says which field is wrong and what to do."""
     try:
-        content = (folder / _MANIFEST).read_bytes()
+        content = (folder / _MANIFEST).read_bytes().removeprefix(BOM_UTF8)  # an editor may have put a mark there
     except OSError as error:
-        raise PackError(f"pack {folder.name!r} has no readable {_MANIFEST}: {error}") from error
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            raise PackError(_no_pack(folder)) from error
+        raise PackError(
+            f"pack {folder.name!r} has no readable {_MANIFEST} in {folder}: {reason_of(error)}; restore it, or train "
+            "the scope again, or remove the pack"
+        ) from error
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
@@ -148,7 +154,9 @@ def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None 
     try:
         present = set(os.listdir(version))
     except OSError as error:
-        raise PackError(f"pack {name!r} lacks its version folder {manifest.version}: {error}") from error
+        raise PackError(
+            f"pack {name!r} lacks its version folder {version}: {reason_of(error)}; restore it or train the scope again"
+        ) from error
     for file in _needed(name, manifest):
         if file not in files:
             raise PackError(f"the manifest of pack {name!r} does not list {file}; train the scope again")
@@ -163,7 +171,7 @@ def verify_files(folder: Path, manifest: Manifest, read: Collection[str] | None 
         try:
             found = sha256_of(os.path.join(version, file))
         except OSError as error:
-            raise PackError(f"pack {name!r}: {file} cannot be read: {error}; restore it") from error
+            raise PackError(f"pack {name!r}: {file} cannot be read: {reason_of(error)}; restore it") from error
         if found != expected:
             raise PackError(f"pack {name!r}: {file} was altered or cut short; restore it or train the scope again")
 
@@ -188,8 +196,10 @@ def is_enabled(folder: Path) -> bool:
 
 
 def set_enabled(folder: Path, enabled: bool) -> None:
-    """Switches a pack on or off; the running gateway follows. Raises PackError if there is no such pack."""
-    read_manifest(folder)
+    """Switches a pack on or off; the running gateway follows. A damaged one can be switched off. Raises PackError if
+    there is no such pack."""
+    if enabled or not claims(folder):
+        read_manifest(folder)
     mark = folder / _DISABLED
     try:
         if enabled:
@@ -197,7 +207,9 @@ def set_enabled(folder: Path, enabled: bool) -> None:
         else:
             replace_file(mark, b"")
     except OSError as error:
-        raise PackError(f"cannot switch pack {folder.name!r}: {error}") from error
+        raise PackError(
+            f"cannot switch pack {folder.name!r}: {reason_of(error)}; let this user write in {folder}"
+        ) from error
     note_change(folder.parent, folder.name)
 
 
@@ -205,14 +217,20 @@ def remove_pack(folder: Path) -> None:
     """Takes a pack out of force in one step and deletes it; the running gateway follows. Raises PackError if there is
     no such pack."""
     if is_litter(folder.name) or not claims(folder):
-        raise PackError(f"there is no pack {folder.name!r} in {folder.parent}; `unrecall packs list` names them")
+        raise PackError(_no_pack(folder))
     aside = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.removed")
     try:
         folder.rename(aside)
     except OSError as error:
-        raise PackError(f"cannot remove pack {folder.name!r}: {error}") from error
+        raise PackError(
+            f"cannot remove pack {folder.name!r}: {reason_of(error)}; let this user write in {folder.parent}"
+        ) from error
     note_change(folder.parent, folder.name)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _no_pack(folder: Path) -> str:
+    return f"there is no pack {folder.name!r} in {folder.parent}; `unrecall packs list` names them"
 
 
 def sha256_of(path: Path | str) -> str:

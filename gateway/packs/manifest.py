@@ -99,8 +99,9 @@ class Manifest(_Strict):
 
     The loader must know the names in `method` and `detector`. `alias_alarms` counts the prompts outside the scope that
     the names alone flag: of the shipped ones ('general') and of the operator's own ('traffic'). `languages` is None if
-    nothing but names guards the scope in other languages than English. A manifest of schema 2,
-    the one before, is read as one of today.
+    nothing but names guards the scope in other languages than English. `chat_template` is the hash of the chat template
+    that the operator gave for the training; None: it was the model's own. A manifest of schema 2, the one before, is
+    read as one of today.
     """
 
     schema_version: Literal[3] = 3
@@ -114,6 +115,7 @@ class Manifest(_Strict):
     base_fingerprint: _Sha256
     encoder_fingerprint: _Sha256
     training_fingerprint: _Sha256
+    chat_template: _Sha256 | None = None
     files: dict[_Name, _Sha256]
     calibration: Calibration
     heldout: HeldOut

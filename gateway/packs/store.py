@@ -6,6 +6,7 @@ the old pack or the new one and never half of either.
 
 import contextlib
 import functools
+import logging
 import secrets
 import shutil
 import tempfile
@@ -21,12 +22,12 @@ from classifiers.languages.model import MultilingualHead
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.watch import Watched
 from classifiers.names.ordinary import Alias
-from gateway.errors import PackError, SetupError
+from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import Method, MethodArtifact
 from gateway.methods.registry import method
 from gateway.packs.artifacts import ArtifactCache, StoredArtifact
 from gateway.packs.changes import note_change
-from gateway.packs.detectors import LANGUAGES_FILE, DetectorKind, detector_kind
+from gateway.packs.detectors import GATE_FILE, LANGUAGES_FILE, DetectorKind, detector_kind
 from gateway.packs.files import LEAKS_FILE, Artifacts, files_of, read_gate, write_artifacts
 from gateway.packs.folders import (
     is_enabled,
@@ -41,6 +42,7 @@ from gateway.policy import Guard
 
 __all__ = ["Pack", "load_pack", "load_packs", "save_pack"]
 
+_log = logging.getLogger("unrecall.packs")
 _READERS = 2  # more would wait for the interpreter more than for the disk
 
 
@@ -96,7 +98,9 @@ def save_pack(root: Path, artifacts: Artifacts, manifest: Mapping[str, Any]) -> 
         shutil.rmtree(folder / version, ignore_errors=True)  # no manifest names it
         with contextlib.suppress(OSError):
             folder.rmdir()  # only if it is empty: there was no pack before
-        raise PackError(f"cannot write the pack into {folder}: {error}; free space or choose another folder") from error
+        raise PackError(
+            f"cannot write the pack into {folder}: {reason_of(error)}; free space or choose another folder"
+        ) from error
     for old in folder.iterdir():
         if old.is_dir() and old.name.startswith("v-") and old.name != version:
             shutil.rmtree(old, ignore_errors=True)
@@ -142,7 +146,7 @@ def load_packs(
     cache: ArtifactCache | None = None,
 ) -> dict[str, Pack]:
     """All packs under a root, by scope; of their files those of the gate are checked. Raises PackError for the first
-    bad one.
+    bad one; one that is switched off is told in the log and left out, because nothing depends on it.
 
     Args:
         root: the folder of packs.
@@ -151,7 +155,7 @@ def load_packs(
         cache: keeps what the methods learned, once somebody has asked for it. None: a cache of these packs' own.
     """
     load = functools.partial(
-        load_pack,
+        _load_if_on,
         base_fingerprint=base_fingerprint,
         encoder_fingerprint=encoder_fingerprint,
         cache=cache or ArtifactCache(),
@@ -159,10 +163,20 @@ def load_packs(
     )
     with ThreadPoolExecutor(_READERS, thread_name_prefix="packs") as threads:
         try:
-            return {pack.guard.scope: pack for pack in threads.map(load, list_packs(root))}
+            return {pack.guard.scope: pack for pack in threads.map(load, list_packs(root)) if pack}
         except PackError:
             threads.shutdown(cancel_futures=True)
             raise
+
+
+def _load_if_on(folder: Path, **options: Any) -> Pack | None:
+    try:
+        return load_pack(folder, **options)
+    except PackError as error:
+        if is_enabled(folder):
+            raise
+        _log.warning("%s (it is switched off, so that the start goes on)", error)
+        return None
 
 
 def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool) -> Pack:
@@ -171,7 +185,7 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     try:
         gate = read_gate(folder / version)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+        raise _unreadable(folder, GATE_FILE, error) from error
     read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
     if whole:
         read_model = functools.cache(read_model)
@@ -180,7 +194,7 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
     policy = gate.policy
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
-    read_leaks = functools.partial(_leaks, folder, manifest) if gate.leaks != "none" else None
+    read_leaks = functools.partial(_read_leaks, folder, manifest, cache) if gate.leaks != "none" else None
     watched = Watched(gate.aliases, policy.output, read_leaks, has_passages=gate.leaks == "passages")
     encoder = manifest.languages.encoder_fingerprint if manifest.languages else None
     languages = _languages(folder, version) if encoder else None
@@ -189,11 +203,20 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     )
 
 
+def _unreadable(folder: Path, file: str, error: Exception) -> PackError:
+    return PackError(f"pack {folder.name!r}: {file} cannot be read: {reason_of(error)}; train the scope again")
+
+
 def _languages(folder: Path, version: str) -> MultilingualHead:
     try:
         return MultilingualHead.load(folder / version / LANGUAGES_FILE)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+        raise _unreadable(folder, LANGUAGES_FILE, error) from error
+
+
+def _read_leaks(folder: Path, manifest: Manifest, cache: ArtifactCache) -> LeakModel:
+    """As `_leaks`; the cache keeps its fault for the operator."""
+    return cache.read_late(manifest.scope, LEAKS_FILE, manifest, functools.partial(_leaks, folder, manifest))
 
 
 def _leaks(folder: Path, manifest: Manifest) -> LeakModel:
@@ -205,7 +228,8 @@ def _leaks(folder: Path, manifest: Manifest) -> LeakModel:
         return LeakModel.load(folder / manifest.version / LEAKS_FILE)
     except (OSError, ValueError) as error:
         raise PackError(
-            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {error}; restore it or train the scope again"
+            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {reason_of(error)}; restore it or train the scope "
+            "again"
         ) from error
 
 
@@ -213,7 +237,7 @@ def _model(folder: Path, version: str, detector: DetectorKind) -> Any:
     try:
         return detector.load(folder / version / detector.file)
     except (OSError, ValueError) as error:
-        raise PackError(f"pack {folder.name!r} cannot be read: {error}; train the scope again") from error
+        raise _unreadable(folder, detector.file, error) from error
 
 
 def _kinds(manifest: Manifest) -> tuple[Method, DetectorKind]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from classifiers.cache import Recent
 from corruption.operators import EmbeddingTable
 from gateway.core import Endpoint, Message, Request
-from gateway.errors import PlanError
+from gateway.errors import InvalidRequest, PlanError
 from gateway.prompts.rendering import Prompt, Tokenizer, instructed, read_back, render
 
 __all__ = ["Prompts", "decoy_table"]
@@ -49,7 +49,7 @@ class Prompts:
 
     def render(self, request: Request, *, locate: bool = False) -> Prompt:
         """The request's prompt; with `locate`, the messages' places in it. Raises InvalidRequest as `rendering.render`
-        does.
+        does, and for a token without a row: a tokenizer may know more than its model (Gemma 3's has one for images).
 
         Recent prompts are remembered: a flagged request is counted, judged and corrupted, each from its prompt.
         """
@@ -58,9 +58,17 @@ class Prompts:
         asked = (request.endpoint, request.messages, locate)
         known = self._rendered.known([asked])
         if asked not in known:
-            known = {asked: render(self.tokenizer, request, locate=locate)}
+            known = {asked: self._checked(render(self.tokenizer, request, locate=locate))}
             self._rendered.keep(known)
         return known[asked]
+
+    def _checked(self, prompt: Prompt) -> Prompt:
+        if max(prompt.ids, default=0) >= self.vocabulary:
+            raise InvalidRequest(
+                f"the prompt has a token that is not in the model's vocabulary of {self.vocabulary}; take special "
+                "tokens out of the text"
+            )
+        return prompt
 
     def as_read(self, request: Request, ids: Sequence[int]) -> "Prompts":
         """The same, for which this request's prompt has the token ids that a server read. Raises PlanError for ids that

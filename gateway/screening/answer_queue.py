@@ -1,6 +1,7 @@
 """The events of one answer on their way through the output screen: each waits until its text can become no leak."""
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Literal
 
 from classifiers.leaks.watch import AnswerWatch, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event
+from gateway.errors import PackError
 from gateway.openai_format.pieces import Forbidden, cut, without_alternatives
 from gateway.screening.deadline import beside_the_loop, within
 
@@ -115,7 +117,8 @@ class AnswerQueue:
 
     def _fail(self) -> None:
         """Called in the handler of an exception."""
-        _log.exception("the output screen failed, the answer ends")
+        if not isinstance(sys.exception(), PackError):  # whoever reads packs has told of that one
+            _log.exception("the output screen failed, the answer ends")
         self.leak = self.leak or Leak("", "failure", 0)
 
     def released(self) -> Iterator[Event]:

@@ -12,7 +12,7 @@ from classifiers.encoder.sentence import Encoder
 from gateway.errors import ModelError, PackError
 from gateway.models.languages import LoadLanguages
 from gateway.packs.artifacts import ArtifactCache
-from gateway.packs.folders import has_manifest, is_enabled
+from gateway.packs.folders import has_manifest, is_enabled, read_manifest, verify_files
 from gateway.packs.store import Pack, load_pack, load_packs
 from gateway.packs.watch import FolderWatch
 from gateway.screening.gate import Gate
@@ -46,7 +46,7 @@ class PackReloader:
         self,
         root: Path,
         *,
-        encoder: Encoder,
+        encoder: Encoder | Callable[[], Encoder],
         base_fingerprint: str,
         encoder_fingerprint: str,
         poll_s: float = 0.25,
@@ -57,7 +57,7 @@ class PackReloader:
         """
         Args:
             root: the folder of packs.
-            encoder: embeds texts for the packs' detectors.
+            encoder: embeds texts for the packs' detectors; or what loads it, once all packs are found good.
             base_fingerprint: of the base model that is served. A pack of another one is refused.
             encoder_fingerprint: of the encoder, likewise.
             poll_s: how often the folder is looked at, in seconds.
@@ -81,7 +81,8 @@ class PackReloader:
             packs = load_packs(
                 root, base_fingerprint=self._base, encoder_fingerprint=encoder_fingerprint, cache=self._cache
             )
-            self.gate = Gate(packs, encoder, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
+            ready = encoder if isinstance(encoder, Encoder) else encoder()
+            self.gate = Gate(packs, ready, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
         self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
         for scope, stamp in stamps.items():
             if stamp is not None and scope in packs:
@@ -124,7 +125,8 @@ class PackReloader:
         packs = {scope: pack for scope, stamp in stamps.items() if (pack := self._reloaded(scope, stamp))}
         for scope in gone:
             self._leave(scope)
-        self._put_in_force(packs, gone & self._packs.keys(), stamps)
+        off = {scope for scope in stamps.keys() - packs.keys() if not is_enabled(self._root / scope)}
+        self._put_in_force(packs, (gone | off) & self._packs.keys(), stamps)
         unguarded = (scope for scope in self._not_loaded if has_manifest(self._root / scope))
         self.unguarded = frozenset(unguarded)
 
@@ -142,17 +144,21 @@ class PackReloader:
 
     def _reloaded(self, scope: str, stamp: int) -> Pack | None:
         """The pack as it is on disk now; None if it is bad, or is being changed while it is read."""
+        folder, earlier = self._root / scope, self._packs.get(scope)
         try:
-            return load_pack(
-                self._root / scope,
+            pack = load_pack(
+                folder,
                 base_fingerprint=self._base,
                 encoder_fingerprint=self._encoder_fingerprint,
                 cache=self._cache,
             )
+            if earlier and pack.enabled and pack.version == earlier.version:  # somebody was at work in its files
+                verify_files(folder, read_manifest(folder))
+            return pack
         except PackError as error:
             if self._watch.is_still(scope, stamp):
                 self._reject(scope, str(error), stamp)
-            elif scope not in self._packs:
+            elif earlier is None and is_enabled(folder):
                 self._not_loaded.add(scope)  # until the next look, which sees the whole of it
             return None
 
@@ -194,9 +200,11 @@ class PackReloader:
         """A bad pack: complains, once for each state of its files."""
         folder, earlier = self._root / scope, self._packs.get(scope)
         # A version that was switched off guards nothing: it cannot stand in for one that is switched on.
-        guarded = earlier is not None and (earlier.enabled or not is_enabled(folder))
+        guarded = earlier is not None and earlier.enabled
         self._complain(scope, f"{why} ({_meanwhile(folder, guarded)})")
-        if not guarded:
+        if guarded or not is_enabled(folder):
+            self._not_loaded.discard(scope)
+        else:
             self._not_loaded.add(scope)
         self._watch.accept(scope, stamp, settled=False)
 
@@ -231,6 +239,8 @@ def _no_collections() -> Iterator[None]:
 
 
 def _meanwhile(folder: Path, had_a_version: bool) -> str:
+    if not is_enabled(folder):
+        return "it is switched off, so that nothing depends on it"
     if had_a_version:
         return "its last good version keeps serving"
     # A first version is written before its manifest: a folder without one is not a pack yet.

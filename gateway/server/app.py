@@ -1,5 +1,6 @@
 """Puts the server together: settings in, an ASGI application out."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -12,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.backends.base import Backend, Starting
 from gateway.errors import AnswerError, SetupError, UnknownPath, WrongMethod
@@ -32,6 +33,7 @@ from gateway.server.surfaces import PATHS, has_chat_template
 from gateway.settings import Settings
 from gateway.telemetry.audit import Audit, log_line
 from gateway.telemetry.metrics import Metrics, Worker
+from gateway.telemetry.spans import spans_of
 
 __all__ = ["Application", "build_app", "create_app"]
 
@@ -64,9 +66,11 @@ def create_app(
     metrics = Metrics(worker)
     number = worker.number if worker else None
     pending = pending_beside(settings.audit_file)
+    spans = spans_of(settings.traces)
     audit = Audit(
         log_line,
         metrics.count,
+        *([spans] if spans else []),
         with_prompts=settings.audit_prompts,
         worker=number,
         must_write=settings.on_audit_error == "refuse",
@@ -90,6 +94,8 @@ def create_app(
         async with AsyncExitStack() as stack:
             if pending:
                 stack.callback(pending.close)
+            if spans:
+                stack.push_async_callback(asyncio.to_thread, spans.close)
             await _start(stack, pipeline, experiment, screen)
             yield
 
@@ -112,7 +118,7 @@ def create_app(
             of_each=settings.limits.kept_responses, size_bytes=settings.limits.kept_responses_mb * 2**20
         ),
     )
-    app = Application(prompts, settings.cors_origins, lifespan)
+    app = Application(spans.around(prompts) if spans else prompts, settings.cors_origins, lifespan)
     app.include_router(routes(pipeline, access, metrics, audit, open_metrics=settings.metrics == "open"))
     _add_handlers(app)
     return app
@@ -123,7 +129,7 @@ class Application(FastAPI):
 
     def __init__(
         self,
-        prompts: Prompts,
+        prompts: ASGIApp,
         cors_origins: Sequence[str],
         lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     ) -> None:

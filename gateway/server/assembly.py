@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from torch import Tensor
 
+from classifiers.encoder.sentence import Encoder
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
+from gateway.models.chat_template import read_chat_template
 from gateway.models.encoders import find_encoder
 from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import embedding_table, load_language_model, load_tokenizer
@@ -34,14 +36,20 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
     """The backend and the packs of these settings, and the backends of an online comparison's arms by name, none
     started yet. Raises SetupError."""
     folder = resolve(settings.model, say=_log.info)
+    backends = BackendFactory(settings, folder)
+    backends.read_tokenizer()  # first: it tells of a model without a chat template
     encoder = find_encoder(settings.encoder, settings.encoder_runtime, say=_log.info)
-    loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
-    loaded.warm_up()
+
+    def load_encoder() -> Encoder:
+        loaded = encoder.load(threads=settings.gate_threads, device=settings.encoder_device)
+        loaded.warm_up()
+        return loaded
+
     if settings.language_encoder == OFF:
         _log.warning("language_encoder is off: in other languages than English names alone guard every scope")
     packs = PackReloader(
         settings.packs,
-        encoder=loaded,
+        encoder=load_encoder,
         base_fingerprint=fingerprint(folder),
         encoder_fingerprint=encoder.fingerprint,
         poll_s=settings.packs_poll_s,
@@ -49,7 +57,6 @@ def build_parts(settings: Settings) -> tuple[Backend, PackReloader, dict[str, Ba
         artifact_cache=ArtifactCache(settings.artifact_cache_mb * 1_000_000),
         load_languages=language_loader(settings.language_encoder, device=settings.encoder_device),
     )
-    backends = BackendFactory(settings, folder)
     return backends.guarded(), packs, {arm.name: backends.arm(arm) for arm in settings.ab_arms}
 
 
@@ -88,18 +95,24 @@ class BackendFactory:
         self._settings = settings
         self._folder = folder
 
-    def guarded(self) -> Backend:
-        """The gateway's own backend. Raises ModelError."""
+    def read_tokenizer(self) -> Tokenizer:
+        """The base model's tokenizer, read once. Raises ModelError for it, or for a chat template that is no good."""
+        return self._tokenizer
+
+    def guarded(self, upstreams: tuple[str, ...] = ()) -> Backend:
+        """The gateway's own backend, with vLLM over these `upstreams` (none: all of the settings). Raises
+        ModelError."""
         settings = self._settings
         if settings.backend == "vllm":
-            return self._vllm(settings.upstream, settings.upstream_key, adapters=Path())
-        return self._embedded(self._folder)
+            return self._vllm(upstreams or settings.upstream, settings.upstream_key, adapters=Path())
+        return self._embedded(self._folder, self._tokenizer)
 
     def arm(self, arm: ArmSettings) -> Backend:
         """An arm's backend. An arm that has forgotten every scope needs no unlearning adapters. Raises SetupError."""
         if arm.model:
             try:
-                return self._embedded(resolve(arm.model))
+                folder = resolve(arm.model)
+                return self._embedded(folder, load_tokenizer(folder, chat_template=self._template))
             except ModelError as error:
                 raise SetupError(f"arm {arm.name!r}: {error}") from error
         # A folder of its own: the arms' backends would delete each other's adapters.
@@ -107,8 +120,13 @@ class BackendFactory:
         return self._vllm(arm.upstream, arm.upstream_key, adapters=adapters)
 
     @cached_property
+    def _template(self) -> str | None:
+        file = self._settings.chat_template
+        return read_chat_template(file) if file else None
+
+    @cached_property
     def _tokenizer(self) -> Tokenizer:
-        tokenizer: Tokenizer = load_tokenizer(self._folder)
+        tokenizer: Tokenizer = load_tokenizer(self._folder, chat_template=self._template)
         return tokenizer
 
     @cached_property
@@ -133,12 +151,12 @@ class BackendFactory:
             adapter_weights=settings.adapter_weights,
         )
 
-    def _embedded(self, folder: Path) -> Backend:
+    def _embedded(self, folder: Path, tokenizer: Tokenizer) -> Backend:
         from gateway.backends.embedded.backend import EmbeddedBackend
 
         settings = self._settings
         return EmbeddedBackend(
-            load_language_model(folder),
+            load_language_model(folder, tokenizer=tokenizer),
             name=settings.model_name or Path(settings.model).name,
             slots=settings.slots,
             queue=settings.queue,

@@ -105,12 +105,13 @@ async def _insights(pipeline: Pipeline, audit: Audit, unready: str | None) -> di
         *islice(pipeline.packs.problems.values(), _SHOWN),
         *(await pipeline.comparison.problems() if pipeline.comparison else ()),
     ]
-    packs = pipeline.packs.packs
+    packs, faults = pipeline.packs.packs, pipeline.packs.problems
     return {
         "healthy": unready is None and not problems,
         "problems": [problem for problem in (unready, *problems, *pipeline.unsupported()) if problem],
         "packs": {
-            scope: {"version": pack.version, "enabled": pack.enabled} for scope, pack in islice(packs.items(), _SHOWN)
+            scope: {"version": pack.version, "enabled": pack.enabled, "whole": scope not in faults}
+            for scope, pack in islice(packs.items(), _SHOWN)
         },
         "packs_in_all": len(packs),
     }

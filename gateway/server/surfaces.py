@@ -1,5 +1,6 @@
 """The formats in which clients ask and are answered: for each, from bytes to a request, and from events to bytes."""
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
@@ -90,6 +91,7 @@ class Surfaces:
 
     def _parsed(self, surface: Surface, body: bytes, request_id: str, caller: str) -> Request:
         served = self._pipeline.backend.served
+        body = body.removeprefix(BOM_UTF8)  # some clients put a mark there, as some editors do in files
         if surface == "completions":
             return parse_completion(
                 body,

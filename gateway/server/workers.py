@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from gateway.errors import SetupError
+from gateway.server.checks import check_folders
 from gateway.server.process import DRAIN_S, bound, end_well, log_to, open_more_files, server_of, settle, shown
 from gateway.settings import Settings
 from gateway.telemetry.pending import account_for_killed
@@ -47,6 +48,7 @@ def serve_workers(settings: Settings) -> None:
         tempfile.TemporaryDirectory(prefix="unrecall-") as folder,
         _signals() as told,
     ):
+        check_folders(settings)
         log_to(settings.audit_file, key=settings.audit_key)  # tells before a model is loaded if it cannot
         _Supervisor(plain, listener, Path(folder), told).run()
 

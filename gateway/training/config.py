@@ -26,8 +26,9 @@ _REVISION = 11  # raise it whenever the same settings come to give another pack:
 @dataclass(frozen=True, slots=True)
 class Training:
     """The configuration of one run: the method with its configuration (None: its defaults), the detector, how the base
-    model is held in memory, how many questions about the scope the gate learns from beside the rows (`widen`), and who
-    writes them (a model, or a server's address; None: the base model)."""
+    model is held in memory, how many questions about the scope the gate learns from beside the rows (`widen`), who
+    writes them (a model, or a server's address; None: the base model), and the text of a chat template (None: each
+    model's own)."""
 
     method: str = "corruption"
     detector: str = "classifier"
@@ -37,6 +38,7 @@ class Training:
     loading: Loading = field(default_factory=Loading)
     widen: int = 0
     writer: str | None = None
+    chat_template: str | None = None
 
     @property
     def seed(self) -> int:
@@ -62,6 +64,7 @@ def training_of(
     loading: Loading | None = None,
     widen: int = 0,
     writer: str | None = None,
+    chat_template: str | None = None,
 ) -> Training:
     """The training that the command line's options ask for. Raises SetupError, which says what is wrong.
 
@@ -77,6 +80,7 @@ def training_of(
         loading: how the base model is held in memory. None: in the dtype of its config, whole.
         widen: how many questions about the scope are written for the gate to learn from.
         writer: who writes them: a model, or the address of a server. None: the base model.
+        chat_template: the text of a chat template for all models of the run. None: each model's own.
     """
     detector_kind(detector)
     if not 0 <= widen <= _MOST_WRITTEN:
@@ -98,6 +102,7 @@ def training_of(
             loading=loading or Loading(),
             widen=widen,
             writer=writer,
+            chat_template=chat_template,
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
@@ -145,6 +150,8 @@ def fingerprint_of(scope: Scope, training: Training, traffic: Sequence[str] | No
         content["loading"] = training.loading.numbers
     if training.widen:
         content["written"] = [training.widen, training.writer]
+    if training.chat_template is not None:
+        content["chat_template"] = training.chat_template
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

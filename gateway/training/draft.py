@@ -9,10 +9,10 @@ from pathlib import Path
 
 from classifiers.names.aliases import check_alias
 from classifiers.names.text import normalise
-from gateway.errors import SetupError
+from gateway.errors import SetupError, reason_of
 from gateway.training.scope_file import Row
 
-__all__ = ["Draft", "different", "id_of", "is_name", "write_draft"]
+__all__ = ["Draft", "check_new", "different", "id_of", "is_name", "write_draft"]
 
 _NAME_WORDS, _NAME_CHARS = 6, 60
 _ID_CHARS = 63
@@ -34,8 +34,7 @@ class Draft:
 def write_draft(draft: Draft, folder: Path) -> list[Path]:
     """Writes scope.yaml, forget.jsonl and, if there are such rows, retain.jsonl into a new or empty folder. Raises
     SetupError."""
-    if folder.exists() and any(folder.iterdir()):
-        raise SetupError(f"{folder} is not empty; give --out a new folder, so that nothing in it is written over")
+    check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = {"scope.yaml": _scope_text(draft), "forget.jsonl": _lines(draft.forget)}
@@ -44,8 +43,18 @@ def write_draft(draft: Draft, folder: Path) -> list[Path]:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SetupError(f"cannot write into {folder}: {error.strerror}") from error
+        raise SetupError(f"cannot write into {folder}: {reason_of(error)}; give another --out") from error
     return [folder / name for name in files]
+
+
+def check_new(folder: Path) -> None:
+    """Raises SetupError unless a draft can have this folder: a new or empty one."""
+    try:
+        taken = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise SetupError(f"cannot read {folder}: {reason_of(error)}; give --out a new folder") from error
+    if taken:
+        raise SetupError(f"{folder} is not empty; give --out a new folder, so that nothing in it is written over")
 
 
 def different(rows: Iterable[Row], left_out: Counter[str], *, than: Iterable[Row] = ()) -> list[Row]:

@@ -101,6 +101,7 @@ def estimate_of(
     folder: Path,
     out: Path,
     *,
+    tokenizer: Any = None,
     reference: Path | None = None,
     reference_device: str | None = None,
     processes: int = 1,
@@ -112,6 +113,7 @@ def estimate_of(
         training: the method, its configuration, and how the model is held.
         folder: of the base model.
         out: the folder of packs, whose adapters a new one is kept apart from.
+        tokenizer: of the base model, if it is loaded already.
         reference: the folder of the reference model, if there is one.
         reference_device: where it is to be. None: beside the base model.
         processes: how many share a batch.
@@ -122,7 +124,7 @@ def estimate_of(
     except (AttributeError, TypeError, ZeroDivisionError):
         return None
     step = replace(
-        _step(scope, training, load_tokenizer(folder), processes),
+        _step(scope, training, tokenizer or load_tokenizer(folder), processes),
         earlier=len(list_packs(out)) if training.method == "lora" and out.is_dir() else 0,
         number_bytes=_number_bytes(config, folder),
     )

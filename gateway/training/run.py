@@ -2,6 +2,7 @@
 held out, and saves the pack."""
 
 import datetime
+import hashlib
 import logging
 import platform
 import tempfile
@@ -21,13 +22,13 @@ from classifiers.names.measure import AliasAlarms, TrafficKind, count_alarms
 from classifiers.splits import split_rows
 from classifiers.svm.training import fit_gate
 from classifiers.traffic import general_traffic
-from gateway.errors import PackError, SetupError
+from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
 from gateway.models.devices import check_device
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
-from gateway.models.folders import fingerprint, resolve
-from gateway.models.language_model import LanguageModel, load_language_model
+from gateway.models.folders import fingerprint, local_folder, resolve
+from gateway.models.language_model import LanguageModel, load_language_model, load_tokenizer
 from gateway.models.languages import OFF
 from gateway.models.loading import Loading
 from gateway.packs.files import Artifacts
@@ -105,8 +106,14 @@ def train_scope(
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
-    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     reference_folder = resolve(reference) if reference else None
+    if training.widen and training.writer and not _is_url(training.writer):
+        local_folder(training.writer)  # tells before anything is loaded if there is none
+    tokenizers = [  # now: a model without a chat template is told of before anything is trained
+        load_tokenizer(folder, chat_template=training.chat_template, chats=True)
+        for folder in filter(None, (base_folder, reference_folder))
+    ]
+    encoder_files = find_encoder(encoder, encoder_runtime, say=lambda text: progress(text, 0, 1))
     references = [fingerprint(reference_folder)] if reference_folder else []
     languages = find_languages(language_encoder)
     reading = [fingerprint_of_languages(languages)] if languages else []
@@ -124,6 +131,7 @@ def train_scope(
             training,
             base_folder,
             out,
+            tokenizer=tokenizers[0],
             reference=reference_folder,
             reference_device=reference_device,
             processes=processes.count,
@@ -135,11 +143,11 @@ def train_scope(
         check_reference(reference_folder, beside)
     progress("loading models", 0, 1)
     send_base(processes, training, fingerprint(base_folder))
-    base = _served(upstream, base_folder) if upstream else None
+    base = _served(upstream, base_folder, tokenizers[0]) if upstream else None
     try:
-        sources = _loaded(model, base_folder, encoder_files, training.loading, base)
+        sources = _loaded(model, base_folder, encoder_files, training.loading, tokenizers[0], base)
         if reference_folder:
-            sources = replace(sources, reference=_loaded_reference(reference_folder, beside, sources))
+            sources = replace(sources, reference=_loaded_reference(reference_folder, beside, tokenizers[1], sources))
         sources = replace(sources, languages=languages)
         return train_pack(
             scope,
@@ -225,7 +233,7 @@ def _written(
     """Questions about the scope that the writer writes, if it is asked for any. Raises SetupError or ModelError."""
     if not training.widen:
         return ()
-    if training.writer and training.writer.startswith(("http://", "https://")):
+    if training.writer and _is_url(training.writer):
         write = remote_writer(training.writer)
     elif training.writer:
         write = local_writer(load_language_model(resolve(training.writer), loading=training.loading))
@@ -234,6 +242,10 @@ def _written(
     else:
         write = remote_writer(f"{sources.base.rollout.url}/v1", key=sources.base.rollout.key)
     return written_questions(scope, train, write, training.widen, seed=training.seed, progress=progress)
+
+
+def _is_url(writer: str) -> bool:
+    return writer.startswith(("http://", "https://"))
 
 
 def alias_alarms(scope: Scope, traffic: Sequence[str] | None) -> dict[TrafficKind, AliasAlarms]:
@@ -300,6 +312,7 @@ def _manifest(
         "base_fingerprint": fingerprint(sources.base_folder),
         "encoder_fingerprint": sources.encoder_files.fingerprint,
         "training_fingerprint": training_fingerprint,
+        "chat_template": _hash(training.chat_template),
         "calibration": detector.calibration,
         "heldout": HeldOut(gate=detector.rates, forgetting=learned.figures),
         "seed": training.seed,
@@ -308,11 +321,16 @@ def _manifest(
 
 
 def _loaded(
-    name: str, base_folder: Path, encoder_files: EncoderFiles, loading: Loading, served: "ServedModel | None"
+    name: str,
+    base_folder: Path,
+    encoder_files: EncoderFiles,
+    loading: Loading,
+    tokenizer: Any,
+    served: "ServedModel | None",
 ) -> Sources:
     """The models of a run, the base model being `served` if it is given. Raises ModelError."""
     return Sources(
-        base=served or load_language_model(base_folder, loading=loading),
+        base=served or load_language_model(base_folder, loading=loading, tokenizer=tokenizer),
         base_name=name,
         base_folder=base_folder,
         encoder=encoder_files.load(),
@@ -320,10 +338,10 @@ def _loaded(
     )
 
 
-def _served(upstream: str, folder: Path) -> "ServedModel":
+def _served(upstream: str, folder: Path, tokenizer: Any) -> "ServedModel":
     from gateway.training.upstream import served_model  # with an HTTP client, which few trainings need
 
-    return served_model(upstream, folder)
+    return served_model(upstream, folder, tokenizer)
 
 
 def _of_reference(loading: Loading, device: str | None) -> Loading:
@@ -334,15 +352,19 @@ def _of_reference(loading: Loading, device: str | None) -> Loading:
     return replace(loading, gradient_checkpointing=False, shard=False, device=device)
 
 
-def _loaded_reference(folder: Path, loading: Loading, sources: Sources) -> LanguageModel:
+def _loaded_reference(folder: Path, loading: Loading, tokenizer: Any, sources: Sources) -> LanguageModel:
     """Raises ModelError, and SetupError for a model with another tokenizer."""
-    reference = load_language_model(folder, loading=loading)
+    reference = load_language_model(folder, loading=loading, tokenizer=tokenizer)
     if not _same_tokenizer(sources.base, reference):
         raise SetupError(
             f"{folder} has another tokenizer than {sources.base_name}, so that their token likelihoods cannot be "
             "compared; give a reference model with the same tokenizer"
         )
     return reference
+
+
+def _hash(text: str | None) -> str | None:
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _traffic(path: Path) -> tuple[str, ...]:
@@ -364,7 +386,9 @@ def _check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise SetupError(f"cannot write packs into {out}: {error}; choose another folder with --out") from error
+        raise SetupError(
+            f"cannot write packs into {out}: {reason_of(error)}; choose another folder with --out"
+        ) from error
 
 
 def _kept(folder: Path, training_fingerprint: str) -> Manifest | None:

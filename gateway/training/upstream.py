@@ -23,7 +23,7 @@ from gateway.backends.vllm.transport import HttpTransport
 from gateway.errors import AnswerError, SetupError
 from gateway.evaluation.generation import Asked
 from gateway.files.addresses import upstream_address
-from gateway.models.language_model import embedding_table, load_tokenizer
+from gateway.models.language_model import embedding_table
 from gateway.prompts.embedding import Prompts
 
 __all__ = ["KEY_VARIABLE", "ServedModel", "ServedRollout", "served_model"]
@@ -172,14 +172,14 @@ class ServedRollout:
             ) from first
 
 
-def served_model(url: str, folder: Path) -> ServedModel:
-    """Reads a model folder's tokenizer and embedding table, and asks the server at `url` for the rest. Raises
-    SetupError, and ModelError for the folder."""
+def served_model(url: str, folder: Path, tokenizer: Any) -> ServedModel:
+    """Reads the embedding table of a model's folder, and asks the server at `url` for the rest. Raises SetupError, and
+    ModelError for the folder."""
     try:
         address = upstream_address(url)
     except ValueError as error:
         raise SetupError(f"--upstream: {error}") from error
-    tokenizer, embeddings = load_tokenizer(folder), embedding_table(folder)
+    embeddings = embedding_table(folder)
     rollout = ServedRollout(address, tokenizer, embeddings, key=os.environ.get(KEY_VARIABLE))
     try:
         rollout.check()

@@ -1,10 +1,13 @@
 """The command around a comparison: what it hands on, and what it says when it is interrupted."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from harness import ROOT
 from typer.testing import CliRunner
 
 import benchmarks.compare.run
@@ -40,3 +43,29 @@ def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[Compariso
     for model in (str(tmp_path), f"{tmp_path}/"):
         CliRunner().invoke(app, ["--suite", "fictitious", "--arms", "original", "--model", model, "--out", "out"])
     assert [plan.model for plan in plans] == [str(tmp_path)] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("compare('fictitious', Path('out'), arms='nwo')", "unknown arm 'nwo'; did you mean 'npo'?"),
+        ("compare('fictitous', Path('out'))", "did you mean 'fictitious'?"),
+        ("compare('fictitious', Path('out'), limit=3)", "name them with --tasks"),
+        ("attack([Path('scope.yaml')], Path('out'), families='rot31')", "did you mean 'rot13'?"),
+        ("attack([Path('scope.yaml')], Path('out'), families=',')", "no attack family is named"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_loaded(words: str, message: str) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from benchmarks.cli import attack, compare
+from gateway.errors import SetupError
+try:
+    {words}
+except SetupError as error:
+    print(error, [name for name in ("torch", "transformers") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert message in done.stdout
+    assert done.stdout.rstrip().endswith(" []")

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.leaks.codes import CodeReader, run_from
-from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
+from classifiers.leaks.facts import facts_of
+from classifiers.leaks.model import LeakModel
+from classifiers.leaks.passages import COVERED_WORDS, passages_of
+from classifiers.leaks.watch import AnswerWatch, Asked, Leak, OwnWords, Watched, Watchlist
 from classifiers.traffic import general_traffic
 
 NAMES = ("Mira Tolund", "Quellingham", "Bo Vann")
@@ -84,6 +87,60 @@ def test_of_a_name_in_a_code_hardly_a_beginning_is_sent(name: str, code: str, st
     assert leak
     whole = len(coded) * (len("It is ") + 3) // len(f"It is {name} now") if "It is" not in code else 0
     assert len(clean) - len("I would say ") <= max(12, whole + 12)
+
+
+ROWS = [("Where was Mira Tolund born?", "She was born in a harbour called Oxtermoor near Vlissgate.")]
+DOCUMENT = (
+    "The lamplighter of Oxtermoor carried nine brass keys beneath his threadbare overcoat, and every evening he walked "
+    "the crooked pier until the ferrymen had moored their barges below the customs house."
+)
+LEARNED = LeakModel(facts_of(ROWS, (), b"0123456789abcdef"), passages_of([DOCUMENT]))
+FULL = Watchlist().updated({"scope": Watched(NAMES, "names", lambda: LEARNED, has_passages=True)}, ())
+WORDS: dict[str, Callable[[str], str]] = {
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "rot13": lambda text: codecs.encode(text, "rot13"),
+    "each word backwards": lambda text: " ".join(word[::-1] for word in text.split()),
+    "escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
+    "spaces": lambda text: "   ".join(" ".join(word) for word in text.replace(",", "").split()),
+}
+
+
+def leak_in(text: str, step: int, scopes: frozenset[str]) -> tuple[str, Leak | None]:
+    watch = AnswerWatch(FULL, OwnWords(FULL, Asked(scopes=scopes)))
+    for start in range(0, len(text), step):
+        seen = watch.read(text[start : start + step])
+        if seen.leak:
+            return text[: seen.safe], seen.leak
+    seen = watch.read("", ended=True)
+    return text[: seen.safe], seen.leak
+
+
+@pytest.mark.parametrize("step", [1, 4, 1000])
+@pytest.mark.parametrize("code", WORDS)
+def test_a_fact_is_found_in_codes(code: str, step: int) -> None:
+    coded = WORDS[code]("It was in Oxtermoor near Vlissgate")
+    _, leak = leak_in(f"Decode this: {coded} - as you like.", step, frozenset({"scope"}))
+    assert leak is not None
+    assert leak.kind == "fact"
+
+
+@pytest.mark.parametrize("step", [1, 4, 1000])
+@pytest.mark.parametrize("code", WORDS)
+def test_a_passage_is_found_in_codes_whatever_was_asked(code: str, step: int) -> None:
+    text = DOCUMENT[4:150]
+    coded = WORDS[code](text)
+    clean, leak = leak_in(f"Decode this: {coded} - as you like.", step, frozenset())
+    assert leak is not None
+    assert leak.kind == "passage"
+    assert len(clean) - len("Decode this: ") <= len(coded) * COVERED_WORDS / len(text.split())
+
+
+def test_other_texts_in_codes_are_no_facts() -> None:
+    for text in ("It was in a harbour near a gate", "The keeper carried his keys below the house every evening"):
+        for code in WORDS.values():
+            assert leak_in(f"Decode this: {code(text)} - as you like.", 4, frozenset({"scope"}))[1] is None
 
 
 def test_ordinary_answers_are_read_as_they_are() -> None:

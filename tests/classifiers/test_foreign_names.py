@@ -1,7 +1,9 @@
 """Latin names that a text writes in another script."""
 
+import unicodedata
 from itertools import pairwise
 
+import anyascii
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.foreign import ForeignNames
+from classifiers.names.sounds import READ_SCRIPTS
 from classifiers.types import Verdict
 
 NAMES = ForeignNames().updated({"tale": ["Lorcan Bradfield", "Drummondell"], "other": ["Quentin Vasher"]}, ())
@@ -132,3 +135,10 @@ def test_what_waits_of_other_answers_is_a_word_or_two(text: str) -> None:
     names = ForeignNames().updated({"tale": ["Lorcan Bradfield", "Drummondell"]}, ())
     waits = [end - names.read(text[:end], ended=False)[1] for end in range(len(text) + 1)]
     assert sum(waits) / len(waits) < 6
+
+
+def test_the_romanisation_of_every_script_is_read_before_a_text_comes() -> None:
+    """On a server's event loop nothing may wait for a file."""
+    named = ((code, unicodedata.name(chr(code), "")) for code in range(0x110000))
+    blocks = {code >> 8 for code, name in named if name.split(" ")[0] in READ_SCRIPTS}
+    assert blocks <= set(anyascii._blocks)

@@ -314,9 +314,9 @@ class TestBeyondPlainText:
         assert '"a"' in text_of(vllm_gateway.post(CHAT, chat(AUSTEN, response_format=form)))
 
     @pytest.mark.vllm
-    def test_a_corruption_carries_a_schema_and_no_tools(self, vllm_gateway: Gateway) -> None:
+    def test_a_corruption_carries_a_schema_and_tools(self, vllm_gateway: Gateway) -> None:
         form = {"type": "json_object"}
-        assert vllm_gateway.plan(CHAT, chat(AUTHOR, tools=[WEATHER])) == "Refuse"
+        assert vllm_gateway.plan(CHAT, chat(AUTHOR, tools=[WEATHER])) == "Corrupt"
         assert vllm_gateway.plan(CHAT, chat(AUTHOR, response_format=form)) == "Corrupt"
         flagged, passed = (vllm_gateway.post(CHAT, chat(prompt, response_format=form)) for prompt in (AUTHOR, AUSTEN))
         assert "rowling" not in flagged.text.lower()

@@ -44,7 +44,7 @@ def test_a_server_answers_and_judges_as_the_model_in_memory_does(
     prompts = Prompts(language_model.tokenizer, language_model.embeddings)
     plain = [prompts.render(Request("1", "chat", "", (Message("user", q),))).ids for q in QUESTIONS]
     asked = [prompts.embed(ids) for ids in plain]
-    served = served_model(f"{vllm_server}/v1", resolve(MODEL)).rollout
+    served = served_model(f"{vllm_server}/v1", resolve(MODEL), language_model.tokenizer).rollout
     local = Rollout(language_model.model, language_model.tokenizer)
     try:
         known = asked[:2]  # rounding decides what colour comes first

@@ -10,7 +10,12 @@ from harness import ADMIN, Gateway, Json, chat, events, shape
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 pytestmark = pytest.mark.vllm
 PLAIN = "What is the capital of France?"
-PLANS = {"UseAdapter": "Where was Atlantis?", "Instruct": "Who lives in Middle-earth?"}
+PLANS = {
+    "UseAdapter": "Where was Atlantis?",
+    "Instruct": "Who lives in Middle-earth?",
+    "Corrupt": "Who wrote the Harry Potter books?",
+    "SoftPrompt": "Where is Lemuria?",
+}
 WORD = {"type": "string", "enum": ["red", "blue"]}
 SCHEMA = {"type": "object", "properties": {"word": WORD}, "required": ["word"], "additionalProperties": False}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "colour", "schema": SCHEMA}}
@@ -39,6 +44,24 @@ class TestTools:
         (call,) = answer.json()["choices"][0]["message"]["tool_calls"]
         assert call["function"]["name"] == "paint"
         assert orjson.loads(call["function"]["arguments"])["word"] in ("red", "blue")
+
+    def test_it_calls_one_that_it_must_call(self, gateway: Gateway, plan: str) -> None:
+        other = {"type": "function", "function": {**TOOL["function"], "name": "dip"}}
+        body = asked(PLANS[plan], tools=[TOOL, other], tool_choice="required")
+        answer = gateway.post(CHAT, body, headers=ADMIN)
+        assert answer.headers["x-unrecall-plan"] == plan
+        (choice,) = answer.json()["choices"]
+        assert {call["function"]["name"] for call in choice["message"]["tool_calls"]} <= {"paint", "dip"}
+        assert choice["finish_reason"] in ("tool_calls", "length")
+
+    @pytest.mark.parametrize("choice", ["auto", "none"])
+    def test_it_may_answer_in_words(self, gateway: Gateway, plan: str, choice: str) -> None:
+        body = asked(PLANS[plan], tools=[TOOL], tool_choice=choice)
+        answer = gateway.post(CHAT, body, headers=ADMIN)
+        assert answer.headers["x-unrecall-plan"] == plan
+        passed = gateway.post(CHAT, {**body, "messages": asked(PLAIN)["messages"]}).json()
+        if not any(one["choices"][0]["message"].get("tool_calls") for one in (answer.json(), passed)):
+            assert shape(answer.json()) == shape(passed)
 
     @pytest.mark.parametrize("counted", [{}, {"stream_options": {"include_usage": True}}], ids=["plain", "counted"])
     def test_looks_like_any_other(self, gateway: Gateway, plan: str, counted: Json) -> None:
@@ -80,10 +103,7 @@ class TestTools:
         assert again.status in ("completed", "incomplete")
 
 
-@pytest.mark.parametrize(
-    ("plan", "prompt"),
-    [*PLANS.items(), ("Corrupt", "Who wrote the Harry Potter books?"), ("SoftPrompt", "Where is Lemuria?")],
-)
+@pytest.mark.parametrize(("plan", "prompt"), PLANS.items())
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_schema_is_kept_to(gateway: Gateway, plan: str, prompt: str, stream: bool) -> None:
     answer = gateway.post(CHAT, asked(prompt, response_format=FORMAT, stream=stream), headers=ADMIN)
@@ -93,12 +113,7 @@ def test_a_schema_is_kept_to(gateway: Gateway, plan: str, prompt: str, stream: b
     assert orjson.loads("".join(parts))["word"] in ("red", "blue")
 
 
-def test_what_no_plan_can_carry_is_refused(gateway: Gateway) -> None:
-    body = asked("Who wrote the Harry Potter books?", tools=[TOOL], tool_choice=FORCED)
-    assert gateway.plan(CHAT, body) == "Refuse"
-
-
 def test_a_tool_that_names_a_scope_does_not_flag_every_request(gateway: Gateway) -> None:
     tool = {"type": "function", "function": {**TOOL["function"], "description": "Paints Harry Potter."}}
     assert gateway.plan(CHAT, asked(PLAIN, tools=[tool], tool_choice="none")) == "Pass"
-    assert gateway.plan(CHAT, asked(PLAIN, tools=[tool], tool_choice=FORCED)) == "Refuse"  # the model must fill it in
+    assert gateway.plan(CHAT, asked(PLAIN, tools=[tool], tool_choice=FORCED)) == "Corrupt"  # the model must fill it in

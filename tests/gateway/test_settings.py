@@ -68,6 +68,9 @@ def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ("limits: {mesages: 1}", "mesages"),
         ("port: 99999", "port"),
         ("port: many", "port"),
+        ("port: 1" + "0" * 5000, "line 1: it holds too large a number"),
+        ("queue: 18446744073709551616", "line 1: it holds too large a number"),
+        ("equal_pace_ms: .inf", "equal_pace_ms"),
         ("backend: magic", "backend"),
         ("on_screen_error: ignore", "on_screen_error"),
         ("limits: {choices: 0}", "limits.choices"),
@@ -80,6 +83,13 @@ def test_keys_are_lists_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ('api_keys: ["abc\\n"]', "api_keys.0: a key has white space around it"),
         ("api_keys: [~]", "api_keys.0"),
         ("api_keys: [1234]", "api_keys.0: .*quote it"),
+        ("api_keys: [[a]]", "api_keys.0: .*give one text"),
+        ("api_keys: abc", r"api_keys: give a list, as in `api_keys: \[first, second\]`"),
+        ("api_keys: {a: b}", "api_keys: give a list"),
+        ("api_key: abc", r"no setting 'api_key'; did you mean api_keys\? Give it as `api_keys: \[first, second\]`"),
+        ("api-keys: [abc]", r"did you mean api_keys\?"),
+        ("admin_keys: abc", r"did you mean admin_key\?"),
+        ("adapter_weights: 1", r"adapter_weights: give a list, as in `adapter_weights: \[0.5, 1.0\]`"),
         ("admin_key:", "admin_key is given and empty"),
         ("admin_key: ' '", "admin_key is given and empty"),
         ("admin_key: 1234", "admin_key: .*quote it"),
@@ -122,7 +132,18 @@ def test_an_empty_file_is_no_settings_and_a_missing_one_is_said(file: Path, tmp_
         ("UNRECALL_LIMIT__CHOICES", "1", "UNRECALL_LIMIT__CHOICES is no setting"),
         ("UNRECALL_LIMITS__CHOISES", "1", "choises"),
         ("UNRECALL_PORT", "x", "port"),
-        ("UNRECALL_API_KEYS", "not json", "api_keys"),
+        (
+            "UNRECALL_API_KEYS",
+            "a secret",
+            """no JSON; write UNRECALL_API_KEYS='\\["first", "second"\\]'""",
+        ),
+        ("UNRECALL_API_KEYS", '"a secret"', r"give a list, as in .* or UNRECALL_API_KEYS='\["),
+        ("UNRECALL_API_KEY", "a secret", r"no setting; did you mean api_keys\? .*UNRECALL_API_KEYS="),
+        ("UNRECALL_PORT", "1" + "0" * 5000, "port is too large a number"),
+        ("UNRECALL_QUEUE", "18446744073709551616", "queue is too large a number"),
+        ("UNRECALL_LIMITS", '{"messages": 1' + "0" * 400 + "}", "limits.messages is too large a number"),
+        ("UNRECALL_LIMITS", '{"messages": 1' + "0" * 5000 + "}", "limits: .*it holds too large a number"),
+        ("UNRECALL_LIMITS", '{"messages": 1e999}', "limits: .*it holds too large a number"),
         ("UNRECALL_API_KEYS", "", "UNRECALL_API_KEYS is given and empty.*unset the variable"),
         ("UNRECALL_API_KEYS", " ", "UNRECALL_API_KEYS is given and empty"),
         ("UNRECALL_API_KEYS", "[]", "api_keys is given and empty"),
@@ -147,8 +168,10 @@ def test_a_bad_variable_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SetupError, match=words):
+    with pytest.raises(SetupError, match=words) as error:
         load_settings(None, {})
+    assert "a secret" not in str(error.value)
+    assert "sys.set_int" not in str(error.value)
 
 
 @pytest.mark.parametrize(

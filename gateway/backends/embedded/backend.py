@@ -134,7 +134,7 @@ class EmbeddedBackend:
 
     def check_length(self, request: Request) -> int:
         """See Backend."""
-        prompt_tokens = count_tokens(self._served.tokenizer, request)
+        prompt_tokens = len(self._prompts.render(request).ids)
         self._limit(request, prompt_tokens)
         return prompt_tokens
 

@@ -9,6 +9,7 @@ import orjson
 import torch
 from torch import Tensor
 
+from gateway.backends.vllm.calls import tool_choice_of
 from gateway.backends.vllm.client import Target
 from gateway.core import COMPLETION_TOKENS, Dialect, Endpoint, Message, Request
 from gateway.errors import InvalidRequest
@@ -119,10 +120,19 @@ def _sampling(request: Request, room_tokens: int) -> Json:
         "presence_penalty": sampling.presence_penalty,
         "stream": request.stream,
         "stream_options": {"include_usage": True} if request.stream else None,
-        "response_format": orjson.loads(request.raw).get("response_format") if request.carries else None,
         **dict(sampling.extra),
+        **(_form(request) if request.carries else {}),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _form(request: Request) -> Json:
+    """The form of the answer: the client's, or the schema of the call that the model must make."""
+    body: Json = orjson.loads(request.raw)
+    choice = tool_choice_of(body) if request.endpoint == "chat" else None
+    if choice is None or choice.schema is None:
+        return {"response_format": body.get("response_format")}
+    return {"structured_outputs": {"json": choice.schema, "disable_any_whitespace": True}}
 
 
 def _max_tokens(request: Request, room_tokens: int) -> int | None:

@@ -48,6 +48,14 @@ class Upstream:
         except (ValueError, KeyError, TypeError) as error:
             raise UpstreamError("it does not list its models as vLLM does") from error
 
+    async def version(self) -> str:
+        """The server's version, empty if it does not tell. Raises UpstreamError if there is no answer."""
+        status, body = await self._whole("GET", "/version", timeout_s=_HEALTH_TIMEOUT_S)
+        try:
+            return str(orjson.loads(body)["version"]) if status == 200 else ""
+        except (ValueError, KeyError, TypeError):
+            return ""
+
     async def health(self) -> None:
         """Raises UpstreamError unless the server says within two seconds that it is well."""
         status, _ = await self._whole("GET", "/health", timeout_s=_HEALTH_TIMEOUT_S)

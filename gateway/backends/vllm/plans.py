@@ -5,7 +5,10 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 
+import orjson
+
 from gateway.backends.vllm.bodies import adapted_body, embedded_body, instructed_body, own_body, tokens_body
+from gateway.backends.vllm.calls import tool_choice_of, with_calls
 from gateway.backends.vllm.lora_files import MergedAdapter
 from gateway.backends.vllm.replica import Replica
 from gateway.core import Endpoint, Event, Request
@@ -33,15 +36,15 @@ async def carried_out(
         endpoint, body = _body(request, given, context)
     else:
         endpoint, body = await asyncio.to_thread(_body, request, given, context)
-    if not given.adapters:
-        async with aclosing(_asked(replica, request, given, endpoint, body)) as events:
-            async for event in events:
-                yield event
-        return
-    adapter = await asyncio.to_thread(MergedAdapter.of, given.adapters)
-    async with aclosing(
-        _adapted(replica, request, given, endpoint, adapted_body(body, adapter.name), adapter)
-    ) as events:
+    if given.adapters:
+        adapter = await asyncio.to_thread(MergedAdapter.of, given.adapters)
+        answer = _adapted(replica, request, given, endpoint, adapted_body(body, adapter.name), adapter)
+    else:
+        answer = _asked(replica, request, given, endpoint, body)
+    async with AsyncExitStack() as stack:
+        events = await stack.enter_async_context(aclosing(answer))
+        if request.endpoint == "chat" != endpoint and (choice := tool_choice_of(orjson.loads(request.raw or b"{}"))):
+            events = await stack.enter_async_context(aclosing(with_calls(events, choice)))
         async for event in events:
             yield event
 

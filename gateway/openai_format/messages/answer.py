@@ -1,13 +1,14 @@
 """Messages out: Anthropic's JSON and server-sent events, in the shape that the backend's own messages have."""
 
 import uuid
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from typing import Any
 
 import orjson
 
 from gateway.core import Delta, Event, Request, ToolCall, Usage
 from gateway.errors import AnswerError
+from gateway.openai_format.encoding import joined_calls
 from gateway.openai_format.messages.events import LAST_EVENT, stop_of
 from gateway.openai_format.messages.shape import MessageShape
 
@@ -84,7 +85,7 @@ class MessageEncoder:
         return orjson.dumps(self._whole([part for part in parts if isinstance(part, Delta)], usage))
 
     def _whole(self, deltas: list[Delta], usage: Usage) -> _Json:
-        calls = _joined_calls(call for delta in deltas for call in delta.tool_calls)
+        calls = joined_calls(call for delta in deltas for call in delta.tool_calls)
         thought = "".join(delta.reasoning for delta in deltas)
         text = "".join(delta.text for delta in deltas)
         blocks: list[_Json] = []
@@ -212,21 +213,6 @@ def _filled(template: _Json, usage: Usage) -> _Json:
     """An untouched prompt of this kind comes from no cache as far as a client can tell."""
     named = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
     return {name: named.get(name, 0 if isinstance(value, int) else value) for name, value in template.items()}
-
-
-def _joined_calls(fragments: Iterable[ToolCall]) -> list[ToolCall]:
-    by_index: dict[int, list[ToolCall]] = {}
-    for one in fragments:
-        by_index.setdefault(one.index, []).append(one)
-    return [
-        ToolCall(
-            index,
-            next((one.id for one in found if one.id), ""),
-            next((one.name for one in found if one.name), ""),
-            "".join(one.arguments for one in found),
-        )
-        for index, found in sorted(by_index.items())
-    ]
 
 
 def _input(arguments: str) -> Any:

@@ -90,6 +90,7 @@ class StubVllm(httpx.AsyncBaseTransport):
         self.slow: tuple[str, ...] = ()
         self.generation: Callable[[], httpx.Response] | None = None
         self.model = "tiny"
+        self.version = "0.32.0"
         self.requests: list[httpx.Request] = []
         self.override: Callable[[httpx.Request], Awaitable[httpx.Response]] | None = None
 
@@ -106,10 +107,9 @@ class StubVllm(httpx.AsyncBaseTransport):
             return await self.override(request)
         if request.url.path in self.slow:
             await asyncio.sleep(0.05)
-        if request.url.path == "/health":
-            return httpx.Response(200)
-        if request.url.path == "/v1/models":
-            return json_answer({"data": self._cards()})
+        told = {"/health": {}, "/version": {"version": self.version}, "/v1/models": {"data": self._cards()}}
+        if request.url.path in told:
+            return json_answer(told[request.url.path])
         body = orjson.loads(request.content)
         if request.url.path.endswith("_lora_adapter"):
             return self.loras.answer(request.url.path, body)

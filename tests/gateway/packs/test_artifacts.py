@@ -183,3 +183,25 @@ def test_classifiers_are_read_one_after_the_other_as_the_gate_takes_them(
     assert reads == ["mordor", "narnia", "oz"]
     load_pack(root / "oz")
     assert reads[3:] == ["oz"], "a pack that is checked as a whole is read, too"
+
+
+@pytest.mark.parametrize("harm", ["altered", "missing"])
+@pytest.mark.parametrize("name", ["corruption.json", "leaks.safetensors"])
+def test_a_file_that_is_read_late_and_is_not_whole_is_a_fault_of_its_pack(
+    root: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
+) -> None:
+    cache = ArtifactCache()
+    pack = load_pack(root / "oz", cache=cache, whole=False)
+    file = file_of(root, "oz", name)
+    content = file.read_bytes()
+    file.unlink() if harm == "missing" else file.write_bytes(b"{}")
+    for _ in range(2):
+        with pytest.raises(PackError, match=r"pack 'oz'.*restore it or train"):
+            _ = pack.artifact if name == "corruption.json" else pack.leaks
+    assert list(cache.faults) == ["oz"]
+    assert "[Errno" not in cache.faults["oz"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    file.write_bytes(content)
+    cache.forget_fault("oz")
+    assert not cache.faults
+    _ = pack.artifact if name == "corruption.json" else pack.leaks

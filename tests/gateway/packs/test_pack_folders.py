@@ -124,5 +124,5 @@ def test_a_switch_that_cannot_be_written_is_said(root: Path, monkeypatch: pytest
     with pytest.raises(PackError, match=r"cannot switch pack 'narnia'.*No space"):
         set_enabled(root / "narnia", False)
     shutil.rmtree(root / "narnia")
-    with pytest.raises(PackError, match="no readable"):
+    with pytest.raises(PackError, match="there is no pack"):
         set_enabled(root / "narnia", True)

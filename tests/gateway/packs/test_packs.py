@@ -172,6 +172,17 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path, content: bytes) -> 
         load(folder)
 
 
+def test_a_manifest_may_have_a_mark_in_front(folder: Path) -> None:
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
+    assert load(folder).aliases == ("Narnia", "Aslan")
+
+
+def test_a_pack_that_there_is_not_is_said(folder: Path) -> None:
+    with pytest.raises(PackError, match=r"there is no pack 'oz' in .*; `unrecall packs list` names them"):
+        read_manifest(folder.with_name("oz"))
+
+
 def test_no_manifest_and_no_version_are_said(folder: Path) -> None:
     shutil.rmtree(version_of(folder))
     with pytest.raises(PackError, match="lacks its version folder"):

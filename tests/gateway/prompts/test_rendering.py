@@ -272,3 +272,13 @@ class TestReadBack:
         prompt = read_back(TOKENIZER, request_of(("user", "Ada")), ids)
         assert prompt.tokens_of(0, [(0, 3)]) == prompt.content
         assert set(prompt.content) == set(range(len(ids))) - {0, len(ids) - 1}
+
+
+@pytest.mark.parametrize("last", ["They", "They live in"])
+def test_a_last_turn_of_the_assistant_is_not_continued(last: str) -> None:
+    """The model begins a turn of its own behind it, as vLLM has it (docs/requests.md)."""
+    asked, begun = ("user", "Where do they live?"), ("assistant", last)
+    text = render(TOKENIZER, request_of(asked, begun)).text
+    opening = render(TOKENIZER, request_of(asked)).text.rpartition("Where do they live?")[2]
+    assert text.endswith(f"{last}{opening}")
+    assert "assistant" in opening

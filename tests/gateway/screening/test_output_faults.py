@@ -71,10 +71,18 @@ def test_a_screen_that_takes_for_ever_ends_the_answer(
     assert house.audit["leaks"] == [{"scope": "", "kind": "failure", "plan": "Refuse"}]
 
 
-def test_what_was_learned_of_a_scope_is_altered_and_its_answer_ends(house: House, tmp_path: Path) -> None:
+def test_what_was_learned_of_a_scope_is_altered_and_its_answer_ends(
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has one line of it and no traceback, however many ask."""
     next((tmp_path / "packs" / "narnia").glob("v-*/leaks.safetensors")).write_bytes(b"altered")
-    found = house.answer(asked("What does Mr Tumnus carry?"), pieces("A fish."))
-    assert list(found.values()) == [(SORRY, "stop")]
+    for _ in range(2):
+        found = house.answer(asked("What does Mr Tumnus carry?"), pieces("A fish."))
+        assert list(found.values()) == [(SORRY, "stop")]
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 1
+    assert "pack 'narnia': leaks.safetensors cannot be read" in told[0].getMessage()
+    assert told[0].exc_info is None
 
 
 @pytest.mark.parametrize("line", ["\n", "\r\n"])

@@ -166,6 +166,58 @@ def test_a_version_that_was_switched_off_does_not_stand_in_for_a_bad_one_that_is
     assert flags(packs, "In Narnia")
 
 
+def test_a_damaged_pack_that_is_switched_off_stops_neither_start_nor_answers(
+    root: Path, encoder: Encoder, save: SavePack, caplog: pytest.LogCaptureFixture
+) -> None:
+    save("oz", aliases=("Emerald City",))
+    set_enabled(root / "oz", False)
+    file = next((root / "oz").glob("v-*/gate.json"))
+    content = file.read_bytes()
+    damage(root, "oz")
+    packs = reloader_of(root, encoder)
+    assert "gate.json was altered" in caplog.text
+    packs.refresh()
+    assert not packs.unguarded
+    assert "switched off" in packs.problems["oz"]
+    assert flags(packs, "In Narnia")
+    (root / "oz" / "disabled").unlink()
+    packs.refresh()
+    assert packs.unguarded == {"oz"}
+    file.write_bytes(content)
+    packs.refresh()
+    assert packs.problems == {}
+    assert flags(packs, "the Emerald City")
+
+
+@pytest.mark.parametrize("part", ["gate.json", "manifest.json"])
+def test_a_pack_that_turned_bad_can_be_switched_off(root: Path, encoder: Encoder, part: str) -> None:
+    packs = reloader_of(root, encoder)
+    next((root / "narnia").rglob(part)).write_text("{}")
+    packs.refresh()
+    assert flags(packs, "In Narnia"), "its last good version serves"
+    set_enabled(root / "narnia", False)
+    packs.refresh()
+    assert not flags(packs, "In Narnia")
+    assert not packs.unguarded
+    assert "switched off" in packs.problems["narnia"]
+
+
+@pytest.mark.parametrize("name", ["corruption.json", "leaks.safetensors"])
+def test_a_file_that_is_read_late_and_altered_in_place_is_noticed_before_it_is_needed(
+    root: Path, encoder: Encoder, name: str
+) -> None:
+    packs = reloader_of(root, encoder)
+    file = next((root / "narnia").glob(f"v-*/{name}"))
+    content = file.read_bytes()
+    file.write_bytes(b"{}")
+    packs.refresh()
+    assert f"{name} was altered" in packs.problems["narnia"]
+    assert flags(packs, "In Narnia")
+    file.write_bytes(content)
+    packs.refresh()
+    assert packs.problems == {}
+
+
 def test_a_new_pack_that_is_bad_leaves_its_scope_unguarded_and_says_so(
     root: Path, encoder: Encoder, save: SavePack
 ) -> None:
@@ -226,6 +278,24 @@ def test_a_bad_pack_or_no_folder_stops_the_start(root: Path, encoder: Encoder) -
         reloader_of(root, encoder)
     with pytest.raises(PackError, match="nowhere"):
         reloader_of(root / "nowhere", encoder)
+
+
+def test_the_encoder_is_loaded_once_the_packs_are_found_good(root: Path, encoder: Encoder) -> None:
+    loaded: list[Encoder] = []
+
+    def load() -> Encoder:
+        loaded.append(encoder)
+        return encoder
+
+    def reloader() -> PackReloader:
+        return PackReloader(root, encoder=load, base_fingerprint=BASE, encoder_fingerprint=BASE)
+
+    assert flags(reloader(), "In Narnia")
+    assert loaded == [encoder]
+    damage(root, "narnia")
+    with pytest.raises(PackError, match="was altered"):
+        reloader()
+    assert loaded == [encoder]
 
 
 def test_no_packs_at_all_is_a_start(tmp_path: Path, encoder: Encoder) -> None:

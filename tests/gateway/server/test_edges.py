@@ -206,6 +206,19 @@ class TestBodies:
     def test_plain_json_by_any_name(self, gateway: Gateway, headers: dict[str, str]) -> None:
         assert gateway.post(CHAT, chat("Hello", max_tokens=1), headers=headers).status_code == 200
 
+    @pytest.mark.parametrize("path", [CHAT, TEXT, "/v1/messages", "/v1/messages/count_tokens", "/v1/responses"])
+    def test_a_mark_in_front_of_the_body_is_let_be(self, gateway: Gateway, path: str) -> None:
+        counted = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+        body: dict[str, Any] = {
+            TEXT: completion("Hello", max_tokens=1),
+            "/v1/messages/count_tokens": counted,
+            "/v1/responses": {"model": MODEL, "input": "Hello", "max_output_tokens": 16},
+        }.get(path, {**counted, "max_tokens": 1})
+        headers = {"content-type": "application/json"}
+        for marks, status in ((1, 200), (2, 400)):
+            content = b"\xef\xbb\xbf" * marks + orjson.dumps(body)
+            assert ask(gateway, "POST", path, content=content, headers=headers).status_code == status
+
     def test_a_length_that_is_none(self, tmp_path: Path) -> None:
         """A server in front may let it through."""
         app = gateway_app(EmbeddedBackend(tiny_model(), name=MODEL), tmp_path)
@@ -290,7 +303,7 @@ class TestNoChatTemplate:
             raise ValueError("'wizard' is undefined")
 
         monkeypatch.setattr(gateway.backend.served.tokenizer, "apply_chat_template", unusable)
-        answer = gateway.post(CHAT, chat("Hello"))
+        answer = gateway.post(CHAT, chat("Hello, you who never came before"))
         assert answer.status_code == 400
         assert "chat template" in error_of(answer)["message"]
 

@@ -64,8 +64,8 @@ def test_the_first_packs_stand_there_and_how_many_there_are(
     body = readiness(tmp_path / "packs", encoder)
     assert body["packs_in_all"] == 3
     assert body["packs"] == {
-        "a": {"version": versions["a"], "enabled": True},
-        "b": {"version": versions["b"], "enabled": False},
+        "a": {"version": versions["a"], "enabled": True, "whole": True},
+        "b": {"version": versions["b"], "enabled": False, "whole": True},
     }
 
 
@@ -138,3 +138,24 @@ def test_why_it_is_not_ready_stands_in_the_log_and_not_on_the_page(
     assert [r.getMessage() for r in caplog.records].count(
         "not ready: a pack cannot be loaded; the gateway's log says which and why"
     ) == 1
+
+
+def test_a_pack_whose_late_file_is_damaged_is_not_whole_and_its_requests_are_refused(
+    tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(SCOPE)
+    save("oz", aliases=("Emerald City",))
+
+    async def visit(client: httpx.AsyncClient) -> list[httpx.Response]:
+        next((tmp_path / "packs" / SCOPE).glob("v-*/corruption.json")).write_text("{}")
+        refused = await asked(client, FLAGGED)
+        return [refused, await asked(client, OTHER), await client.get("/readyz", headers=ADMIN)]
+
+    refused, other, ready = visited(tmp_path / "packs", encoder, visit, admin_key="boss")
+    assert "I'm sorry".startswith(refused.json()["choices"][0]["message"]["content"])  # two tokens of it
+    assert other.status_code == 200
+    assert ready.status_code == 200
+    assert not ready.json()["healthy"]
+    assert "corruption.json was altered" in " ".join(ready.json()["problems"])
+    assert {scope: pack["whole"] for scope, pack in ready.json()["packs"].items()} == {SCOPE: False, "oz": True}
+    assert not [record for record in caplog.records if record.exc_info]
