@@ -1,5 +1,6 @@
 """What many tests share, made once a session: models, a trained pack, and gateways over both backends."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -170,6 +171,10 @@ def embedded_gateway(language_model: LanguageModel, policy_root: Path) -> Iterat
 
 @pytest.fixture(scope="session")
 def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A vLLM of our own, or the one at the address that UNRECALL_TEST_VLLM holds, started with the same options."""
+    if running := os.environ.get("UNRECALL_TEST_VLLM"):
+        yield running
+        return
     tried = ROOT / ".venv-vllm/.tried"
     reason = tried.read_text().strip() if tried.is_file() else "`make vllm` was not run"
     if reason != "ok":

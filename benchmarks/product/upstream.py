@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["await_health", "free_port", "vllm_server"]
+__all__ = ["await_health", "free_port", "started_vllm", "vllm_server"]
 
 _START_S = 300
 
@@ -23,9 +23,16 @@ def vllm_server(environment: Path, model: Path, log: Path) -> Iterator[str]:
     reason = tried.read_text(encoding="utf-8").strip() if tried.is_file() else "run `make vllm` first"
     if reason != "ok":
         raise RuntimeError(f"no vLLM here: {reason}")
+    with started_vllm(environment / "bin" / "python", model, log) as url:
+        yield url
+
+
+@contextmanager
+def started_vllm(python: Path, model: Path, log: Path) -> Iterator[str]:
+    """Starts the vLLM of that interpreter and gives its URL. RuntimeError if it cannot."""
     port = free_port()
     command = [
-        *(str(environment / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"),
+        *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)),
         *("--max-model-len", "1024", "--enable-prompt-embeds", "--dtype", "bfloat16"),
         *("--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"),

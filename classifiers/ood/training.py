@@ -13,9 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
-from sklearn.mixture import GaussianMixture
-from sklearn.svm import OneClassSVM
 
 from classifiers.calibration import TooFewRows, rows_needed
 from classifiers.encoder.backbone import PROJECTIONS, Adapter, Backbone
@@ -185,6 +182,8 @@ def _folds(owners: NDArray[np.int64], training: OodTraining) -> NDArray[np.int64
 def _statistics(pooled: Array) -> LayerStatistics:
     """`pooled` is [windows, layers, hidden]. The covariance is shrunk (Ledoit & Wolf 2004), as rows are fewer than
     dimensions."""
+    from sklearn.covariance import ledoit_wolf
+
     layers = np.swapaxes(pooled, 0, 1)
     lengths = np.maximum(np.linalg.norm(layers, axis=2, keepdims=True), 1e-12)
     # Inverted here: scikit-learn's own precision goes by eigenvectors, which is slow, and very slow on busy cores.
@@ -224,6 +223,8 @@ def _best(scores: Doubles, owners: NDArray[np.int64]) -> dict[int, float]:
 
 
 def _machine(features: Doubles, training: OodTraining) -> OneClassMachine:
+    from sklearn.svm import OneClassSVM
+
     centre = np.median(features, axis=0)
     scale = np.maximum(features.std(axis=0), 1e-6)
     inputs = standardised(features, centre, scale)
@@ -240,6 +241,8 @@ def _machine(features: Doubles, training: OodTraining) -> OneClassMachine:
 
 
 def _mixture(scores: Doubles, training: OodTraining) -> Mixture:
+    from sklearn.mixture import GaussianMixture
+
     fitted = GaussianMixture(2, reg_covar=_LEAST_DEVIATION**2, random_state=training.seed).fit(scores[:, None])
     mixture = Mixture(
         shares=fitted.weights_ / fitted.weights_.sum(),

@@ -7,11 +7,8 @@ fitted with the machine's squared hinge loss, positive around forget rows and ne
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from sklearn.svm import SVC
 
 from classifiers.svm.model import Head, kernel, quantised
 
@@ -96,6 +93,8 @@ def fit_machine(forget: Rows, retain: Rows, traffic: Array, training: HeadTraini
         seed: of the solver.
     """
     inside, outside = forget.every, np.concatenate([retain.every, traffic])
+    from sklearn.svm import SVC  # with pandas, a second to load
+
     machine = SVC(C=training.regularisation, gamma=training.machine_gamma, class_weight="balanced", random_state=seed)
     machine.fit(np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)]))
     codes, scales = quantised(machine.support_vectors_.astype(np.float32))
@@ -107,6 +106,8 @@ def _centres(rows: Array, wanted: int, seed: int) -> Array:
     """At most `wanted` points [points, hidden] for the rows [rows, hidden]: means of clusters, or the rows."""
     if len(rows) <= wanted:
         return rows
+    import faiss
+
     clusters = faiss.Kmeans(
         rows.shape[1], wanted, niter=_CENTRE_ITERATIONS, spherical=True, seed=seed, min_points_per_centroid=1
     )
@@ -117,6 +118,8 @@ def _centres(rows: Array, wanted: int, seed: int) -> Array:
 def _weights(features: Array, labels: Doubles, signs: Doubles, penalty: float) -> tuple[Doubles, float]:
     """Weights [points] of these signs, and the bias, with the least squared hinge loss and penalty; both classes count
     the same. `features` [rows, points] and `labels` [rows], 1 or -1."""
+    from scipy.optimize import minimize
+
     shares = np.where(labels > 0, 0.5 / (labels > 0).sum(), 0.5 / max(1, (labels < 0).sum()))
     turned = features.astype(np.float64) * labels[:, None]
 

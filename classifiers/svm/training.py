@@ -4,9 +4,8 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,9 @@ from classifiers.svm.model import Head
 from classifiers.svm.widening import Widening, embedded, kept_questions
 from classifiers.traffic import general_traffic
 from classifiers.types import Verdict
+
+if TYPE_CHECKING:
+    import faiss
 
 __all__ = ["ClassifierRates", "GateTraining", "TrainedGate", "fit_gate"]
 
@@ -181,6 +183,8 @@ class _Fitter:
     def fit(self, forget: Sequence[str], retain: Sequence[str]) -> _Fitted:
         """A head with its threshold set, of these rows alone: a small one, if by the rows that folds leave out it tells
         the scope as well as a support-vector machine. A broad scope needs the machine."""
+        import faiss
+
         index = faiss.IndexFlatIP(self.encoder.hidden)
         index.add(embedded(forget, self.encoder))
         outside = self._outside(self.general, index)
@@ -227,7 +231,7 @@ class _Fitter:
             head = replace(head, parts=self.parts, bonus=bonus)
         return _Fitted(head, calibration, floor, missed, flagged)
 
-    def _outside(self, traffic: Sequence[_Outside], index: faiss.IndexFlatIP) -> list[_Outside]:
+    def _outside(self, traffic: Sequence[_Outside], index: "faiss.IndexFlatIP") -> list[_Outside]:
         """The texts that do not lie next to a forget row (nearest neighbour by cosine): a log holds questions about the
         very thing to forget, and calibrating on them would let them pass."""
         near = self.training.duplicate_cosine

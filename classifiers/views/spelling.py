@@ -31,7 +31,7 @@ _APART = re.compile(
     # each gap can be read in one way: in two, a run that fails would be tried in 2^n
     rf"|(?:(?:[^\w\s]{{1,4}}\s?|[^\w\s]{{0,2}}\s[^\w\s]{{1,2}}\s?){_PART}){{3,}}"
     # short words in front end before letters that stand apart by other signs
-    r")(?![^\W_]|(?:[^\w\s]|_){1,2}[^\W\d_](?![^\W_]))"
+    r")(?![^\W_]|(?!['’]s(?![^\W_]))(?:[^\w\s]|_){1,2}[^\W\d_](?![^\W_]))"
     # a long run that ends nowhere is skipped but for its end: else it would be tried from each of its letters
     rf"|(?P<endless>(?:(?:[^\w\s]|_){{1,4}}{_PART}){{50,}})(?=(?:(?:[^\w\s]|_){{1,4}}{_PART}){{8}}))"
 )
@@ -49,6 +49,7 @@ _GLUED = re.compile(
     r"(?<![^\W_])(?:[^\W\d_]{1,20}+(?:(?P<by>[_\-.+/])[^\W\d_]{1,20}+)(?:(?P=by)[^\W\d_]{1,20}+){4,}+"
     r"|[A-Za-z][a-z]{0,20}+(?:[AI]?[A-Z][a-z]{1,20}+){5,}+)(?![^\W\d_])"
 )
+_LETTERS_A_WORD = 3  # of identifiers, the space behind it with them; letters that stand apart have two
 _WORD_OF_GLUED = re.compile(r"[A-Z]++(?![^\W\d_A-Z])|[AI](?=[A-Z])|[A-Z]?[^\W\d_A-Z]++|[A-Z]")
 AROUND = ".,;:!?\"'()[]{}<>“”‘’…*_`#=/\\"
 INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
@@ -215,7 +216,7 @@ def _is_odd(token: str) -> bool:
 
 def respelled(view: View) -> View | None:
     """The view with stretches of odd words read in the way that makes them English; None if no way does."""
-    edits = [_unglued(run) for run in _GLUED.finditer(view.text)]
+    edits = [edit for run in _GLUED.finditer(view.text) if (edit := _unglued(run))]
     ends = [edit.end for edit in edits]
     for stretch in stretches(view.text):
         next_one = bisect(ends, stretch.start)
@@ -225,8 +226,8 @@ def respelled(view: View) -> View | None:
     return rewritten(view, "respelled", sorted(edits, key=lambda edit: edit.start)) if edits else None
 
 
-def _unglued(run: re.Match[str]) -> Edit:
-    """The words of an identifier, with a space in front of each but the first."""
+def _unglued(run: re.Match[str]) -> Edit | None:
+    """The words of an identifier, with a space in front of each but the first; None if they are letters apart."""
     said: list[str] = []
     starts: list[int] = []
     for word in _WORD_OF_GLUED.finditer(run.group()):
@@ -235,6 +236,8 @@ def _unglued(run: re.Match[str]) -> Edit:
             starts.append(word.start() - 1)
         said.append(word.group())
         starts += range(*word.span())
+    if len(starts) < _LETTERS_A_WORD * len(said) / 2:
+        return None
     return Edit(run.start(), Decoded("".join(said), starts, len(run.group())))
 
 

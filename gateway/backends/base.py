@@ -14,7 +14,7 @@ Example: a backend that repeats the first message.
     ['Hello']
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -131,6 +131,10 @@ class Backend(Protocol):
 
     async def problem(self) -> str | None:
         """Why the backend cannot answer now; None if it can. Cheap enough for a readiness check."""
+
+    @property
+    def concerns(self) -> Sequence[str]:
+        """What the operator should look into, though requests are answered."""
 
 
 @dataclass(frozen=True, slots=True)

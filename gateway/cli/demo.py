@@ -40,17 +40,18 @@ def demo(
     ] = None,
 ) -> None:
     """Forget one scope on the embedded model, show before and after, then serve."""
-    from gateway.models.chat_template import read_chat_template
-    from gateway.models.languages import PACKAGED
-    from gateway.server.process import check_port
-    from gateway.training.config import training_of
-    from gateway.training.run import train_scope
-
-    template = read_chat_template(chat_template) if chat_template else None
-    if not once:
-        check_port("127.0.0.1", port)
-    questions = questions_beside(scope)
     with show_progress(console, "starting") as report:
+        report("loading libraries", 0, 1)
+        from gateway.models.chat_template import read_chat_template
+        from gateway.models.languages import PACKAGED
+        from gateway.server.process import check_port
+        from gateway.training.config import training_of
+        from gateway.training.run import train_scope
+
+        template = read_chat_template(chat_template) if chat_template else None
+        if not once:
+            check_port("127.0.0.1", port)
+        questions = questions_beside(scope)
         train_scope(
             scope_file=scope,
             model=model,

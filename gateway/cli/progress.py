@@ -53,9 +53,9 @@ def _lines(console: Console) -> Report:
         name = _FIGURE.split(stage)[0]
         if name != last:
             last, quarter = name, 0
-            console.print(f"... {name}", highlight=False, markup=False)
+            console.print(f"... {name}", soft_wrap=True, highlight=False, markup=False)
         elif 0 < done < total and done * 4 // total > quarter:
             quarter = done * 4 // total
-            console.print(f"... {name}: {done} of {total}", highlight=False, markup=False)
+            console.print(f"... {name}: {done} of {total}", soft_wrap=True, highlight=False, markup=False)
 
     return report

@@ -1,6 +1,9 @@
 """`unrecall train`, and `unrecall models pull` for the models that it needs."""
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +11,8 @@ import typer
 from rich.table import Table
 
 from gateway.cli import alias_alarms
+from gateway.cli.learned import sentences
+from gateway.cli.learned_page import check_report, page, report_path, write_page
 from gateway.cli.progress import show_progress
 from gateway.cli.terminal import (
     ChatTemplate,
@@ -20,10 +25,12 @@ from gateway.cli.terminal import (
     percent,
     tell,
 )
+from gateway.errors import SetupError
 
 if TYPE_CHECKING:
     from gateway.packs.manifest import Manifest
     from gateway.training.config import Training
+    from gateway.training.transcript import Answered
 
 __all__ = ["models", "train"]
 
@@ -86,6 +93,16 @@ def train(
             help="A model that never saw the forget set, as the target: the base of a fine-tune, for example."
         ),
     ] = None,
+    reference_device: Annotated[
+        str | None, typer.Option(help="Where the reference model is held; where the model is, if it is left out.")
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="corruption: address of a vLLM that serves the model and answers in its place: no weights are loaded. "
+            "Its key: UNRECALL_UPSTREAM_KEY."
+        ),
+    ] = None,
     widen: Annotated[
         int,
         typer.Option(help="How many questions about the scope a model writes, for the gate to learn from; 0: none."),
@@ -94,7 +111,17 @@ def train(
         str | None,
         typer.Option(help="Who writes them: a model, or http://host:port/v1 of a server; the base model by default."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the report of the training goes, an HTML file with questions and answers for you alone; by "
+            "default reports/SCOPE.html beside the folder of packs."
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the pack is up to date.")] = False,
+    device: Annotated[
+        str, typer.Option(help="Where the model is held: auto (the first GPU, or else the CPU), cpu, cuda or cuda:N.")
+    ] = "auto",
     dtype: Annotated[
         str, typer.Option(help="The model's weights: auto (as its config says), float32 or bfloat16.")
     ] = "auto",
@@ -117,9 +144,14 @@ def train(
     A second run is cheap: a pack of the same rows, models and settings is kept as it is.
     Several processes share a training by gradients: accelerate launch --num_processes N -m gateway.cli.main train ...
     """
+    if os.environ.get("RANK", "0") == "0":  # one of a launcher's processes speaks
+        errors.print(f"... reading {scope}", soft_wrap=True, highlight=False, markup=False)
+        _check_scope(scope)
+    if report:
+        check_report(report, out)
     from gateway.models.chat_template import read_chat_template
     from gateway.models.loading import Loading
-    from gateway.training.config import training_of
+    from gateway.training.config import check_served, training_of
     from gateway.training.run import train_scope
     from gateway.training.workers import assist, launched
 
@@ -132,19 +164,23 @@ def train(
         lr=lr,
         optimizer=optimizer,
         seed=seed,
-        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing),  # type: ignore[arg-type]
+        loading=Loading(dtype, load_in_8bit, shard, gradient_checkpointing, device),  # type: ignore[arg-type]
         widen=widen,
         writer=writer,
         chat_template=read_chat_template(chat_template) if chat_template else None,
     )
+    if estimate and upstream:
+        check_served(training)
+        tell("the server holds the model: here its embedding table and the sentence encoder are loaded")
+        return
     if estimate:
-        _print_memory(scope, model, out, training, reference)
+        _print_memory(scope, model, out, training, reference, reference_device)
         return
     with launched() as processes:
         if not processes.main:
             assist(processes, training, model)
             return
-        with show_progress(errors, "loading models") as report:
+        with show_progress(errors, "loading models") as progress:
             manifest = train_scope(
                 scope_file=scope,
                 model=model,
@@ -156,23 +192,71 @@ def train(
                 traffic_file=traffic,
                 fresh=fresh,
                 reference=reference,
-                progress=report,
+                reference_device=reference_device,
+                upstream=upstream,
+                told=partial(_write_report, report, scope, out),
+                progress=progress,
                 processes=processes,
             )
     _print_rates(manifest)
+    for line in sentences(manifest):
+        tell(line)
+    _tell_of_report(report or report_path(out, manifest.scope))
     console.print(f"pack {manifest.scope} {manifest.version} is in {out}")
 
 
-def _print_memory(scope: Path, model: str, out: Path, training: "Training", reference: str | None) -> None:
+def _write_report(
+    path: Path | None,
+    scope_file: Path,
+    out: Path,
+    manifest: "Manifest",
+    answers: "Sequence[Answered]",
+    extra: Mapping[str, bytes],
+) -> None:
+    """A report that cannot be written is no reason to lose a training: the pack is saved already."""
+    content = page(manifest, answers, extra, scope_file=scope_file.absolute(), packs=out.absolute())
+    try:
+        write_page(path or report_path(out, manifest.scope), content)
+    except SetupError as error:
+        errors.print(f"warning: {error}", style="bold yellow", soft_wrap=True, highlight=False, markup=False)
+
+
+def _tell_of_report(path: Path) -> None:
+    if path.is_file():
+        tell(f"report (private, it holds questions and their answers): {path}")
+
+
+def _check_scope(scope: Path) -> None:
+    """Says what is wrong with the scope file before libraries are loaded, which takes seconds."""
+    from gateway.training.scope_file import load_scope
+
+    load_scope(scope)
+
+
+def _print_memory(
+    scope: Path, model: str, out: Path, training: "Training", reference: str | None, reference_device: str | None
+) -> None:
     from gateway.errors import ModelError
+    from gateway.models.devices import check_device
     from gateway.models.folders import resolve
     from gateway.models.language_model import load_tokenizer
     from gateway.training.estimate import estimate_of, gib
     from gateway.training.scope_file import load_scope
 
+    training.loading.check_possible()
+    if reference_device:
+        check_device(reference_device, "--reference-device")
     folder, other = resolve(model), resolve(reference) if reference else None
     tokenizer = load_tokenizer(folder, chat_template=training.chat_template, chats=True)
-    found = estimate_of(load_scope(scope), training, folder, out, tokenizer=tokenizer, reference=other)
+    found = estimate_of(
+        load_scope(scope),
+        training,
+        folder,
+        out,
+        tokenizer=tokenizer,
+        reference=other,
+        reference_device=reference_device,
+    )
     if found is None:
         raise ModelError(f"the configuration of {model} has not the numbers that an estimate needs")
     table = Table("memory", "size")

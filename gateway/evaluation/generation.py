@@ -1,14 +1,23 @@
 """Batches of embedded prompts through a frozen model: greedy or sampled answers, and likelihoods of given ones."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-__all__ = ["Rollout", "TokenScores"]
+from gateway.evaluation.batch_sizes import BatchSize, by_memory
+
+__all__ = ["Answers", "Asked", "Rollout", "TokenScores"]
+
+_log = logging.getLogger("unrecall.evaluation")
+Asked = Tensor | Sequence[int]
+"""A prompt: embedded, [tokens, hidden], or its token ids."""
+_Row = TypeVar("_Row")
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +32,37 @@ class TokenScores:
     deviation: Tensor
 
 
+class Answers(Protocol):
+    """A model that is asked with embedded prompts [tokens, hidden], in memory or behind a server. Likelihoods of plain
+    prompts are cheaper to ask for by token ids."""
+
+    def answers(
+        self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """One answer a prompt.
+
+        Args:
+            prompts: embedded prompts, [tokens, hidden] each.
+            max_new_tokens: the longest answer.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the draws above temperature 0.
+        """
+
+    def mean_nll(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
+        """Mean negative log likelihood of each response's tokens after its prompt, in nats a token."""
+
+    def logprobs(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[tuple[float, ...]]:
+        """Log likelihoods, in nats, of the tokens of each response after its prompt."""
+
+
 class Rollout:
     """A causal language model and its tokenizer. It takes embedded prompts [tokens, hidden]."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int = 16) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int | None = None) -> None:
+        """`batch_size` is how many rows are together. None: as many as there is memory for."""
         self._model = model
         self._tokenizer = tokenizer
-        self._batch_size = batch_size
+        self._rows_at_once: BatchSize = (lambda *_: batch_size) if batch_size else by_memory(model)
 
     def answers(
         self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
@@ -42,10 +75,10 @@ class Rollout:
             temperature: 0 takes the likeliest token each time.
             seed: of the draws above temperature 0. It sets torch's global seed.
         """
-        found: list[str] = []
-        for batch in self._batches(prompts):
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+
+        def said(batch: Sequence[Tensor]) -> list[str]:
             embeddings, mask = _left_padded(batch)
-            sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
             torch.manual_seed(seed)
             with torch.inference_mode():
                 output = self._model.generate(
@@ -55,32 +88,48 @@ class Rollout:
                     pad_token_id=self._padding,
                     **(sampling if temperature > 0 else {"do_sample": False}),
                 )
-            found += self._tokenizer.batch_decode(output, skip_special_tokens=True)
-        return [answer.strip() for answer in found]
+            return [str(text) for text in self._tokenizer.batch_decode(output, skip_special_tokens=True)]
 
-    def mean_nll(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[float]:
+        longest = max((len(prompt) for prompt in prompts), default=0) + max_new_tokens
+        size = self._rows_at_once(longest, 1)
+        return [answer.strip() for part in _in_batches(prompts, size, said) for answer in part]
+
+    def mean_nll(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
         """Mean negative log likelihood of each response's tokens after its prompt, in nats a token."""
         return [float(cross_entropy(logits, tokens)) for logits, tokens in self._predicted(prompts, responses)]
 
-    def token_scores(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> list[TokenScores]:
+    def logprobs(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[tuple[float, ...]]:
+        """Log likelihoods, in nats, of the tokens of each response after its prompt."""
+        return [
+            tuple(logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist())
+            for logits, tokens in self._predicted(prompts, responses)
+        ]
+
+    def token_scores(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[TokenScores]:
         """How likely the model finds each response after its prompt, token by token."""
         return [_scores(logits, tokens) for logits, tokens in self._predicted(prompts, responses)]
 
-    def _predicted(self, prompts: Sequence[Tensor], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _predicted(self, prompts: Sequence[Asked], responses: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each response the logits [tokens, vocabulary] in front of its tokens, and those tokens."""
         embed = self._model.get_input_embeddings()  # called, not indexed: some families scale its rows
-        pairs = list(zip(prompts, responses, strict=True))
-        for start in range(0, len(pairs), self._batch_size):
-            batch = pairs[start : start + self._batch_size]
-            ids = [self._response_ids(response) for _, response in batch]
-            rows = [
-                torch.cat([prompt.to(embed.weight), embed(tokens)])
-                for (prompt, _), tokens in zip(batch, ids, strict=True)
-            ]
-            first = min(len(row) - len(tokens) for row, tokens in zip(rows, ids, strict=True)) - 1
-            for row, tokens, logits in zip(rows, ids, self._logits(rows, first), strict=True):
+        pairs = [
+            (prompt if isinstance(prompt, Tensor) else embed(self._tensor(prompt)), self._response_ids(response))
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+
+        def predicted(batch: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+            rows = [torch.cat([prompt.to(embed.weight), embed(tokens)]) for prompt, tokens in batch]
+            first = min(len(prompt) for prompt, _ in batch) - 1
+            found = []
+            for row, (_, tokens), logits in zip(rows, batch, self._logits(rows, first), strict=True):
                 end = len(row) - 1 - first
-                yield logits[end - len(tokens) : end].float(), tokens.to(logits.device)
+                found.append((logits[end - len(tokens) : end], tokens.to(logits.device)))
+            return found
+
+        longest = max((len(prompt) + len(tokens) for prompt, tokens in pairs), default=0)
+        shortest = min((len(prompt) for prompt, _ in pairs), default=0)
+        for part in _in_batches(pairs, self._rows_at_once(longest, longest - shortest + 1), predicted):
+            yield from ((logits.float(), tokens) for logits, tokens in part)
 
     def _logits(self, rows: Sequence[Tensor], first: int) -> Tensor:
         """[rows, tokens - first, vocabulary], without what stands in front of the `first` that is asked for."""
@@ -94,16 +143,34 @@ class Rollout:
         return logits[:, -columns:]  # a model may not know the option
 
     def _response_ids(self, response: str) -> Tensor:
-        ids = self._tokenizer(response or " ", add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.long, device=self._model.device)
+        return self._tensor(self._tokenizer(response or " ", add_special_tokens=False)["input_ids"])
 
-    def _batches(self, prompts: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        return [prompts[i : i + self._batch_size] for i in range(0, len(prompts), self._batch_size)]
+    def _tensor(self, ids: Sequence[int]) -> Tensor:
+        return torch.tensor(list(ids), dtype=torch.long, device=self._model.device)
 
     @property
     def _padding(self) -> int:
         padding = self._tokenizer.pad_token_id
         return int(padding if padding is not None else self._tokenizer.eos_token_id)
+
+
+def _in_batches(
+    rows: Sequence[_Row], size: int, work: Callable[[Sequence[_Row]], list[_Found]]
+) -> Iterator[list[_Found]]:
+    """The work's results, batch by batch. A batch for which a GPU's memory is short is done again in halves."""
+    start = 0
+    while start < len(rows):
+        try:
+            found = work(rows[start : start + size])
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            _log.warning("the GPU's memory is short for %d rows at once: going on with %d", size, size // 2)
+            size //= 2
+            torch.cuda.empty_cache()
+            continue
+        start += size
+        yield found
 
 
 def _scores(logits: Tensor, tokens: Tensor) -> TokenScores:

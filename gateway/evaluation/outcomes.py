@@ -7,7 +7,7 @@ from torch import Tensor
 
 from classifiers.encoder.sentence import Encoder
 from corruption.objective import Outcome, Sample
-from gateway.evaluation.generation import Rollout
+from gateway.evaluation.generation import Answers, Asked
 from gateway.evaluation.leaks import leaks, repetition
 
 __all__ = ["Relevance", "observe", "relevance_by"]
@@ -30,9 +30,9 @@ def observe(
     samples: Sequence[Sample],
     prompts: Sequence[Tensor],
     *,
-    rollout: Rollout,
+    rollout: Answers,
     relevance: Relevance,
-    blank: Tensor,
+    blank: Asked,
     max_new_tokens: int,
 ) -> tuple[Outcome, list[str]]:
     """Asks a model with `prompts`, and returns its behaviour and its answers.
@@ -42,7 +42,7 @@ def observe(
         prompts: [tokens, hidden] each, in place of the samples' own.
         rollout: the model.
         relevance: how near an answer is to its question.
-        blank: [tokens, hidden], a templated prompt without a question.
+        blank: a templated prompt without a question.
         max_new_tokens: the length of an answer.
     """
     answers = rollout.answers(prompts, max_new_tokens=max_new_tokens)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
-__all__ = ["Origins", "Upstreams"]
+__all__ = ["Origins", "Upstreams", "upstream_address"]
 
 
 def _separated(given: Any) -> Any:
@@ -14,7 +14,7 @@ def _separated(given: Any) -> Any:
     return [url for url in (part.strip() for part in given.split(",")) if url] if isinstance(given, str) else given
 
 
-def _address(url: str) -> str:
+def upstream_address(url: str) -> str:
     """An upstream's base URL without the /v1 at its end; http:// where it names no scheme. Raises ValueError."""
     if "@" in url:
         raise ValueError("an upstream's URL must not hold a user or a password; give its bearer key as upstream_key")
@@ -40,7 +40,7 @@ def _origin(origin: str) -> str:
 
 
 def _addresses(urls: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_address, urls))
+    return tuple(map(upstream_address, urls))
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:

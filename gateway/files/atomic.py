@@ -12,12 +12,13 @@ from gateway.errors import SetupError
 __all__ = ["TextOutput", "open_output", "replace_file"]
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file in one step: its content is on disk before its name is. Raises OSError; then the scratch file is
-    removed."""
+def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Writes a file in one step: its content is on disk before its name is. Nobody but its owner can read a `private`
+    one. Raises OSError; then the scratch file is removed."""
     scratch = _scratch_for(path)
+    mode = 0o600 if private else 0o666  # less what the umask takes
     try:
-        with scratch.open("xb") as file:
+        with open(scratch, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -104,6 +104,8 @@ class CorruptionMethod:
     files: ClassVar[tuple[str, ...]] = (_FILE,)
     needs: ClassVar[frozenset[ModelNeed]] = Corrupt.needs
     ungated: ClassVar[bool] = False
+    learns_by_asking: ClassVar[bool] = True
+    """It needs no gradients: a server can stand in for the model (`train --upstream`)."""
     configuration: ClassVar[type[Any]] = CorruptionTraining
 
     def save(self, artifact: Corruption, folder: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gateway.errors import ModelError
 from gateway.models.chat_template import WITHOUT_A_TEMPLATE, use_chat_template
+from gateway.models.devices import device_named
 from gateway.models.families import refusal, vllm_scale
 from gateway.models.folders import StoredTensor, stored_tensors
 from gateway.models.loading import Loading
@@ -81,21 +82,19 @@ def load_tokenizer(folder: Path, *, chat_template: str | None = None, chats: boo
     return tokenizer
 
 
-def load_language_model(
-    folder: Path, *, device: str | None = None, loading: Loading | None = None, tokenizer: Any = None
-) -> LanguageModel:
-    """Loads in the dtype of its config, or as `loading` says, on the current GPU if there is one, and checks its
+def load_language_model(folder: Path, *, loading: Loading | None = None, tokenizer: Any = None) -> LanguageModel:
+    """Loads in the dtype of its config, on the current GPU if there is one, or as `loading` says, and checks its
     embeddings. Raises ModelError.
 
     Args:
         folder: of the model.
-        device: where it computes.
-        loading: how it is held in memory.
+        loading: how it is held in memory, and where.
         tokenizer: its tokenizer, if that is loaded already.
     """
     from transformers import AutoModelForCausalLM
 
-    loading, target = loading or Loading(), device or ("cuda" if torch.cuda.is_available() else "cpu")
+    loading = loading or Loading()
+    target = str(device_named(loading.device))
 
     tokenizer = tokenizer or load_tokenizer(folder)
     config = configuration(folder)

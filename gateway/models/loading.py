@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from gateway.errors import SetupError
+from gateway.models.devices import check_device
 
 __all__ = ["Dtype", "Loading"]
 
@@ -17,12 +18,14 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 class Loading:
     """`dtype` of the weights ('auto': that of the model's config); linear layers in 8 bit, by bitsandbytes; the layers
     spread over all GPUs, by accelerate; the layers' activations computed again when they are needed
-    (`gradient_checkpointing`), in place of being kept. Raises SetupError for what does not go together."""
+    (`gradient_checkpointing`), in place of being kept; the `device` ('auto': the current GPU, or the CPU). Raises
+    SetupError for what does not go together."""
 
     dtype: Dtype = "auto"
     load_in_8bit: bool = False
     shard: bool = False
     gradient_checkpointing: bool = False
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(Dtype):
@@ -37,6 +40,8 @@ class Loading:
 
     def check_possible(self, processes: int = 1) -> None:
         """Whether this machine can do it. Raises SetupError, which says what to do."""
+        check_device(self.device, "--device")
+        self._check_one_place(processes)
         if self.load_in_8bit and find_spec("bitsandbytes") is None:
             raise SetupError(
                 "--load-in-8bit needs bitsandbytes: pip install bitsandbytes; or try --dtype bfloat16, "
@@ -51,6 +56,15 @@ class Loading:
             raise SetupError(
                 "--shard spreads the layers over GPUs, and this machine has none: leave it out; --dtype bfloat16 and "
                 "--gradient-checkpointing save memory here"
+            )
+
+    def _check_one_place(self, processes: int) -> None:
+        if self.shard and self.device != "auto":
+            raise SetupError("--shard spreads the model over all GPUs: leave --device out, or --shard")
+        if processes > 1 and ":" in self.device:
+            raise SetupError(
+                f"--device {self.device} would put all processes of the launcher on one GPU, and each has its own: "
+                "leave --device out"
             )
 
     def arguments(self, device: str) -> dict[str, Any]:

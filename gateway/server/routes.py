@@ -101,6 +101,7 @@ async def _insights(pipeline: Pipeline, audit: Audit, unready: str | None) -> di
     unwritten = audit.problem()
     problems = [
         *([unwritten] if unwritten else ()),
+        *pipeline.backend.concerns,
         *islice(pipeline.packs.problems.values(), _SHOWN),
         *(await pipeline.comparison.problems() if pipeline.comparison else ()),
     ]

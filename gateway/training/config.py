@@ -16,7 +16,7 @@ from gateway.models.loading import Loading
 from gateway.packs.detectors import detector_kind
 from gateway.training.scope_file import Scope
 
-__all__ = ["Training", "fingerprint_of", "training_of"]
+__all__ = ["Training", "check_served", "fingerprint_of", "training_of"]
 
 _SEEDS = 2**32  # numpy takes no more
 _MOST_WRITTEN = 20_000
@@ -106,6 +106,21 @@ def training_of(
         )
     except ValueError as error:
         raise SetupError(str(error)) from error
+
+
+def check_served(training: Training) -> None:
+    """Refuses what a server in place of the base model cannot give. Raises SetupError, which says what to do."""
+    if not getattr(method_named(training.method), "learns_by_asking", False):
+        raise SetupError(
+            f"{training.method} learns by gradients, and a server gives none: the model must be in this process. "
+            "Leave --upstream out, on a machine with the memory that --estimate tells (--gradient-checkpointing, "
+            "--load-in-8bit and --shard need less of it); or learn --method corruption, which only asks the model"
+        )
+    if training.loading != Loading():
+        raise SetupError(
+            "with --upstream the server holds the model, so that nothing here says how or where: leave --device, "
+            "--dtype, --load-in-8bit, --shard and --gradient-checkpointing out, and give the server its own options"
+        )
 
 
 def fingerprint_of(scope: Scope, training: Training, traffic: Sequence[str] | None, models: Sequence[str]) -> str:

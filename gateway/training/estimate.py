@@ -10,17 +10,18 @@ from typing import Any
 import torch
 
 from gateway.errors import SetupError
+from gateway.models.devices import device_named, free_bytes
 from gateway.models.folders import stored_tensors
 from gateway.models.language_model import FLOATS, configuration, load_tokenizer
 from gateway.models.loading import Loading
 from gateway.packs.folders import list_packs
 from gateway.prompts.rendering import render
 from gateway.training.config import Training
-from gateway.training.memory import Memory, ModelShape, TrainingStep, memory_of
+from gateway.training.memory import EVALUATED, Memory, ModelShape, TrainingStep, memory_of
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import asked
 
-__all__ = ["Estimate", "estimate_of", "free_bytes", "gib"]
+__all__ = ["Estimate", "check_reference", "estimate_of", "gib", "memory_ran_out"]
 
 _NEUTRAL_TOKENS = 65  # the longest answer that a method learns, and the token that ends it
 _SURE = 0.8  # an estimate is right within a fifth: below this share of it, it is sure not to fit
@@ -45,12 +46,19 @@ class Estimate:
     on_gpu: bool
     processes_here: int = 1
     other_weights: int = 0
-    """How many numbers the model's files hold beside those of the shape, and the files of the reference model."""
+    """How many numbers the model's files hold beside those of the shape, and those of a reference model there."""
 
     @property
     def total(self) -> int:
         """Bytes of all processes that share the device."""
         return self.memory.total * (1 if self.on_gpu else self.processes_here)
+
+    @property
+    def least(self) -> int:
+        """The same if answers are made one at a time, as they are where memory is short."""
+        memory = self.memory
+        peak = memory.weights + max(memory.step, memory.evaluation // EVALUATED)
+        return peak * (1 if self.on_gpu else self.processes_here)
 
     @property
     def line(self) -> str:
@@ -60,8 +68,8 @@ class Estimate:
         return f"training takes about {gib(self.total)} of {self._place} memory ({step}){free}"
 
     def check(self) -> None:
-        """Raises SetupError if the memory is sure not to be enough: with the figure, and what to do."""
-        if self.free is not None and self.free < _SURE * self.total:
+        """Raises SetupError if the memory is sure not to be enough: with the figures, and what to do."""
+        if self.free is not None and self.free < _SURE * self.least:
             raise SetupError(f"{self.line}: {self._advice()}")
 
     @property
@@ -77,8 +85,14 @@ class Estimate:
             total = _with(self, loading).total
             if changed and total <= (self.free or 0):
                 return f"with {' '.join(changed)} it takes about {gib(total)}"
-        more = "" if self.loading.shard or not self.on_gpu else ", or spread the model over several GPUs with --shard"
-        return f"take a machine with more memory{more}"
+        if not self.on_gpu:
+            return "take a machine with more memory"
+        if self.loading.shard:
+            return "take a machine with more memory, or close what else runs on the GPUs"
+        return (
+            "take a machine with more memory, close what else runs on this GPU, choose another with --device cuda:N, "
+            "or spread the model over several with --shard"
+        )
 
 
 def estimate_of(
@@ -89,6 +103,7 @@ def estimate_of(
     *,
     tokenizer: Any = None,
     reference: Path | None = None,
+    reference_device: str | None = None,
     processes: int = 1,
 ) -> Estimate | None:
     """The estimate of a training; None for a model whose configuration has not the usual numbers. Raises ModelError.
@@ -100,6 +115,7 @@ def estimate_of(
         out: the folder of packs, whose adapters a new one is kept apart from.
         tokenizer: of the base model, if it is loaded already.
         reference: the folder of the reference model, if there is one.
+        reference_device: where it is to be. None: beside the base model.
         processes: how many share a batch.
     """
     config = configuration(folder).get_text_config()
@@ -112,19 +128,52 @@ def estimate_of(
         earlier=len(list_packs(out)) if training.method == "lora" and out.is_dir() else 0,
         number_bytes=_number_bytes(config, folder),
     )
-    on_gpu = torch.cuda.is_available()
-    weights = sum(map(_numbers_in, filter(None, (folder, reference))))
+    device = device_named(training.loading.device)
+    beside = reference if reference_device is None or device_named(reference_device) == device else None
+    weights = sum(map(_numbers_in, filter(None, (folder, beside))))
     estimate = Estimate(
         shape,
         step,
         training.loading,
         Memory(0),
-        free=free_bytes(shard=training.loading.shard),
-        on_gpu=on_gpu,
+        free=_free(training.loading),
+        on_gpu=device.type == "cuda",
         processes_here=int(os.environ.get("LOCAL_WORLD_SIZE", processes)) if processes > 1 else 1,
         other_weights=weights - shape.parameters,
     )
     return _with(estimate, training.loading)
+
+
+def check_reference(folder: Path, loading: Loading) -> None:
+    """Raises SetupError, with the figures, if the device that `loading` names is sure not to hold the reference model
+    in this folder."""
+    device = device_named(loading.device)
+    sizes = {"float32": 4, "bfloat16": 2}
+    number_bytes = sizes.get(loading.dtype) or _number_bytes(configuration(folder).get_text_config(), folder)
+    needed, free = _numbers_in(folder) * number_bytes, free_bytes(device)
+    if free is not None and free < needed:
+        raise SetupError(
+            f"the reference model takes {gib(needed)} on {device}, where {gib(free)} are free: put it elsewhere with "
+            "--reference-device (cuda:N, or cpu, which is slower), or leave --reference out"
+        )
+
+
+def memory_ran_out(error: torch.OutOfMemoryError, estimate: Estimate | None, loading: Loading) -> SetupError:
+    """What to tell the operator when a GPU's memory ran out in the middle of a training.
+
+    Args:
+        error: as torch has it.
+        estimate: of the training, if there is one.
+        loading: how the model was held.
+    """
+    figure = f" It was estimated that the {estimate.line}." if estimate else ""
+    advice = estimate._advice() if estimate else "take a GPU with more memory"
+    free = _free(loading)
+    now = "" if free is None else f" Now {gib(free)} are free."
+    return SetupError(
+        f"the GPU ran out of memory, and nothing was written.{figure}{now} Another program may have taken what was "
+        f"free before; else {advice}. torch says: {str(error).splitlines()[0]}"
+    )
 
 
 def gib(size: int) -> str:
@@ -182,33 +231,8 @@ def _number_bytes(config: Any, folder: Path) -> int:
     return min((FLOATS[kind] for kind in kinds if kind in FLOATS), default=2)
 
 
-def free_bytes(*, shard: bool = False) -> int | None:
-    """Free bytes of the current GPU (or of all, for a model that is spread), or else of main memory; None if the system
-    does not tell."""
-    if torch.cuda.is_available():
-        places = range(torch.cuda.device_count()) if shard else [torch.cuda.current_device()]
-        return sum(torch.cuda.mem_get_info(place)[0] for place in places)
-    found = [size for size in (_free_of_machine(), _free_of_group()) if size is not None]
-    return min(found, default=None)
-
-
-def _free_of_machine() -> int | None:
-    lines = _numbers(Path("/proc/meminfo"))
-    return lines["MemAvailable:"] * 1024 if "MemAvailable:" in lines else None
-
-
-def _free_of_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container's limit leaves; pages of files that were read count as free."""
-    try:
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return int(limit) - int(used) + _numbers(group / "memory.stat").get("inactive_file", 0)
-    except (OSError, ValueError):
-        return None  # no limit, or no such file
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    try:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return {}
-    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+def _free(loading: Loading) -> int | None:
+    """Free bytes of the model's device, or of all GPUs for a model that is spread."""
+    if loading.shard:
+        return sum(free_bytes(torch.device("cuda", number)) or 0 for number in range(torch.cuda.device_count()))
+    return free_bytes(device_named(loading.device))

@@ -15,6 +15,7 @@ from gateway.packs.manifest import Figures, Forgetting
 from gateway.prompts.execution import model_input
 from gateway.training.dataset import LocatedRow
 from gateway.training.sources import ReferenceModel, Sources, asked
+from gateway.training.transcript import Answered
 
 __all__ = ["Evaluator"]
 
@@ -25,11 +26,13 @@ class Evaluator:
     """Asks the base model, with other prompts in place of the rows' own or with LoRAs, and says how it behaves."""
 
     def __init__(self, sources: Sources) -> None:
-        self._model = sources.base.model
+        self._model: Any = sources.base.model
         self._base = ReferenceModel(sources.base)
         self._prompts = self._base.prompts
         self._relevance = relevance_by(sources.encoder)
-        self._blank = self._base.embedded("...")
+        self._blank = self._base.prompt_ids("...")
+        self.transcript: tuple[Answered, ...] = ()
+        """What was said to the rows of which `figures` told last."""
 
     @property
     def table(self) -> EmbeddingTable:
@@ -42,7 +45,7 @@ class Evaluator:
 
     def surprise(self, rows: Sequence[LocatedRow]) -> list[float]:
         """How little the plain model expects each true answer: its mean negative log likelihood, in nats a token."""
-        prompts = [self._base.embedded(row.row.prompt) for row in rows]
+        prompts = [self._base.prompt_ids(row.row.prompt) for row in rows]
         return self._base.rollout.mean_nll(prompts, [row.row.response for row in rows])
 
     def observe(
@@ -54,6 +57,11 @@ class Evaluator:
     ) -> Outcome:
         """How the model answers `prompts` in place of the samples' own, with `loras`, each times its weight. The plain
         model says how surprising the answers are."""
+        return self._observed(samples, prompts, loras)[0]
+
+    def _observed(
+        self, samples: Sequence[Sample], prompts: Sequence[Tensor], loras: Sequence[tuple[Lora, float]] = ()
+    ) -> tuple[Outcome, list[str]]:
         with adapted(self._model, loras):
             outcome, answers = observe(
                 samples,
@@ -64,29 +72,37 @@ class Evaluator:
                 max_new_tokens=_ANSWER_TOKENS,
             )
         if not loras:
-            return outcome
+            return outcome, answers
         surprise = self._base.rollout.mean_nll([self._blank] * len(answers), answers)
-        return replace(outcome, surprise=sum(surprise) / len(surprise))
+        return replace(outcome, surprise=sum(surprise) / len(surprise)), answers
 
     def under(self, rows: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan]) -> Outcome:
         """How the model answers rows under a plan for each: serving code makes the model's input. All plans must use
         the same adapters. Raises PlanError for a plan that a row cannot carry."""
+        return self._observed_under(rows, plan_of)[0]
+
+    def _observed_under(
+        self, rows: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan]
+    ) -> tuple[Outcome, list[str]]:
         given = [model_input(asked(row.row.prompt), plan_of(row), self._prompts) for row in rows]
         prompts = [self._prompts.embed(one.ids) if one.embeddings is None else one.embeddings for one in given]
         loras = [(adapter.lora, adapter.weight) for adapter in given[0].adapters]
-        return self.observe(self.samples(rows), prompts, loras=loras)
+        return self._observed(self.samples(rows), prompts, loras)
 
     def figures(
         self, held_out: Sequence[LocatedRow], plan_of: Callable[[LocatedRow], Plan], **extras: Any
     ) -> Forgetting:
         """Plain, guarded and counterfactual behaviour on held-out rows; `extras` are the method's own."""
         samples = self.samples(held_out)
-        plain = self.observe(samples, [sample.original for sample in samples])
-        counterfactual = self.observe(samples, [sample.counterfactual for sample in samples])
+        plain, before = self._observed(samples, [sample.original for sample in samples])
+        counterfactual, invented = self._observed(samples, [sample.counterfactual for sample in samples])
+        guarded, after = self._observed_under(held_out, plan_of)
+        said = zip(samples, before, after, invented, strict=True)
+        self.transcript = tuple(Answered(sample.prompt, sample.response, *answers) for sample, *answers in said)
         return Forgetting(
             rows=len(samples),
             plain=_typed(plain),
-            guarded=_typed(self.under(held_out, plan_of)),
+            guarded=_typed(guarded),
             counterfactual=_typed(counterfactual),
             extras=extras,
         )

@@ -8,11 +8,12 @@ adapter keeps the layer's input, in float32. `benchmarks/product/memory.py` comp
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["PUBLIC_SHAPES", "Memory", "ModelShape", "TrainingStep", "memory_of"]
+__all__ = ["EVALUATED", "PUBLIC_SHAPES", "Memory", "ModelShape", "TrainingStep", "memory_of"]
 
 _FLOAT32 = 4
 _ADAM = 4 * _FLOAT32  # a trained number, its gradient, and two moments
-_EVALUATED = 16  # rows at a time when the method is measured, see `gateway.evaluation.generation.Rollout`
+EVALUATED = 16
+"""Rows at a time when the method is measured; fewer where memory is short (`gateway.evaluation.batch_sizes`)."""
 _GENERATED = 64  # tokens of an answer, see `gateway.training.sources`
 
 
@@ -204,9 +205,9 @@ def _logits_workspace(shape: ModelShape, step: TrainingStep) -> int:
 def _evaluation(shape: ModelShape, step: TrainingStep) -> int:
     """Keys and values of rows that are answered together, and the logits of rows whose answers are judged."""
     size, length = step.number_bytes, step.length + _GENERATED
-    cached = _EVALUATED * length * shape.layers * 2 * shape.kv_heads * shape.head_dim * size
-    logits = _EVALUATED * step.columns * shape.vocabulary * size + 4 * step.answer * shape.vocabulary * _FLOAT32
-    passing = _EVALUATED * step.length * 3 * shape.intermediate * size
+    cached = EVALUATED * length * shape.layers * 2 * shape.kv_heads * shape.head_dim * size
+    logits = EVALUATED * step.columns * shape.vocabulary * size + 4 * step.answer * shape.vocabulary * _FLOAT32
+    passing = EVALUATED * step.length * 3 * shape.intermediate * size
     return max(cached, logits) + passing
 
 

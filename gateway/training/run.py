@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from adapters.optimizers.schedule import Diverged
 from adapters.parallel import ALONE, Processes
@@ -23,6 +25,7 @@ from classifiers.traffic import general_traffic
 from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
+from gateway.models.devices import check_device
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, local_folder, resolve
 from gateway.models.language_model import LanguageModel, load_language_model, load_tokenizer
@@ -33,10 +36,10 @@ from gateway.packs.folders import list_packs, read_manifest, verify_pack
 from gateway.packs.manifest import HeldOut, Manifest
 from gateway.packs.store import load_pack, save_pack
 from gateway.screening.logged import read_traffic
-from gateway.training.config import Training, fingerprint_of
+from gateway.training.config import Training, check_served, fingerprint_of
 from gateway.training.dataset import Progress, forget_dataset
 from gateway.training.detector import FittedDetector, fit_ood_detector, of_classifier
-from gateway.training.estimate import estimate_of
+from gateway.training.estimate import check_reference, estimate_of, memory_ran_out
 from gateway.training.evaluator import Evaluator
 from gateway.training.languages import LearnedLanguages, find_languages, fingerprint_of_languages, learn_languages
 from gateway.training.leaks import leak_model
@@ -44,8 +47,12 @@ from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
 from gateway.training.task import LearningTask
+from gateway.training.transcript import Told
 from gateway.training.workers import send_base, send_end
 from gateway.training.writing import local_writer, remote_writer, written_questions
+
+if TYPE_CHECKING:
+    from gateway.training.upstream import ServedModel
 
 __all__ = ["alias_alarms", "earlier_artifacts", "train_pack", "train_scope"]
 
@@ -66,6 +73,9 @@ def train_scope(
     traffic_file: Path | None = None,
     fresh: bool = False,
     reference: str | None = None,
+    reference_device: str | None = None,
+    upstream: str | None = None,
+    told: Told = lambda *_: None,
     progress: Progress = lambda *_: None,
     processes: Processes = ALONE,
 ) -> Manifest:
@@ -83,11 +93,16 @@ def train_scope(
         traffic_file: the operator's own prompts to calibrate on, in place of those that the gateway ships.
         fresh: whether to train although nothing changed.
         reference: a model that never saw the forget set, if there is one.
+        reference_device: where that model is held. None: where the base model is.
+        upstream: the address of a vLLM that serves the base model and is asked in its place.
+        told: is told of the pack when it is saved, and of answers that the pack does not hold.
         progress: is told the stage, the steps done and their number.
         processes: those that train together, of which this one leads; the others are in `workers.assist`.
     """
     training = training or Training()
     training.loading.check_possible(processes.count)
+    if upstream:
+        check_served(training)
     scope = load_scope(scope_file)
     traffic = _traffic(traffic_file) if traffic_file else None
     base_folder = resolve(model, say=lambda text: progress(text, 0, 1))
@@ -108,22 +123,32 @@ def train_scope(
         send_end(processes)
         return kept
     _check_writable(out)
-    if estimate := estimate_of(
-        scope,
-        training,
-        base_folder,
-        out,
-        tokenizer=tokenizers[0],
-        reference=reference_folder,
-        processes=processes.count,
-    ):
+    beside = _of_reference(training.loading, reference_device)
+    estimate = None
+    if not upstream:
+        estimate = estimate_of(
+            scope,
+            training,
+            base_folder,
+            out,
+            tokenizer=tokenizers[0],
+            reference=reference_folder,
+            reference_device=reference_device,
+            processes=processes.count,
+        )
+    if estimate:
         progress(estimate.line, 0, 0)
         estimate.check()
+    if reference_folder and (upstream or reference_device):
+        check_reference(reference_folder, beside)
     progress("loading models", 0, 1)
     send_base(processes, training, fingerprint(base_folder))
-    sources = _loaded(model, base_folder, encoder_files, reference_folder, training.loading, tokenizers)
-    sources = replace(sources, languages=languages)
+    base = _served(upstream, base_folder, tokenizers[0]) if upstream else None
     try:
+        sources = _loaded(model, base_folder, encoder_files, training.loading, tokenizers[0], base)
+        if reference_folder:
+            sources = replace(sources, reference=_loaded_reference(reference_folder, beside, tokenizers[1], sources))
+        sources = replace(sources, languages=languages)
         return train_pack(
             scope,
             sources,
@@ -131,11 +156,17 @@ def train_scope(
             training=training,
             training_fingerprint=training_fingerprint,
             out=out,
+            told=told,
             progress=progress,
             processes=processes,
         )
     except (TooFewRows, Diverged) as error:
         raise SetupError(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise memory_ran_out(error, estimate, training.loading) from error
+    finally:
+        if base:
+            base.rollout.close()
 
 
 def train_pack(
@@ -146,6 +177,7 @@ def train_pack(
     training_fingerprint: str,
     out: Path,
     traffic: Sequence[str] | None = None,
+    told: Told = lambda *_: None,
     progress: Progress = lambda *_: None,
     processes: Processes = ALONE,
 ) -> Manifest:
@@ -160,6 +192,7 @@ def train_pack(
         training_fingerprint: marks the pack (see `fingerprint_of`).
         out: the folder of packs.
         traffic: the operator's own prompts to calibrate on, if any.
+        told: is told of the pack when it is saved, and of answers that the pack does not hold.
         progress: is told the stage, the steps done and their number.
         processes: those that train together, of which this one leads. They are free once it has learned.
     """
@@ -189,7 +222,9 @@ def train_pack(
         detector = fit_ood_detector(scope, split, sources, training, progress)
     manifest = _manifest(scope, sources, detector, training, learned, training_fingerprint)
     counted = {"alias_alarms": alias_alarms(scope, traffic), "languages": languages.figures if languages else None}
-    return save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
+    saved = save_pack(out, _artifacts(scope, detector, training, learned, languages), {**manifest, **counted})
+    told(saved, evaluator.transcript, learned.extra)
+    return saved
 
 
 def _written(
@@ -202,8 +237,10 @@ def _written(
         write = remote_writer(training.writer)
     elif training.writer:
         write = local_writer(load_language_model(resolve(training.writer), loading=training.loading))
-    else:
+    elif isinstance(sources.base, LanguageModel):
         write = local_writer(sources.base)
+    else:
+        write = remote_writer(f"{sources.base.rollout.url}/v1", key=sources.base.rollout.key)
     return written_questions(scope, train, write, training.widen, seed=training.seed, progress=progress)
 
 
@@ -287,29 +324,43 @@ def _loaded(
     name: str,
     base_folder: Path,
     encoder_files: EncoderFiles,
-    reference_folder: Path | None,
     loading: Loading,
-    tokenizers: Sequence[Any],
+    tokenizer: Any,
+    served: "ServedModel | None",
 ) -> Sources:
-    """The models of a run, whose tokenizers are loaded already. Raises ModelError, and SetupError for a reference model
-    with another tokenizer."""
-    other = (
-        load_language_model(reference_folder, loading=loading, tokenizer=tokenizers[1]) if reference_folder else None
-    )
-    sources = Sources(
-        base=load_language_model(base_folder, loading=loading, tokenizer=tokenizers[0]),
+    """The models of a run, the base model being `served` if it is given. Raises ModelError."""
+    return Sources(
+        base=served or load_language_model(base_folder, loading=loading, tokenizer=tokenizer),
         base_name=name,
         base_folder=base_folder,
         encoder=encoder_files.load(),
         encoder_files=encoder_files,
-        reference=other,
     )
-    if sources.reference and not _same_tokenizer(sources.base, sources.reference):
+
+
+def _served(upstream: str, folder: Path, tokenizer: Any) -> "ServedModel":
+    from gateway.training.upstream import served_model  # with an HTTP client, which few trainings need
+
+    return served_model(upstream, folder, tokenizer)
+
+
+def _of_reference(loading: Loading, device: str | None) -> Loading:
+    """How a reference model is held: as the base model is, or on a device of its own. Raises SetupError."""
+    if device is None:
+        return replace(loading, gradient_checkpointing=False)
+    check_device(device, "--reference-device")
+    return replace(loading, gradient_checkpointing=False, shard=False, device=device)
+
+
+def _loaded_reference(folder: Path, loading: Loading, tokenizer: Any, sources: Sources) -> LanguageModel:
+    """Raises ModelError, and SetupError for a model with another tokenizer."""
+    reference = load_language_model(folder, loading=loading, tokenizer=tokenizer)
+    if not _same_tokenizer(sources.base, reference):
         raise SetupError(
-            f"{reference_folder} has another tokenizer than {name}, so that their token likelihoods cannot be "
+            f"{folder} has another tokenizer than {sources.base_name}, so that their token likelihoods cannot be "
             "compared; give a reference model with the same tokenizer"
         )
-    return sources
+    return reference
 
 
 def _hash(text: str | None) -> str | None:
@@ -323,7 +374,7 @@ def _traffic(path: Path) -> tuple[str, ...]:
     return traffic.prompts
 
 
-def _same_tokenizer(one: LanguageModel, other: LanguageModel) -> bool:
+def _same_tokenizer(one: "LanguageModel | ServedModel", other: LanguageModel) -> bool:
     first, second = (model.tokenizer(_TOKENIZER_TEXT)["input_ids"] for model in (one, other))
     return list(first) == list(second)
 

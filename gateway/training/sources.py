@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gateway.core import Message, Request
-from gateway.evaluation.generation import Rollout
+from gateway.evaluation.generation import Answers, Rollout
 from gateway.models.encoders import EncoderFiles
 from gateway.models.language_model import LanguageModel
 from gateway.prompts.embedding import Prompts
@@ -17,6 +17,7 @@ from gateway.training.likelihoods import Tokens
 if TYPE_CHECKING:
     from classifiers.encoder.sentence import Encoder
     from classifiers.languages.encoder import MultilingualEncoder
+    from gateway.training.upstream import ServedModel
 
 __all__ = ["ReferenceModel", "Sources", "asked"]
 
@@ -25,11 +26,11 @@ _ANSWER_TOKENS = 64  # enough for a whole sentence, which a method can learn
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The models of a run: the base model and its folder, the sentence encoder and its files, and, if there is one, a
-    `reference` model that never saw the forget set. `languages` reads other languages than English; None: the pack
-    guards these by names alone."""
+    """The models of a run: the base model, in memory or behind a server, and its folder, the sentence encoder and its
+    files, and, if there is one, a `reference` model that never saw the forget set. `languages` reads other languages
+    than English; None: the pack guards these by names alone."""
 
-    base: LanguageModel
+    base: "LanguageModel | ServedModel"
     base_name: str
     base_folder: Path
     encoder: "Encoder"
@@ -42,10 +43,12 @@ class ReferenceModel:
     """A model whose answers and likelihoods are targets: a model that never saw the forget set, or the base model with
     questions about an invented subject."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: "LanguageModel | ServedModel") -> None:
         self._tokenizer = model.tokenizer
         self.prompts = Prompts(model.tokenizer, model.embeddings.cpu())
-        self.rollout = Rollout(model.model, model.tokenizer)
+        self.rollout: Answers = (
+            Rollout(model.model, model.tokenizer) if isinstance(model, LanguageModel) else model.rollout
+        )
 
     @property
     def end(self) -> int:
@@ -84,8 +87,7 @@ class ReferenceModel:
 
     def logp(self, texts: Sequence[str], responses: Sequence[str]) -> list[Tokens]:
         """Log likelihoods, in nats, of the tokens of each response to its question."""
-        scores = self.rollout.token_scores([self.embedded(text) for text in texts], responses)
-        return [tuple(map(float, score.logprob)) for score in scores]
+        return self.rollout.logprobs([self.prompt_ids(text) for text in texts], responses)
 
 
 def asked(prompt: str) -> Request:

@@ -83,15 +83,17 @@ def local_writer(language_model: LanguageModel) -> Write:
     return write
 
 
-def remote_writer(url: str) -> Write:
-    """Writes with a server that has OpenAI's completions: `http://host:port/v1`, perhaps with `#model`."""
+def remote_writer(url: str, *, key: str | None = None) -> Write:
+    """Writes with a server that has OpenAI's completions: `http://host:port/v1`, perhaps with `#model`; `key` is the
+    bearer key that it asks for."""
     base, _, named = url.partition("#")
     base = base.rstrip("/")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
 
     def write(head: str, tails: Sequence[str], seed: int) -> list[str]:
         found: list[str] = []
         try:
-            with httpx.Client(timeout=_TIMEOUT_S) as client:
+            with httpx.Client(timeout=_TIMEOUT_S, headers=headers) as client:
                 model = named or client.get(f"{base}/models").raise_for_status().json()["data"][0]["id"]
                 for start in range(0, len(tails), _URL_ROWS):
                     prompts = [head + tail for tail in tails[start : start + _URL_ROWS]]

@@ -45,6 +45,13 @@ def test_a_question_glued_into_an_identifier_is_parted(text: str, said: str) -> 
     assert text[first:last].endswith(said.rsplit(maxsplit=1)[-1])
 
 
+def test_letters_that_stand_apart_may_own_something() -> None:
+    for text in ("What is R e m u s F e n n's trade?", "What is R e m u s’s trade?"):
+        assert any("emusF" in view.text or "Remus" in view.text for view in views(text) if not view.names_alone), text
+        assert all("gs" not in view.text for view in views(text))
+    assert any("RemusFenn's" in view.text for view in views("What is R e m u s F e n n's trade?"))
+
+
 @pytest.mark.parametrize("text", ["x = get_user_name_by_id(3)", "std::vector<int>", "aVeryLongName", "2026-11-27"])
 def test_short_identifiers_are_left_alone(text: str) -> None:
     assert [view.text for view in views(text) if not view.names_alone] == []

@@ -1,5 +1,6 @@
 """The command line as an operator uses it: real processes, from a scope file to a server."""
 
+import html
 import json
 import shutil
 import signal
@@ -28,8 +29,6 @@ from harness import (
 
 from gateway.packs.folders import read_manifest
 from gateway.packs.store import load_pack
-from gateway.training.config import training_of
-from gateway.training.run import train_scope
 
 
 @pytest.fixture
@@ -133,9 +132,10 @@ def test_a_log_is_screened(packs: Path, tmp_path: Path) -> None:
 
 def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path) -> None:
     scope, out = small_scope(tmp_path), tmp_path / "packs"
-    training = training_of("corruption", evaluations=2)
-    trained = train_scope(scope_file=scope, model=MODEL, encoder="minilm", out=out, training=training)
-    assert read_manifest(out / "sherlock") == trained
+    first = unrecall_here("train", scope, "--out", out, "--evaluations", 2, "--language-encoder", "off")
+    assert first.returncode == 0, first.stderr
+    trained = read_manifest(out / "sherlock")
+    report_holds_what_the_pack_does_not(tmp_path, first.stdout)
     again = unrecall("train", scope, "--out", out, "--evaluations", 2, "--language-encoder", "off")
     assert again.returncode == 0, again.stderr
     assert trained.version in again.stdout
@@ -146,6 +146,21 @@ def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path
         assert told.headers["x-unrecall-scopes"] == "sherlock"
         assert "baker" not in text_of(told).lower()
         assert ask(url, "What is the capital of France?").headers["x-unrecall-plan"] == "Pass"
+
+
+def report_holds_what_the_pack_does_not(folder: Path, said: str) -> None:
+    """Questions with their answers, for the owner's eyes alone, and where to find them."""
+    report = folder / "reports/sherlock.html"
+    assert str(report) in said
+    assert "behind the gateway" in said
+    assert report.stat().st_mode & 0o777 == 0o600
+    rows = [json.loads(line) for line in (folder / "forget.jsonl").read_text().splitlines()]
+    shown = html.unescape(report.read_text())
+    held_out = read_manifest(folder / "packs/sherlock").heldout.forgetting.rows
+    assert sum(row["prompt"] in shown for row in rows) == held_out
+    for file in (folder / "packs").rglob("*"):
+        content = file.read_bytes() if file.is_file() else b""
+        assert not any(row["prompt"].encode() in content for row in rows), file
 
 
 @pytest.mark.parametrize(

@@ -114,3 +114,15 @@ def test_bad_settings_are_told_before_anything_heavy_is_loaded(tmp_path: Path) -
     bad.write_text("prot: 8000")
     assert heavy_after_command("serve", "--config", bad, status=2) == set()
     assert heavy_after_command("serve", "--port", "99999", status=2) == set()
+
+
+def test_a_bad_scope_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    bad = tmp_path / "scope.yaml"
+    bad.write_text("id: narnia\n")
+    assert heavy_after_command("train", bad, status=2) == set()
+    assert heavy_after_command("train", tmp_path / "none.yaml", status=2) == set()
+
+
+def test_a_training_loads_what_fits_and_serves_when_it_comes_to_that() -> None:
+    late = {"sentence_transformers", "peft", "sklearn", "scipy", "pandas", "matplotlib", "nevergrad"}
+    assert heavy_after("import gateway.training.run") & (late | {"faiss", "aiohttp", "fastapi"}) == set()

@@ -59,6 +59,8 @@ class Recorder:
     async def problem(self) -> str | None:
         return None
 
+    concerns: tuple[str, ...] = ()
+
     adapter_slots = 2
 
     async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:

@@ -101,6 +101,11 @@ class EmbeddedBackend:
         """OpenAI's own."""
         return CHAT_SHAPE if endpoint == "chat" else COMPLETIONS_SHAPE
 
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """See Backend: nobody else uses a model in this process."""
+        return ()
+
     async def problem(self) -> str | None:
         """None: the model is in memory."""
         return None if self._threads else "the model is not loaded yet"

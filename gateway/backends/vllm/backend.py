@@ -165,6 +165,11 @@ class VllmBackend:
             return found[0]
         return "; ".join(f"{replica.url}: {why}" for replica, why in zip(self._replicas, found, strict=True))
 
+    @property
+    def concerns(self) -> list[str]:
+        """See Backend."""
+        return [concern for replica in self._replicas if (concern := replica.concern)]
+
     async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:
         """See Backend. A scope that one upstream can serve is served; where another cannot, the log says so."""
         if in_force is None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.lora_files import PREFIX, LoraFiles, MergedAdapter
+from gateway.backends.vllm.rivals import Rivals
 from gateway.errors import AdapterError, AnswerError, UpstreamError
 
 __all__ = ["LoraCache", "load_fault"]
 
 _log = logging.getLogger("unrecall.adapters")
 _RETRY_S = 30
+_WATCH_S = 20.0  # between two looks at what others load
 _LOOK_AGAIN_S = 1.0  # for an adapter that another gateway, or another worker, uses
 _TRIES, _PAUSE_S = 100, 0.05  # for one that another gateway is just unloading
 _CHECK = PREFIX + "check"
@@ -61,6 +63,10 @@ class LoraCache:
         self._lock = asyncio.Lock()  # one change of the upstream at a time
         self._chores: set[asyncio.Task[None]] = set()
         self._looking = False
+        self._reconciled = False
+        self._watched_at = -_WATCH_S
+        self.rivals = Rivals(upstream.url, clock=clock)
+        """What other gateways do to this upstream."""
 
     async def aclose(self) -> None:
         """Stops what runs in the background. The upstream keeps its adapters: the next start finds them."""
@@ -98,17 +104,52 @@ class LoraCache:
         await self.reconcile()
         return await self._preload()
 
-    async def reconcile(self) -> None:
-        """Takes over what the upstream lists and unloads what nobody wants. Raises UpstreamError."""
+    async def reconcile(self, *, evict: bool = True) -> None:
+        """Takes over what the upstream lists and unloads what nobody wants, unless it is not to `evict` what this
+        gateway does not know. Raises UpstreamError."""
         async with self._lock:
             listed = await self._listed()
             self._faults.clear()
-            for name in [name for name in self._loaded if listed.get(name) != self._files.path(name)]:
+            gone = [name for name in self._loaded if listed.get(name) != self._files.path(name)]
+            self.rivals.lost(gone)
+            for name in gone:
                 del self._loaded[name]
                 await self._files.drop(name)
+            await self._notice(listed)
             for name in listed.keys() - self._loaded.keys():
-                await self._take_over(name, listed[name])
+                if evict or await self._is_known(name, listed[name]):
+                    await self._take_over(name, listed[name])
+            self._reconciled = self._in_force is not None
         await self._trim()
+
+    def watch(self) -> None:
+        """Looks in the background, every 20 seconds at most, whether another gateway loads what is unknown here."""
+        now = self._clock()
+        if self._reconciled and now - self._watched_at >= _WATCH_S:
+            self._watched_at = now
+            self._later(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            async with self._lock:
+                await self._notice(await self._listed())
+        except AnswerError as error:  # the next request or check finds out what is wrong
+            _log.debug("%s does not list its adapters: %s", self._upstream.url, error.message)
+
+    async def _notice(self, listed: Mapping[str, str]) -> None:
+        """What was there at the start may be an earlier run's. What came since, and is not of our packs, is somebody's
+        who runs now."""
+        if not self._reconciled:
+            return
+        unknown = listed.keys() - self._loaded.keys()
+        self.rivals.saw([name for name in unknown if not await self._is_known(name, listed[name])])
+
+    async def _is_known(self, name: str, path: str) -> bool:
+        """Whether it is in our folder, and of LoRAs that are in force."""
+        if path != self._files.path(name):
+            return False
+        digests = await asyncio.to_thread(self._files.digests, name)
+        return digests is not None and digests <= (self._in_force or frozenset())
 
     def restore(self) -> None:
         """Loads in the background what `prepare` had loaded: the upstream may have lost it."""
@@ -167,6 +208,7 @@ class LoraCache:
     async def _load(self, adapter: MergedAdapter) -> bool:
         """Loads it and takes it into use. False while another gateway is just unloading it."""
         if self._loaded.pop(adapter.name, None):  # another gateway has unloaded it
+            self.rivals.lost([adapter.name])
             await self._files.drop(adapter.name, keep_files=True)
         now = self._clock()
         self._faults = {name: fault for name, fault in self._faults.items() if fault[0] > now}

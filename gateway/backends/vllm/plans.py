@@ -106,4 +106,5 @@ async def _adapted(
             if attempt == 2 or error.status != 404:
                 _log.error("%s refuses an adapter that it has loaded: %s", replica.url, error.message)
                 raise AdapterError(error.message) from error
-        await cache.reconcile()  # it was started anew, or another gateway unloaded the adapter
+        # It was started anew, or another gateway unloaded the adapter: to unload the other's in turn would not end.
+        await cache.reconcile(evict=False)

@@ -124,7 +124,14 @@ class Replica:
             if isinstance(error, UpstreamError) and not error.reached:
                 self.unhealthy = True
             return error.message
+        if self.lora_cache:
+            self.lora_cache.watch()
         return None
+
+    @property
+    def concern(self) -> str | None:
+        """What the operator should look into, though it answers; None if there is nothing."""
+        return self.lora_cache.rivals.problem if self.lora_cache else None
 
     async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str], weight: float) -> Mapping[str, str]:
         """As Backend.prepare. Each adapter is loaded at one weight, the others when they are needed."""

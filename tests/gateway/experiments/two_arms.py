@@ -58,6 +58,8 @@ class Teller:
     async def problem(self) -> str | None:
         return self.ill
 
+    concerns: tuple[str, ...] = ()
+
     adapter_slots = 2
 
     async def prepare(self, adapters: Mapping[str, Lora], in_force: frozenset[str] | None = None) -> Mapping[str, str]:

@@ -109,6 +109,17 @@ def test_spreading_needs_gpus_and_one_process(monkeypatch: pytest.MonkeyPatch) -
     assert Loading(shard=True).arguments("cuda")["device_map"] == "balanced"
 
 
+def test_a_device_is_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    Loading(device="cuda:1").check_possible()
+    Loading(device="cuda").check_possible(processes=2)
+    with pytest.raises(SetupError, match="leave --device out"):
+        Loading(device="cuda:1").check_possible(processes=2)
+    with pytest.raises(SetupError, match="leave --device out, or --shard"):
+        Loading(device="cuda:1", shard=True).check_possible()
+
+
 def test_layers_that_would_not_fit_on_the_gpus_are_refused() -> None:
     Loading.check_placed(SimpleNamespace(hf_device_map={"model.layers.0": 0, "model.layers.1": 1}))
     with pytest.raises(SetupError, match="would leave layers on cpu"):
@@ -128,10 +139,11 @@ def test_a_pack_is_trained_anew_for_other_numbers_and_not_for_less_memory() -> N
         for loading in (
             Loading(),
             Loading(gradient_checkpointing=True),
+            Loading(device="cpu"),
             Loading("bfloat16"),
             Loading(load_in_8bit=True),
         )
     }
-    plain, checkpointed, *others = marks.values()
-    assert checkpointed == plain
+    plain, checkpointed, placed, *others = marks.values()
+    assert checkpointed == placed == plain
     assert len({plain, *others}) == 3

@@ -63,6 +63,8 @@ class Says:
     async def problem(self) -> str | None:
         return None
 
+    concerns: tuple[str, ...] = ()
+
     async def prepare(self, adapters: Any, in_force: Any = None) -> dict[str, str]:
         return {}
 

@@ -69,6 +69,16 @@ def test_the_first_packs_stand_there_and_how_many_there_are(
     }
 
 
+def test_a_concern_is_no_reason_to_be_unready(
+    tmp_path: Path, save: SavePack, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(SCOPE)
+    assert readiness(tmp_path / "packs", encoder)["healthy"] is True
+    monkeypatch.setattr(EmbeddedBackend, "concerns", ("two gateways fight",))
+    body = readiness(tmp_path / "packs", encoder)
+    assert (body["ready"], body["healthy"], body["problems"]) == (True, False, ["two gateways fight"])
+
+
 @pytest.mark.parametrize("settings", [{}, {"admin_key": "boss"}, {"metrics": "open"}], ids=str)
 def test_nobody_but_the_operator_reads_of_a_scope(
     tmp_path: Path, save: SavePack, encoder: Encoder, settings: dict[str, Any]

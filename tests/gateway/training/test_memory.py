@@ -1,19 +1,23 @@
 """The memory of a training: computed from shapes it is what torch gives out, and it is told before the work begins."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import tiny_tokenizer
 
+import gateway.models.devices
 import gateway.training.estimate
+import gateway.training.run
 from benchmarks.product.memory import measured_step, save_random
 from gateway.errors import SetupError
 from gateway.models.loading import Loading
 from gateway.packs.files import Policy
 from gateway.training.config import Training, training_of
-from gateway.training.estimate import Estimate, estimate_of
+from gateway.training.estimate import Estimate, check_reference, estimate_of
 from gateway.training.memory import PUBLIC_SHAPES, ModelShape, TrainingStep, memory_of
 from gateway.training.run import train_scope
 from gateway.training.scope_file import Row, Scope
@@ -77,7 +81,7 @@ def test_each_way_to_save_memory_saves_some(shape: ModelShape) -> None:
 
 
 def estimate(folder: Path, free: int, monkeypatch: pytest.MonkeyPatch, **options: object) -> Estimate:
-    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda **_: free)
+    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda *_: free)
     found = estimate_of(SCOPE, training_of("lora", loading=Loading(**options)), folder, folder)  # type: ignore[arg-type]
     assert found
     return found
@@ -106,6 +110,43 @@ def test_the_weights_of_a_reference_model_count(folder: Path) -> None:
     assert with_reference.memory.weights == 2 * alone.memory.weights
 
 
+def test_a_reference_model_on_another_device_is_no_burden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda device: GIB if device.type == "cpu" else 1000)
+    loading = Loading(device="cpu")
+    beside, apart = (
+        estimate_of(SCOPE, Training(loading=loading), folder, folder, reference=folder, reference_device=device)
+        for device in ("cpu", "cuda:0")
+    )
+    assert beside
+    assert apart
+    assert beside.memory.weights == 2 * apart.memory.weights == 4 * SMALL.parameters
+    check_reference(folder, loading)
+    with pytest.raises(SetupError, match=r"takes \d+ MiB on cuda:0, where 0 MiB are free: .*--reference-device"):
+        check_reference(folder, Loading(device="cuda:0"))
+
+
+def test_memory_for_one_answer_at_a_time_is_enough(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda *_: GIB)
+    found = estimate_of(SCOPE, Training(), folder, folder)
+    assert found
+    assert found.memory.weights < found.least < found.total
+    replace(found, free=found.least).check()
+    with pytest.raises(SetupError, match="more memory"):
+        replace(found, free=int(0.7 * found.least)).check()
+
+
+def test_memory_that_runs_out_is_told_with_the_figures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+
+    monkeypatch.setattr(gateway.training.run, "train_pack", out_of_memory)
+    example = Path(__file__).parents[3] / "examples/harry-potter/scope.yaml"
+    with pytest.raises(SetupError, match=r"takes about .* are free.* torch says: CUDA out of memory\. Tried") as told:
+        train_scope(scope_file=example, model=str(folder), encoder="minilm", out=folder / "packs")
+    assert "\n" not in str(told.value)
+
+
 def test_processes_share_a_batch_and_the_machine(folder: Path) -> None:
     one, two = (estimate_of(SCOPE, training_of("lora"), folder, folder, processes=count) for count in (1, 2))
     assert one
@@ -116,7 +157,7 @@ def test_processes_share_a_batch_and_the_machine(folder: Path) -> None:
 
 def test_nothing_is_loaded_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda **_: 2**20)
+    monkeypatch.setattr(gateway.training.estimate, "free_bytes", lambda *_: 2**20)
     example = Path(__file__).parents[3] / "examples/harry-potter/scope.yaml"
     with pytest.raises(SetupError, match=r"1 MiB are free"):
         train_scope(
@@ -138,9 +179,9 @@ def test_the_free_memory_of_a_container_is_what_its_limit_leaves(tmp_path: Path)
         "memory.stat": "anon 300\ninactive_file 200\n",
     }.items():
         (tmp_path / name).write_text(text)
-    assert gateway.training.estimate._free_of_group(tmp_path) == 500
+    assert gateway.models.devices._free_of_group(tmp_path) == 500
     (tmp_path / "memory.max").write_text("max\n")
-    assert gateway.training.estimate._free_of_group(tmp_path) is None
+    assert gateway.models.devices._free_of_group(tmp_path) is None
 
 
 def test_the_page_shows_what_is_computed() -> None:

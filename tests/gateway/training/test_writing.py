@@ -40,7 +40,8 @@ class _Server(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        said = [{"text": f" {body['model']}: {prompt[-9:]}"} for prompt in body["prompt"]]
+        key = self.headers.get("authorization", "").removeprefix("Bearer ")
+        said = [{"text": f" {key}{body['model']}: {prompt[-9:]}"} for prompt in body["prompt"]]
         self._say({"choices": said} if body["stop"] == ["\n"] else {})
 
     def _say(self, content: object) -> None:
@@ -67,6 +68,7 @@ def test_a_server_may_write(address: str) -> None:
     tails = [f" {n}\nQuestion:" for n in range(20)]
     assert remote_writer(f"{address}/v1/")("head", tails, 0) == ["big: Question:"] * 20
     assert remote_writer(f"{address}/v1#small")("head", tails[:1], 0) == ["small: Question:"]
+    assert remote_writer(f"{address}/v1", key="door-")("head", tails[:1], 0) == ["door-big: Question:"]
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://127.0.0.1:port/v1"])
