@@ -54,7 +54,7 @@ class Served:
 
 
 def codex(served: Served, program: Path) -> Asked:
-    """OpenAI's Codex, which runs no command here."""
+    """OpenAI's Codex, which runs no command here. Its own instructions alone would fill this model's context."""
     provider = {"name": "g", "base_url": f"{served.url}/v1", "wire_api": "responses", "env_key": "KEY"}
     settings = {f"model_providers.g.{name}": value for name, value in provider.items()} | {
         "model_provider": "g",
@@ -62,7 +62,15 @@ def codex(served: Served, program: Path) -> Asked:
     }
     command = [str(program), "exec", "--skip-git-repo-check", "-s", "read-only", "-m", served.model]
     command += [word for name, value in settings.items() for word in ("-c", f"{name}={json.dumps(value)}")]
-    return lambda question: _run([*command, question], {"KEY": _KEY}, lambda out: out.strip())
+
+    def ask(question: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            instructions = Path(folder) / "instructions.md"
+            instructions.write_text("Be brief.", encoding="utf-8")
+            brief = ["-c", f"model_instructions_file={json.dumps(str(instructions))}"]
+            return _run([*command, *brief, question], {"KEY": _KEY}, lambda out: out.strip(), Path(folder))
+
+    return ask
 
 
 def claude_code(served: Served, program: Path) -> Asked:
