@@ -148,7 +148,21 @@ def open_webui(served: Served) -> Mapping[str, Asked]:
 
 def comply(program: Path, url: str, model: str, form: str) -> Mapping[str, str]:
     """llm-comply's tests of one format: by test, its status, and of one that failed what it missed first."""
-    command = [str(program), "run", "--format", form, "-u", f"{url}/v1", "-k", _KEY, "-m", model, "--json"]
+    command = [
+        str(program),
+        "run",
+        "--format",
+        form,
+        "-u",
+        f"{url}/v1",
+        "-k",
+        _KEY,
+        "-m",
+        model,
+        "--json",
+        "--timeout",
+        "300",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     results = json.loads(done.stdout)["results"]
     return {one["id"]: ": ".join([one["status"], *one.get("errors", [])[:1]])[:200] for one in results}
