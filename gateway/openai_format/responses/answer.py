@@ -36,6 +36,7 @@ _ECHOED: _Json = {
     "top_p": 1.0,
     "user": None,
 }
+_FUNCTION: _Json = {"description": None, "parameters": None, "strict": None}  # which a client may leave out
 # Of a request they are dropped; clients of the Open Responses specification require them of an answer.
 _NOT_USED = ("max_tool_calls", "prompt_cache_key", "safety_identifier")
 
@@ -151,6 +152,7 @@ class ResponseEncoder:
 def _head(body: _Json, *, stored: bool) -> _Json:
     """What a response says of its request."""
     echoed = {name: body.get(name, default) for name, default in _ECHOED.items()}
+    echoed["tools"] = [{**(_FUNCTION if one["type"] == "function" else {}), **one} for one in echoed["tools"]]
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",

@@ -65,4 +65,5 @@ def test_a_call_names_the_namespace_of_its_function() -> None:
     encoding.encode(Event.of(Delta(0, "", tool_calls=calls), Delta(0, "", finish_reason="tool_calls")))
     final = orjson.loads(encoding.ending().rpartition(b"data: ")[2])["response"]
     assert [(one["name"], one.get("namespace")) for one in final["output"]] == [("look_up", "books"), ("look_up", None)]
-    assert final["tools"] == tools
+    assert [one["type"] for one in final["tools"]] == ["namespace", "function"]
+    assert final["tools"][1] == {"description": None, "strict": None, **function}
