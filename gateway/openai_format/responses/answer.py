@@ -152,7 +152,7 @@ class ResponseEncoder:
 def _head(body: _Json, *, stored: bool) -> _Json:
     """What a response says of its request."""
     echoed = {name: body.get(name, default) for name, default in _ECHOED.items()}
-    echoed["tools"] = [{**(_FUNCTION if one["type"] == "function" else {}), **one} for one in echoed["tools"]]
+    echoed["tools"] = [{**(_FUNCTION if one["type"] == "function" else {}), **one} for one in body.get("tools", ())]
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
