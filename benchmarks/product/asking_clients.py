@@ -14,7 +14,8 @@ from typing import Any
 
 WORD = {"type": "string", "enum": ["yes", "no"]}
 SCHEMA = {"type": "object", "properties": {"word": WORD}, "required": ["word"], "additionalProperties": False}
-KEY, LIMIT = "sk-any", 64
+TASK: dict[str, Any] = json.load(sys.stdin) if __name__ == "__main__" else {}
+KEY, LIMIT = "sk-any", TASK.get("limit", 64)
 PACKAGES = {
     "openai": "openai",
     "openai-responses": "openai",
@@ -296,11 +297,10 @@ CLIENTS: dict[str, Callable[[str, str], Uses]] = {
 
 def main() -> None:
     """Asks all questions in all ways."""
-    task = json.load(sys.stdin)
-    name = task["client"]
-    uses = CLIENTS[name](task["url"], task["model"])
+    name = TASK["client"]
+    uses = CLIENTS[name](TASK["url"], TASK["model"])
     found = {
-        use: {kind: _outcome(ask, question) for kind, question in task["questions"].items()}
+        use: {kind: _outcome(ask, question) for kind, question in TASK["questions"].items()}
         for use, ask in uses.items()
     }
     print()

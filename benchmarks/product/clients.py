@@ -1,9 +1,12 @@
 """What people's clients get through the gateway: each asks by its own package, flagged and not.
 
-The packages stand in an environment of their own, whose Python runs the questions; this script needs none of them.
+The packages stand in an environment of their own, whose Python runs the questions, those for JavaScript in a
+node_modules; this script needs none of them.
 
     python -m venv /tmp/clients && /tmp/clients/bin/pip install openai anthropic openai-agents ...
-    python -m benchmarks.product.clients --python /tmp/clients/bin/python --url http://127.0.0.1:8000 --model smollm2
+    npm install --prefix /tmp/node openai ai @ai-sdk/openai @ai-sdk/openai-compatible @ai-sdk/anthropic \
+        @anthropic-ai/sdk
+    python -m benchmarks.product.clients --python /tmp/clients/bin/python --node /tmp/node/node_modules
 """
 
 import argparse
@@ -11,6 +14,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,9 @@ from benchmarks.printing import show
 from benchmarks.record import write
 
 _ASKING = Path(__file__).parent / "asking_clients.py"
+_ASKING_IN_NODE = _ASKING.with_suffix(".mjs")
 _TIMEOUT_S = 240
-_NAMES = (
+IN_PYTHON = (
     "openai",
     "openai-responses",
     "anthropic",
@@ -32,18 +37,48 @@ _NAMES = (
     "litellm",
     "llm",
 )
+IN_NODE = (
+    "openai-node",
+    "openai-node-responses",
+    "anthropic-node",
+    "ai-sdk-openai",
+    "ai-sdk-openai-compatible",
+    "ai-sdk-anthropic",
+)
 
 
-def measured(python: str, url: str, model: str, questions: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Where the clients are: a Python beside which they are installed, and a folder of node's, if there is one."""
+
+    python: str
+    node: Path | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """The clients that can be asked here."""
+        return (*IN_PYTHON, *(IN_NODE if self.node else ()))
+
+    def command(self, name: str) -> list[str]:
+        """Runs this client's questions."""
+        return ["node", str(_ASKING_IN_NODE)] if name in IN_NODE else [self.python, str(_ASKING)]
+
+
+def measured(packages: Packages, url: str, model: str, questions: Mapping[str, str]) -> dict[str, Any]:
     """By client: its version, and for each use and each question 'ok' or what went wrong."""
-    return {name: _asked(python, name, url, model, questions) for name in _NAMES}
+    return {name: asked(packages, name, url, model, questions) for name in packages.names()}
 
 
-def _asked(python: str, name: str, url: str, model: str, questions: Mapping[str, str]) -> dict[str, Any]:
-    task = json.dumps({"client": name, "url": url, "model": model, "questions": dict(questions)})
+def asked(
+    packages: Packages, name: str, url: str, model: str, questions: Mapping[str, str], *, limit: int = 64
+) -> dict[str, Any]:
+    """What came of one client's questions. An answer has at most `limit` tokens."""
+    modules = str(packages.node.resolve()) if packages.node else None
+    task = json.dumps(
+        {"client": name, "url": url, "model": model, "questions": dict(questions), "limit": limit, "modules": modules}
+    )
     try:
         done = subprocess.run(
-            [python, str(_ASKING)], input=task, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            packages.command(name), input=task, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
@@ -76,13 +111,15 @@ def main() -> None:
     """Asks with every client and writes what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="of the environment that holds the clients")
+    parser.add_argument("--node", type=Path, help="node_modules with the clients for JavaScript, if any")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of a gateway over vLLM with the demo's pack")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--unflagged", default="What is the capital of France?")
     parser.add_argument("--flagged", default="Who wrote the Harry Potter books?")
     options = parser.parse_args()
     questions = {"unflagged": options.unflagged, "flagged": options.flagged}
-    found = measured(options.python, options.url.rstrip("/"), options.model, questions)
+    packages = Packages(options.python, options.node)
+    found = measured(packages, options.url.rstrip("/"), options.model, questions)
     record = {"questions": questions, "clients": found}
     write("clients", 0, record)
     show(table(record))

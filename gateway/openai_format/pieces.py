@@ -84,7 +84,8 @@ def _single(data: bytes, request: Request) -> Event:
         raise UpstreamError("the model server's answer has an unknown shape")
     payload = _payload(data)
     if "choices" not in payload and payload.get("error"):
-        return Event(data=data)
+        told = orjson.dumps(payload["error"]).decode()  # it may quote what the model wrote
+        return Event(data=data, parts=(Delta(0, "", others=told),))
     return Event(data=data, parts=tuple(parts_of(payload, request)))
 
 

@@ -117,9 +117,10 @@ def _invalid(problems: Sequence[ErrorDetails]) -> InvalidRequest:
 
 def _place(problem: ErrorDetails) -> str:
     """("messages", 0, "content", "str") -> messages[0].content"""
-    names = [part for part in problem["loc"] if isinstance(part, int) or _named(part)]
-    if problem["type"] == "extra_forbidden":
-        names = [*names[: len(problem["loc"]) - 1], problem["loc"][-1]]
+    *before, last = problem["loc"] or ("",)
+    names = [part for part in before if isinstance(part, int) or _named(part)]
+    if isinstance(last, int) or _named(last) or problem["type"] == "extra_forbidden":
+        names.append(last)  # of a field that is too many, the client's own name
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
 
 

@@ -137,6 +137,7 @@ class Gate:
         guards = {scope: self._guard(pack.guard) for scope, pack in enabled.items()}
         kept = {scope: guard for scope, guard in self.guards.items() if scope not in gone}
         self.guards = dict(sorted((kept | guards).items()))
+        self._unscreened = any(self.watchlist.rules.get(scope, "off") == "off" for scope in self.guards)
         self._ungated = tuple(guard for guard in self.guards.values() if not guard.gated)
         forgetting = [guard for guard in self.guards.values() if guard.plan == "forget"]
         self.methods: Mapping[str, ServingMethod] = {guard.method.name: guard.method for guard in forgetting}
@@ -237,7 +238,7 @@ class Gate:
     def read_ahead(self, request: Request) -> Sequence[Part]:
         """The windows of a request's texts in parts of one batch each, for the detectors that share the encoder's
         memory of windows."""
-        read = (unit for text in screened_texts(request) for unit in self._read(text))
+        read = (unit for text in screened_texts(request) if self._judges(text) for unit in self._read(text))
         texts = [unit.text for unit in read if unit.kind in _LEARNED]
         return [*self._encoder.read_ahead(texts), *self._foreign_parts(texts)]
 
@@ -273,8 +274,10 @@ class Gate:
         """What the detectors say of each text, all units of it taken together."""
         by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
         every = [(number, unit) for number, read in enumerate(texts) for unit in read.units]
+        judged_by_all = {number for number, read in enumerate(texts) if self._judges(read.text)}
         for detector, detects, kinds in self._detectors(learned=learned):
-            asked = [(number, unit) for number, unit in every if unit.kind in kinds]
+            names = detector in (self._names, self._foreign_names)
+            asked = [(n, unit) for n, unit in every if unit.kind in kinds and (names or n in judged_by_all)]
             verdicts = detects([unit.text for _, unit in asked]) if asked else []
             for (number, unit), of_unit in zip(asked, verdicts, strict=True):
                 judged = (_judged(detector, unit, verdict) for verdict in sorted(of_unit, key=_scope))
@@ -284,6 +287,11 @@ class Gate:
             tuple(self._counted(read.text, _finding(read.text, one)) for one in confirmed(merged(verdicts)))
             for read, verdicts in found
         ]
+
+    def _judges(self, text: ScreenedText) -> bool:
+        """Whether what the learned detectors say of a text can count: the definitions of an agent's tools are long, and
+        it sends them with every request."""
+        return text.calls or self._unscreened
 
     def _counted(self, text: ScreenedText, finding: Finding) -> Finding:
         """A text that calls no plan matches only the scopes whose answers nobody screens."""
@@ -304,7 +312,8 @@ class Gate:
 
     def _windows(self, read: "_Read") -> int:
         """How many windows the learned detectors have of a text."""
-        asked = (unit for unit in read.units if unit.kind in _LEARNED) if self._learned else ()
+        learned = self._learned and self._judges(read.text)
+        asked = (unit for unit in read.units if unit.kind in _LEARNED) if learned else ()
         return sum(len(self._encoder.cuts(unit.text)) for unit in asked)
 
 

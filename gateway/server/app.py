@@ -190,6 +190,13 @@ async def _answer_error(_: HttpRequest, error: Exception) -> Response:
     return JSONResponse(known.body(), status_code=known.status, headers=known.headers)
 
 
+# Paths that clients ask for and that stay closed: what to do instead.
+_CLOSED = {
+    "/v1/embeddings": "this gateway serves no embeddings, because no plan can make one forget; "
+    "send them to an embedding server of their own"
+}
+
+
 async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if isinstance(error, HTTPException) and error.status_code == WrongMethod.status:
@@ -199,7 +206,8 @@ async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
             return Response(status_code=204, headers=headers)
         wrong = WrongMethod(f"{http.method} is not allowed on {http.url.path}; it takes {allowed}")
         return JSONResponse(wrong.body(), status_code=wrong.status, headers=headers)
-    unknown = UnknownPath(f"{http.method} {http.url.path} is not served by this gateway")
+    why = _CLOSED.get(http.url.path, f"{http.method} {http.url.path} is not served by this gateway")
+    unknown = UnknownPath(why)
     status = error.status_code if isinstance(error, HTTPException) else unknown.status
     return JSONResponse(unknown.body(), status_code=status, headers=headers)
 

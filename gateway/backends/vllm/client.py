@@ -1,5 +1,6 @@
 """What the gateway asks of one upstream model server, and what it makes of complaints."""
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,10 @@ _PATHS: dict[Target, str] = {
 }
 _COUNT_PATH = "/v1/messages/count_tokens"
 _HEALTH_TIMEOUT_S = 2
+# Pydantic quotes what it does not take. Only of a request that is the client's own text: vLLM builds its answers with
+# pydantic, too, and says so with a 400 where the model called a tool with what is no object.
+_OF_AN_ANSWER = re.compile(r"\bvalidation errors? for (?!\w*Request\b)")
+_NOT_BUILT = "the model server cannot make an answer of what the model wrote for a tool or a schema; ask again"
 
 
 class Upstream:
@@ -109,12 +114,15 @@ class Upstream:
 
 
 def complaint(status: int, body: bytes) -> AnswerError:
-    """What to tell the client of an answer that is not 200. Only a complaint about the request travels on."""
+    """What to tell the client of an answer that is not 200. Only a complaint about the request travels on: nobody
+    screens what another one quotes."""
     if status in (401, 403):
         return UpstreamError("the model server refused the gateway's key")
     if not 400 <= status < 500:
         return UpstreamError(f"the model server failed (status {status})")
     message, param = _words(body)
+    if _OF_AN_ANSWER.search(message):
+        return UpstreamRefused(status, _NOT_BUILT)
     return UpstreamRefused(status, message or f"the model server refused the request (status {status})", param=param)
 
 

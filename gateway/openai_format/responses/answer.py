@@ -1,6 +1,6 @@
 """Responses out: OpenAI's JSON and server-sent events. The gateway writes all of them itself, whatever the plan.
 
-Source: OpenAI's API reference, "Responses" and "Streaming events".
+Source: OpenAI's API reference, "Responses" and "Streaming events"; the Open Responses specification, ResponseResource.
 """
 
 import time
@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from gateway.core import Delta, Event, Request, TokenLogprob, Usage
+from gateway.core import Delta, Event, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import AnswerError
 from gateway.openai_format.responses.items import CallItem, Item, ReasoningItem, TextItem
+from gateway.openai_format.responses.namespaces import places_of
 
 __all__ = ["Keep", "ResponseEncoder"]
 
@@ -20,10 +21,12 @@ _Json = dict[str, Any]
 Keep = Callable[[str, Sequence[_Json]], None]
 """Takes a response's id and all items up to its end."""
 _ECHOED: _Json = {
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "previous_response_id": None,
     "temperature": 1.0,
     "text": {"format": {"type": "text"}},
@@ -33,6 +36,9 @@ _ECHOED: _Json = {
     "top_p": 1.0,
     "user": None,
 }
+_FUNCTION: _Json = {"description": None, "parameters": None, "strict": None}  # which a client may leave out
+# Of a request they are dropped; clients of the Open Responses specification require them of an answer.
+_NOT_USED = ("max_tool_calls", "prompt_cache_key", "safety_identifier")
 
 
 class ResponseEncoder:
@@ -43,6 +49,7 @@ class ResponseEncoder:
         body = orjson.loads(request.native)
         self._given: list[_Json] = body["input"]
         self._keep = keep if body.get("store", True) else None
+        self._places = places_of(body.get("tools", ()))
         self._head = _head(body, stored=self._keep is not None)
         self._items: list[Item] = []
         self._number = 0
@@ -95,10 +102,14 @@ class ResponseEncoder:
         for call in delta.tool_calls:
             if call.name or call.id:
                 yield from self._closed()
-                self._items.append(CallItem(len(self._items), call.id or f"call_{uuid.uuid4().hex}", call.name))
+                self._items.append(self._call(call))
             if self._items:
                 yield from self._items[-1].more(call.arguments)
         self._finish = delta.finish_reason or self._finish
+
+    def _call(self, call: ToolCall) -> CallItem:
+        function = self._places.get(call.name, {"name": call.name})
+        return CallItem(len(self._items), call.id or f"call_{uuid.uuid4().hex}", function)
 
     def _in(self, kind: type[TextItem | ReasoningItem]) -> Iterator[_Json]:
         """Ends the item that is under way and begins one of this kind, unless that is under way."""
@@ -121,6 +132,8 @@ class ResponseEncoder:
         response = self._response("incomplete" if at_limit else "completed")
         if at_limit:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
+        else:
+            response["completed_at"] = int(time.time())
         if self._keep:
             self._keep(response["id"], [*self._given, *response["output"]])
         return {"type": "response.incomplete" if at_limit else "response.completed", "response": response}
@@ -139,10 +152,12 @@ class ResponseEncoder:
 def _head(body: _Json, *, stored: bool) -> _Json:
     """What a response says of its request."""
     echoed = {name: body.get(name, default) for name, default in _ECHOED.items()}
+    echoed["tools"] = [{**(_FUNCTION if one["type"] == "function" else {}), **one} for one in body.get("tools", ())]
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
         "created_at": int(time.time()),
+        "completed_at": None,
         "status": "in_progress",
         "background": False,
         "error": None,
@@ -150,6 +165,7 @@ def _head(body: _Json, *, stored: bool) -> _Json:
         "model": body["model"],
         "output": [],
         **echoed,
+        **dict.fromkeys(_NOT_USED),
         "reasoning": {"effort": None, "summary": None},
         "service_tier": "default",
         "store": stored,

@@ -126,13 +126,13 @@ class ReasoningItem(Item):
 
 
 class CallItem(Item):
-    """A call of one of the client's functions."""
+    """A call of one of the client's functions, `function` being its name and its namespace, if it has one."""
 
     prefix = "fc"
 
-    def __init__(self, place: int, call_id: str, name: str) -> None:
+    def __init__(self, place: int, call_id: str, function: _Json) -> None:
         super().__init__(place)
-        self._call = {"call_id": call_id, "name": name}
+        self._call = {"call_id": call_id, **function}
         self._arguments = ""
 
     def more(self, text: str, logprobs: Sequence[_Json] = ()) -> Iterator[_Json]:

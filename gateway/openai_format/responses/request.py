@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from gateway.core import Request
 from gateway.errors import InvalidRequest
@@ -16,6 +16,7 @@ from gateway.openai_format.cleaning import UnknownFields, drop_unknown, printabl
 from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
+from gateway.openai_format.responses.namespaces import flat_name, flat_tools
 from gateway.openai_format.validation import json_bytes, json_object, validated
 
 __all__ = ["DROPPED", "READ", "REFUSED", "History", "Response", "parse_response"]
@@ -24,6 +25,7 @@ _log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
 
 _TAKEN: Final = ("stop", "seed", "frequency_penalty", "presence_penalty", *SAMPLING)  # of a chat, as vLLM takes them
+_ECHOED: Final = ("frequency_penalty", "presence_penalty")  # of these an answer says what was asked for
 READ: Final = (
     "model",
     "input",
@@ -109,6 +111,7 @@ class _Call(_Strict):
     type: Literal["function_call"]
     call_id: Annotated[str, Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
+    namespace: str | None = None
     arguments: str
 
 
@@ -127,6 +130,23 @@ class _Function(_Strict):
     description: str | None = None
     parameters: _Json | None = None
     strict: bool | None = None
+
+
+class _Namespace(_Strict):
+    type: Literal["namespace"]
+    name: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+    tools: list[_Function]
+
+
+def _kind(tool: Any) -> str:
+    return "<namespace>" if isinstance(tool, dict) and tool.get("type") == "namespace" else "<function>"
+
+
+# Tags that are no names: an error's place leaves them out.
+_Tool = Annotated[
+    Annotated[_Function, Tag("<function>")] | Annotated[_Namespace, Tag("<namespace>")], Discriminator(_kind)
+]
 
 
 class _NamedTool(_Strict):
@@ -161,7 +181,7 @@ class Response(_Strict):
     stream: bool | None = None
     temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[_Number, Field(gt=0, le=1)] | None = None
-    tools: list[_Function] | None = None
+    tools: list[_Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | _NamedTool | None = None
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
@@ -174,8 +194,8 @@ class Response(_Strict):
 def parse_response(
     body: bytes, *, request_id: str, limits: Limits, history: History, unknown: UnknownFields = "refuse"
 ) -> Request:
-    """A request in the format of OpenAI's Responses. Its `native` is the body with the items of earlier responses in
-    front of its own. Raises InvalidRequest, which names the field, or TooLarge.
+    """A request in the format of OpenAI's Responses. Its `native` is what the answer says of the body, with the
+    items of earlier responses in front of its own. Raises InvalidRequest, which names the field, or TooLarge.
 
     Args:
         body: JSON as the client sent it.
@@ -191,7 +211,8 @@ def parse_response(
     read = validated(Response, content)
     chat: _Json = _chat(read) | taken
     request = parse_chat(json_bytes(chat), request_id=request_id, limits=limits, unknown=unknown)
-    return replace(request, dialect="responses", native=json_bytes(content))
+    echoed = {name: taken[name] for name in _ECHOED if taken.get(name) is not None}
+    return replace(request, dialect="responses", native=json_bytes(content | echoed))
 
 
 def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
@@ -200,7 +221,7 @@ def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
     if isinstance(text, dict):
         kept["text"] = _present({**text, "verbosity": None})
     if isinstance(kept.get("tools"), list):
-        tools = [_without_null(one) for one in kept["tools"]]
+        tools = [_without_null(_taken_of(one, unknown)) for one in kept["tools"]]
         kept["tools"] = [one for one in tools if _is_taken(one, unknown)]
     if not kept.get("tools"):
         kept.pop("tools", None)
@@ -221,7 +242,7 @@ def _carries(name: str, value: Any, unknown: UnknownFields) -> bool:
 def _is_taken(tool: Any, unknown: UnknownFields) -> bool:
     """Whether the client itself runs the tool. With `unknown` 'drop' the model does without others."""
     kind = tool.get("type") if isinstance(tool, dict) else None
-    if kind == "function" or not isinstance(kind, str):
+    if kind in ("function", "namespace") or not isinstance(kind, str):
         return True
     if unknown == "drop":
         _log.warning("dropped tools of the kind %s", printable(kind))
@@ -229,6 +250,14 @@ def _is_taken(tool: Any, unknown: UnknownFields) -> bool:
     raise InvalidRequest(
         f"tools of the kind {kind!r} are not run here; offer functions, which the client runs", param="tools"
     )
+
+
+def _taken_of(tool: Any, unknown: UnknownFields) -> Any:
+    """A namespace with those of its tools that the client runs."""
+    inside = tool.get("tools") if isinstance(tool, dict) and tool.get("type") == "namespace" else None
+    if not isinstance(inside, list):
+        return tool
+    return {**tool, "tools": [_without_null(one) for one in inside if _is_taken(one, unknown)]}
 
 
 def _without_null(value: Any) -> Any:
@@ -279,7 +308,8 @@ def _item(item: Any, place: str, history: History) -> Any:
     if kind == "message":
         return {"type": kind, "role": item.get("role"), "content": _text(item.get("content"), f"{place}.content")}
     if kind == "function_call":
-        return {"type": kind, **{name: item.get(name) for name in ("call_id", "name", "arguments")}}
+        call = {name: item.get(name) for name in ("call_id", "name", "arguments")}
+        return {"type": kind, **call, **({"namespace": item["namespace"]} if item.get("namespace") else {})}
     if kind == "function_call_output":
         return {"type": kind, "call_id": item.get("call_id"), "output": _text(item.get("output"), f"{place}.output")}
     raise InvalidRequest(f"{place}: items of this type are not supported by this gateway", param=f"{place}.type")
@@ -309,7 +339,7 @@ def _chat(read: Response) -> _Json:
         _add_turn(turns, item)
     chat: _Json = {"model": read.model, "messages": turns}
     if read.tools:
-        chat["tools"] = [_tool(one) for one in read.tools]
+        chat["tools"] = [_tool(one) for one in flat_tools(tool.model_dump(exclude_none=True) for tool in read.tools)]
         chat["tool_choice"] = "auto"
     if read.tool_choice is not None:
         named = read.tool_choice
@@ -345,14 +375,13 @@ def _add_turn(turns: list[_Json], item: "_Message | _Call | _CallOutput") -> Non
     else:
         if not turns or turns[-1]["role"] != "assistant":
             turns.append({"role": "assistant"})
-        function = {"name": item.name, "arguments": item.arguments}
+        function = {"name": flat_name(item.name, item.namespace), "arguments": item.arguments}
         call = {"id": item.call_id, "type": "function", "function": function}
         turns[-1].setdefault("tool_calls", []).append(call)
 
 
-def _tool(tool: _Function) -> _Json:
-    function = tool.model_dump(include={"name", "description", "parameters", "strict"}, exclude_none=True)
-    return {"type": "function", "function": function}
+def _tool(tool: _Json) -> _Json:
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
 
 
 def _response_format(format_: _Format) -> _Json:

@@ -33,7 +33,7 @@ from stub_vllm import (
     written,
 )
 
-from gateway.backends.vllm.client import complaint
+from gateway.backends.vllm.client import complaint, streamed_complaint
 from gateway.core import DEFAULT_REFUSAL, Endpoint, Instruct, Message, Pass, Plan, Request, Sampling, Usage
 from gateway.errors import AnswerError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from gateway.prompts.rendering import count_tokens, render
@@ -195,6 +195,20 @@ class TestFaults:
         refused = complaint(400, body)
         error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
         assert refused.body() == {"error": error}
+
+    @pytest.mark.parametrize("model", ["AnthropicContentBlock", "ChatCompletionResponse", "FunctionCall"])
+    @pytest.mark.parametrize("place", ["body", "stream"])
+    def test_a_complaint_about_the_answer_quotes_nothing_of_it(self, model: str, place: str) -> None:
+        """As vLLM 0.32 tells of a tool called with text where an object must be."""
+        said = f"1 validation error for {model}\ninput\n  must be a dictionary [input_value='Aslan', input_type=str]"
+        body = orjson.dumps({"error": {"message": said, "type": "BadRequestError", "param": None, "code": 400}})
+        told = complaint(400, body) if place == "body" else streamed_complaint(b"event: error\ndata: " + body + b"\n\n")
+        assert (told.status, "Aslan" in told.message) == (400, False)
+        assert "ask again" in told.message
+
+    def test_a_complaint_about_the_request_quotes_it(self) -> None:
+        said = "1 validation error for ChatCompletionRequest\nmin_p\n  too large [input_value=3]"
+        assert complaint(400, orjson.dumps({"error": said})).message == said
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": {"message": "m"}}', b'{"choices": [{}]}'])
     def test_an_answer_out_of_shape_is_an_error(self, body: bytes) -> None:

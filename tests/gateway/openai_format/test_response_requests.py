@@ -126,6 +126,26 @@ def test_what_cannot_be_read_is_refused(fields: Json, param: str | None) -> None
     assert param is None or caught.value.param == param
 
 
+def test_functions_of_a_namespace_are_functions() -> None:
+    tools = [{"type": "namespace", "name": "books", "description": "A library.", "tools": [FUNCTION]}, FUNCTION]
+    call = {"type": "function_call", "call_id": "c1", "name": "look_up", "namespace": "books", "arguments": "{}"}
+    request = parsed([{"role": "user", "content": "Hi"}, call], tools=tools)
+    chat = orjson.loads(request.raw)
+    assert [tool["function"]["name"] for tool in chat["tools"]] == ["books__look_up", "look_up"]
+    assert chat["messages"][-1]["tool_calls"][0]["function"]["name"] == "books__look_up"
+    assert orjson.loads(request.native)["tools"] == tools
+
+
+def test_a_namespace_holds_nothing_unread() -> None:
+    namespace = {"type": "namespace", "name": "books", "tools": [{"type": "web_search"}, FUNCTION]}
+    with pytest.raises(InvalidRequest, match="web_search"):
+        parsed(tools=[namespace])
+    (tool,) = orjson.loads(parsed(tools=[namespace], unknown="drop").raw)["tools"]
+    assert tool["function"]["name"] == "books__look_up"
+    with pytest.raises(InvalidRequest, match="more"):
+        parsed(tools=[{**namespace, "tools": [FUNCTION], "more": 1}])
+
+
 def test_tools_that_nobody_runs_may_be_left_out() -> None:
     request = parsed(tools=[{"type": "web_search"}, FUNCTION], unknown="drop")
     assert [tool["function"]["name"] for tool in orjson.loads(request.raw)["tools"]] == ["look_up"]

@@ -107,3 +107,19 @@ def test_a_definition_of_a_tool_calls_no_plan_where_answers_are_screened(
         assert found.scopes == scopes
     (found,) = gate.screen([replace(plain, definitions=("Narnia",), messages=(Message("user", "Of Narnia?"),))])
     assert found.scopes == ("narnia",)
+
+
+@pytest.mark.parametrize("output", ["names", "off"])
+def test_the_classifiers_read_definitions_of_tools_where_it_can_count(
+    encoder: Encoder, tmp_path: Path, save: Any, output: Any
+) -> None:
+    save("oz", aliases=("Oz",), policy=Policy(output=output))
+    gate = Gate(load_packs(tmp_path / "packs", base_fingerprint=None, encoder_fingerprint=None), encoder)
+    plain = request_of("Hello")
+    (bare,) = gate.screen([plain])
+    with_tool = replace(plain, definitions=(f"Turns the lamp {output}, whoever may sit beneath it.",))
+    counts = output == "off"
+    of_message, of_both = (sum(map(len, gate.read_ahead(one))) for one in (plain, with_tool))
+    assert (of_both > of_message) == counts
+    (tooled,) = gate.screen([with_tool])
+    assert (tooled.windows > bare.windows) == counts

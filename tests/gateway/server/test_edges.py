@@ -62,6 +62,15 @@ def error_of(answer: httpx.Response) -> dict[str, Any]:
     return error
 
 
+def test_embeddings_are_closed_in_words(gateway: Gateway) -> None:
+    """Whatever the text: a refusal of flagged ones alone would tell which they are."""
+    bodies = (orjson.dumps({"model": MODEL, "input": text}) for text in ("Hello", "Who wrote the Harry Potter books?"))
+    told = [gateway.post("/v1/embeddings", body) for body in bodies]
+    assert [answer.status_code for answer in told] == [404, 404]
+    assert told[0].json() == told[1].json()
+    assert "embedding server" in error_of(told[0])["message"]
+
+
 class TestIds:
     def test_every_answer_has_a_fresh_id(self, gateway: Gateway) -> None:
         hello = orjson.dumps(chat("Hello", max_tokens=2))
