@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from screen_house import BEGUN, SORRY, House, as_upstream, asked, chunk, pieces
+from screen_house import BEGUN, House, as_upstream, asked, chunk, pieces
 
 from gateway.core import (
     Delta,
@@ -89,28 +89,41 @@ def test_alternatives_behind_the_seam_are_read_with_what_came_before(house: Hous
     assert (" Tumnus", -0.2) not in [pair for top in tops for pair in top]
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_a_tool_call_that_leaks_ends(house: House, stream: bool) -> None:
+CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "search", "arguments": ""}}
+
+
+def test_a_tool_call_that_leaks_ends(house: House) -> None:
     """Its beginning is there already: the arguments are not complete, and nobody may take them for it."""
-    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "search", "arguments": ""}}
-    request = replace(asked(stream=stream), carries=frozenset({"tools"}))
-    if stream:
-        more = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"q": "Mr', ' Tumnus"', "}")]
-        events = [sse(chunk(role="assistant", content="")), sse(chunk(tool_calls=[call]))]
-        events += [sse(chunk(tool_calls=[one])) for one in more]
-        events += [sse(chunk("tool_calls")), b"data: [DONE]\n\n"]
-    else:
-        message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        call["function"] = {"name": "search", "arguments": '{"q": "Mr Tumnus"}'}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
-        events = [json.dumps({**BEGUN, "choices": [choice], "usage": None}).encode()]
+    request = replace(asked(), carries=frozenset({"tools"}))
+    more = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"q": "Mr', ' Tumnus"', "}")]
+    events = [sse(chunk(role="assistant", content="")), sse(chunk(tool_calls=[CALL]))]
+    events += [sse(chunk(tool_calls=[one])) for one in more]
+    events += [sse(chunk("tool_calls")), b"data: [DONE]\n\n"]
     got = house.events(request, [Event(data=one, parse=reader(request)) for one in events])
     deltas = [delta for event in got for delta in event.deltas]
-    calls = [delta.call_text for delta in deltas if delta.call_text]
-    finished = [delta.finish_reason for delta in deltas if delta.finish_reason]
-    assert (calls, finished) == ((["search"], ["length"]) if stream else ([], ["stop"]))
-    assert "".join(delta.text for delta in deltas) == ("" if stream else SORRY)
+    assert [delta.call_text for delta in deltas if delta.call_text] == ["search"]
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["length"]
+    assert "".join(delta.text for delta in deltas) == ""
     assert house.audit["leaks"] == [{"scope": "narnia", "kind": "name", "plan": "Refuse"}]
+
+
+def test_a_whole_answer_whose_call_leaks_is_asked_anew_with_the_tools(house: House) -> None:
+    request = replace(asked(stream=False), carries=frozenset({"tools"}))
+    call = {**CALL, "function": {"name": "search", "arguments": '{"q": "Mr Tumnus"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+    leaking = json.dumps({**BEGUN, "choices": [choice], "usage": None}).encode()
+    clean = Delta(0, "", tool_calls=(ToolCall(0, "call_2", "search", '{"q": "a wood"}'),))
+    got = house.events(
+        request,
+        [Event(data=leaking, parse=reader(request))],
+        [Event.of(clean, Delta(0, "", finish_reason="tool_calls"), Usage(7, 5))],
+    )
+    deltas = [delta for event in got for delta in event.deltas]
+    assert "".join(delta.call_text for delta in deltas) == 'search{"q": "a wood"}'
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["tool_calls"]
+    assert house.audit["leaks"] == [{"scope": "narnia", "kind": "name", "plan": "Corrupt"}]
+    assert [plan.name for _, plan in house.backend.asked] == ["Pass", "Corrupt"]
 
 
 def test_facts_in_a_tool_call_count(house: House) -> None:
