@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, reason_of
 
 __all__ = ["WITHOUT_A_TEMPLATE", "read_chat_template", "use_chat_template"]
 
@@ -19,7 +19,9 @@ def read_chat_template(file: Path) -> str:
     try:
         text = file.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the chat template {file}: {error}; give a text file in UTF-8") from error
+        raise ModelError(
+            f"cannot read the chat template {file}: {reason_of(error)}; give a text file in UTF-8"
+        ) from error
     if not text.strip():
         raise ModelError(f"the chat template {file} is empty; docs/models.md has one to begin with")
     return text

@@ -8,9 +8,9 @@ from harness import ROOT
 
 MAY_IMPORT = {
     "attacks": {"items", "names"},
-    "attacking": {"attacks", "compare", "flags", "items", "names", "record", "serving"},
+    "attacking": {"attacks", "compare", "flags", "items", "names", "printing", "record", "serving"},
     "compare": {"attacks", "items", "names", "record", "serving"},
-    "product": {"attacks", "compare", "flags", "items", "names", "record", "serving"},
+    "product": {"attacks", "compare", "flags", "items", "names", "printing", "record", "serving"},
 }
 
 

@@ -90,5 +90,5 @@ def test_no_list_is_said_so_in_the_operators_words(tmp_path: Path, monkeypatch: 
     with pytest.raises(SetupError, match="ab_arms: give a list"):
         load_settings(file, {})
     monkeypatch.setenv("UNRECALL_AB_ARMS", '[{"name": ')
-    with pytest.raises(SetupError, match=r"lists are JSON, as in UNRECALL_AB_ARMS="):
+    with pytest.raises(SetupError, match=r"it is no JSON; write UNRECALL_AB_ARMS="):
         load_settings(None, {})

@@ -20,10 +20,10 @@ ARM = {"name": "b", "share": 0.5, "model": "/nowhere/arm"}
     [
         ({"packs": "/nowhere/packs"}, "cannot read the packs folder /nowhere/packs: it is not there; create it"),
         ({"packs": __file__}, "cannot read the packs folder .*: Not a directory; give --packs a folder"),
-        ({"model": "/nowhere/model"}, "no folder '/nowhere/model'"),
+        ({"model": "/nowhere/model"}, "no folder or GGUF file '/nowhere/model'"),
         ({"encoder": __file__}, "is a file; give the folder"),
-        ({"language_encoder": "./nowhere"}, r"no folder '\./nowhere'"),
-        ({"ab_arms": [ARM]}, "arm 'b': no folder '/nowhere/arm'"),
+        ({"language_encoder": "./nowhere"}, r"no folder or GGUF file '\./nowhere'"),
+        ({"ab_arms": [ARM]}, "arm 'b': no folder or GGUF file '/nowhere/arm'"),
     ],
     ids=str,
 )
