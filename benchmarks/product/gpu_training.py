@@ -11,6 +11,7 @@ from adapters.batches import Example, TargetLikelihood
 from adapters.lora.training import LoraTraining, train_lora
 from adapters.optimizers.schedule import OptimisationConfig
 from adapters.soft_prompt.training import SoftPromptTraining, train_soft_prompt
+from benchmarks.product.memory import llama_of
 from gateway.evaluation.generation import Rollout
 from gateway.training.memory import PUBLIC_SHAPES, ModelShape, TrainingStep, memory_of
 
@@ -50,20 +51,9 @@ def measure_training(shape: ModelShape, tokenizer: Any, device: torch.device, *,
 
 def random_model(shape: ModelShape, device: torch.device) -> Any:
     """A random Llama of that shape, in bfloat16, made on the device itself."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
-    config = LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tied,
-        pad_token_id=0,
-        eos_token_id=None,  # no answer ends early, so that each costs the same
-    )
+    config = llama_of(shape, pad_token_id=0, eos_token_id=None)  # no answer ends early, so that each costs the same
     torch.manual_seed(0)
     with device, _default(torch.bfloat16):
         model = LlamaForCausalLM(config)

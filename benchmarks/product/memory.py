@@ -26,7 +26,7 @@ from gateway.models.language_model import load_language_model
 from gateway.models.loading import Loading
 from gateway.training.memory import PUBLIC_SHAPES, ModelShape, TrainingStep, memory_of
 
-__all__ = ["SHAPE", "main", "measured_step", "peak_bytes", "save_random"]
+__all__ = ["SHAPE", "llama_of", "main", "measured_step", "peak_bytes", "save_random"]
 
 SHAPE = TrainingStep("lora", rows=4, prompt=24, answer=40)
 """The rows of each measurement: all of one length."""
@@ -91,12 +91,11 @@ def measured_step(folder: Path, method: str, loading: Loading, shape: ModelShape
     }
 
 
-def save_random(shape: ModelShape, folder: Path, tokenizer_of: Path) -> Path:
-    """Writes a random Llama of that shape, in bfloat16, with the tokenizer of another folder."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def llama_of(shape: ModelShape, **others: Any) -> Any:
+    """The configuration of a Llama of that shape."""
+    from transformers import LlamaConfig
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
+    return LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
@@ -105,8 +104,16 @@ def save_random(shape: ModelShape, folder: Path, tokenizer_of: Path) -> Path:
         num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_dim,
         tie_word_embeddings=shape.tied,
+        **others,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+
+
+def save_random(shape: ModelShape, folder: Path, tokenizer_of: Path) -> Path:
+    """Writes a random Llama of that shape, in bfloat16, with the tokenizer of another folder."""
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(llama_of(shape)).to(torch.bfloat16).save_pretrained(folder)
     for file in (*tokenizer_of.glob("*token*"), *tokenizer_of.glob("*.jinja")):
         shutil.copy(file, folder / file.name)
     return folder

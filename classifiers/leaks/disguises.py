@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import ClassVar
 
 from classifiers.leaks.leak import Leak
+from classifiers.leaks.words import ROT13
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
@@ -20,8 +21,6 @@ from classifiers.views.views import warm_up
 __all__ = ["LEAST_LETTERS", "Disguises", "Glance", "glance_at", "together"]
 
 LEAST_LETTERS = 6  # shorter names stand in odd text by chance
-_A = "abcdefghijklmnopqrstuvwxyz"
-_ROT13 = str.maketrans(_A, _A[13:] + _A[:13])
 _LEET = re.compile(r"[0-9@$!|+€£]")
 _DIGITS = (str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl"), str.maketrans("1|!", "lll"))
 _APART = re.compile(r"(?<![^\W_])[^\W\d_](?:(?:[^\w]|_){1,4}[^\W\d_])*(?:[^\w]|_){0,4}\Z")
@@ -114,7 +113,7 @@ def _disguised(scope: str, name: str | Alias) -> Iterator[_Disguised]:
     forms = {
         letters[::-1]: tuple(len(letters) - place for place in reversed(breaks)),
         "".join(word[::-1] for word in words): breaks,
-        letters.translate(_ROT13): breaks,
+        letters.translate(ROT13): breaks,
     }
     for said, places in forms.items():
         if said != letters:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from classifiers.names.text import Normalised, normalise
 from classifiers.traffic import general_traffic
 
-__all__ = ["FILLERS", "Word", "chained", "is_rare", "spellings", "word_hash", "words_of"]
+__all__ = ["FILLERS", "ROT13", "Word", "chained", "is_rare", "spellings", "word_hash", "words_of"]
 
 FILLERS = frozenset(
     "a an the of to in on at by for from with and or is was are were be it its his her their that this as he she they "
@@ -19,7 +19,7 @@ FILLERS = frozenset(
 _RARE = 1 / 20_000  # a share of the words of general traffic
 _BYTES = 8
 _A = "abcdefghijklmnopqrstuvwxyz"
-_ROT13 = str.maketrans(_A, _A[13:] + _A[:13])
+ROT13 = str.maketrans(_A, _A[13:] + _A[:13])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def words_of(text: Normalised) -> Iterator[Word]:
 
 def spellings(word: str) -> tuple[str, str, str]:
     """What a normalised word may be: itself, backwards, and shifted by 13 letters."""
-    return word, word[::-1], word.translate(_ROT13)
+    return word, word[::-1], word.translate(ROT13)
 
 
 def word_hash(word: str, salt: bytes) -> int:

@@ -67,14 +67,7 @@ class Rollout:
     def answers(
         self, prompts: Sequence[Tensor], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> list[str]:
-        """One answer a prompt.
-
-        Args:
-            prompts: embedded prompts, [tokens, hidden] each.
-            max_new_tokens: the longest answer.
-            temperature: 0 takes the likeliest token each time.
-            seed: of the draws above temperature 0. It sets torch's global seed.
-        """
+        """See Answers. `seed` sets torch's global seed."""
         sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
 
         def said(batch: Sequence[Tensor]) -> list[str]:

@@ -111,8 +111,9 @@ class AnswerEncoder:
 
     def _no_text(self, delta: Delta) -> str | None:
         """As vLLM has it: null beside calls that the model chose to make."""
-        free = orjson.loads(self._request.raw or b"{}").get("tool_choice") in (None, "auto")
-        return None if delta.tool_calls and free else ""
+        if not delta.tool_calls:
+            return ""
+        return None if orjson.loads(self._request.raw).get("tool_choice") in (None, "auto") else ""
 
     def _opening(self) -> Iterable[Json]:
         if self._shape.opening is None:

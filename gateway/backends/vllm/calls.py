@@ -55,7 +55,8 @@ def _schema(tools: Sequence[Json]) -> Json:
     for tool in tools:
         arguments = dict(tool.get("parameters") or {"type": "object"})
         for name in _APART:
-            apart.setdefault(name, {}).update(arguments.pop(name, {}))
+            if isinstance(arguments.get(name), dict):
+                apart.setdefault(name, {}).update(arguments.pop(name))
         calls.append(
             {
                 "type": "object",
@@ -127,7 +128,6 @@ class _MayCall:
 
     choice: ToolChoice
     waiting: list[Delta] = field(default_factory=list)
-    called: int = 0
     sent: bool = False
 
     def read(self, delta: Delta) -> Iterator[Delta]:

@@ -43,7 +43,8 @@ async def carried_out(
         answer = _asked(replica, request, given, endpoint, body)
     async with AsyncExitStack() as stack:
         events = await stack.enter_async_context(aclosing(answer))
-        if request.endpoint == "chat" != endpoint and (choice := tool_choice_of(orjson.loads(request.raw or b"{}"))):
+        unparsed = bool(request.carries) and request.endpoint == "chat" != endpoint
+        if unparsed and (choice := tool_choice_of(orjson.loads(request.raw))):
             events = await stack.enter_async_context(aclosing(with_calls(events, choice)))
         async for event in events:
             yield event

@@ -1,4 +1,4 @@
-"""The house of the output screen's tests."""
+"""The house of the output screen's tests, and a folder with one pack."""
 
 from pathlib import Path
 
@@ -16,3 +16,9 @@ def house(tmp_path: Path, save: SavePack, encoder: Encoder, caplog: pytest.LogCa
     save("narnia", aliases=("Narnia", "Mr Tumnus"), policy=Policy(refusal=SORRY), leaks=leak_model_of(rows))
     save("oz", aliases=("Oz",), policy=Policy(plan="refuse", refusal=SORRY))
     return House(tmp_path / "packs", encoder, caplog)
+
+
+@pytest.fixture
+def root(tmp_path: Path, save: SavePack) -> Path:
+    save("narnia", aliases=("Narnia",))
+    return tmp_path / "packs"
