@@ -15,7 +15,6 @@ from adapters.lora.model import Lora
 from adapters.soft_prompt.model import VirtualTokens
 from benchmarks.product.load import Load
 from benchmarks.product.throughput import gateway_process, summary, turns
-from classifiers.leaks.model import LeakModel
 from classifiers.traffic import general_traffic
 from gateway.models.folders import stored_tensors
 from gateway.packs.files import Artifacts, Policy
@@ -67,7 +66,7 @@ def measure_serving(
 
 def packs_of_each_plan(source: Path, model: Path, out: Path) -> Path:
     """A folder with a pack of each method, each for one name that nothing else says. The soft prompt and the LoRA are
-    random: they cost what learned ones cost.
+    random: they cost what learned ones cost. Answers are screened for what the source's pack watches.
 
     Args:
         source: a folder with a corruption pack, whose classifier they take, and which never flags.
@@ -88,7 +87,7 @@ def packs_of_each_plan(source: Path, model: Path, out: Path) -> Path:
             model=replace(pack.model, threshold=1e6),
             method=methods[plan],
             artifact=learned[plan],
-            leaks=LeakModel.empty(),
+            leaks=pack.leaks,
             extra={},
         )
         said = manifest.model_dump(exclude={"version", "files", "languages"})

@@ -1,7 +1,7 @@
 """Whether a client can tell a flagged request from another by what it sees beside the words of the answer.
 
 python -m benchmarks.product.visibility --packs PACKS [--plans Corrupt,Refuse,Instruct] [--pace own,equal]
-    [--artifact SoftPrompt=PACK] [--vllm .venv-vllm] [--pairs 60]
+    [--artifact SoftPrompt=PACK] [--vllm .venv-vllm | --upstream URL --label NAME] [--pairs 60]
 
 Pairs of prompts, one inside the scope and one outside, alike in form and length. A classifier sees what a client sees
 and guesses; pairs that it guesses are none that it learned from. An AUROC of .5 is a guess, 1 is certainty. `unguarded`
@@ -208,6 +208,8 @@ def main() -> None:
     parser.add_argument("--pace", default="own,equal")
     parser.add_argument("--artifact", nargs="*", default=[], help="PLAN=PACK, whose artifact the demo's scope gets")
     parser.add_argument("--vllm", type=Path, help="environment of a vLLM; without it: embedded alone")
+    parser.add_argument("--upstream", help="a vLLM that runs already and serves smollm2")
+    parser.add_argument("--label", help="what the figures are kept under; embedded or vllm without it")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
@@ -216,7 +218,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        upstream = None
+        upstream = options.upstream
         if options.vllm:
             upstream = stack.enter_context(vllm_server(options.vllm, resolve(_MODEL), scratch / "vllm.log"))
         for plan in options.plans.split(","):
@@ -226,7 +228,7 @@ def main() -> None:
             else:
                 packs_for(plan, options.packs, artifacts.get(plan), packs)
             for pace in options.pace.split(","):
-                name = f"{'vllm' if upstream else 'embedded'}/{plan}/{pace}"
+                name = f"{options.label or ('vllm' if upstream else 'embedded')}/{plan}/{pace}"
                 with server(packs, pace, upstream, scratch / f"{plan}-{pace}") as url:
                     pairs = pairs_of(options.pairs, options.seed)
                     pairs = pairs if plan == "unguarded" else sound_pairs(url, pairs, plan)

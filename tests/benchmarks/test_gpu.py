@@ -1,5 +1,6 @@
 """The script for a GPU: it says so where there is none, and its parts work on a CPU."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,27 @@ def test_memory_that_runs_out_for_one_method_leaves_the_others(monkeypatch: pyte
     found = measure_training(SMALL, tiny_model().tokenizer, torch.device("cpu"), steps=4)
     assert found["soft-prompt"] == {"out_of_memory": "CUDA out of memory."}
     assert found["lora"]["step_s"] > 0
+
+
+def test_a_part_that_is_measured_later_stands_beside_the_earlier_ones_of_the_same_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(shape: ModelShape, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"weights": shape.parameters}
+
+    out = tmp_path / "gpu.json"
+    out.write_text(json.dumps({"card": gpu.about_card(), "start_s": 75.0}), encoding="utf-8")
+    monkeypatch.setattr(gpu, "measure_training", training)
+    words = ["--packs", str(tmp_path), "--quick", "--parts", "training", "--out", str(out)]
+    assert gpu.main(words) == 0
+    kept = json.loads(out.read_text(encoding="utf-8"))
+    assert kept["start_s"] == 75.0
+    assert kept["training"]["tiny"]["weights"] > 0
+    assert kept["environment"]["cores"]
+
+    out.write_text(json.dumps({"card": {"name": "another"}, "start_s": 75.0}), encoding="utf-8")
+    gpu.main(words)
+    assert "start_s" not in json.loads(out.read_text(encoding="utf-8"))
 
 
 def test_there_is_a_pack_of_each_plan_that_its_name_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
