@@ -1,8 +1,8 @@
 """Latin names written in another script: words that sound like a name, for all scopes in one pass over the words.
 
 No list of transliterations is made: the text's words are romanised and compared with the names by their consonants, so
-that one way serves every script and every pack, and a spelling that nobody foresaw is found, too. Chinese is left out:
-its renderings are a matter of custom; name them as aliases.
+that one way serves every script and every pack, and a spelling that nobody foresaw is found, too. In Chinese the
+renderings that follow the table of syllables are found (`han`); others are a matter of custom: name them as aliases.
 """
 
 import itertools
@@ -13,8 +13,18 @@ from typing import NamedTuple
 
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import script_of
+from classifiers.names.han import Run, last_run, runs
 from classifiers.names.ordinary import Alias
-from classifiers.names.sounds import LONG_VOWELS, READ_SCRIPTS, coarse, is_alike, name_sounds, same_in, word_sound
+from classifiers.names.sounds import (
+    LONG_VOWELS,
+    READ_SCRIPTS,
+    coarse,
+    heard_in,
+    heard_in_han,
+    is_alike,
+    name_sounds,
+    word_sound,
+)
 from classifiers.names.table import KeyTable
 from classifiers.names.text import is_invisible, is_mark
 from classifiers.types import Span, Verdict
@@ -25,7 +35,10 @@ _LEAST = 2  # consonants of a name, h not among them
 _TELLING = 4  # with fewer the vowels must fit, too
 _SURE, _SURE_OF_SEVERAL = 5, 4  # consonants from which a name counts alone, if its vowels fit
 _SURE_IF_CLOSE = 4  # and if they fit closely
+_SURE_CHARACTERS = 3  # Chinese ones: two are a word as often as a name
 _MOST_WORDS = 3
+_UNKNOWN = 0
+_HAN = "HAN"
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
 _CYRILLIC_END = re.compile("(?:ами|ями|ого|его|ому|ему|ом|ем|ём|ов|ев|ам|ям|ах|ях|ой|ей|ый|ий|ым|им|ых|их)$")
 _HANGUL_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은|는|이|가|을|를|의|에|와|과|도|만|로|랑|야|님)$")
@@ -54,6 +67,7 @@ _SYLLABLES = frozenset({"HANGUL", "HIRAGANA"})
 _SHORT, _SHORT_SYLLABLES = 3, 1  # letters that are left without an ending
 _GAP = 8  # characters between two words of a name
 _BEGINS = "^"  # in front of the beginning of a coarse form
+_CHINESE = "+"  # in front of what Chinese leaves of a sound
 _UNSURE = 2  # consonants at the end of a text that an ending or the next letters may change
 
 
@@ -79,7 +93,9 @@ class _Word(NamedTuple):
 
 
 class _Heard(NamedTuple):
-    """Some words of a text at their place, without their endings or with them: how they sound, romanised letters."""
+    """Some words of a text at their place, without their endings or with them: how they sound (in Chinese what
+    `heard_in` leaves of it), romanised letters. Of Chinese without points nobody knows how many words of the name they
+    are (`_UNKNOWN`)."""
 
     sound: str
     roman: str
@@ -119,12 +135,25 @@ class ForeignNames:
 
     def _sightings(self, text: str, words: Sequence[_Word], *, ended: bool) -> list[Sighting]:
         heard = [one for one in _heard(text, words) if ended or one.place.end_char < len(text)]
+        pairs = [(named, heard[number]) for number, named in self._table.found([coarse(one.sound) for one in heard])]
+        for run in runs(text):
+            pairs += [(named, one) for named, one in self._in_chinese(run) if ended or one.place.end_char < len(text)]
         return [
-            Sighting(named.scope, named.alias.name, place.start_char, place.end_char, sure)
-            for number, named in self._table.found([coarse(one.sound) for one in heard])
-            for place in [heard[number].place]
-            for sure in _fits(named, heard[number])
+            Sighting(named.scope, named.alias.name, one.place.start_char, one.place.end_char, sure)
+            for named, one in pairs
+            for sure in _fits(named, one)
         ]
+
+    def _in_chinese(self, run: Run) -> Iterator[tuple[_Named, _Heard]]:
+        """Names with the parts of a run that may be they."""
+        heads = [(first, sound) for first, last in run.heads() for sound in run.sounds(first, last)]
+        held = self._table.held([_BEGINS + _CHINESE + sound[:-_UNSURE] for _, sound in heads])
+        long = {heads[number][0] for number in held}
+        parts = [(first, last, sound) for first, last in run.parts(long) for sound in run.sounds(first, last)]
+        for number, named in self._table.found([_CHINESE + sound for _, _, sound in parts]):
+            first, last, sound = parts[number]
+            start, end, words, roman = run.part(first, last)
+            yield named, _Heard(sound, roman, _HAN, words, Span(0, start, end))
 
     def _open_from(self, text: str, words: Sequence[_Word]) -> int:
         """The sound of the last words is known but for their last consonants, so that a few words wait that begin no
@@ -143,7 +172,14 @@ class ForeignNames:
             ended = some[-1].end < len(text)
             if self._may_begin(some, len(some) + ended):
                 found = word.start
-        return found
+        return min([found, *self._begun_in_chinese(text)])
+
+    def _begun_in_chinese(self, text: str) -> Iterator[int]:
+        """Where names may begin that the text's end interrupts."""
+        if run := last_run(text):
+            parts = [(first, sound) for first, last in run.ends() for sound in run.sounds(first, last)]
+            keys = [_BEGINS + _CHINESE + sound[:-_UNSURE] for _, sound in parts]
+            yield from (run.places[parts[number][0]] for number, _ in self._table.found(keys))
 
     def _may_begin(self, words: Sequence[_Word], least: int) -> bool:
         """Whether these words may be the beginning of a name of at least so many words."""
@@ -186,10 +222,23 @@ def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
     if heard.words > named.words:
         return
     for sound, every_r in named.sounds:
-        if (every_r or heard.script in LONG_VOWELS) and same_in(heard.script, sound, heard.sound):
+        if (every_r or heard.script in LONG_VOWELS) and _is_heard(sound, heard):
             alike = is_alike(named.alias.name, heard.roman, heard.script)
-            if alike or len(heard.sound.replace("h", "")) >= _TELLING:
-                yield alike and heard.words == named.words and _is_sure(named, sound, heard)
+            if alike or _is_telling(heard):
+                yield alike and heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard)
+
+
+def _is_heard(sound: str, heard: _Heard) -> bool:
+    if heard.script == _HAN:
+        return heard.sound in heard_in_han(sound)
+    return heard_in(heard.script, sound) == heard_in(heard.script, heard.sound)
+
+
+def _is_telling(heard: _Heard) -> bool:
+    """Whether there are so many consonants that the vowels need not fit; in Chinese, which has no spaces between words,
+    each in a character of its own."""
+    characters = heard.place.end_char - heard.place.start_char
+    return len(heard.sound.replace("h", "")) >= _TELLING and (heard.script != _HAN or characters >= _TELLING)
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, Sequence[str]]]:
@@ -199,12 +248,15 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, S
             sounds = tuple(one for one in name_sounds(alias.name) if len(one[0].replace("h", "")) >= _LEAST)
             if sounds:
                 under = {coarse(sound) for sound, _ in sounds}
+                under |= {_CHINESE + one for sound, _ in sounds for one in heard_in_han(sound)}
                 begun = {_BEGINS + sound[:letters] for sound in under for letters in range(len(sound) + 1)}
                 yield _Named(scope, alias, sounds, len(alias.name.split())), [*under, *begun]
 
 
 def _is_sure(named: _Named, sound: str, heard: _Heard) -> bool:
     consonants = len(sound.replace("h", ""))
+    if heard.script == _HAN and heard.place.end_char - heard.place.start_char < _SURE_CHARACTERS:
+        return False
     if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
         return True
     return consonants >= _SURE_IF_CLOSE and is_alike(named.alias.name, heard.roman, heard.script, closely=True)

@@ -7,14 +7,14 @@ different sounds apart: Japanese has one for r and l, Arabic one for p and b. So
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from anyascii import anyascii
 
 from classifiers.names.text import normalise
 
-__all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "is_alike", "name_sounds", "same_in", "word_sound"]
+__all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "heard_in", "heard_in_han", "is_alike", "name_sounds", "word_sound"]
 
 # Scripts that are written by the rules of another one.
 _LIKE = dict.fromkeys("BENGALI GURMUKHI GUJARATI TELUGU KANNADA MALAYALAM SINHALA".split(), "DEVANAGARI") | {
@@ -102,8 +102,12 @@ _SAME: Mapping[str, tuple[tuple[str, str], ...]] = {
     "DEVANAGARI": (("j", "s"), ("x", "s")),
     "HANGUL": (("l", "r"), ("f", "p"), ("v", "p"), ("b", "p"), ("x", "s"), ("j", "s"), ("g", "k"), ("d", "t")),
     "KATAKANA": (("l", "r"), ("v", "b"), ("x", "s"), ("f", "h"), ("ts", "t"), ("j", "s")),
+    "HAN": (
+        *(("ng", "n"), ("nk", "n"), ("x", "s"), ("c", "j"), ("l", "r"), ("p", "b"), ("t", "d"), ("k", "g"), ("f", "v")),
+        ("m", "n"),
+    ),
 }
-LONG_VOWELS = frozenset({"HANGUL", "KATAKANA", "HIRAGANA"})
+LONG_VOWELS = frozenset({"HANGUL", "KATAKANA", "HIRAGANA", "HAN"})
 """Scripts that write a long vowel, or none, for an r without a vowel behind it."""
 _NO_VOWELS = frozenset({"ARABIC", "HEBREW"})
 # In the English of Britain an r without a vowel behind it is a longer vowel, and so Japanese and Korean write it.
@@ -120,8 +124,13 @@ _DOUBLED = re.compile(r"(.)\1+")
 _CLUSTERS = (("mb", "b"), ("mv", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
 _COARSE = str.maketrans("pfvdgzjcxlm", "bbbtkssssrn")
 _VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each other
+# What English and what pinyin spell for the same sounds, before the letters that Mandarin does not tell apart are one.
+_ENGLISH_SPELLED = (("ch", "j"), ("sh", "s"), ("ph", "f"), ("th", "t"), ("c", "k"), ("q", "k"), ("x", "ks"))
+_PINYIN_SPELLED = (("zh", "j"), ("ch", "j"), ("sh", "s"), ("q", "j"), ("x", "s"), ("c", "s"))
+_SPELLED = str.maketrans("ptklzyfwm", "bdgrsivvn")
 # Shared share of letters of what is alike, and closely alike. Syllables have a vowel behind every consonant.
 _ALIKE, _ALIKE_IN_SYLLABLES, _ALIKE_WITHOUT_VOWELS = (0.6, 0.75), (0.5, 0.75), (0.8, 0.9)
+_ALIKE_IN_HAN = (0.6, 0.75)
 
 
 @lru_cache(maxsize=4096)
@@ -178,9 +187,16 @@ def _prepared(word: str, script: str) -> str:
     return _GERESH.sub(lambda found: _MARKED[found.group(1)], begun).translate(_HEBREW)
 
 
-def same_in(script: str, one: str, other: str) -> bool:
-    """Whether two sounds are one in a script: a h may be missing anywhere."""
-    return _in(script, one) == _in(script, other)
+@lru_cache(maxsize=65536)
+def heard_in(script: str, sound: str) -> str:
+    """What is left of a sound in a script, where a h may be missing anywhere: two sounds that are one there have the
+    same."""
+    return _DOUBLED.sub(r"\1", _folded(script, sound).replace("h", ""))
+
+
+def heard_in_han(sound: str) -> set[str]:
+    """What Mandarin may leave of a sound: it writes ts as one sound, or as two syllables."""
+    return {heard_in("HAN", sound), heard_in("HAN", sound.replace("ts", "s"))}
 
 
 def coarse(sound: str) -> str:
@@ -205,17 +221,21 @@ def is_alike(name: str, roman: str, script: str, *, closely: bool = False) -> bo
     if script in _NO_VOWELS:
         one, other = (_folded(script, _consonants(letters)) for letters in (wanted, roman))
         return _shared(one, other) >= _ALIKE_WITHOUT_VOWELS[closely]
+    if script == "HAN":
+        return _shared(_spelled(wanted, _ENGLISH_SPELLED), _spelled(roman, _PINYIN_SPELLED)) >= _ALIKE_IN_HAN[closely]
     least = _ALIKE_IN_SYLLABLES if script in LONG_VOWELS else _ALIKE
     return _shared(wanted.translate(_VOWELS), roman.translate(_VOWELS)) >= least[closely]
+
+
+def _spelled(letters: str, pairs: Sequence[tuple[str, str]]) -> str:
+    for written, meant in pairs:
+        letters = letters.replace(written, meant)
+    return _DOUBLED.sub(r"\1", letters.translate(_SPELLED))
 
 
 def _shared(one: str, other: str) -> float:
     """The share of the letters of both that they share in the same order."""
     return 2 * _longest_common(one, other) / max(1, len(one) + len(other))
-
-
-def _in(script: str, sound: str) -> str:
-    return _DOUBLED.sub(r"\1", _folded(script, sound).replace("h", ""))
 
 
 def _folded(script: str, sound: str) -> str:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    _Numbers = NDArray[np.int64]
+
 __all__ = ["KeyTable", "Scoped"]
 
 _MERGED = 2  # a part is merged with one that is less than so many times as large
@@ -97,6 +99,17 @@ class KeyTable(Generic[_Entry]):
 
     def found(self, keys: Sequence[Hashable]) -> Iterator[tuple[int, _Entry]]:
         """What stands under each of some keys, with the key's number among them; now and then also what does not."""
+        for part, hashes, first, hits in self._hits(keys):
+            for number in hits.tolist():
+                for entry in _under(part, int(first[number]), hashes[number]):
+                    yield number, entry
+
+    def held(self, keys: Sequence[Hashable]) -> set[int]:
+        """The numbers of those keys under which something stands, or stood until it was removed."""
+        return {number for _, _, _, hits in self._hits(keys) for number in hits.tolist()}
+
+    def _hits(self, keys: Sequence[Hashable]) -> Iterator[tuple[_Part[_Entry], "_Numbers", "_Numbers", "_Numbers"]]:
+        """For each part: the keys' hashes, their first places in it, and the numbers of those that are there."""
         if not keys or not self._parts:
             return
         import numpy as np
@@ -104,10 +117,7 @@ class KeyTable(Generic[_Entry]):
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
         for part in self._parts:
             first = np.searchsorted(part.hashes, hashes)
-            hits = np.nonzero(part.hashes[np.minimum(first, len(part.hashes) - 1)] == hashes)[0]
-            for number in hits.tolist():
-                for entry in _under(part, int(first[number]), hashes[number]):
-                    yield number, entry
+            yield part, hashes, first, np.nonzero(part.hashes[np.minimum(first, len(part.hashes) - 1)] == hashes)[0]
 
 
 def _under(part: _Part[_Entry], first: int, key: "np.int64") -> Iterator[_Entry]:

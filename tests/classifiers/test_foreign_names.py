@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classifiers.languages.prompts import held_out_prompts, training_prompts
 from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.foreign import ForeignNames
 from classifiers.names.sounds import READ_SCRIPTS
 from classifiers.types import Verdict
 
+_FAMOUS = ("Hannibal Barca", "Cleopatra", "Ferdinand Magellan", "Ada Lovelace", "Garibaldi", "Tchaikovsky", "Montezuma")
 NAMES = ForeignNames().updated({"tale": ["Lorcan Bradfield", "Drummondell"], "other": ["Quentin Vasher"]}, ())
 
 
@@ -44,6 +46,10 @@ def found(text: str) -> list[tuple[str, bool]]:
         "ലോർക്കൻ ബ്രാഡ്ഫീൽഡ് ആരാണ്?",
         "லோர்கன் பிராட்ஃபீல்ட் யார்?",
         "ሎርካን ብራድፊልድ ማን ነው?",
+        "请问洛尔坎·布拉德菲尔德是谁？",
+        "请问洛坎布拉德菲尔德是谁？",
+        "洛爾坎‧布拉德菲爾德住在哪裡？",
+        "洛\u200b尔坎·布拉德\u200b菲尔德住在哪里？",
     ],
 )
 def test_a_name_is_found_in_every_script(text: str) -> None:
@@ -78,10 +84,33 @@ def test_the_place_is_that_of_the_words() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Who is Lorcan Bradfield?", "Как сварить гречку?", "今日の天気は？", "كيف حالك اليوم؟", "¿Qué hora es?", ""],
+    [
+        "Who is Lorcan Bradfield?",
+        "Как сварить гречку?",
+        "今日の天気は？",
+        "东京和西安哪个大？",
+        "كيف حالك اليوم؟",
+        "¿Qué hora es?",
+        "",
+    ],
 )
 def test_other_texts_hold_no_name(text: str) -> None:
     assert found(text) == []
+
+
+def test_in_chinese_a_name_with_many_sounds_counts_alone_and_two_characters_never_do() -> None:
+    names = ForeignNames().updated({"tale": ["Drummondell", "Tark"]}, ())
+    assert [verdict.matched for verdict in names.detect(["德拉蒙德尔在哪里？"])[0]] == [True]
+    assert [verdict.matched for verdict in names.detect(["塔克·是谁？"])[0]] == [False]
+    assert names.detect(["马塔克勒森在哪里？"]) == [[]]  # inside a longer name
+
+
+def test_ordinary_chinese_and_japanese_holds_no_name_that_counts_alone() -> None:
+    names = ForeignNames().updated({"tale": [*_FAMOUS, "Lorcan Bradfield", "Drummondell"]}, ())
+    prompts = [*held_out_prompts("zh"), *training_prompts("zh"), *held_out_prompts("ja"), *training_prompts("ja")]
+    seen = [verdict.matched for verdicts in names.detect(prompts) for verdict in verdicts]
+    assert sum(seen) == 0
+    assert len(seen) <= len(prompts) // 50
 
 
 def test_a_name_with_few_consonants_needs_a_second_sign() -> None:
@@ -105,9 +134,11 @@ PIECES = st.sampled_from(
     "لوركان ولوركان برادفيلد للوركان جوارد قوانتين فاشر "
     "ლორკან ბრედფილდის ბრედფილდი ろーかん ぶらっどふぃーるどは "
     "로칸 브래드필드는 브래드 ローカン ブラッドフィールド の "
-    "לורקן ברדפילד Λόρκαν Μπράντφιλντ".split()
+    "לורקן ברדפילד Λόρκαν Μπράντφιλντ 洛尔坎 布拉德菲尔德 德拉蒙德尔 布 德拉 大利 的".split()
 )
-TEXTS = st.lists(PIECES | st.sampled_from([" ", " ", ", ", "・", " (he) ", "\u200b", ". "]), max_size=14).map("".join)
+TEXTS = st.lists(PIECES | st.sampled_from([" ", " ", ", ", "・", "·", " (he) ", "\u200b", ". "]), max_size=14).map(
+    "".join
+)
 
 
 @settings(max_examples=1000, deadline=None)
