@@ -27,8 +27,16 @@ class ComplaintScreen:
         exempt: Callable[[str], bool],
         deadline_s: float = 10.0,
     ) -> None:
-        """As `gateway.screening.output.OutputScreen`. But all texts of the request are the client's own here, whoever
-        is said to speak in them: what an upstream does not take, it quotes."""
+        """All texts of the request are the client's own here, whoever is said to speak in them: what an upstream does
+        not take, it quotes.
+
+        Args:
+            request: as the client sent it.
+            screening: what the gate found.
+            watchlist: what counts as a leak.
+            exempt: whether a scope does not count for this answer.
+            deadline_s: the longest time of reading a message.
+        """
         self._request = request
         self._scopes = frozenset(screening.scopes)
         self._watchlist = watchlist
