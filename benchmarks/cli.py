@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.cli.progress import show_progress
+from gateway.cli.progress import show_progress, without_loading_bars
+from gateway.cli.terminal import ChatTemplate
 from gateway.errors import SetupError
 from gateway.models.encoders import EncoderRuntime
 
@@ -29,6 +30,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of results; a rerun into it goes on where it was.")],
     arms: Annotated[str, typer.Option(help="Comma-separated arms, or all; npo+lora+mofo for variants.")] = "all",
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
+    chat_template: ChatTemplate = None,
     data: Annotated[Path | None, typer.Option(help="Folder of public data sets; the hub is asked without it.")] = None,
     samples: Annotated[int, typer.Option(help="Sampled answers a forgotten question, for leak@k.")] = 8,
     trials: Annotated[int, typer.Option(help="Settings tried for each arm that changes weights.")] = 3,
@@ -40,6 +42,7 @@ def compare(
     """Guardrail unlearning against weight-based unlearning: the same prompts, decoding and metrics for every arm."""
     from benchmarks.compare.arms import load_arms
     from benchmarks.compare.suites import load_suite
+    from gateway.models.chat_template import read_chat_template
 
     if samples < 0:
         raise SetupError(f"--samples must not be negative, got {samples}")
@@ -48,17 +51,18 @@ def compare(
     if not tasks and suite != "lm-eval" and (limit is not None or task_files):
         raise SetupError("--limit and --task-files are of lm-evaluation-harness's tasks; name them with --tasks")
     chosen = load_arms(arms)  # what is wrong with the options is told before torch is loaded
+    template = read_chat_template(chat_template) if chat_template else None
     questions = load_suite(suite, data, seed)
-
-    from transformers.utils import logging
 
     from benchmarks.compare.harness import checked
     from benchmarks.compare.run import ComparisonConfig
     from benchmarks.compare.run import compare as run
 
-    logging.disable_progress_bar()  # of transformers: ours says more
+    without_loading_bars()
     model = str(Path(model)) if Path(model).is_dir() else model  # DIR/ is DIR
-    config = ComparisonConfig(questions, model, chosen, samples=samples, trials=trials, seed=seed)
+    config = ComparisonConfig(
+        questions, model, chosen, samples=samples, trials=trials, seed=seed, chat_template=template
+    )
     if tasks := tasks or (_TASKS if suite == "lm-eval" else ""):
         config = replace(config, tasks=checked(tasks, _LIMIT if limit is None else limit, task_files))
     try:
@@ -83,6 +87,7 @@ def attack(
     ],
     packs: Annotated[Path, typer.Option(help="Folder of packs.")] = Path(".unrecall/packs"),
     model: Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, or hub id.")] = "smollm2",
+    chat_template: ChatTemplate = None,
     questions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -118,15 +123,15 @@ def attack(
 ) -> None:
     """Attack a gateway with every family, beside the plain and the retrained model: what is missed, what leaks."""
     from benchmarks.attacks.registry import families_of
+    from gateway.models.chat_template import read_chat_template
 
     chosen = families_of(families)  # a wrong one is told before torch is loaded
-
-    from transformers.utils import logging
+    template = read_chat_template(chat_template) if chat_template else None
 
     from benchmarks.attacking.run import AttackConfig
     from benchmarks.attacking.run import attack as run
 
-    logging.disable_progress_bar()
+    without_loading_bars()
     config = AttackConfig(
         packs=packs,
         model=model,
@@ -148,6 +153,7 @@ def attack(
         benign=benign,
         encoder=encoder,
         encoder_runtime=encoder_runtime,
+        chat_template=template,
     )
     if quick:
         few = {"rows": 4, "answers": 1, "adaptive": 4, "samples": 0, "budget": 3, "suffix_words": 60, "max_tokens": 16}

@@ -275,7 +275,8 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamRefused(AnswerError):
-    """The upstream refused this request. The client gets the upstream's status and message."""
+    """The upstream refused this request. The client gets the upstream's status and message, which is screened before
+    it travels (`gateway.screening.complaints`)."""
 
     name = "UpstreamRefused"
     kind = "invalid_request_error"
@@ -284,6 +285,11 @@ class UpstreamRefused(AnswerError):
     def __init__(self, status: int, message: str, *, param: str | None = None) -> None:
         super().__init__(message, param=param)
         self.status = status
+
+    @classmethod
+    def without_words(cls, status: int) -> "UpstreamRefused":
+        """Where the upstream says nothing, or nothing that may be told."""
+        return cls(status, f"the model server refused the request (status {status}); ask again, or change the request")
 
 
 def outcome_of(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from gateway.core import DEFAULT_REFUSAL, Answer, Pass, Plan, Refuse, Request, S
 from gateway.errors import NotReady, UnknownModel
 from gateway.policy import Decide, Guard, decide
 from gateway.screening.batching import BatchedScreen
+from gateway.screening.complaints import ComplaintScreen
 from gateway.screening.gate import Gate, screened_texts
 from gateway.screening.handover import Handover
 from gateway.screening.output import OutputScreen
@@ -121,8 +122,8 @@ class Pipeline:
             plan = assigned.plan.quantised(assigned.backend.served.adapter_weights)
             taps = [tap(request, screening, gate) for tap in self._taps]
             record.decided(assigned.plan, plan)
-            if gate.watchlist.watches(assigned.exempt) and not isinstance(plan, Refuse):
-                taps.insert(0, self._output_screen(request, screening, gate, assigned, record).tap)
+            if gate.watchlist.watches(assigned.exempt):
+                taps = [*self._output_taps(request, screening, gate, assigned, plan, record), *taps]
             events = await early.settled(plan) if early else None
             events = events or assigned.backend.generate(request, plan)
         except BaseException as failure:
@@ -205,10 +206,22 @@ class Pipeline:
             return self.comparison.assign(request, screening, gate, guards, record, decided)
         return Assignment(self.backend, decided(screening, guards))
 
-    def _output_screen(
-        self, request: Request, screening: Screening, gate: Gate, assigned: Assignment, record: Record
-    ) -> OutputScreen:
-        """Screens the answer, whatever the plan. One that leaks goes on under the plan of the scope that it names."""
+    def _output_taps(
+        self,
+        request: Request,
+        screening: Screening,
+        gate: Gate,
+        assigned: Assignment,
+        plan: Plan,
+        record: Record,
+    ) -> Sequence[Tap]:
+        """Screen the answer of a model, and what an upstream says in its place, whatever the plan. An answer that leaks
+        goes on under the plan of the scope that it names."""
+        complaints = ComplaintScreen(
+            request, screening, gate.watchlist, exempt=assigned.exempt, deadline_s=self._screen.timeout_s
+        )
+        if isinstance(plan, Refuse):
+            return [complaints.tap]
 
         async def decided(leak: Leak) -> Plan:
             found = await asyncio.to_thread(gate.leaking, request, screening, leak.scope)
@@ -216,9 +229,10 @@ class Pipeline:
             return plan.quantised(assigned.backend.served.adapter_weights)
 
         remedy = Handover(request, assigned.backend, assigned.plan, decided, record)
-        return OutputScreen(
+        answers = OutputScreen(
             request, screening, gate.watchlist, remedy, exempt=assigned.exempt, deadline_s=self._screen.timeout_s
         )
+        return [answers.tap, complaints.tap]
 
 
 async def _ready(acting: Sequence[Guard]) -> Mapping[str, Guard]:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -13,6 +13,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from gateway.arms import ArmSettings, Share
 from gateway.errors import SetupError
 from gateway.files.addresses import Origins, Upstreams
 from gateway.files.complaints import mended, what_is_wrong
@@ -24,62 +25,13 @@ from gateway.models.encoders import EncoderRuntime
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.limits import Limits
 
-__all__ = ["ArmSettings", "Settings", "load_settings"]
+__all__ = ["Settings", "load_settings"]
 
 _PREFIX = "UNRECALL_"
-_OWN_ARM = "guarded"  # as gateway.experiments.assignment calls it, which settings need not load
 _SECURITY = ("api_keys", "admin_key", "upstream_key", "audit_key")
-_Share = Annotated[float, Field(gt=0, le=1)]
 _Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _OTHER_VARIABLES = frozenset({"UNRECALL_CACHE"})
 _RENAMED = {"lora_strengths": "adapter_weights"}
-
-
-class ArmSettings(BaseModel):
-    """One arm beside the guarded one, served by `upstream`, or by a `model` in this process."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name of the arm in reports and audit lines."
-    )
-    share: _Share = Field(
-        description="split: the arm's share of the users. shadow: its share of the flagged requests. "
-        "The shares of all arms are 1 together at most; the guarded arm has the rest."
-    )
-    unlearned: StrictBool | tuple[str, ...] = Field(
-        False,
-        description="DANGER. `true`: the operator says that this arm's WEIGHTS have forgotten every scope, so the arm "
-        "gets every request UNGUARDED: no pack corrupts or refuses, now or later. A list of scopes: the same for these "
-        "scopes alone. Nothing checks this; if it is wrong, the arm recalls. `false`: packs act here as everywhere.",
-    )
-    upstream: Upstreams = Field(
-        (),
-        description="vllm: base URLs of servers that serve the arm's model, with or without /v1. Separate several by "
-        "commas.",
-    )
-    upstream_key: Key | None = Field(None, description="vllm: the bearer key that these servers ask for.")
-    model: str | None = Field(
-        None, description="embedded: the folder of the arm's model, which then runs in this process."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_empty(cls, given: Any) -> Any:
-        return refuse_empty(given, _SECURITY)
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "ArmSettings":
-        if self.name == _OWN_ARM:
-            raise ValueError(f"{_OWN_ARM!r} is the name of the gateway's own arm; choose another")
-        if bool(self.upstream) == bool(self.model):
-            raise ValueError(f"arm {self.name!r} needs either an upstream or a model, and not both")
-        return self
-
-    @property
-    def forgotten(self) -> bool | frozenset[str]:
-        """As gateway.experiments.assignment.Arm has it."""
-        return self.unlearned if isinstance(self.unlearned, bool) else frozenset(self.unlearned)
 
 
 class Settings(BaseSettings):
@@ -234,7 +186,7 @@ class Settings(BaseSettings):
         None, description="vllm: the same folder as the upstreams see it. Unset: they see it under the same path."
     )
     adapter_slots: int = Field(8, ge=1, description="vllm: how many LoRAs stay loaded in each upstream.")
-    adapter_weights: tuple[_Share, ...] = Field(
+    adapter_weights: tuple[Share, ...] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
         description="vllm: the weights of a LoRA that can be served; a request gets the nearest. "

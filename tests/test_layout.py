@@ -18,6 +18,7 @@ WEB = {"aiohttp", "fastapi", "starlette", "uvicorn", "httpx"}
 FLOORS = (
     {"__init__", "core", "errors"},
     {"examples", "files"},
+    {"arms"},
     {"models", "policy", "prompts", "telemetry"},
     {"methods", "openai_format"},
     {"backends", "packs", "settings"},

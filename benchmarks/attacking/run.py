@@ -3,6 +3,7 @@
 A second run into the same folder asks only what was not asked yet.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,11 +26,12 @@ from benchmarks.attacks.registry import FAMILIES, families_of
 from benchmarks.flags import flagged
 from benchmarks.items import Item, request_of
 from benchmarks.record import environment
+from benchmarks.templated import templated
 from gateway.core import Message
 from gateway.errors import SetupError
 from gateway.files.rows import read_texts_or_rows
 from gateway.models.encoders import EncoderRuntime
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.folders import fingerprint
 from gateway.packs.folders import read_manifest
 from gateway.server.auth import ADMIN_HEADER
 from gateway.training.dataset import Progress
@@ -37,6 +39,7 @@ from gateway.training.dataset import Progress
 __all__ = ["AttackConfig", "attack"]
 
 _Ask = Callable[[Sequence[Item], Sequence[Decoding]], list[Said]]
+_UNTOLD = ("admin_key", "chat_template")
 _RETRAINED, _COUNTERFACTUAL = "retrained", "counterfactual"
 
 
@@ -51,6 +54,7 @@ class AttackConfig:
 
     A gateway is started for `packs` and `model`, before the `upstream` if there is one; or the one at `url` is asked.
     `retrained` is a model that never saw what must be forgotten, or the URL of a vLLM that serves it.
+    `chat_template` is the text of one in place of the models' own.
     """
 
     packs: Path
@@ -73,6 +77,7 @@ class AttackConfig:
     benign: Path | None = None
     encoder: str = "minilm"
     encoder_runtime: EncoderRuntime = "openvino"
+    chat_template: str | None = None
 
 
 def attack(config: AttackConfig, out: Path, *, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -81,11 +86,14 @@ def attack(config: AttackConfig, out: Path, *, progress: Progress = lambda *_: N
     items = read_questions(config.scopes, config.questions, rows=config.rows, seed=config.seed)
     benign = _benign(config.benign) if config.benign else ()
     families_of(",".join(config.families))
+    if config.answers:
+        templated(config.model, config.chat_template, out / "models")
     box = gate_of(config.packs, config.encoder, config.encoder_runtime)
     results = {
         "environment": environment(),
         "seed": config.seed,
-        "config": {name: _plain(value) for name, value in asdict(config).items() if name != "admin_key"},
+        "config": {name: _plain(value) for name, value in asdict(config).items() if name not in _UNTOLD},
+        **({"chat_template_sha256": _sha256(config.chat_template)} if config.chat_template else {}),
         "packs": [_pack(path.parent) for path in sorted(config.packs.glob("*/manifest.json"))],
         "questions": {part: sum(item.slice == part for item in items) for part in SLICES},
         **_Run(config, box, out, progress).results(items, benign),
@@ -173,21 +181,32 @@ def _answering(config: AttackConfig, out: Path, progress: Progress) -> Iterator[
         kept = Answers(out, side.name, identity)
         return lambda items, decodings: asked(side, kept, items, decodings, progress)
 
-    folder = resolve(config.model)
+    models, template = out / "models", config.chat_template
+    folder = templated(config.model, template, models)
     plain: Side = HttpSide("plain", config.upstream, at_once=AT_ONCE) if config.upstream else ModelSide("plain", folder)
     sides: dict[str, _Ask] = {}
     if config.retrained and "://" in config.retrained:
         sides[_RETRAINED] = asking(HttpSide(_RETRAINED, config.retrained, at_once=AT_ONCE), config.retrained)
     elif config.retrained:
-        other = resolve(config.retrained)
-        sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), fingerprint(other))
-    sides["plain"] = asking(plain, f"{fingerprint(folder)} {config.upstream or 'embedded'}")
+        other = templated(config.retrained, template, models)
+        sides[_RETRAINED] = asking(ModelSide(_RETRAINED, other), _identity(other, template))
+    sides["plain"] = asking(plain, f"{_identity(folder, template)} {config.upstream or 'embedded'}")
     if config.url:
         headers = {ADMIN_HEADER: config.admin_key} if config.admin_key else {}
         yield {"gateway": asking(HttpSide("gateway", config.url, headers=headers), config.url), **sides}
         return
-    with guarded(config.packs, config.model, config.upstream) as gateway:
-        yield {"gateway": asking(gateway, gateway_identity(config.packs, config.model, config.upstream)), **sides}
+    with guarded(config.packs, str(folder), config.upstream) as gateway:
+        identity = gateway_identity(config.packs, _identity(folder, template), config.upstream)
+        yield {"gateway": asking(gateway, identity), **sides}
+
+
+def _identity(folder: Path, template: str | None) -> str:
+    """All that decides on the answers of a model."""
+    return f"{fingerprint(folder)} {_sha256(template)}" if template else fingerprint(folder)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _greedily(ask: _Ask, decoding: Decoding, items: Sequence[Item]) -> list[Said]:

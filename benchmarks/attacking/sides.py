@@ -19,7 +19,6 @@ from benchmarks.serving import served
 from gateway.core import Pass
 from gateway.errors import SetupError
 from gateway.evaluation.guarded_model import GuardedModel
-from gateway.models.folders import fingerprint, resolve
 from gateway.models.language_model import load_language_model
 from gateway.packs.folders import read_manifest
 from gateway.server.app import build_app
@@ -182,8 +181,9 @@ def guarded(packs: Path, model: str, upstream: str | None) -> Iterator[HttpSide]
 
 
 def gateway_identity(packs: Path, model: str, upstream: str | None) -> str:
-    """All that decides on the answers of a gateway that this run starts: packs, model, upstream and code."""
+    """All that decides on the answers of a gateway that this run starts: packs, model (its fingerprint), upstream and
+    code."""
     versions = [
         f"{path.parent.name} {read_manifest(path.parent).version}" for path in sorted(packs.glob("*/manifest.json"))
     ]
-    return " ".join((*versions, fingerprint(resolve(model)), upstream or "embedded", code_fingerprint()))
+    return " ".join((*versions, model, upstream or "embedded", code_fingerprint()))

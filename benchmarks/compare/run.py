@@ -25,9 +25,10 @@ from benchmarks.compare.store import Store
 from benchmarks.compare.tuning import check_settings, chosen, unlearnt
 from benchmarks.items import Item
 from benchmarks.record import environment
+from benchmarks.templated import templated
 from gateway.errors import SetupError, reason_of
 from gateway.models.encoders import find_encoder
-from gateway.models.folders import fingerprint, resolve
+from gateway.models.folders import fingerprint
 from gateway.models.language_model import load_language_model
 from gateway.training.dataset import Progress
 
@@ -43,6 +44,7 @@ class ComparisonConfig:
 
     `samples` is the number of answers at temperature 1 to each forgotten question, `trials` the number of settings
     tried for each weight arm. lm-evaluation-harness asks every arm the `tasks`, too.
+    `chat_template` is the text of one in place of the model's own.
     """
 
     suite: Suite
@@ -52,6 +54,7 @@ class ComparisonConfig:
     trials: int = 3
     seed: int = 0
     tasks: Tasks | None = None
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def compare(config: ComparisonConfig, out: Path, *, progress: Progress = lambda 
     Raises SetupError before anything is spent on it. An arm that fails is recorded with its reason, and the others go
     on; one that diverged is finished, another failure is tried again by the next run.
     """
-    base = resolve(config.model)
+    base = templated(config.model, config.chat_template, out / "models")
     if any(isinstance(arm, Weights) and arm.target == "full" for arm in config.arms) or config.suite.taught:
         check_memory(base)
     for arm in config.arms:
@@ -107,7 +110,7 @@ def _check_unchanged(config: ComparisonConfig, store: Store) -> None:
 
 
 def _identity(config: ComparisonConfig, base: Path) -> dict[str, Any]:
-    items = hashlib.sha256("\n".join(f"{item.id} {item.prompt}" for item in config.suite.items).encode()).hexdigest()
+    items = _sha256("\n".join(f"{item.id} {item.prompt}" for item in config.suite.items))
     return {
         "suite": config.suite.name,
         "model": config.model,
@@ -117,7 +120,12 @@ def _identity(config: ComparisonConfig, base: Path) -> dict[str, Any]:
         "trials": config.trials,
         "seed": config.seed,
         **({"tasks": config.tasks.identity()} if config.tasks else {}),
+        **({"chat_template_sha256": _sha256(config.chat_template)} if config.chat_template else {}),
     }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Run:

@@ -4,6 +4,7 @@ python -m benchmarks.product.scopes --pack PACKS/SCOPE [--scopes 10000] [--folde
 
 The packs are copies of one trained pack: other ids, invented names, and a classifier whose points are moved at random,
 so that no text reaches it. Half of its points outside the scope stay as they are: packs share those in general traffic.
+If the pack guards other languages, the second head is moved in the same way.
 No figure holds the load of the encoder, which does not depend on the scopes. Seconds of the processor (`cpu_s`) stand
 beside those of the clock: others may use the machine, too.
 """
@@ -32,8 +33,9 @@ from benchmarks.record import quantiles_ms, write
 from classifiers.svm.model import Head, quantised
 from gateway.core import Message, Request
 from gateway.models.encoders import find_encoder
+from gateway.models.languages import PACKAGED, language_loader
 from gateway.packs.changes import note_change
-from gateway.packs.detectors import GATE_FILE, detector_kind
+from gateway.packs.detectors import GATE_FILE, LANGUAGES_FILE, detector_kind
 from gateway.packs.folders import read_manifest, remove_pack, set_enabled
 from gateway.packs.store import load_pack
 from gateway.screening.reload import PackReloader
@@ -48,6 +50,7 @@ _ALIASES = 5
 _CHANGES = 20
 _IDLE_S = 20.0
 _PROMPT = "What is the capital of France, and who built the tower that everybody wants to see there?"
+_SPANISH = "¿Cuál es la capital de Francia y quién construyó la torre que todo el mundo quiere ver allí?"
 
 
 def make_packs(pack: Path, root: Path, numbers: Sequence[int], *, seed: int) -> None:
@@ -73,12 +76,12 @@ class _Source:
         self._version = pack / str(self._manifest["version"])
         self._gate = orjson.loads((self._version / GATE_FILE).read_bytes())
         self._detector = detector_kind(self._manifest["detector"])
-        head: Head = load_pack(pack).model
+        loaded = load_pack(pack)
+        head: Head = loaded.model
         if head.scales is None:
             raise ValueError(f"{pack} has a classifier as older versions made it: train the pack again")
-        self._points, self._own = head.points, len(head.weights) - int((head.weights < 0).sum() / 2)
-        self._head = replace(head, bias=-1.0, threshold=0.5)
-        written = {GATE_FILE, self._detector.file}
+        self._head, self._languages = replace(head, bias=-1.0, threshold=0.5), loaded.languages
+        written = {GATE_FILE, self._detector.file, LANGUAGES_FILE}
         self._linked = [file for file in self._manifest["files"] if file not in written]
 
     def copy(self, root: Path, number: int, chance: random.Random) -> None:
@@ -88,18 +91,26 @@ class _Source:
         for file in self._linked:
             os.link(self._version / file, folder / version / file)
         (folder / version / GATE_FILE).write_bytes(orjson.dumps({**self._gate, "aliases": invented(chance)}))
-        moved = self._points.copy()
-        moved[: self._own] += np.random.default_rng(chance.getrandbits(32)).normal(0, 0.05, (self._own, moved.shape[1]))
-        codes, scales = quantised(moved)
-        replace(self._head, vectors=codes, scales=scales).save(folder / version / self._detector.file)
-        hashes = {
-            file: hashlib.sha256((folder / version / file).read_bytes()).hexdigest()
-            for file in (GATE_FILE, self._detector.file)
-        }
+        _moved(self._head, chance).save(folder / version / self._detector.file)
+        fresh = [GATE_FILE, self._detector.file]
+        if self._languages:
+            moved = replace(self._languages, head=_moved(self._languages.head, chance))
+            moved.save(folder / version / LANGUAGES_FILE)
+            fresh.append(LANGUAGES_FILE)
+        hashes = {file: hashlib.sha256((folder / version / file).read_bytes()).hexdigest() for file in fresh}
         manifest = {**self._manifest, "scope": scope, "version": version}
         manifest["files"] = {**self._manifest["files"], **hashes}
         (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
         folder.rename(root / scope)
+
+
+def _moved(head: Head, chance: random.Random) -> Head:
+    """The head around other points, but for half of those outside."""
+    points = head.points.copy()
+    own = np.argsort(-head.weights, kind="stable")[: len(points) - int((head.weights < 0).sum() / 2)]
+    points[own] += np.random.default_rng(chance.getrandbits(32)).normal(0, 0.05, (len(own), points.shape[1]))
+    codes, scales = quantised(points)
+    return replace(head, vectors=codes, scales=scales)
 
 
 def invented(chance: random.Random) -> list[str]:
@@ -123,34 +134,43 @@ def measure_scopes(pack: Path, root: Path, scopes: int, *, seed: int) -> dict[st
     """
     files = find_encoder("minilm")
     encoder = files.load()
-    base = read_manifest(pack).base_fingerprint
+    manifest, learned = read_manifest(pack), load_pack(pack)
+    languages = learned.languages is not None
+    load_languages = language_loader(PACKAGED) if languages else None
 
     def reloader(packs: Path) -> PackReloader:
-        return PackReloader(packs, encoder=encoder, base_fingerprint=base, encoder_fingerprint=files.fingerprint)
+        return PackReloader(
+            packs,
+            encoder=encoder,
+            base_fingerprint=manifest.base_fingerprint,
+            encoder_fingerprint=files.fingerprint,
+            load_languages=load_languages,
+        )
 
     with tempfile.TemporaryDirectory() as nothing:  # the encoder's and the libraries' own memory
         make_packs(pack, Path(nothing), range(1), seed=seed)
-        one = reloader(Path(nothing))
-        _screen(one, _PROMPT)
-        before, gate_of_one = _resident_bytes(), _gate_ms(one)
+        gates_of_one = _gates(reloader(Path(nothing)), languages=languages)
+        before = _resident_bytes()
         started, begun = time.perf_counter(), time.process_time()
         packs = reloader(root)
         loaded = time.perf_counter()
         _screen(packs, _PROMPT)
         answered, done = time.perf_counter(), time.process_time()
     after = _resident_bytes()
+    gates = _gates(packs, languages=languages)
     changes = asyncio.run(_changes(packs, pack, root, scopes, seed=seed))
     return {
         "scopes": scopes,
         "aliases_each": _ALIASES,
-        "points_each": len(load_pack(pack).model.weights),
+        "points_each": len(learned.model.weights),
+        **({"points_each_for_languages": len(learned.languages.head.weights)} if learned.languages else {}),
         "start": {
             "packs_s": round(loaded - started, 3),
             "first_answer_s": round(answered - started, 3),
             "cpu_s": round(done - begun, 3),
         },
         "memory": {"kib_each": round((after - before) / scopes / 1024, 2), "resident_mib": round(after / 2**20, 1)},
-        "gate_ms": {"one_scope": gate_of_one, "all": _gate_ms(packs)},
+        **{name: {"one_scope": gates_of_one[name], "all": of_all} for name, of_all in gates.items()},
         **changes,
         "packs_list": _list_seconds(root),
     }
@@ -194,13 +214,18 @@ def _screen(packs: PackReloader, text: str) -> None:
     packs.gate.screen([Request(id="1", endpoint="chat", model="m", messages=(Message("user", text),))])
 
 
-def _gate_ms(packs: PackReloader, *, turns: int = 30) -> dict[str, float]:
-    """Of a prompt that nobody asked before: the encoder remembers texts."""
+def _gates(packs: PackReloader, *, languages: bool) -> dict[str, dict[str, float]]:
+    prompts = {"gate_ms": _PROMPT, **({"gate_spanish_ms": _SPANISH} if languages else {})}
+    return {name: _gate_ms(packs, prompt) for name, prompt in prompts.items()}
+
+
+def _gate_ms(packs: PackReloader, prompt: str, *, turns: int = 30) -> dict[str, float]:
+    """Of a prompt that nobody asked before: the encoders remember texts."""
 
     def timed() -> Iterator[float]:
         for turn in range(turns):
             started = time.perf_counter()
-            _screen(packs, f"{turn} {id(packs)} {_PROMPT}")
+            _screen(packs, f"{turn} {id(packs)} {prompt}")
             yield time.perf_counter() - started
 
     return quantiles_ms(list(timed()))

@@ -3,17 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from classifiers.languages.encoder import MultilingualEncoder, windows_of
 from classifiers.languages.identify import ENGLISH, LanguageIdentifier
+from classifiers.languages.index import LanguageIndex
 from classifiers.languages.model import MATCH, MultilingualHead
 from classifiers.names.aliases import LEANING
 from classifiers.types import Verdict
 
 __all__ = ["MultilingualClassifier"]
-
-Array = NDArray[np.float32]
 
 
 class MultilingualClassifier:
@@ -27,25 +25,26 @@ class MultilingualClassifier:
     name = "multilingual"
 
     def __init__(self, encoder: MultilingualEncoder, heads: Mapping[str, MultilingualHead]) -> None:
+        """`heads` is read once, in order, and not kept."""
         self._encoder = encoder
         self._identifier = LanguageIdentifier()
-        self._heads = dict(heads)
+        self._heads = LanguageIndex().updated(heads, ())
 
     def updated(self, added: Mapping[str, MultilingualHead], removed: Collection[str]) -> "MultilingualClassifier":
         """See `classifiers.types.ScopedDetector`."""
         other = MultilingualClassifier(self._encoder, {})
         other._identifier = self._identifier
-        other._heads = {scope: head for scope, head in self._heads.items() if scope not in removed} | dict(added)
+        other._heads = self._heads.updated(added, removed)
         return other
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes whose heads these are."""
-        return tuple(self._heads)
+        return self._heads.scopes
 
     def threshold_among(self, scope: str, clauses: int) -> float:
         """See `classifiers.types.ClauseDetector`."""
-        return self._heads[scope].threshold_among(clauses)
+        return self._heads.measure(scope).threshold_among(clauses)
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """Verdicts of the scopes that match, and of those whose score lies above 0: `confirmed` of
@@ -54,7 +53,7 @@ class MultilingualClassifier:
 
     def foreign_windows(self, text: str) -> list[tuple[str, str]]:
         """(window, language) of each window of a text that is not English; none if there is no head."""
-        if not self._heads:
+        if not len(self._heads):
             return []
         found = ((window, self._identifier.language(window)) for window in windows_of(text))
         return [(window, language) for window, language in found if language != ENGLISH]
@@ -68,19 +67,13 @@ class MultilingualClassifier:
         if not windows:
             return []
         embeddings = self._encoder.embeddings([window for window, _ in windows])
-        scores = {scope: _highest(head, embeddings, windows) for scope, head in self._heads.items()}
+        languages = np.array([language for _, language in windows])
+        scores: dict[str, float] = {}
+        for language in dict.fromkeys(languages.tolist()):
+            for scope, score in self._heads.scores(embeddings[languages == language], language).items():
+                scores[scope] = float(np.maximum(score, scores.get(scope, -np.inf)))
         return [
             Verdict(scope, self.name, score, MATCH, not score <= MATCH)  # a NaN is a match
             for scope, score in scores.items()
             if not score <= LEANING
         ]
-
-
-def _highest(head: MultilingualHead, embeddings: Array, windows: Sequence[tuple[str, str]]) -> float:
-    """The highest score of a head at embeddings [windows, hidden]; NaN if one is."""
-    languages = [language for _, language in windows]
-    scores = [
-        head.score(embeddings[[index for index, one in enumerate(languages) if one == language]], language).max()
-        for language in dict.fromkeys(languages)
-    ]
-    return float(np.max(scores))

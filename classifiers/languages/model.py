@@ -1,6 +1,6 @@
 """One scope's head for texts that are not English, and where each language lies."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from classifiers.languages.groups import OTHER, group_of
 from classifiers.svm.model import Head
 
-__all__ = ["MATCH", "MultilingualHead", "Place", "centred"]
+__all__ = ["MATCH", "Measure", "MultilingualHead", "Place", "centred", "nearest_place"]
 
 Array = NDArray[np.float32]
 MATCH = 1.0
@@ -30,6 +30,33 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """How the scores of a head are measured: `bands` (middle, spread) of each place, and the rest as in
+    `MultilingualHead`."""
+
+    bands: Mapping[str, tuple[float, float]]
+    leaning: float
+    matching: float
+    tail: float
+
+    @property
+    def limit(self) -> float:
+        """The head's score up to which a text lies below the boundary in every language."""
+        return min(middle + self.leaning * spread for middle, spread in self.bands.values())
+
+    def measured(self, score: Array | float, place: str) -> Array:
+        """Scores of the head at a place: 0 at the boundary, `MATCH` at the threshold."""
+        middle, spread = self.bands[place]
+        deviations = (score - middle) / spread
+        return np.asarray((deviations - self.leaning) / (self.matching - self.leaning), dtype=np.float32)
+
+    def threshold_among(self, texts: int) -> float:
+        """The threshold that so many texts together pass as rarely as one passes `MATCH`: beyond the boundary the share
+        of out-of-scope prompts is taken to fall off exponentially (see `Head.threshold_among`)."""
+        return MATCH + float(np.log(max(1, texts)) / -np.log(self.tail))
+
+
+@dataclass(frozen=True, slots=True)
 class MultilingualHead:
     """`head` scores an embedding that is centred by its language. In each language the score of an out-of-scope prompt
     is then measured in standard deviations: `leaning` of them are the boundary from which a doubtful name has a second
@@ -42,22 +69,25 @@ class MultilingualHead:
     matching: float
     tail: float
 
+    @property
+    def measure(self) -> Measure:
+        """How scores are measured."""
+        bands = {name: (place.middle, place.spread) for name, place in self.places.items()}
+        return Measure(bands, self.leaning, self.matching, self.tail)
+
     def place(self, language: str) -> Place:
-        """The language's own place; else that of its group, which is the most careful one of the group (see
-        `classifiers.languages.training`); else that of all languages."""
-        return self.places.get(language) or self.places.get(group_of(language)) or self.places[OTHER]
+        """See `nearest_place`. The place of a group is the most careful one of it (see
+        `classifiers.languages.training`)."""
+        return self.places[nearest_place(language, self.places)]
 
     def score(self, embeddings: Array, language: str) -> Array:
         """Scores [windows] of embeddings [windows, hidden]: 0 at the boundary, `MATCH` at the threshold."""
-        place = self.place(language)
-        raw = self.head.score(centred(embeddings, place.centre))
-        deviations = (raw - place.middle) / place.spread
-        return np.asarray((deviations - self.leaning) / (self.matching - self.leaning), dtype=np.float32)
+        place = nearest_place(language, self.places)
+        return self.measure.measured(self.head.score(centred(embeddings, self.places[place].centre)), place)
 
     def threshold_among(self, texts: int) -> float:
-        """The threshold that so many texts together pass as rarely as one passes `MATCH`: beyond the boundary the share
-        of out-of-scope prompts is taken to fall off exponentially (see `Head.threshold_among`)."""
-        return MATCH + float(np.log(max(1, texts)) / -np.log(self.tail))
+        """See `Measure`."""
+        return self.measure.threshold_among(texts)
 
     def save(self, path: Path) -> None:
         """One safetensors file."""
@@ -92,6 +122,11 @@ class MultilingualHead:
             raise ValueError(f"{path.name} holds no head for other languages: {error}") from error
         _check(path, head, places, np.array([bias, gamma, leaning, matching, tail]))
         return cls(head, places, leaning, matching, tail)
+
+
+def nearest_place(language: str, places: Collection[str]) -> str:
+    """The language itself, if it has a place; else its group; else all languages."""
+    return next((name for name in (language, group_of(language)) if name in places), OTHER)
 
 
 def centred(embeddings: Array, centre: Array) -> Array:

@@ -2,7 +2,7 @@
 each other, once what all texts of a language share is taken away."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -15,7 +15,7 @@ from classifiers.languages.model import MATCH, MultilingualHead, Place, centred
 from classifiers.languages.prompts import held_out_prompts, training_prompts
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.ordinary import Alias
-from classifiers.svm.fitting import HeadTraining, Rows, fit_machine
+from classifiers.svm.fitting import HeadTraining, Rows, fit_head, fit_machine
 from classifiers.svm.model import Head
 from classifiers.traffic import general_traffic
 
@@ -29,6 +29,7 @@ _LEANING = 0.1
 _MOST_ALPHA = 0.05  # a threshold lies well above the boundary of those that lean
 _ENGLISH_STEP = 3  # every third English prompt is enough for negatives
 _FOLDS = 5
+_WORSE = 0.03  # of the forget rows: a head of few points may miss so many more than a machine
 _DUPLICATE_COSINE = 0.7  # of centred embeddings: an English prompt so near a forget row is about the scope
 
 
@@ -68,13 +69,13 @@ def fit_languages(
     """
     progress("read other languages", 0, 3)
     names = LexicalDetector({"scope": aliases})
-    outside = {language: _read(encoder, _unnamed(training_prompts(language), names)) for language in LANGUAGES}
+    outside = {language: _Shipped.of(training_prompts(language), names, encoder) for language in LANGUAGES}
     progress("read English", 1, 3)
-    english = _read(encoder, _unnamed(general_traffic()[::_ENGLISH_STEP], names))
+    english = _Shipped.of(general_traffic()[::_ENGLISH_STEP], names, encoder)
     rows = _Rows.of(_read(encoder, forget), _read(encoder, retain), english)
     progress("fit on all languages", 2, 3)
     alpha = min(max(fpr, _LEAST_ALPHA), _MOST_ALPHA)
-    head, count = _calibrated(rows, outside, alpha, seed)
+    head, count = _fitted(rows, outside, alpha, seed)
     held_out = {language: _unnamed(held_out_prompts(language), names) for language in LANGUAGES}
     alarms = sum(
         int((head.score(_read(encoder, prompts), language) > MATCH).sum()) for language, prompts in held_out.items()
@@ -84,49 +85,105 @@ def fit_languages(
 
 
 @dataclass(frozen=True, slots=True)
+class _Shipped:
+    """Shipped prompts of one language: the embeddings [prompts, hidden] of those that do not name the scope, and the
+    mean [hidden] of all. The mean is the same in every scope, and so is a prompt that is centred by it: a gateway with
+    many scopes keeps either once."""
+
+    unnamed: Array
+    centre: Array
+
+    @classmethod
+    def of(cls, prompts: Sequence[str], names: LexicalDetector, encoder: MultilingualEncoder) -> "_Shipped":
+        embeddings = _read(encoder, prompts)
+        named = np.array([bool(confirmed(verdicts)) for verdicts in names.detect(prompts)])
+        return cls(embeddings[~named], np.asarray(embeddings.mean(axis=0), dtype=np.float32))
+
+    @property
+    def turned(self) -> Array:
+        """[prompts, hidden] centred."""
+        return centred(self.unnamed, self.centre)
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
-    """English embeddings [rows, hidden], centred by the shipped English prompts."""
+    """English embeddings [rows, hidden], centred by the shipped English prompts, and how a head is fitted on them."""
 
     forget: Array
     retain: Array
     english: Array
+    machine: bool = False
 
     @classmethod
-    def of(cls, forget: Array, retain: Array, english: Array) -> "_Rows":
-        centre = english.mean(axis=0)
-        inside, general = centred(forget, centre), centred(english, centre)
+    def of(cls, forget: Array, retain: Array, english: _Shipped) -> "_Rows":
+        inside, general = centred(forget, english.centre), english.turned
         far = (general @ inside.T).max(axis=1) < _DUPLICATE_COSINE
-        return cls(inside, centred(retain, centre) if len(retain) else inside[:0], general[far])
+        return cls(inside, centred(retain, english.centre) if len(retain) else inside[:0], general[far])
 
     def fit(self, outside: Array, seed: int) -> Head:
-        """A support-vector machine of these rows and of centred prompts [prompts, hidden] in other languages."""
+        """A head of these rows and of centred prompts [prompts, hidden] in other languages."""
         none = self.forget[:0]
         traffic = np.concatenate([self.english, outside])
-        return fit_machine(Rows(self.forget, none), Rows(self.retain, none), traffic, HeadTraining(), seed=seed)
+        fit = fit_machine if self.machine else fit_head
+        return fit(Rows(self.forget, none), Rows(self.retain, none), traffic, HeadTraining(), seed=seed)
+
+    def left_out(self, outside: Array, seed: int) -> Array:
+        """The scores [rows] of forget rows by heads that were fitted without them."""
+        folds = np.random.default_rng(seed).permutation(len(self.forget)) % _FOLDS
+        scores = np.zeros(len(folds), dtype=np.float32)
+        for fold in np.unique(folds) if len(folds) > 1 else ():
+            head = replace(self, forget=self.forget[folds != fold]).fit(outside, seed)
+            scores[folds == fold] = head.score(self.forget[folds == fold])
+        return scores
 
 
-def _calibrated(rows: _Rows, outside: Mapping[str, Array], alpha: float, seed: int) -> tuple[MultilingualHead, int]:
-    """A head, and the number of prompts that set its threshold."""
+def _fitted(rows: _Rows, outside: Mapping[str, _Shipped], alpha: float, seed: int) -> tuple[MultilingualHead, int]:
+    """A head of few points, if it finds the forget rows that folds leave out as well as a support-vector machine does,
+    or that machine. And the number of prompts that set its threshold."""
+    few = _calibrated(rows, outside, alpha, seed)
+    spared = max(1, round(_WORSE * len(rows.forget)))
+    if few.missed <= spared:
+        return few.head, few.rows
+    many = _calibrated(replace(rows, machine=True), outside, alpha, seed)
+    best = few if few.missed <= many.missed + spared else many
+    return best.head, best.rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibrated:
+    """A head, the number of prompts (`rows`) that set its threshold, and how many forget rows that folds leave out lie
+    below it: as if they were in a language that nothing is known of."""
+
+    head: MultilingualHead
+    rows: int
+    missed: int
+
+
+def _calibrated(rows: _Rows, outside: Mapping[str, _Shipped], alpha: float, seed: int) -> _Calibrated:
     centres = _centres(outside)
-    turned = {language: centred(prompts, centres[language]) for language, prompts in outside.items()}
-    left_out = _left_out(rows, turned, seed)
-    head = rows.fit(np.concatenate(list(turned.values())), seed)
+    turned = {language: prompts.turned for language, prompts in outside.items()}
+    scores_of = _left_out(rows, turned, seed)
+    every = np.concatenate(list(turned.values()))
+    head = rows.fit(every, seed)
     places = {
         language: Place(centres[language], float(np.median(scores)), float(np.std(scores)))
-        for language, scores in left_out.items()
+        for language, scores in scores_of.items()
     }
     deviations = np.concatenate(
-        [(scores - places[language].middle) / places[language].spread for language, scores in left_out.items()]
+        [(scores - places[language].middle) / places[language].spread for language, scores in scores_of.items()]
     )
     matching = threshold_at(alpha, deviations.tolist()).threshold
     leaning = float(np.quantile(deviations, 1 - _LEANING))
     places |= {group: _careful(head, centres[group], languages, outside) for group, languages in _grouped().items()}
-    return MultilingualHead(head, places, leaning, matching, alpha / _LEANING), len(deviations)
+    threshold = places[OTHER].middle + matching * places[OTHER].spread
+    missed = int((rows.left_out(every, seed) <= threshold).sum())
+    learned = MultilingualHead(head, places, leaning, matching, alpha / _LEANING)
+    return _Calibrated(learned, len(deviations), missed)
 
 
-def _centres(outside: Mapping[str, Array]) -> dict[str, Array]:
+def _centres(outside: Mapping[str, _Shipped]) -> dict[str, Array]:
     """The centre [hidden] of each language, and of each group the mean of its languages' centres."""
-    centres = {language: np.asarray(prompts.mean(axis=0), dtype=np.float32) for language, prompts in outside.items()}
+    centres = {language: prompts.centre for language, prompts in outside.items()}
     grouped = {group: np.mean([centres[one] for one in languages], axis=0) for group, languages in _grouped().items()}
     return centres | {group: np.asarray(centre, dtype=np.float32) for group, centre in grouped.items()}
 
@@ -139,12 +196,12 @@ def _grouped() -> dict[str, list[str]]:
     return groups | {OTHER: list(LANGUAGES)}
 
 
-def _careful(head: Head, centre: Array, languages: Sequence[str], outside: Mapping[str, Array]) -> Place:
+def _careful(head: Head, centre: Array, languages: Sequence[str], outside: Mapping[str, _Shipped]) -> Place:
     """The place of a language of a group whose own prompts are not known. Each language of the group is scored as if it
     were that one, with the group's centre, and the highest middle and the widest spread are taken: a language that is
     read too strictly lets questions without a name pass, but one that is read too laxly has its harmless questions
     corrupted, and nobody would see why."""
-    scores = [head.score(centred(outside[language], centre)) for language in languages]
+    scores = [head.score(centred(outside[language].unnamed, centre)) for language in languages]
     return Place(centre, max(float(np.median(one)) for one in scores), max(float(np.std(one)) for one in scores))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.names.parts import PartIndex
-from classifiers.svm.index import Block, limit_of, prunes
+from classifiers.svm.index import Block, limit_of, merged, prunes
 from classifiers.svm.model import Head
 from classifiers.types import Span, Verdict
 
@@ -32,7 +32,6 @@ _FORM_WORDS = frozenset(
 _BLAMED_SHARE = 0.6
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _BATCH = 512  # heads read at a time: only so many hold vectors of their own
-_GROWTH = 8  # a block with more than an eighth of the scopes of the one before it is merged into that
 
 
 class PromptClassifier:
@@ -102,7 +101,7 @@ class PromptClassifier:
             if pruned:
                 fresh.append(Block.of(pruned))
         if fresh:
-            self._blocks = _merged([*self._blocks, fresh[0] if len(fresh) == 1 else Block.joined(fresh)])
+            self._blocks = merged([*self._blocks, fresh[0] if len(fresh) == 1 else Block.joined(fresh)])
         self._named = PartIndex({scope: parts for scope, (parts, _) in self._parts.items()})
 
     def _noted(self, heads: Iterator[tuple[str, Head]]) -> Iterator[tuple[str, Head]]:
@@ -179,14 +178,6 @@ class PromptClassifier:
 def _in_floats(head: Head) -> Head:
     """The same head, whose points need not be made anew for each text."""
     return replace(head, vectors=head.points, scales=None)
-
-
-def _merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """The blocks, each a good deal smaller than the one before it, so that there are few of them."""
-    kept = [block for block in blocks if block.alive.any()]
-    while len(kept) > 1 and len(kept[-1].scopes) * _GROWTH > len(kept[-2].scopes):
-        kept[-2:] = [Block.joined(kept[-2:])]
-    return tuple(kept)
 
 
 def _salient(text: str, embeddings: Array, encoder: "Encoder", heads: Sequence[Head]) -> dict[int, tuple[Span, ...]]:

@@ -33,7 +33,7 @@ from classifiers.svm.model import Head
 from classifiers.svm.points import Points, ragged
 from classifiers.svm.scan import MARGIN, Rounded, Scan
 
-__all__ = ["Block", "Found", "limit_of", "prunes"]
+__all__ = ["Block", "Found", "is_sound", "limit_of", "merged", "prunes"]
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -41,6 +41,7 @@ Integers = NDArray[np.integer]
 _WIDEST = 1.8  # squared radius, a cosine of .1: unrelated texts lie outside it
 _WINDOWS = 64  # searched at a time: it bounds the memory of a long text
 _SCOPES = 256  # scored at a time
+_GROWTH = 8  # a block with more than an eighth of the scopes of the one before it is merged into that
 
 
 class Found(NamedTuple):
@@ -57,18 +58,23 @@ def limit_of(head: Head) -> float:
     return min(head.threshold, LEANING)
 
 
-def prunes(head: Head) -> bool:
-    """Whether the bound leaves this head out of most texts: its points are 8-bit, all its numbers are finite, and a
-    text outside a narrow radius around them is below the limit. A broad scope's machine has a radius that holds nearly
-    every text: to search it would be wasted."""
-    sound = (
+def is_sound(head: Head) -> bool:
+    """Whether the bound holds for this head: its points are 8-bit, all its numbers are finite, and a text that is far
+    off is below the limit."""
+    return (
         head.scales is not None
         and bool(np.isfinite(head.weights).all() and np.isfinite(head.scales).all())
         and bool((head.scales > 0).all() and (head.weights > 0).any())
         and head.gamma > 0
         and bool(head.bias < limit_of(head))
     )
-    if not sound:
+
+
+def prunes(head: Head) -> bool:
+    """Whether the bound leaves this head out of most texts: it holds, and a text outside a narrow radius around the
+    points is below the limit. A broad scope's machine has a radius that holds nearly every text: to search it would be
+    wasted."""
+    if not is_sound(head):
         return False
     weight = float(head.weights[head.weights > 0].sum())
     return bool(np.log(weight / (limit_of(head) - head.bias)) / head.gamma < _WIDEST)
@@ -171,7 +177,7 @@ class Block:
 
     @classmethod
     def of(cls, heads: Mapping[str, Head]) -> "Block":
-        """A block of heads of which `prunes` is true."""
+        """A block of heads of which `is_sound` is true."""
         kept = list(heads.values())
         scalars = np.array([(head.bias, head.gamma, head.threshold) for head in kept], dtype=np.float64).T
         inside = _Sums.of(kept, [head.weights > 0 for head in kept])
@@ -281,6 +287,14 @@ class Block:
         scores = most.astype(np.float32)
         above = ~(scores <= limits)
         return scopes[above], scores[above]
+
+
+def merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks, each a good deal smaller than the one before it, so that there are few of them."""
+    kept = [block for block in blocks if block.alive.any()]
+    while len(kept) > 1 and len(kept[-1].scopes) * _GROWTH > len(kept[-2].scopes):
+        kept[-2:] = [Block.joined(kept[-2:])]
+    return tuple(kept)
 
 
 def _needs(scalars: NDArray[np.float64], inside: _Sums, owners: Integers) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway.cli.progress import Report, show_progress
+from gateway.cli.progress import Report, show_progress, without_loading_bars
 from gateway.cli.terminal import ChatTemplate, Model, Packs, console, tell
 from gateway.errors import SetupError
 from gateway.examples import HARRY_POTTER
@@ -48,6 +48,7 @@ def demo(
         from gateway.training.config import training_of
         from gateway.training.run import train_scope
 
+        without_loading_bars()
         template = read_chat_template(chat_template) if chat_template else None
         if not once:
             check_port("127.0.0.1", port)

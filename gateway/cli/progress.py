@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["Report", "show_progress"]
+__all__ = ["Report", "show_progress", "without_loading_bars"]
 
 _FIGURE = re.compile(r": (?:distance|loss) ")  # a text that changes with every step is not worth a line
 
@@ -18,6 +18,18 @@ class Report(Protocol):
     to read."""
 
     def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+
+
+def without_loading_bars() -> None:
+    """Switches off the bar that transformers shows while it loads a model: it would stand between the lines of our own
+    progress. Bars of downloads stay. For commands that load a model: it imports transformers."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging
+
+    downloads = not are_progress_bars_disabled()
+    logging.disable_progress_bar()
+    if downloads:
+        enable_progress_bars()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.progress import show_progress
+from gateway.cli.progress import show_progress, without_loading_bars
 from gateway.cli.terminal import ChatTemplate, Model, errors, tell
 from gateway.errors import SetupError
 
@@ -82,6 +82,7 @@ def _asker(
     from gateway.models.folders import resolve
     from gateway.models.language_model import load_language_model, load_tokenizer
 
+    without_loading_bars()
     template = read_chat_template(chat_template) if chat_template else None
     folder = resolve(model)
     tokenizer = load_tokenizer(folder, chat_template=template, chats=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 from gateway.cli import alias_alarms
 from gateway.cli.learned import sentences
 from gateway.cli.learned_page import check_report, page, report_path, write_page
-from gateway.cli.progress import show_progress
+from gateway.cli.progress import show_progress, without_loading_bars
 from gateway.cli.terminal import (
     ChatTemplate,
     EncoderName,
@@ -176,6 +176,7 @@ def train(
     if estimate:
         _print_memory(scope, model, out, training, reference, reference_device)
         return
+    without_loading_bars()
     with launched() as processes:
         if not processes.main:
             assist(processes, training, model)
@@ -240,7 +241,8 @@ def _print_memory(
     from gateway.models.devices import check_device
     from gateway.models.folders import resolve
     from gateway.models.language_model import load_tokenizer
-    from gateway.training.estimate import estimate_of, gib
+    from gateway.models.sizes import gib
+    from gateway.training.estimate import estimate_of
     from gateway.training.scope_file import load_scope
 
     training.loading.check_possible()

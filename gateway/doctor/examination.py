@@ -5,6 +5,7 @@ from functools import partial
 
 from gateway.doctor import machine
 from gateway.doctor.finding import Finding, findings_of
+from gateway.doctor.memory import memory
 from gateway.doctor.parts import Parts
 from gateway.settings import Settings
 
@@ -18,6 +19,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from findings_of("python", machine.python)
     yield from findings_of("packages", machine.packages)
     yield from findings_of("model", parts.model)
+    yield from findings_of("memory", partial(memory, parts, partial(machine.serves, settings)))
     yield from findings_of("encoder", parts.encoder)
     yield from findings_of("packs", parts.packs)
     yield from findings_of("plans", partial(_backend, parts))

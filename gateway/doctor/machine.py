@@ -18,7 +18,7 @@ from gateway.errors import SetupError
 from gateway.models.cache import cache_folder
 from gateway.settings import Settings
 
-__all__ = ["audit", "dangers", "disk", "keys", "packages", "port", "python", "traces"]
+__all__ = ["audit", "dangers", "disk", "keys", "packages", "port", "python", "serves", "traces"]
 
 _FULL_BYTES, _SCARCE_BYTES = 100_000_000, 1_000_000_000
 _HEALTH_TIMEOUT_S = 2
@@ -188,7 +188,7 @@ def port(settings: Settings) -> Iterator[Finding]:
     try:
         check_port(settings.host, settings.port)
     except SetupError as error:
-        if not _serves(settings):
+        if not serves(settings):
             yield failed("port", str(error))
             return
         yield ok("port", f"a gateway serves on {address} already")
@@ -196,7 +196,8 @@ def port(settings: Settings) -> Iterator[Finding]:
         yield ok("port", f"{address} is free")
 
 
-def _serves(settings: Settings) -> bool:
+def serves(settings: Settings) -> bool:
+    """Whether a gateway answers on the port."""
     import httpx
 
     from gateway.server.process import shown

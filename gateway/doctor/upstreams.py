@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
+from gateway.arms import ArmSettings
 from gateway.backends.base import Served
 from gateway.backends.vllm.client import Upstream
 from gateway.backends.vllm.transport import HttpTransport
@@ -13,7 +14,7 @@ from gateway.doctor.finding import Finding, failed, findings_of, ok, warning
 from gateway.doctor.parts import Parts
 from gateway.errors import UpstreamError
 from gateway.server.assembly import BackendFactory, build_experiment
-from gateway.settings import ArmSettings, Settings
+from gateway.settings import Settings
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.metrics import Metrics
 

@@ -1,7 +1,6 @@
 """From the bytes of an upstream's answer, whole or streamed, to deltas and usage."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -10,7 +9,7 @@ from gateway.core import Delta, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import UpstreamError
 from gateway.openai_format.messages.events import LAST_EVENT, is_message, message_parts
 
-__all__ = ["DONE", "has_ended", "objects", "parts_of", "payloads", "reader"]
+__all__ = ["DONE", "has_ended", "objects", "parts_of", "reader"]
 
 Json = dict[str, Any]
 
@@ -18,20 +17,11 @@ DONE = b"data: [DONE]"
 _READ = frozenset({"role", "content", "reasoning", "reasoning_content", "tool_calls"})
 
 
-async def payloads(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
-    """The JSON objects of an answer's bytes: one, or one for each server-sent event.
-
-    Raises UpstreamError for an error event, for what is not JSON, and for a stream without its end.
-    """
-    async with aclosing(objects(data, stream=stream)) as found:
-        async for payload in found:
-            if payload.get("error"):
-                raise UpstreamError("the model server failed while it answered")
-            yield payload
-
-
 async def objects(data: AsyncIterator[bytes], *, stream: bool) -> AsyncGenerator[Json, None]:
-    """As `payloads`, with error events."""
+    """The JSON objects of an answer's bytes: one, or one for each server-sent event, errors among them.
+
+    Raises UpstreamError for what is not JSON, and for a stream without its end.
+    """
     if not stream:
         yield _object(b"".join([piece async for piece in data]))
         return

@@ -83,9 +83,8 @@ def _single(data: bytes, request: Request) -> Event:
     if len(lines) != 1:
         raise UpstreamError("the model server's answer has an unknown shape")
     payload = _payload(data)
-    if "choices" not in payload and payload.get("error"):
-        told = orjson.dumps(payload["error"]).decode()  # it may quote what the model wrote
-        return Event(data=data, parts=(Delta(0, "", others=told),))
+    if payload.get("error"):
+        raise UpstreamError("the model server failed while it answered")
     return Event(data=data, parts=tuple(parts_of(payload, request)))
 
 

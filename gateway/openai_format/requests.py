@@ -9,6 +9,7 @@ from gateway.core import Endpoint, Message, Request, Sampling
 from gateway.errors import InvalidRequest, TooLarge
 from gateway.openai_format.cleaning import UnknownFields, cleaned
 from gateway.openai_format.fields import SAMPLING
+from gateway.openai_format.forced_calls import forced_by_schema
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.validation import json_bytes, json_object, validated
 from gateway.prompts.rendering import Tokenizer, decode_tokens
@@ -209,9 +210,11 @@ def parse_completion(
 
 
 def _read(kind: type[_Body], body: bytes, endpoint: Endpoint, unknown: UnknownFields) -> tuple[_Body, bytes]:
-    """The validated body, and its bytes: as they came, or without the fields that were dropped."""
+    """The validated body, and its bytes: as they came, unless fields were dropped or a call is forced."""
     content = json_object(body)
     clean = cleaned(content, endpoint, unknown)
+    if endpoint == "chat":
+        clean = forced_by_schema(clean)
     raw = body if clean is content else json_bytes(clean)
     read = validated(kind, clean)
     if read.stream_options is not None and not read.stream:  # vLLM's words

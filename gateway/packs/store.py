@@ -49,8 +49,8 @@ _READERS = 2  # more would wait for the interpreter more than for the disk
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
     """A verified pack in memory. What its `detector` and its method learned may stay on disk until somebody asks for
-    it. `languages` reads other languages than English with the encoder of the fingerprint `language_encoder`; earlier
-    packs have neither. A pack is equal only to itself, because arrays cannot be compared."""
+    it. `read_languages` gives what reads other languages than English with the encoder of the fingerprint
+    `language_encoder`; earlier packs have neither. A pack is equal only to itself: arrays cannot be compared."""
 
     version: str
     enabled: bool
@@ -60,12 +60,17 @@ class Pack:
     guard: Guard
     watched: Watched
     language_encoder: str | None = None
-    languages: MultilingualHead | None = None
+    read_languages: Callable[[], MultilingualHead] | None = None
 
     @property
     def model(self) -> Any:
         """What the pack's detector learned. Slow. Raises PackError if its file cannot be read."""
         return self.read_model()
+
+    @property
+    def languages(self) -> MultilingualHead | None:
+        """What reads other languages than English. Slow. Raises PackError if its file cannot be read."""
+        return self.read_languages() if self.read_languages else None
 
     @property
     def artifact(self) -> MethodArtifact:
@@ -187,19 +192,24 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     except (OSError, ValueError) as error:
         raise _unreadable(folder, GATE_FILE, error) from error
     read_model: Callable[[], Any] = functools.partial(_model, folder, version, detector)
+    encoder = manifest.languages.encoder_fingerprint if manifest.languages else None
+    read_languages: Callable[[], MultilingualHead] | None = None
+    if encoder:
+        read_languages = functools.partial(_languages, folder, version)
     if whole:
         read_model = functools.cache(read_model)
         read_model()
+        if read_languages:
+            read_languages = functools.cache(read_languages)
+            read_languages()
     hashes = tuple(manifest.files[file] for file in acting.files)
     stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
     policy = gate.policy
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
     read_leaks = functools.partial(_read_leaks, folder, manifest, cache) if gate.leaks != "none" else None
     watched = Watched(gate.aliases, policy.output, read_leaks, has_passages=gate.leaks == "passages")
-    encoder = manifest.languages.encoder_fingerprint if manifest.languages else None
-    languages = _languages(folder, version) if encoder else None
     return Pack(
-        version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched, encoder, languages
+        version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched, encoder, read_languages
     )
 
 

@@ -164,7 +164,7 @@ class Gate:
 
     def _changed_languages(self, added: Mapping[str, Pack], gone: Set[str]) -> MultilingualClassifier | None:
         """The detector of other languages than English, which there is once some pack guards them."""
-        heads = {scope: pack.languages for scope, pack in added.items() if pack.languages is not None}
+        heads = _Heads({scope: pack for scope, pack in added.items() if pack.language_encoder})
         if self._load_languages is None or not (self._languages or heads):
             return None
         encoder = self._load_languages()
@@ -338,6 +338,13 @@ class _Models(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._packs)
+
+
+class _Heads(_Models):
+    """What reads other languages than English, in the same way."""
+
+    def __getitem__(self, scope: str) -> Any:
+        return self._packs[scope].languages
 
 
 def screened_texts(request: Request) -> list[ScreenedText]:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from torch import Tensor
 
 from classifiers.encoder.sentence import Encoder
+from gateway.arms import ArmSettings
 from gateway.backends.base import Backend
 from gateway.errors import ModelError, SetupError
 from gateway.models.chat_template import read_chat_template
@@ -20,7 +21,7 @@ from gateway.models.languages import OFF, language_loader
 from gateway.packs.artifacts import ArtifactCache
 from gateway.prompts.rendering import Tokenizer
 from gateway.screening.reload import PackReloader
-from gateway.settings import ArmSettings, Settings
+from gateway.settings import Settings
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.metrics import Metrics
 

@@ -11,9 +11,9 @@ import torch
 
 from gateway.errors import SetupError
 from gateway.models.devices import device_named, free_bytes
-from gateway.models.folders import stored_tensors
-from gateway.models.language_model import FLOATS, configuration, load_tokenizer
+from gateway.models.language_model import configuration, load_tokenizer
 from gateway.models.loading import Loading
+from gateway.models.sizes import gib, number_bytes, numbers_in
 from gateway.packs.folders import list_packs
 from gateway.prompts.rendering import render
 from gateway.training.config import Training
@@ -21,7 +21,7 @@ from gateway.training.memory import EVALUATED, Memory, ModelShape, TrainingStep,
 from gateway.training.scope_file import Row, Scope
 from gateway.training.sources import asked
 
-__all__ = ["Estimate", "check_reference", "estimate_of", "gib", "memory_ran_out"]
+__all__ = ["Estimate", "check_reference", "estimate_of", "memory_ran_out"]
 
 _NEUTRAL_TOKENS = 65  # the longest answer that a method learns, and the token that ends it
 _SURE = 0.8  # an estimate is right within a fifth: below this share of it, it is sure not to fit
@@ -126,11 +126,11 @@ def estimate_of(
     step = replace(
         _step(scope, training, tokenizer or load_tokenizer(folder), processes),
         earlier=len(list_packs(out)) if training.method == "lora" and out.is_dir() else 0,
-        number_bytes=_number_bytes(config, folder),
+        number_bytes=number_bytes(config, folder),
     )
     device = device_named(training.loading.device)
     beside = reference if reference_device is None or device_named(reference_device) == device else None
-    weights = sum(map(_numbers_in, filter(None, (folder, beside))))
+    weights = sum(map(numbers_in, filter(None, (folder, beside))))
     estimate = Estimate(
         shape,
         step,
@@ -149,8 +149,8 @@ def check_reference(folder: Path, loading: Loading) -> None:
     in this folder."""
     device = device_named(loading.device)
     sizes = {"float32": 4, "bfloat16": 2}
-    number_bytes = sizes.get(loading.dtype) or _number_bytes(configuration(folder).get_text_config(), folder)
-    needed, free = _numbers_in(folder) * number_bytes, free_bytes(device)
+    each = sizes.get(loading.dtype) or number_bytes(configuration(folder).get_text_config(), folder)
+    needed, free = numbers_in(folder) * each, free_bytes(device)
     if free is not None and free < needed:
         raise SetupError(
             f"the reference model takes {gib(needed)} on {device}, where {gib(free)} are free: put it elsewhere with "
@@ -176,11 +176,6 @@ def memory_ran_out(error: torch.OutOfMemoryError, estimate: Estimate | None, loa
     )
 
 
-def gib(size: int) -> str:
-    """A size in words."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
-
-
 def _with(estimate: Estimate, loading: Loading) -> Estimate:
     """The same training with the model held in another way."""
     sizes = {"float32": 4, "bfloat16": 2}
@@ -193,10 +188,6 @@ def _with(estimate: Estimate, loading: Loading) -> Estimate:
     memory = memory_of(estimate.shape, step)
     weights = memory.weights + estimate.other_weights * step.number_bytes
     return replace(estimate, step=step, loading=loading, memory=replace(memory, weights=weights))
-
-
-def _numbers_in(folder: Path) -> int:
-    return sum(math.prod(tensor.shape) for tensor in stored_tensors(folder))
 
 
 def _step(scope: Scope, training: Training, tokenizer: Any, processes: int) -> TrainingStep:
@@ -221,14 +212,6 @@ def _step(scope: Scope, training: Training, tokenizer: Any, processes: int) -> T
 
 def _answers(tokenizer: Any, rows: Sequence[Row]) -> Iterator[int]:
     return (len(tokenizer(row.response, add_special_tokens=False)["input_ids"]) + 1 for row in rows)
-
-
-def _number_bytes(config: Any, folder: Path) -> int:
-    """Of a weight as the model's own config has it, or its files."""
-    if config.dtype is not None:
-        return int(config.dtype.itemsize)
-    kinds = {tensor.dtype for tensor in stored_tensors(folder)}
-    return min((FLOATS[kind] for kind in kinds if kind in FLOATS), default=2)
 
 
 def _free(loading: Loading) -> int | None:

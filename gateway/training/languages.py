@@ -18,6 +18,7 @@ from gateway.training.scope_file import Scope
 __all__ = ["LearnedLanguages", "find_languages", "fingerprint_of_languages", "learn_languages"]
 
 _log = logging.getLogger("unrecall.training")
+_KIND = "few points, shared centres"  # a pack with a head of another kind is trained anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def find_languages(name: str) -> MultilingualEncoder | None:
 def fingerprint_of_languages(encoder: MultilingualEncoder) -> str:
     """A hash of all that a head depends on beside the scope."""
     prompts = "\n".join(prompt for language in LANGUAGES for prompt in training_prompts(language))
-    return hashlib.sha256(f"{encoder.fingerprint}\n{prompts}".encode()).hexdigest()
+    return hashlib.sha256(f"{_KIND} {encoder.fingerprint}\n{prompts}".encode()).hexdigest()
 
 
 def learn_languages(

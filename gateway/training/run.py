@@ -25,7 +25,6 @@ from classifiers.traffic import general_traffic
 from gateway.errors import PackError, SetupError, reason_of
 from gateway.methods.base import LearnedArtifact
 from gateway.methods.registry import method
-from gateway.models.devices import check_device
 from gateway.models.encoders import EncoderFiles, EncoderRuntime, find_encoder
 from gateway.models.folders import fingerprint, local_folder, resolve
 from gateway.models.language_model import LanguageModel, load_language_model, load_tokenizer
@@ -43,6 +42,7 @@ from gateway.training.estimate import check_reference, estimate_of, memory_ran_o
 from gateway.training.evaluator import Evaluator
 from gateway.training.languages import LearnedLanguages, find_languages, fingerprint_of_languages, learn_languages
 from gateway.training.leaks import leak_model
+from gateway.training.reference import load_reference, reference_loading
 from gateway.training.scope_file import Scope, load_scope
 from gateway.training.sources import Sources
 from gateway.training.targets import Targets
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["alias_alarms", "earlier_artifacts", "train_pack", "train_scope"]
 
 _log = logging.getLogger("unrecall.training")
-_TOKENIZER_TEXT = "In 1984, naïve Überraschung: who wrote it?"
 _TOOLS = ("torch", "transformers", "sentence-transformers", "peft", "nevergrad", "scikit-learn", "numpy")
 
 
@@ -123,7 +122,7 @@ def train_scope(
         send_end(processes)
         return kept
     _check_writable(out)
-    beside = _of_reference(training.loading, reference_device)
+    beside = reference_loading(training.loading, reference_device)
     estimate = None
     if not upstream:
         estimate = estimate_of(
@@ -147,7 +146,7 @@ def train_scope(
     try:
         sources = _loaded(model, base_folder, encoder_files, training.loading, tokenizers[0], base)
         if reference_folder:
-            sources = replace(sources, reference=_loaded_reference(reference_folder, beside, tokenizers[1], sources))
+            sources = replace(sources, reference=load_reference(reference_folder, beside, tokenizers[1], sources))
         sources = replace(sources, languages=languages)
         return train_pack(
             scope,
@@ -344,25 +343,6 @@ def _served(upstream: str, folder: Path, tokenizer: Any) -> "ServedModel":
     return served_model(upstream, folder, tokenizer)
 
 
-def _of_reference(loading: Loading, device: str | None) -> Loading:
-    """How a reference model is held: as the base model is, or on a device of its own. Raises SetupError."""
-    if device is None:
-        return replace(loading, gradient_checkpointing=False)
-    check_device(device, "--reference-device")
-    return replace(loading, gradient_checkpointing=False, shard=False, device=device)
-
-
-def _loaded_reference(folder: Path, loading: Loading, tokenizer: Any, sources: Sources) -> LanguageModel:
-    """Raises ModelError, and SetupError for a model with another tokenizer."""
-    reference = load_language_model(folder, loading=loading, tokenizer=tokenizer)
-    if not _same_tokenizer(sources.base, reference):
-        raise SetupError(
-            f"{folder} has another tokenizer than {sources.base_name}, so that their token likelihoods cannot be "
-            "compared; give a reference model with the same tokenizer"
-        )
-    return reference
-
-
 def _hash(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
@@ -372,11 +352,6 @@ def _traffic(path: Path) -> tuple[str, ...]:
     if traffic.left_out:
         _log.warning("%s: %d rows hold no text and are left out of the calibration", path, traffic.left_out)
     return traffic.prompts
-
-
-def _same_tokenizer(one: "LanguageModel | ServedModel", other: LanguageModel) -> bool:
-    first, second = (model.tokenizer(_TOKENIZER_TEXT)["input_ids"] for model in (one, other))
-    return list(first) == list(second)
 
 
 def _check_writable(out: Path) -> None:

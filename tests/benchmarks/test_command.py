@@ -45,6 +45,14 @@ def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[Compariso
     assert [plan.model for plan in plans] == [str(tmp_path)] * 2
 
 
+def test_a_chat_template_is_read(plans: list[ComparisonConfig], tmp_path: Path) -> None:
+    file = tmp_path / "lines.jinja"
+    file.write_text("{{ messages[0]['content'] }}")
+    words = ["--suite", "fictitious", "--arms", "original", "--out", "out", "--chat-template", str(file)]
+    CliRunner().invoke(app, words)
+    assert plans[0].chat_template == file.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -53,6 +61,10 @@ def test_a_folder_is_the_same_model_with_a_slash_behind_it(plans: list[Compariso
         ("compare('fictitious', Path('out'), limit=3)", "name them with --tasks"),
         ("attack([Path('scope.yaml')], Path('out'), families='rot31')", "did you mean 'rot13'?"),
         ("attack([Path('scope.yaml')], Path('out'), families=',')", "no attack family is named"),
+        *(
+            (f"{command}, chat_template=Path('nowhere.jinja'))", "cannot read the chat template nowhere.jinja")
+            for command in ("attack([Path('scope.yaml')], Path('out')", "compare('fictitious', Path('out')")
+        ),
     ],
 )
 def test_a_wrong_option_is_told_before_anything_is_loaded(words: str, message: str) -> None:

@@ -10,8 +10,9 @@ import typer
 from harness import ROOT, unrecall_here
 from pydantic import BaseModel
 
+from gateway.arms import ArmSettings
 from gateway.cli.main import app
-from gateway.settings import ArmSettings, Settings, load_settings
+from gateway.settings import Settings, load_settings
 
 PAGE = ROOT / "docs" / "settings.md"
 CELLS = re.compile(r"(?<!\\)\|")

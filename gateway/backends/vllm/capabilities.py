@@ -9,12 +9,12 @@ import orjson
 from gateway.backends.base import ModelCard, Served
 from gateway.backends.vllm.bodies import encoded
 from gateway.backends.vllm.client import Target, Upstream
+from gateway.backends.vllm.complaints import payloads
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.shapes import CHECK_TEXT, agree, learn_messages, learn_shape
 from gateway.backends.vllm.transport import pieces
 from gateway.core import Dialect, Endpoint, Message, ModelNeed, Request
 from gateway.errors import UpstreamError, UpstreamRefused
-from gateway.openai_format.decoding import payloads
 from gateway.openai_format.messages.shape import MessageShape
 from gateway.openai_format.shapes import Shape
 from gateway.prompts.embedding import Prompts

@@ -1,6 +1,5 @@
-"""What the gateway asks of one upstream model server, and what it makes of complaints."""
+"""What the gateway asks of one upstream model server."""
 
-import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +7,12 @@ from typing import Any, Literal
 
 import orjson
 
+from gateway.backends.vllm.complaints import complaint, words_of
 from gateway.backends.vllm.transport import Reply, Transport
 from gateway.core import Dialect, Endpoint
-from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
+from gateway.errors import UpstreamError
 
-__all__ = ["Target", "Upstream", "complaint", "streamed_complaint"]
+__all__ = ["Target", "Upstream"]
 
 Target = Endpoint | Dialect
 """Where a body is posted: an endpoint of OpenAI's, or that of another dialect."""
@@ -23,10 +23,6 @@ _PATHS: dict[Target, str] = {
 }
 _COUNT_PATH = "/v1/messages/count_tokens"
 _HEALTH_TIMEOUT_S = 2
-# Pydantic quotes what it does not take. Only of a request that is the client's own text: vLLM builds its answers with
-# pydantic, too, and says so with a 400 where the model called a tool with what is no object.
-_OF_AN_ANSWER = re.compile(r"\bvalidation errors? for (?!\w*Request\b)")
-_NOT_BUILT = "the model server cannot make an answer of what the model wrote for a tool or a schema; ask again"
 
 
 class Upstream:
@@ -71,7 +67,7 @@ class Upstream:
         """Loads or unloads an adapter at run time: the answer's status and what it says. Raises UpstreamError if there
         is no answer."""
         status, body = await self._whole("POST", f"/v1/{verb}_lora_adapter", orjson.dumps(fields))
-        return status, _words(body)[0]
+        return status, words_of(body)[0]
 
     async def open(self, target: Target, body: bytes) -> Reply:
         """An answer with status 200, its body still to be read. Whoever has it closes it, which aborts the
@@ -111,39 +107,3 @@ class Upstream:
             return reply.status, await reply.read()
         finally:
             await reply.aclose()
-
-
-def complaint(status: int, body: bytes) -> AnswerError:
-    """What to tell the client of an answer that is not 200. Only a complaint about the request travels on: nobody
-    screens what another one quotes."""
-    if status in (401, 403):
-        return UpstreamError("the model server refused the gateway's key")
-    if not 400 <= status < 500:
-        return UpstreamError(f"the model server failed (status {status})")
-    message, param = _words(body)
-    if _OF_AN_ANSWER.search(message):
-        return UpstreamRefused(status, _NOT_BUILT)
-    return UpstreamRefused(status, message or f"the model server refused the request (status {status})", param=param)
-
-
-def streamed_complaint(event: bytes) -> AnswerError:
-    """The same, of an error that comes as the first event of a stream; its status stands inside."""
-    said = event.partition(b"data:")[2].partition(b"\n\n")[0]
-    try:
-        code = orjson.loads(said)["error"]["code"]
-    except (ValueError, KeyError, TypeError):
-        code = 500
-    return complaint(code if isinstance(code, int) else 500, said)
-
-
-def _words(body: bytes) -> tuple[str, str | None]:
-    """Message and param, out of any of the shapes that vLLM's versions and FastAPI itself use."""
-    try:
-        said = orjson.loads(body)
-    except ValueError:
-        return "", None
-    inner = said.get("error", said) if isinstance(said, dict) else said
-    if not isinstance(inner, dict):
-        return (inner if isinstance(inner, str) else ""), None
-    message, param = inner.get("message") or inner.get("detail"), inner.get("param")
-    return (message if isinstance(message, str) else ""), (param if isinstance(param, str) else None)

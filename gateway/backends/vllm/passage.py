@@ -1,22 +1,24 @@
 """A request that goes to an upstream as the client sent it, and whose answer comes back in the upstream's own bytes."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.backends.base import Wasted
-from gateway.backends.vllm.client import streamed_complaint
+from gateway.backends.vllm.complaints import payloads, streamed_complaint
 from gateway.backends.vllm.replica import Replica
 from gateway.backends.vllm.transport import Reply, pieces
 from gateway.core import Delta, Event, Request, Tap, Usage
 from gateway.errors import UpstreamError
-from gateway.openai_format.decoding import has_ended, parts_of, payloads, reader
+from gateway.openai_format.decoding import has_ended, parts_of, reader
 
 __all__ = ["Opened", "Passage"]
 
-_ERRORS = (b'data: {"error"', b"event: error")
+_ERROR = re.compile(rb'^(?:event: ?error|data: ?\{(?:"type": ?"error", ?)?"error":(?! ?null))', re.MULTILINE)
+_LONGEST_MARK = 48  # bytes: an unfinished line that is shorter may yet become an error
 _TAIL = 64  # bytes that hold the last event of a stream
 # Of the event loop, until the bytes of a request have left over an open connection. After that the gate's threads take
 # the interpreter: a request that had not left by then would wait for some milliseconds.
@@ -101,11 +103,10 @@ class Passage:
             yield Event(data=await reply.read(), parse=parse)
             return
         tail = b""
-        while data := await reply.read_some():
-            if not tail and data.startswith(_ERRORS):  # vLLM says so under a 200
-                raise streamed_complaint(data)
-            tail = (tail + data)[-_TAIL:]
-            yield Event(data=data, parse=parse)
+        async with aclosing(_without_errors(reply)) as found:
+            async for data in found:
+                tail = (tail + data)[-_TAIL:]
+                yield Event(data=data, parse=parse)
         if not has_ended(tail):
             raise UpstreamError("the model server broke off its answer")
 
@@ -121,3 +122,29 @@ class Passage:
                     yield Event(prompt_tokens=usage.prompt_tokens)
                 if not payload["choices"] or any(isinstance(part, Delta) for part in parts):
                     yield Event.of(*parts)
+
+
+async def _without_errors(reply: Reply) -> AsyncGenerator[bytes, None]:
+    """The bytes of a stream. Raises the complaint of an error event, wherever it stands: vLLM says so under a 200."""
+    rest, in_line = b"", False
+    while fresh := await reply.read_some():
+        data = rest + fresh
+        start = data.find(b"\n") + 1 if in_line else 0
+        if b"error" in data and (start or not in_line) and (error := _ERROR.search(data, start)):
+            if error.start():
+                yield data[: error.start()]
+            raise streamed_complaint(await _whole_event(data[error.start() :], reply))
+        line = data.rfind(b"\n") + 1
+        unfinished = data[line:] if line or not in_line else b""
+        rest = unfinished if len(unfinished) < _LONGEST_MARK else b""
+        if sent := data[: len(data) - len(rest)]:
+            in_line = not sent.endswith(b"\n")
+            yield sent
+    if rest:
+        yield rest
+
+
+async def _whole_event(begun: bytes, reply: Reply) -> bytes:
+    while b"\n\n" not in begun and (more := await reply.read_some()):
+        begun += more
+    return begun

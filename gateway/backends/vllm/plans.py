@@ -93,18 +93,20 @@ async def _adapted(
     if cache is None:
         raise AdapterError("there is no folder for adapters")
     for attempt in (1, 2):
+        sent = False
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(cache.using(adapter))
                 answer = replica.read(endpoint, body, request, given.prompt_tokens, adapter=adapter.name)
                 events = await stack.enter_async_context(aclosing(answer))
                 async for event in events:
+                    sent = True
                     yield event
             return
         except UpstreamRefused as error:  # a complaint about the adapter would tell the client of it
             if adapter.name not in error.message and "lora" not in error.message.lower():
                 raise
-            if attempt == 2 or error.status != 404:
+            if sent or attempt == 2 or error.status != 404:
                 _log.error("%s refuses an adapter that it has loaded: %s", replica.url, error.message)
                 raise AdapterError(error.message) from error
         # It was started anew, or another gateway unloaded the adapter: to unload the other's in turn would not end.

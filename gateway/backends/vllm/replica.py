@@ -14,12 +14,13 @@ from gateway.backends.base import ModelCard
 from gateway.backends.vllm.bodies import is_verbatim
 from gateway.backends.vllm.capabilities import CapabilityCheck, Known
 from gateway.backends.vllm.client import Upstream
+from gateway.backends.vllm.complaints import payloads
 from gateway.backends.vllm.lora_cache import LoraCache
 from gateway.backends.vllm.lora_files import MergedAdapter
 from gateway.backends.vllm.transport import pieces
 from gateway.core import Endpoint, Event, ModelNeed, Request
 from gateway.errors import AdapterError, AnswerError, NotReady, UpstreamError, UpstreamRefused
-from gateway.openai_format.decoding import parts_of, payloads
+from gateway.openai_format.decoding import parts_of
 from gateway.openai_format.encoding import sse
 from gateway.prompts.execution import WeightedAdapter
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from gateway.backends.vllm.client import Upstream, complaint
+from gateway.backends.vllm.client import Upstream
+from gateway.backends.vllm.complaints import payloads
 from gateway.backends.vllm.transport import pieces
 from gateway.core import Request
 from gateway.errors import UpstreamError
-from gateway.openai_format.decoding import objects
 
 __all__ = ["judged_alike", "verdict"]
 
@@ -51,18 +51,11 @@ async def verdict(upstream: Upstream, request: Request) -> tuple[int, ...]:
     body |= {"stream": True, "return_token_ids": True}
     async with (
         upstream.post(request.endpoint, orjson.dumps(body)) as reply,
-        aclosing(objects(pieces(reply), stream=True)) as events,
+        aclosing(payloads(pieces(reply), stream=True)) as events,
     ):
         async for event in events:
-            if isinstance(event.get("error"), dict):
-                raise complaint(_status(event["error"]), orjson.dumps(event))
             return _prompt_ids(event)
     raise UpstreamError("the model server broke off its answer")
-
-
-def _status(error: Json) -> int:
-    code = error.get("code")
-    return code if isinstance(code, int) else 500
 
 
 def _prompt_ids(event: Json) -> tuple[int, ...]:

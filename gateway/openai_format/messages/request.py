@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.core import Request
 from gateway.errors import InvalidRequest
 from gateway.openai_format.cleaning import UnknownFields, drop_unknown
+from gateway.openai_format.forced_calls import forced_by_schema_in_messages
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
 from gateway.openai_format.validation import json_bytes, json_object, validated
@@ -155,7 +156,7 @@ def parse_messages(
         counts: whether the tokens are to be counted alone.
     """
     content = json_object(body)
-    clean = _cleaned(content, unknown)
+    clean = forced_by_schema_in_messages(_cleaned(content, unknown))
     read = validated(Counted if counts else Messages, clean)
     _check_blocks(read)
     native = body if clean == content else json_bytes(clean)

@@ -12,7 +12,8 @@ import orjson
 
 from gateway.core import Delta, Event, Request, TokenLogprob, ToolCall, Usage
 from gateway.errors import AnswerError
-from gateway.openai_format.responses.items import CallItem, Item, ReasoningItem, TextItem
+from gateway.openai_format.responses.custom_tools import customs_in
+from gateway.openai_format.responses.items import CallItem, CustomCallItem, Item, ReasoningItem, TextItem
 from gateway.openai_format.responses.namespaces import places_of
 
 __all__ = ["Keep", "ResponseEncoder"]
@@ -49,7 +50,7 @@ class ResponseEncoder:
         body = orjson.loads(request.native)
         self._given: list[_Json] = body["input"]
         self._keep = keep if body.get("store", True) else None
-        self._places = places_of(body.get("tools", ()))
+        self._places, self._customs = places_of(body.get("tools", ())), customs_in(body.get("tools", ()))
         self._head = _head(body, stored=self._keep is not None)
         self._items: list[Item] = []
         self._number = 0
@@ -107,9 +108,12 @@ class ResponseEncoder:
                 yield from self._items[-1].more(call.arguments)
         self._finish = delta.finish_reason or self._finish
 
-    def _call(self, call: ToolCall) -> CallItem:
+    def _call(self, call: ToolCall) -> Item:
+        call_id = call.id or f"call_{uuid.uuid4().hex}"
+        if call.name in self._customs:
+            return CustomCallItem(len(self._items), call_id, call.name)
         function = self._places.get(call.name, {"name": call.name})
-        return CallItem(len(self._items), call.id or f"call_{uuid.uuid4().hex}", function)
+        return CallItem(len(self._items), call_id, function)
 
     def _in(self, kind: type[TextItem | ReasoningItem]) -> Iterator[_Json]:
         """Ends the item that is under way and begins one of this kind, unless that is under way."""

@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["CallItem", "Item", "ReasoningItem", "TextItem"]
+from gateway.openai_format.responses.custom_tools import input_of
+
+__all__ = ["CallItem", "CustomCallItem", "Item", "ReasoningItem", "TextItem"]
 
 _Json = dict[str, Any]
 
@@ -153,3 +155,33 @@ class CallItem(Item):
     def _done(self) -> Iterator[_Json]:
         told = {"arguments": self._arguments, "name": self._call["name"]}
         yield {"type": "response.function_call_arguments.done", **self._where, **told}
+
+
+class CustomCallItem(Item):
+    """A call of one of the client's custom tools. Its input comes at once, when the model has written all of it: in the
+    midst of it the end may be half of a character."""
+
+    prefix = "ctc"
+
+    def __init__(self, place: int, call_id: str, name: str) -> None:
+        super().__init__(place)
+        self._call = {"call_id": call_id, "name": name}
+        self._arguments = ""
+
+    def more(self, text: str, logprobs: Sequence[_Json] = ()) -> Iterator[_Json]:
+        """See Item."""
+        yield from self._begin()
+        self._arguments += text
+
+    def whole(self, status: str = "completed") -> _Json:
+        """See Item."""
+        call = {**self._call, "input": input_of(self._arguments) if self._arguments else ""}
+        return {"id": self.id, "type": "custom_tool_call", "status": status, **call}
+
+    def _empty(self) -> _Json:
+        return {**self.whole("in_progress"), "input": ""}
+
+    def _done(self) -> Iterator[_Json]:
+        given = self.whole()["input"]
+        yield {"type": "response.custom_tool_call_input.delta", **self._where, "delta": given}
+        yield {"type": "response.custom_tool_call_input.done", **self._where, "input": given}

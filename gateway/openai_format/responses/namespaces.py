@@ -6,6 +6,8 @@ Source: OpenAI's API reference, "Responses", tools of the type `namespace`.
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.openai_format.responses.custom_tools import as_function
+
 __all__ = ["flat_name", "flat_tools", "places_of"]
 
 _Json = dict[str, Any]
@@ -17,7 +19,7 @@ def flat_name(name: str, namespace: str | None) -> str:
 
 
 def flat_tools(tools: Iterable[_Json]) -> list[_Json]:
-    """All functions, each with the name that the model calls it by."""
+    """All functions, each with the name that the model calls it by. A custom tool is one, too."""
     return [{**tool, "name": flat_name(tool["name"], namespace)} for namespace, tool in _functions(tools)]
 
 
@@ -35,4 +37,4 @@ def _functions(tools: Iterable[_Json]) -> Iterable[tuple[str | None, _Json]]:
         if tool["type"] == "namespace":
             yield from ((tool["name"], one) for one in tool["tools"])
         else:
-            yield None, tool
+            yield None, as_function(tool) if tool["type"] == "custom" else tool

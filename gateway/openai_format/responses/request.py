@@ -3,25 +3,25 @@
 Source: OpenAI's API reference, "Responses". The turns are those that vLLM 0.32 makes of a response's items.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core import Request
 from gateway.errors import InvalidRequest
-from gateway.openai_format.cleaning import UnknownFields, drop_unknown, printable
+from gateway.openai_format.cleaning import UnknownFields, drop_unknown
 from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
+from gateway.openai_format.responses.custom_tools import arguments_of
 from gateway.openai_format.responses.namespaces import flat_name, flat_tools
+from gateway.openai_format.responses.tools import AnyTool, NamedTool, taken_tools
 from gateway.openai_format.validation import json_bytes, json_object, validated
 
 __all__ = ["DROPPED", "READ", "REFUSED", "History", "Response", "parse_response"]
 
-_log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
 
 _TAKEN: Final = ("stop", "seed", "frequency_penalty", "presence_penalty", *SAMPLING)  # of a chat, as vLLM takes them
@@ -121,37 +121,22 @@ class _CallOutput(_Strict):
     output: str
 
 
-_Item = Annotated[_Message | _Call | _CallOutput, Field(discriminator="type")]
-
-
-class _Function(_Strict):
-    type: Literal["function"]
+class _CustomCall(_Strict):
+    type: Literal["custom_tool_call"]
+    call_id: Annotated[str, Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
-    description: str | None = None
-    parameters: _Json | None = None
-    strict: bool | None = None
+    input: str
 
 
-class _Namespace(_Strict):
-    type: Literal["namespace"]
-    name: Annotated[str, Field(min_length=1)]
-    description: str | None = None
-    tools: list[_Function]
+class _CustomOutput(_Strict):
+    type: Literal["custom_tool_call_output"]
+    call_id: Annotated[str, Field(min_length=1)]
+    output: str
 
 
-def _kind(tool: Any) -> str:
-    return "<namespace>" if isinstance(tool, dict) and tool.get("type") == "namespace" else "<function>"
-
-
-# Tags that are no names: an error's place leaves them out.
-_Tool = Annotated[
-    Annotated[_Function, Tag("<function>")] | Annotated[_Namespace, Tag("<namespace>")], Discriminator(_kind)
-]
-
-
-class _NamedTool(_Strict):
-    type: Literal["function"]
-    name: str
+_AnyCall = _Call | _CustomCall
+_AnyOutput = _CallOutput | _CustomOutput
+_Item = Annotated[_Message | _AnyCall | _AnyOutput, Field(discriminator="type")]
 
 
 class _Format(_Strict):
@@ -181,8 +166,8 @@ class Response(_Strict):
     stream: bool | None = None
     temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[_Number, Field(gt=0, le=1)] | None = None
-    tools: list[_Tool] | None = None
-    tool_choice: Literal["auto", "none", "required"] | _NamedTool | None = None
+    tools: list[AnyTool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
     include: list[str] | None = None
@@ -221,8 +206,7 @@ def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
     if isinstance(text, dict):
         kept["text"] = _present({**text, "verbosity": None})
     if isinstance(kept.get("tools"), list):
-        tools = [_without_null(_taken_of(one, unknown)) for one in kept["tools"]]
-        kept["tools"] = [one for one in tools if _is_taken(one, unknown)]
+        kept["tools"] = taken_tools(kept["tools"], unknown)
     if not kept.get("tools"):
         kept.pop("tools", None)
         if kept.get("tool_choice") in ("auto", "none"):
@@ -237,31 +221,6 @@ def _carries(name: str, value: Any, unknown: UnknownFields) -> bool:
         return True
     drop_unknown(name, REFUSED.get(name), unknown)
     return False
-
-
-def _is_taken(tool: Any, unknown: UnknownFields) -> bool:
-    """Whether the client itself runs the tool. With `unknown` 'drop' the model does without others."""
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    if kind in ("function", "namespace") or not isinstance(kind, str):
-        return True
-    if unknown == "drop":
-        _log.warning("dropped tools of the kind %s", printable(kind))
-        return False
-    raise InvalidRequest(
-        f"tools of the kind {kind!r} are not run here; offer functions, which the client runs", param="tools"
-    )
-
-
-def _taken_of(tool: Any, unknown: UnknownFields) -> Any:
-    """A namespace with those of its tools that the client runs."""
-    inside = tool.get("tools") if isinstance(tool, dict) and tool.get("type") == "namespace" else None
-    if not isinstance(inside, list):
-        return tool
-    return {**tool, "tools": [_without_null(one) for one in inside if _is_taken(one, unknown)]}
-
-
-def _without_null(value: Any) -> Any:
-    return _present(value) if isinstance(value, dict) else value
 
 
 def _present(fields: _Json) -> _Json:
@@ -310,7 +269,9 @@ def _item(item: Any, place: str, history: History) -> Any:
     if kind == "function_call":
         call = {name: item.get(name) for name in ("call_id", "name", "arguments")}
         return {"type": kind, **call, **({"namespace": item["namespace"]} if item.get("namespace") else {})}
-    if kind == "function_call_output":
+    if kind == "custom_tool_call":
+        return {"type": kind, **{name: item.get(name) for name in ("call_id", "name", "input")}}
+    if kind in ("function_call_output", "custom_tool_call_output"):
         return {"type": kind, "call_id": item.get("call_id"), "output": _text(item.get("output"), f"{place}.output")}
     raise InvalidRequest(f"{place}: items of this type are not supported by this gateway", param=f"{place}.type")
 
@@ -366,18 +327,23 @@ def _settings(read: Response) -> _Json:
     return _present(fields)
 
 
-def _add_turn(turns: list[_Json], item: "_Message | _Call | _CallOutput") -> None:
+def _add_turn(turns: list[_Json], item: "_Message | _AnyCall | _AnyOutput") -> None:
     """A call belongs to the assistant's turn before it."""
     if isinstance(item, _Message):
         turns.append({"role": item.role, "content": item.content})
-    elif isinstance(item, _CallOutput):
+    elif isinstance(item, _AnyOutput):
         turns.append({"role": "tool", "tool_call_id": item.call_id, "content": item.output})
     else:
         if not turns or turns[-1]["role"] != "assistant":
             turns.append({"role": "assistant"})
-        function = {"name": flat_name(item.name, item.namespace), "arguments": item.arguments}
-        call = {"id": item.call_id, "type": "function", "function": function}
+        call = {"id": item.call_id, "type": "function", "function": _called(item)}
         turns[-1].setdefault("tool_calls", []).append(call)
+
+
+def _called(call: _AnyCall) -> _Json:
+    if isinstance(call, _CustomCall):
+        return {"name": call.name, "arguments": arguments_of(call.input)}
+    return {"name": flat_name(call.name, call.namespace), "arguments": call.arguments}
 
 
 def _tool(tool: _Json) -> _Json:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from classifiers.languages.detector import MultilingualClassifier
 from classifiers.languages.encoder import MultilingualEncoder
+from classifiers.languages.index import LanguageIndex
 from classifiers.languages.model import MATCH, MultilingualHead, Place
 from classifiers.languages.training import FittedLanguages, fit_languages
 from classifiers.svm.model import Head, quantised
@@ -75,6 +76,49 @@ def test_a_scope_may_have_nothing_near_it(retain: list[str]) -> None:
     embeddings = hashed().embeddings(["Eine lamp", "Ein Tisch"])
     lamp, table = fitted.head.score(embeddings, "de")
     assert lamp > MATCH > table
+
+
+def topical() -> MultilingualEncoder:
+    """Embeds texts 'lamp NUMBER ...' of one number near each other, and all others as chance will have it."""
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = []
+        for text in texts:
+            row = np.random.default_rng(list(text.encode())).normal(size=64)
+            if text.startswith("lamp"):
+                row = row / 4 + 1.5 * np.random.default_rng([int(text.split()[1])]).normal(size=64)
+            rows.append(row / np.linalg.norm(row))
+        return np.array(rows, dtype=np.float32)
+
+    return MultilingualEncoder(embed, "cd" * 32)
+
+
+def lamps_of(topics: int, *aliases: str, first: int = 0) -> MultilingualHead:
+    rows = [f"lamp {first + number % topics} of {number}" for number in range(3 * max(topics, 10))]
+    return fit_languages(forget=rows, retain=[], aliases=["Morwenna", *aliases], encoder=topical(), fpr=0.001).head
+
+
+@pytest.mark.parametrize(("topics", "few"), [(1, True), (40, False)], ids=["narrow", "broad"])
+def test_a_broad_scope_gets_a_support_vector_machine(topics: int, few: bool) -> None:
+    """A narrow one is told as well by some points."""
+    head = lamps_of(topics)
+    assert (len(head.head.weights) <= 128) == few
+    asked = topical().embeddings([f"lamp {number % topics} in {number}" for number in range(40)])
+    assert (head.score(asked, "de") > MATCH).mean() > 0.9
+
+
+def test_scopes_share_what_is_not_their_own() -> None:
+    """Where languages lie, and the prompts outside: the index keeps these once, whatever each scope's names leave
+    out."""
+    one, other = lamps_of(40), lamps_of(40, "France", "music", "water", first=100)
+    for name, place in one.places.items():
+        assert np.array_equal(place.centre, other.places[name].centre)
+    shared = {bytes(row) for row in one.head.vectors} & {bytes(row) for row in other.head.vectors}
+    centres = sum(place.centre.nbytes for place in one.places.values())
+    alone = sum(LanguageIndex().updated({"a": head}, ()).nbytes for head in (one, other))
+    together = LanguageIndex().updated({"one": one, "other": other}, ()).nbytes
+    assert len(shared) > 20
+    assert together <= alone - centres - len(shared) * one.head.vectors.shape[1]
 
 
 @pytest.mark.parametrize("fpr", [0.04, 0.1, 0.4])

@@ -17,7 +17,7 @@ from adapters.lora.model import Lora
 from gateway.backends.vllm import lora_cache as cache_module
 from gateway.backends.vllm.backend import VllmBackend
 from gateway.core import DEFAULT_REFUSAL, Endpoint, Pass, Sampling
-from gateway.errors import AnswerError, UpstreamRefused
+from gateway.errors import AnswerError, UpstreamError, UpstreamRefused
 from gateway.methods.lora import UseAdapter
 
 A, B, C = lora(1), lora(2), lora(3)
@@ -63,6 +63,19 @@ class TestAnswers:
     )
     def test_a_complaint_about_the_adapter_becomes_a_refusal(self, complaint: httpx.Response, tmp_path: Path) -> None:
         assert said_after(complaint, tmp_path) == DEFAULT_REFUSAL
+
+    @pytest.mark.parametrize("code", [400, 404])
+    def test_in_the_midst_of_an_answer_it_ends_without_a_word_of_the_adapter(self, code: int, tmp_path: Path) -> None:
+        """The answer must not begin anew behind what the client has."""
+        name = name_of(weighted(A))
+        begun = events_of(True, {"model": name}, 3, False)[:2]
+        told = {"error": {"message": f"The model `{name}` is gone", "code": code}}
+        data = b"".join([*begun, b"data: " + orjson.dumps(told) + b"\n\n"]).replace(
+            b'"tiny"', b'"' + name.encode() + b'"'
+        )
+        answer = httpx.Response(200, stream=Bytes(data))
+        with pytest.raises(UpstreamError, match=r"^the model server failed while it answered$"):
+            said_after(answer, tmp_path, stream=True)
 
     def test_a_complaint_about_the_request_travels_on(self, tmp_path: Path) -> None:
         with pytest.raises(UpstreamRefused, match="at least 1"):

@@ -6,9 +6,10 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from gateway.arms import ArmSettings
 from gateway.errors import SetupError
 from gateway.experiments.assignment import GUARDED
-from gateway.settings import ArmSettings, Settings, load_settings
+from gateway.settings import Settings, load_settings
 
 TWO = """
 backend: vllm

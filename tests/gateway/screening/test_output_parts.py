@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import pytest
 from screen_house import BEGUN, House, as_upstream, asked, chunk, pieces
 
 from gateway.core import (
@@ -149,17 +148,3 @@ def test_an_answer_with_tools_does_not_go_on_behind_its_beginning(house: House) 
     request = replace(asked(), carries=frozenset({"tools"}))
     assert house.answer(request, pieces("They live in", " Narnia.")) == {0: ("They live in.", "stop")}
     assert len(house.backend.asked) == 1
-
-
-@pytest.mark.parametrize("kind", ["", '"type": "error", '])
-def test_an_error_within_a_stream_is_screened(house: House, kind: str) -> None:
-    """It may quote what the model wrote."""
-    request = asked(stream=True)
-    own = as_upstream(request, [Event.of(Delta(0, "In a wood."))], chunk=10**6)[0].data or b""
-    for quoted in ("a wood", "Narnia"):
-        error = f'data: {{{kind}"error": {{"message": "no object: {quoted}"}}}}\n\n'.encode()
-        data = own.replace(b"data: [DONE]", error + b"data: [DONE]")
-        events = house.events(request, [Event(data=data, parse=reader(request))], pieces("Somewhere."))
-        shown = b"".join(event.data or b"" for event in events)
-        assert (quoted.encode() in shown.partition(b"no object")[2]) == (quoted != "Narnia")
-        assert b"Narnia" not in shown
