@@ -1,0 +1,91 @@
+"""Plain English prose is read in a short way: most of what a model writes holds no name and no odd letter.
+
+In prose a word stands between spaces or punctuation; it has a capital at its beginning alone, or is all capitals, or a
+number. So a name can begin at
+the beginning of a word and nowhere else, unless it is one that counts inside a longer word; and there is one way to
+read the text. What this module says of prose is what `classifiers.names.beginnings` says of it; it says nothing (None)
+of any other text, nor of one where a whole name may stand.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import accumulate, islice
+from typing import NamedTuple, TypeVar
+
+from classifiers.names.index import GLUED_LETTERS, Owned, WordIndex
+
+_Entry = TypeVar("_Entry", bound=Owned)
+
+__all__ = ["Prose", "open_word", "prose_of"]
+
+# Other signs begin markup or escapes, or stand in codes.
+_SIGNS = "‘’“”–—…•"
+_APART = rf"[^A-Za-z0-9|+%&<>\\=/_\x80-\U0010ffff]|[{_SIGNS}]"
+_WORD = "[0-9]{1,8}+|[A-Z]?+[a-z]{0,19}+(?![A-Z])"
+_PROSE = re.compile(rf"(?:(?:{_WORD}|(?P<capitals>[A-Z]{{2,5}}+))(?:{_APART})++)*+(?:{_WORD})")
+_LATIN = re.compile(rf"[\x00-\x7f{_SIGNS}]*+")
+_LETTER = re.compile("[A-Za-z0-9]")
+_LOWER = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | dict.fromkeys(
+    map(ord, _SIGNS), " "
+)
+
+
+class Prose(NamedTuple):
+    """The end of a text from the separator at `start` on, as its words in lower case. `trails_off`: something stands
+    behind the last of them."""
+
+    source: str
+    start: int
+    words: list[str]
+    trails_off: bool
+
+    def place(self, number: int) -> int:
+        """Where in the source a word begins; its length for the number behind the last word."""
+        if number == len(self.words):
+            return len(self.source)
+        letters = sum(map(len, self.words[:number]))
+        return next(islice(_LETTER.finditer(self.source, self.start), letters, None)).start()
+
+
+def prose_of(text: str, settled: int) -> Prose | None:
+    """The end of a text as prose; None if it is anything else.
+
+    Args:
+        text: which may go on.
+        settled: no name can begin before this place any more. It may lie inside a word, or behind some letters of a
+            name that counts inside longer words: so the whole word is read.
+    """
+    if not (text.isascii() or _LATIN.fullmatch(text)):
+        return None
+    start = max(text.rfind(" ", 0, settled), text.rfind("\n", 0, settled), 0)
+    found = _PROSE.fullmatch(text, start)
+    if not found or (found["capitals"] and not _LETTER.search(text, found.end("capitals"))):
+        return None  # the last of some capitals may be the first of the next word
+    return Prose(text, start, text[start:].translate(_LOWER).split(), not text[-1:].isalnum())
+
+
+def open_word(index: WordIndex[_Entry], prose: Prose) -> int | None:
+    """The number of the first word from which on the text may be the beginning of a name of the index, if it goes on;
+    how many words there are if it is from none. None if a name may be whole already: the letters around it decide."""
+    words = prose.words
+    heads, size = index.heads, index.head_letters
+    letters = "".join(words)
+    found = len(words)
+    start = 0
+    for number, word in enumerate(words):
+        if len(word) > GLUED_LETTERS and index.glues_inside(word):
+            return None
+        if letters[start : start + size] in heads:
+            begun = index.begun(letters[start:])
+            if begun is None:
+                return None
+            if begun and found == len(words) and _breaks_fit(index, words[number:], letters[start:], prose.trails_off):
+                found = number
+        start += len(word)
+    return found
+
+
+def _breaks_fit(index: WordIndex[_Entry], words: Sequence[str], letters: str, trails_off: bool) -> bool:
+    """Whether names that begin with the letters may have spaces where the words have them."""
+    gaps = list(accumulate(map(len, words)))
+    return all(index.breaks_after(letters[:gap]) for gap in (gaps if trails_off else gaps[:-1]))
