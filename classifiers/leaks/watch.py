@@ -31,7 +31,7 @@ from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
 from classifiers.names.foreign import ForeignNames
 from classifiers.names.ordinary import Alias
-from classifiers.names.prose import prose_of
+from classifiers.names.prose import Prose, prose_of
 from classifiers.names.text import normalise
 
 __all__ = [
@@ -218,7 +218,7 @@ class AnswerWatch:
             open_from = min(open_from, coded.open_from)
         unfinished = None
         if self._reads_words:
-            words, unfinished = self._new_words(ended=ended)
+            words, unfinished = self._new_words(prose, ended=ended)
             found += words
         leak = self._first_leak(found) if found else None
         # at the end nothing is open: what has only begun becomes no leak any more
@@ -238,10 +238,15 @@ class AnswerWatch:
             open_from = min(open_from, names.open_from(letters), disguised.open_from)
         return [*names.sightings(letters, ended=ended), *disguised.sightings, *foreign], open_from
 
-    def _new_words(self, *, ended: bool) -> tuple[list[Word], Word | None]:
+    def _new_words(self, prose: Prose | None, *, ended: bool) -> tuple[list[Word], Word | None]:
         """The words of the tail that were not counted yet, and one that may go on."""
+        counted = self._words_to - self._base
+        if prose and prose.holds_all_from(max(counted, 0)):
+            places = zip(prose.words, prose.spans, strict=True)
+            words = [Word(word, start, end) for word, (start, end) in places if start >= counted]
+            return words, (words.pop() if words and not prose.trails_off else None)
         normal = normalise(self._tail)
-        words = [word for word in words_of(normal) if word.start + self._base >= self._words_to]
+        words = [word for word in words_of(normal) if word.start >= counted]
         goes_on = bool(words) and not ended and normal.starts[-1] == len(self._tail)
         return words, (words.pop() if goes_on else None)
 
@@ -325,13 +330,12 @@ class AnswerWatch:
 
     def _words_open_from(self, unfinished: Word | None, otherwise: int) -> int:
         """Where the first word stands that may still become part of a leak, in the tail."""
-        if not (self._runs or self._counts):
+        begun = [runs.open_from for runs in self._runs if runs.begun]
+        if not (begun or self._counts):
             return otherwise
-        begun = min(
-            (first - self._base for runs in self._runs if (first := runs.open_from) is not None), default=otherwise
-        )
-        waits = any(runs.begun for runs in self._runs) or any(count.nearly for count in self._counts.values())
-        return min(begun, unfinished.start) if unfinished and waits else begun
+        first = min((place - self._base for place in begun if place is not None), default=otherwise)
+        waits = bool(begun) or any(count.nearly for count in self._counts.values())
+        return min(first, unfinished.start) if unfinished and waits else first
 
     def _forget(self, safe: int) -> None:
         """Keeps of what is safe only what decides how the next characters are read."""

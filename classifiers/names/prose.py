@@ -8,7 +8,7 @@ of any other text, nor of one where a whole name may stand.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ _APART = rf"[^A-Za-z0-9|+%&<>\\=/_\x80-\U0010ffff]|[{_SIGNS}]"
 _WORD = "[0-9]{1,8}+|[A-Z]?+[a-z]{0,19}+(?![A-Z])"
 _PROSE = re.compile(rf"(?:(?:{_WORD}|(?P<capitals>[A-Z]{{2,5}}+))(?:{_APART})++)*+(?:{_WORD})")
 _LATIN = re.compile(rf"[\x00-\x7f{_SIGNS}]*+")
+_LETTERS = re.compile("[A-Za-z0-9]+")
 _LETTER = re.compile("[A-Za-z0-9]")
 _LOWER = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | dict.fromkeys(
     map(ord, _SIGNS), " "
@@ -39,12 +40,20 @@ class Prose(NamedTuple):
     words: list[str]
     trails_off: bool
 
+    @property
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The half-open range of each word in the source."""
+        return (word.span() for word in _LETTERS.finditer(self.source, self.start))
+
+    def holds_all_from(self, place: int) -> bool:
+        """Whether no word stands between this place in the source and the prose."""
+        return not _LETTER.search(self.source, place, self.start)
+
     def place(self, number: int) -> int:
         """Where in the source a word begins; its length for the number behind the last word."""
         if number == len(self.words):
             return len(self.source)
-        letters = sum(map(len, self.words[:number]))
-        return next(islice(_LETTER.finditer(self.source, self.start), letters, None)).start()
+        return next(islice(self.spans, number, None))[0]
 
 
 def prose_of(text: str, settled: int) -> Prose | None:
@@ -52,12 +61,12 @@ def prose_of(text: str, settled: int) -> Prose | None:
 
     Args:
         text: which may go on.
-        settled: no name can begin before this place any more. It may lie inside a word, or behind some letters of a
-            name that counts inside longer words: so the whole word is read.
+        settled: no name can begin before this place any more, unless one that counts inside longer words begins in the
+            word that goes on there: so this word is read from its beginning.
     """
     if not (text.isascii() or _LATIN.fullmatch(text)):
         return None
-    start = max(text.rfind(" ", 0, settled), text.rfind("\n", 0, settled), 0)
+    start = max(text.rfind(" ", 0, settled + 1), text.rfind("\n", 0, settled + 1), 0)
     found = _PROSE.fullmatch(text, start)
     if not found or (found["capitals"] and not _LETTER.search(text, found.end("capitals"))):
         return None  # the last of some capitals may be the first of the next word
