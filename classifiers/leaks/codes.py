@@ -130,9 +130,9 @@ def run_from(text: str) -> int | None:
 def ends_plainly(prose: Prose) -> bool:
     """Whether prose ends with no run that may be a code."""
     words = prose.words
-    if words and not prose.trails_off and len(words[-1]) > _PART_LETTERS and all(map(str.isalpha, words)):
+    if words and not prose.trails_off and len(words[-1]) > _PART_LETTERS and all(map(str.isalpha, words)):  # noqa: SIM102
         if words[-1].strip(_HEXADECIMAL):
-            return True  # nothing in `_RUNS` ends with such a word: a short cut
+            return True  # nothing in `_RUNS` ends with such a word: most pieces of most answers are done here
     return not any((run := pattern.search(prose.source)) and _is_odd(run) for pattern in _possible(prose))
 
 

@@ -112,8 +112,10 @@ def _object(data: bytes) -> Json:
 def _opens(choice: Json) -> bool:
     """Whether this is the event that only names the role; the gateway writes its own."""
     delta = choice.get("delta") or {}
+    if "role" not in delta:
+        return False
     says = delta.get("content") or delta.get("tool_calls") or _reasoning(delta) or any(_others(delta))
-    return "role" in delta and not says and choice["finish_reason"] is None
+    return not says and choice["finish_reason"] is None
 
 
 def _delta(choice: Json, request: Request) -> Delta:
@@ -126,7 +128,7 @@ def _delta(choice: Json, request: Request) -> Delta:
         choice.get("stop_reason"),
         reasoning=_reasoning(message),
         tool_calls=tuple(_calls(message)),
-        others="".join(_others(message)),
+        others="" if message.keys() <= _READ else "".join(_others(message)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import DONE, parts_of
 from gateway.openai_format.messages.events import is_message, with_text
 
-__all__ = ["Forbidden", "cut", "single_events", "without_alternatives"]
+__all__ = ["Forbidden", "cut", "joined", "single_events", "without_alternatives"]
 
 Json = dict[str, Any]
 Forbidden = Callable[[int, int, str], bool]
@@ -25,20 +25,38 @@ _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _SILENT = re.compile(rb"(?:(?::|event:|id:|retry:)[^\r\n]*|[\r\n]+)*")
 
 
-async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[Event, None]:
-    """The events of a streamed answer, where an upstream's own bytes are parted into one server-sent event each.
-    Joined, the bytes are what they were. Raises UpstreamError for bytes of no known shape."""
+async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[list[Event], None]:
+    """The events of a streamed answer, where an upstream's own bytes are parted into one server-sent event each; those
+    that came together are in one list. Joined, the bytes are what they were. Raises UpstreamError for bytes of no known
+    shape."""
     rest = b""
     async with aclosing(events):
         async for event in events:
             if event.data is None:
-                yield event
+                yield [event]
                 continue
             whole, rest = _parted(rest + event.data)
-            for data in whole:
-                yield _single(data, request)
+            if whole:
+                yield [_single(data, request) for data in whole]
     if rest:
-        yield _single(rest, request)
+        yield [_single(rest, request)]
+
+
+def joined(events: Iterable[Event]) -> Iterator[Event]:
+    """Events that go on together; those of an upstream's own bytes that follow each other as one."""
+    for own, some in itertools.groupby(events, key=_is_own):
+        first, *more = some
+        if own and more:
+            run = [first, *more]
+            parts = tuple([part for event in run for part in event.parts])
+            yield Event(data=b"".join([event.data or b"" for event in run]), parts=parts)
+        else:
+            yield first
+            yield from more
+
+
+def _is_own(event: Event) -> bool:
+    return event.data is not None
 
 
 def cut(event: Event, chars: int) -> tuple[Event, Event]:
@@ -82,7 +100,7 @@ def _single(data: bytes, request: Request) -> Event:
         return Event(data=data)
     if len(lines) != 1:
         raise UpstreamError("the model server's answer has an unknown shape")
-    payload = _payload(data)
+    payload = _object(lines[0].removeprefix(_DATA))
     if "choices" not in payload and payload.get("error"):
         told = orjson.dumps(payload["error"]).decode()  # it may quote what the model wrote
         return Event(data=data, parts=(Delta(0, "", others=told),))
@@ -97,8 +115,12 @@ def _data_lines(data: bytes) -> list[bytes]:
 def _payload(data: bytes) -> Json:
     """Of a server-sent event, or of an answer in one piece."""
     lines = _data_lines(data)
+    return _object(lines[0].removeprefix(_DATA) if lines else data)
+
+
+def _object(data: bytes) -> Json:
     try:
-        payload = orjson.loads(lines[0].removeprefix(_DATA) if lines else data)
+        payload = orjson.loads(data)
     except ValueError as error:
         raise UpstreamError("the model server's answer is not JSON") from error
     if not isinstance(payload, dict):
