@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.names.parts import PartIndex
 from classifiers.svm.index import Block, limit_of, prunes
-from classifiers.svm.model import Head
+from classifiers.svm.model import Head, squares_of
 from classifiers.types import Span, Verdict
 
 if TYPE_CHECKING:
@@ -177,8 +177,9 @@ class PromptClassifier:
 
 
 def _in_floats(head: Head) -> Head:
-    """The same head, whose points need not be made anew for each text."""
-    return replace(head, vectors=head.points, scales=None)
+    """The same head, whose points and their squares need not be made anew for each text."""
+    points = head.points
+    return replace(head, vectors=points, scales=None, squares=squares_of(points))
 
 
 def _merged(blocks: Sequence[Block]) -> tuple[Block, ...]:
