@@ -124,15 +124,15 @@ class PromptClassifier:
     def _scores(self, windows: Sequence[Array]) -> list[dict[str, float]]:
         """For each text, given as embeddings [windows, hidden], the scopes above their limit with their scores."""
         found: list[dict[str, float]] = [{} for _ in windows]
-        texts = np.repeat(np.arange(len(windows)), [len(of_text) for of_text in windows])
-        if not len(texts) or not (self._blocks or self._plain):
+        texts = [number for number, of_text in enumerate(windows) for _ in of_text]
+        if not texts or not (self._blocks or self._plain):
             return found
         flat = np.concatenate(windows)
         for block in self._blocks:
             for window, number, score in zip(*block.search(flat), strict=True):
                 scope, of_text = block.scopes[number], found[texts[window]]
                 of_text[scope] = float(np.maximum(score, of_text.get(scope, -np.inf)))  # a NaN stays
-        starts = np.flatnonzero(np.diff(texts, prepend=-1))
+        starts = [window for window, text in enumerate(texts) if window == 0 or texts[window - 1] != text]
         for scope, head in self._plain.items():
             highest = np.maximum.reduceat(head.score(flat), starts)
             for start, score in zip(starts, highest, strict=True):
