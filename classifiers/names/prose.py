@@ -1,10 +1,14 @@
 """Plain English prose is read in a short way: most of what a model writes holds no name and no odd letter.
 
 In prose a word stands between spaces or punctuation; it has a capital at its beginning alone, or is all capitals, or a
-number. So a name can begin at
-the beginning of a word and nowhere else, unless it is one that counts inside a longer word; and there is one way to
-read the text. What this module says of prose is what `classifiers.names.beginnings` says of it; it says nothing (None)
-of any other text, nor of one where a whole name may stand.
+number. What this module says of prose is what `classifiers.names.beginnings` says of it; it says nothing (None) of any
+other text, nor of one where a whole name may stand. It is exact, because in prose
+
+- there is one way to read the text: no markup, escape or look-alike that what follows may yet turn into something else;
+- every boundary inside a word is weak. So a name begins with a word, or it counts inside longer words (`glued`), and
+  then its first letters tell;
+- a word from which no name could go on when it was read last is done with: more letters behind it make no name of it,
+  and the spaces that did not fit stay where they are. So only what was not `settled` is read again.
 """
 
 import re
@@ -18,7 +22,7 @@ _Entry = TypeVar("_Entry", bound=Owned)
 
 __all__ = ["Prose", "open_word", "prose_of"]
 
-# Other signs begin markup or escapes, or stand in codes.
+# All signs but those that begin markup or escapes, or stand in codes.
 _SIGNS = "‘’“”–—…•"
 _APART = rf"[^A-Za-z0-9|+%&<>\\=/_\x80-\U0010ffff]|[{_SIGNS}]"
 _WORD = "[0-9]{1,8}+|[A-Z]?+[a-z]{0,19}+(?![A-Z])"
