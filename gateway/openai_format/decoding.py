@@ -15,6 +15,7 @@ __all__ = ["DONE", "has_ended", "objects", "parts_of", "payloads", "reader"]
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]"
+_PLAIN = frozenset({"role", "content"})
 _READ = frozenset({"role", "content", "reasoning", "reasoning_content", "tool_calls"})
 
 
@@ -120,12 +121,14 @@ def _opens(choice: Json) -> bool:
 
 def _delta(choice: Json, request: Request) -> Delta:
     message = {"content": choice["text"]} if "text" in choice else _message(choice)
+    logprobs = _logprobs(choice.get("logprobs"), request)
+    said = (int(choice["index"]), message.get("content") or "", logprobs)
+    ends = (choice["finish_reason"], choice.get("stop_reason"))
+    if message.keys() <= _PLAIN:
+        return Delta(*said, *ends)
     return Delta(
-        int(choice["index"]),
-        message.get("content") or "",
-        _logprobs(choice.get("logprobs"), request),
-        choice["finish_reason"],
-        choice.get("stop_reason"),
+        *said,
+        *ends,
         reasoning=_reasoning(message),
         tool_calls=tuple(_calls(message)),
         others="" if message.keys() <= _READ else "".join(_others(message)),

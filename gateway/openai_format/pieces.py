@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ Forbidden = Callable[[int, int, str], bool]
 """Whether an alternative must not be shown: the choice, the number of the token in this event, the alternative."""
 
 _DATA = b"data:"
+_END = b"\n\n"
 _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _SILENT = re.compile(rb"(?:(?::|event:|id:|retry:)[^\r\n]*|[\r\n]+)*")
 
@@ -42,17 +43,18 @@ async def single_events(events: AsyncGenerator[Event, None], request: Request) -
         yield [_single(rest, request)]
 
 
-def joined(events: Iterable[Event]) -> Iterator[Event]:
+def joined(events: Sequence[Event]) -> Sequence[Event]:
     """Events that go on together; those of an upstream's own bytes that follow each other as one."""
+    if len(events) < 2:
+        return events
+    found: list[Event] = []
     for own, some in itertools.groupby(events, key=_is_own):
-        first, *more = some
-        if own and more:
-            run = [first, *more]
+        run = list(some)
+        if own and len(run) > 1:
             parts = tuple([part for event in run for part in event.parts])
-            yield Event(data=b"".join([event.data or b"" for event in run]), parts=parts)
-        else:
-            yield first
-            yield from more
+            run = [Event(data=b"".join([event.data or b"" for event in run]), parts=parts)]
+        found += run
+    return found
 
 
 def _is_own(event: Event) -> bool:
@@ -89,6 +91,9 @@ def without_alternatives(event: Event, forbidden: Forbidden) -> Event:
 
 def _parted(data: bytes) -> tuple[list[bytes], bytes]:
     """The server-sent events with the empty line behind each, and what is not complete yet."""
+    if b"\r" not in data:
+        *whole, rest = data.split(_END)
+        return [event + _END for event in whole], rest
     ends = [0, *(end.end() for end in _EMPTY_LINE.finditer(data))]
     return [data[start:end] for start, end in itertools.pairwise(ends)], data[ends[-1] :]
 

@@ -113,16 +113,18 @@ class AnswerQueue:
 
     def _take_one(self, event: Event) -> None:
         needs: list[tuple[int, Channel, int]] = []
-        if any(delta.logprobs for delta in event.deltas):
+        deltas = event.deltas
+        if any(delta.logprobs for delta in deltas):
             event = without_alternatives(event, self._forbidden(event))
-        for delta in event.deltas:
+            deltas = event.deltas
+        for delta in deltas:
             choice = self.choice(delta.index)
             for channel, text in _texts(delta):
                 self._read(choice, channel, text)
                 needs.append((delta.index, channel, choice.read[channel]))
             if delta.finish_reason is not None:
                 self._end(choice)
-        indices = frozenset([delta.index for delta in event.deltas])
+        indices = frozenset([delta.index for delta in deltas])
         self._waiting.append(_Waiting(event, indices, tuple(needs), time.perf_counter()))
 
     def _end(self, choice: Choice) -> None:
@@ -135,23 +137,25 @@ class AnswerQueue:
             _log.exception("the output screen failed, the answer ends")
         self.leak = self.leak or Leak("", "failure", 0)
 
-    def released(self) -> Iterator[Event]:
+    def released(self) -> list[Event]:
         """The events that may go now. An event goes behind those of the same choice; one without a choice, such as the
         usage, goes behind all."""
         waiting, self._waiting = self._waiting, []
+        gone: list[Event] = []
         held: set[int] = set()
         for one in waiting:
             free = not held or bool(one.indices and not (one.indices & held))
             if free and self._is_safe(one):
-                yield self._gone(one)
+                gone.append(self._gone(one))
                 continue
             if free and (parts := self._parted(one)):
                 first, one = parts  # noqa: PLW2901 (what is left of it)
-                yield self._gone(first)
+                gone.append(self._gone(first))
             held |= one.indices or {-1}
             self._waiting.append(one)
         if self._waiting:
             self.most_chars = max(self.most_chars, sum(choice.waiting_chars for choice in self.choices.values()))
+        return gone
 
     def last_words(self) -> Iterator[Event]:
         """After a leak: what is safe of the events that wait."""
@@ -204,9 +208,10 @@ class AnswerQueue:
         for delta in one.event.deltas:
             choice = self.choice(delta.index)
             choice.sent += delta.text
-            choice.other_text += delta.reasoning + delta.call_text
-            choice.reasoned |= bool(delta.reasoning)
-            choice.called_tools |= bool(delta.tool_calls)
+            if delta.reasoning or delta.tool_calls:
+                choice.other_text += delta.reasoning + delta.call_text
+                choice.reasoned |= bool(delta.reasoning)
+                choice.called_tools |= bool(delta.tool_calls)
             choice.finished |= delta.finish_reason is not None
         return one.event
 

@@ -116,7 +116,7 @@ class OutputScreen:
                     break
             else:
                 queue.end()
-        return ([] if queue.leak else [*queue.released()]), queue.leak
+        return ([] if queue.leak else queue.released()), queue.leak
 
     # A stream.
 
