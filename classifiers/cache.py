@@ -51,7 +51,9 @@ class Recent(Generic[_K, _T]):
         """The values of these keys. `work` computes the missing ones, in one call."""
         known = self.known(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in known]
-        fresh = dict(zip(missing, work(missing), strict=True)) if missing else {}
+        if not missing:
+            return known
+        fresh = dict(zip(missing, work(missing), strict=True))
         self.keep(fresh)
         return {**known, **fresh}
 

@@ -288,7 +288,7 @@ class Event:
         'Hello'
     """
 
-    __slots__ = ("_parse", "_parts", "data", "fallback", "prompt_tokens")
+    __slots__ = ("_deltas", "_parse", "_parts", "data", "fallback", "prompt_tokens")
 
     def __init__(
         self,
@@ -313,6 +313,7 @@ class Event:
         self.prompt_tokens = prompt_tokens
         self._parts = parts
         self._parse = parse
+        self._deltas: tuple[Delta, ...] | None = None
 
     @classmethod
     def of(cls, *parts: "Delta | Usage") -> "Event":
@@ -334,7 +335,9 @@ class Event:
     @property
     def deltas(self) -> tuple[Delta, ...]:
         """The parts without the usage."""
-        return tuple(part for part in self.parts if isinstance(part, Delta))
+        if self._deltas is None:
+            self._deltas = tuple([part for part in self.parts if isinstance(part, Delta)])
+        return self._deltas
 
     def __repr__(self) -> str:
         """Without the answer's text, which must not reach a log."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ class Encoder:
         cuts = [self.cuts(text) for text in texts]
         read = self._read([cut for of_text in cuts for cut in of_text])
         rows = np.stack([one.embedding for one in read]) if read else np.zeros((0, 0), dtype=np.float32)
-        ends = np.cumsum([len(of_text) for of_text in cuts], dtype=int)
+        ends = accumulate(map(len, cuts))
         return [rows[end - len(of_text) : end] for of_text, end in zip(cuts, ends, strict=True)]
 
     def windows(self, text: str, among: Collection[int] | None = None) -> list[TokenWindow]:

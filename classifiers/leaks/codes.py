@@ -12,10 +12,11 @@ from classifiers.leaks.disguises import LEAST_LETTERS, Glance, glance_at, togeth
 from classifiers.leaks.leak import Leak
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import Letters
+from classifiers.names.prose import Prose
 from classifiers.views.views import views
 
 ReadWords = Callable[..., tuple[Leak | None, int]]
-__all__ = ["CodeReader", "run_from"]
+__all__ = ["CodeReader", "ends_plainly", "run_from"]
 
 _CODE_CHARACTERS = 4  # so many characters of a code say one character at most: the last of them may not be there yet
 _LONG_PIECE = 12  # characters; a token is shorter
@@ -37,6 +38,10 @@ _RUNS = tuple(
         r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
     )
 )
+_PART_LETTERS, _FEWEST_SIGNS = 2, 4  # of what stands apart, at most; of Morse code
+_HEXADECIMAL = "abcdef0123456789"
+_NUMBER_LAST = re.compile(r"\d\S*+\s*+\Z")
+_LETTER = re.compile("[A-Za-z0-9]")
 _LAST_GROUP = re.compile(r"[\s,;|/_-]*[^\s,;|/_-]+\Z")
 _LAST_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9A-Fa-f]{0,7}|&#?[0-9A-Za-z]{0,8}|%[0-9A-Fa-f]?)\Z")
 _CODED_WORD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|\d|[A-Z]{6}|[a-z]{20}")
@@ -57,6 +62,10 @@ class CodeReader:
         """Where in the text the run begins that is followed: it must be given again."""
         self._read_to = 0
         self._waits_from: int | None = None
+
+    def passes(self, prose: Prose, fresh: int) -> bool:
+        """Whether a look at prose, of which so many characters are new, would say nothing and change nothing."""
+        return self.start is None and fresh <= _LONG_PIECE and ends_plainly(prose)
 
     def glance(self, tail: str, base: int, *, fresh: int, ended: bool) -> Glance:
         """Names in codes, at places in the tail.
@@ -116,6 +125,32 @@ def run_from(text: str) -> int | None:
         return None
     starts = [run.start() for pattern in _RUNS if (run := pattern.search(text)) and _is_odd(run)]
     return min(starts, default=None)
+
+
+def ends_plainly(prose: Prose) -> bool:
+    """Whether prose ends with no run that may be a code."""
+    words = prose.words
+    if words and not prose.trails_off and len(words[-1]) > _PART_LETTERS and all(map(str.isalpha, words)):  # noqa: SIM102
+        if words[-1].strip(_HEXADECIMAL):
+            return True  # nothing in `_RUNS` ends with such a word: most pieces of most answers are done here
+    return not any((run := pattern.search(prose.source)) and _is_odd(run) for pattern in _possible(prose))
+
+
+def _possible(prose: Prose) -> Iterator[re.Pattern[str]]:
+    """The runs that prose may end with: for most of them its last word has too many letters, or others."""
+    apart, letters, pairs, numbers, bits, signs, *_ = _RUNS
+    words, source = prose.words, prose.source
+    if not words:
+        yield from _RUNS
+        return
+    if max(map(len, words[-2:])) <= _PART_LETTERS:
+        yield apart
+    if _NUMBER_LAST.search(source, prose.start):
+        yield from (letters, pairs, numbers, bits)
+    elif not words[-1].strip(_HEXADECIMAL):
+        yield pairs
+    if prose.trails_off and not _LETTER.search(source, len(source) - _FEWEST_SIGNS):
+        yield from (letters, signs)
 
 
 def _without_the_last(run: str) -> Iterator[str]:

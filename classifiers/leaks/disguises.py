@@ -4,7 +4,7 @@ Such a disguise keeps one letter for one, and is looked for as a name is: exactl
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
@@ -16,6 +16,7 @@ from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
 from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
+from classifiers.names.prose import Prose, open_word, prose_of
 from classifiers.views.views import warm_up
 
 __all__ = ["LEAST_LETTERS", "Disguises", "Glance", "glance_at", "together"]
@@ -75,12 +76,28 @@ class Disguises:
         text = letters.source
         found = [self._glance(letters, ended=ended)]
         if _LEET.search(text):
-            plain = text.translate(_DIGITS[0])
-            others = dict.fromkeys(one for one in (plain, _with_l(text)) if one != text)
-            found += [glance_at(names, Letters(one), ended=ended) for one in others]
+            found += [glance_at(names, Letters(one), ended=ended) for one in _other_letters(text)]
         if not ended and (apart := self._apart(names, text)) is not None:
             found.append(Glance((), apart))
         return together(found, len(text))
+
+    def open_in(self, names: LexicalDetector, prose: Prose) -> int | None:
+        """Where in prose a name, in disguise or not, may begin; the length of the text if nowhere. None if one may be
+        whole already, or if the text cannot be read so: then `glance` must tell."""
+        disguised, named = open_word(self._index, prose), names.open_word(prose)
+        if disguised is None or named is None:
+            return None
+        open_at = prose.place(min(disguised, named))
+        if prose.words and len(prose.words[-1]) == 1 and (apart := self._apart(names, prose.source)) is not None:
+            open_at = min(open_at, apart)  # letters that stand apart end with one that does
+        if _LEET.search(prose.source, prose.start):
+            for text in _other_letters(prose.source):
+                other = prose_of(text, prose.start)
+                number = names.open_word(other) if other else None
+                if other is None or number is None:
+                    return None
+                open_at = min(open_at, other.place(number))
+        return open_at
 
     def _glance(self, letters: Letters, *, ended: bool) -> Glance:
         found = []
@@ -135,8 +152,10 @@ def glance_at(names: LexicalDetector, letters: Letters, *, ended: bool) -> Glanc
     return Glance(tuple(names.sightings(letters, ended=ended)), open_at)
 
 
-def _with_l(text: str) -> str:
-    return text.translate(_DIGITS[1]).translate(_DIGITS[0])
+def _other_letters(text: str) -> Iterable[str]:
+    """The text with the letters that digits and signs may stand for."""
+    read = (text.translate(_DIGITS[0]), text.translate(_DIGITS[1]).translate(_DIGITS[0]))
+    return dict.fromkeys(one for one in read if one != text)
 
 
 def together(glances: Sequence[Glance], otherwise: int) -> Glance:

@@ -122,10 +122,14 @@ class PassageRuns:
     def completed(self, word: str, start: int) -> Run | None:
         """Takes the next normalised word, which begins at `start`. The run if the word completes a passage; its hash
         is then in `held`."""
+        anchored = [Run(*found, start) for found in self._index.anchored(word)]
+        if not self._runs:
+            self._runs = anchored
+            return None
         runs = [run.followed(word, start) for run in self._runs]
         whole = [run for run in runs if run.words == PASSAGE_WORDS and run.passages.ends_with(run.hash)]
         self._runs = [run for run in runs if run.words < PASSAGE_WORDS and run.passages.begins(run.hash)]
-        self._runs += [Run(scope, passages, number, start) for scope, passages, number in self._index.anchored(word)]
+        self._runs += anchored
         self.held.update(run.hash for run in whole)
         return whole[0] if whole else None
 

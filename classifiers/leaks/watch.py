@@ -13,11 +13,12 @@ Example:
 """
 
 import copy
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from classifiers.leaks.codes import CodeReader
 from classifiers.leaks.disguises import Disguises
@@ -30,6 +31,8 @@ from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
 from classifiers.names.foreign import ForeignNames
 from classifiers.names.ordinary import Alias
+from classifiers.names.prose import Prose, prose_of
+from classifiers.names.text import normalise
 
 __all__ = [
     "AnswerWatch",
@@ -48,6 +51,7 @@ OutputRule = Literal["names", "facts", "off"]
 """What counts in an answer: names, facts and passages; facts and passages; nothing."""
 
 _NEAR_WORDS = 60  # a fact so many words before or behind a name is near it
+_TO_LAST_GAP = re.compile(r".*\s", re.DOTALL)
 _CONTEXT_CHARS, _LONGEST_CONTEXT = 8, 64
 
 
@@ -63,8 +67,7 @@ class Watched:
     has_passages: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """So many characters of an answer are `safe`; behind them stands a `leak`, or what may still become one."""
 
     safe: int
@@ -182,6 +185,7 @@ class AnswerWatch:
         self._codes = CodeReader(watchlist.names, self._in_code)
         self._words_to = 0  # up to here the words are counted
         self._safe = 0
+        self._settled = 0  # before this no name can begin any more
         self._leak: Leak | None = None
         if before:
             self.read(before)
@@ -201,25 +205,22 @@ class AnswerWatch:
         return self._tail
 
     def _look(self, *, ended: bool, fresh: int) -> None:
-        letters = Letters(self._tail)
-        names = self._list.names
-        disguised = self._list.disguises.glance(names, letters, ended=ended)
-        found: list[Sighting | Word | Leak] = [*names.sightings(letters, ended=ended), *disguised.sightings]
-        foreign, open_from = self._list.foreign.read(self._tail, ended=ended)
-        found += foreign
-        if not ended:
-            open_from = min(open_from, names.open_from(letters), disguised.open_from)
-        coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
-        found += [*coded.sightings, *coded.leaks]
-        open_from = min(open_from, coded.open_from)
+        prose = None if ended else prose_of(self._tail, self._settled - self._base)
+        found: list[Sighting | Word | Leak] = []
+        open_from = self._list.disguises.open_in(self._list.names, prose) if prose else None
+        if open_from is None:
+            sightings, open_from = self._named_in(Letters(self._tail), ended=ended)
+            found += sightings
+        self._settled = max(self._settled, open_from + self._base)
+        if prose is None or not self._codes.passes(prose, fresh):
+            coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
+            found += [*coded.sightings, *coded.leaks]
+            open_from = min(open_from, coded.open_from)
         unfinished = None
         if self._reads_words:
-            words = [word for word in words_of(letters.normal) if word.start + self._base >= self._words_to]
-            if words and not ended and not letters.trails_off:
-                unfinished = words.pop()
+            words, unfinished = self._new_words(prose, ended=ended)
             found += words
-        found.sort(key=lambda one: one.start)  # a name comes before its own first word
-        leak = next((leak for leak in map(self._counted, found) if leak), None)
+        leak = self._first_leak(found) if found else None
         # at the end nothing is open: what has only begun becomes no leak any more
         words_open_from = open_from if ended else self._words_open_from(unfinished, open_from)
         safe_to = min(open_from, words_open_from) + self._base
@@ -227,6 +228,31 @@ class AnswerWatch:
         if leak:
             self._leak = replace(leak, start=max(leak.start, self._safe))
         self._forget(self._safe)
+
+    def _named_in(self, letters: Letters, *, ended: bool) -> tuple[list[Sighting], int]:
+        """The names in the tail, in any spelling, and where it may be the beginning of one."""
+        names = self._list.names
+        disguised = self._list.disguises.glance(names, letters, ended=ended)
+        foreign, open_from = self._list.foreign.read(self._tail, ended=ended)
+        if not ended:
+            open_from = min(open_from, names.open_from(letters), disguised.open_from)
+        return [*names.sightings(letters, ended=ended), *disguised.sightings, *foreign], open_from
+
+    def _new_words(self, prose: Prose | None, *, ended: bool) -> tuple[list[Word], Word | None]:
+        """The words of the tail that were not counted yet, and one that may go on."""
+        counted = self._words_to - self._base
+        if prose and prose.holds_all_from(max(counted, 0)):
+            places = zip(prose.words, prose.spans, strict=True)
+            words = [Word(word, start, end) for word, (start, end) in places if start >= counted]
+            return words, (words.pop() if words and not prose.trails_off else None)
+        normal = normalise(self._tail)
+        words = [word for word in words_of(normal) if word.start >= counted]
+        goes_on = bool(words) and not ended and normal.starts[-1] == len(self._tail)
+        return words, (words.pop() if goes_on else None)
+
+    def _first_leak(self, found: list[Sighting | Word | Leak]) -> Leak | None:
+        found.sort(key=lambda one: one.start)  # a name comes before its own first word
+        return next((leak for leak in map(self._counted, found) if leak), None)
 
     def _counted(self, found: Sighting | Word | Leak) -> Leak | None:
         """What stands at a place in the tail, if it is a leak."""
@@ -304,11 +330,12 @@ class AnswerWatch:
 
     def _words_open_from(self, unfinished: Word | None, otherwise: int) -> int:
         """Where the first word stands that may still become part of a leak, in the tail."""
-        begun = min(
-            (first - self._base for runs in self._runs if (first := runs.open_from) is not None), default=otherwise
-        )
-        waits = any(runs.begun for runs in self._runs) or any(count.nearly for count in self._counts.values())
-        return min(begun, unfinished.start) if unfinished and waits else begun
+        begun = [runs.open_from for runs in self._runs if runs.begun]
+        if not (begun or self._counts):
+            return otherwise
+        first = min((place - self._base for place in begun if place is not None), default=otherwise)
+        waits = bool(begun) or any(count.nearly for count in self._counts.values())
+        return min(first, unfinished.start) if unfinished and waits else first
 
     def _forget(self, safe: int) -> None:
         """Keeps of what is safe only what decides how the next characters are read."""
@@ -316,8 +343,8 @@ class AnswerWatch:
         if self._codes.start is not None:
             kept = min(kept, self._codes.start - self._base)
         floor = max(0, kept - _LONGEST_CONTEXT)
-        while kept > floor and not self._tail[kept - 1].isspace():
-            kept -= 1
+        gap = _TO_LAST_GAP.match(self._tail, floor, kept)
+        kept = gap.end() if gap else floor
         self._tail = self._tail[kept:]
         self._base += kept
 

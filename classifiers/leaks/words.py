@@ -3,8 +3,8 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from classifiers.names.text import Normalised, normalise
 from classifiers.traffic import general_traffic
@@ -22,8 +22,7 @@ _A = "abcdefghijklmnopqrstuvwxyz"
 ROT13 = str.maketrans(_A, _A[13:] + _A[:13])
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A normalised word, and the half-open range of the source characters behind it."""
 
     text: str
@@ -44,6 +43,7 @@ def spellings(word: str) -> tuple[str, str, str]:
     return word, word[::-1], word.translate(ROT13)
 
 
+@lru_cache(maxsize=65536)
 def word_hash(word: str, salt: bytes) -> int:
     """64 bits of a normalised word. `salt` has at most 64 bytes; the same word is another number under another salt.
 

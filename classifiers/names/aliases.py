@@ -20,6 +20,7 @@ from classifiers.names.boundaries import (
 from classifiers.names.index import WordIndex
 from classifiers.names.near import NearNames
 from classifiers.names.ordinary import Alias, as_written, name_of
+from classifiers.names.prose import Prose, open_word
 from classifiers.names.text import is_mark
 from classifiers.types import Span, Verdict
 
@@ -154,6 +155,10 @@ class LexicalDetector:
         """The first character of a text that may belong to a name, or decide about one, if the text goes on; its length
         if none may. See `classifiers.names.beginnings`."""
         return open_from(self._index, letters)
+
+    def open_word(self, prose: Prose) -> int | None:
+        """The same of prose, as the number of a word. See `classifiers.names.prose`."""
+        return open_word(self._index, prose)
 
     def first_beginning(self, letters: str) -> int | None:
         """From which of some normalised letters on they are the beginning of a name, or a name; None if from none."""

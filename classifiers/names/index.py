@@ -11,6 +11,7 @@ __all__ = ["GLUED_LETTERS", "Owned", "WordIndex"]
 
 GLUED_LETTERS = 4
 """Inside a longer word a name is expected from so many of its letters on: any word may end in one or two of them."""
+_HEAD_LETTERS = 3
 _PART_WORDS = 8192  # the automaton of so many words is built within some 5 ms, in which nothing else of Python runs
 _FRESH_WORDS = 1024  # of the part that takes the changes: each change builds it anew
 _WASTE = 0.5  # share of a part's scopes that may be gone before it is built anew
@@ -42,8 +43,10 @@ _Entry = TypeVar("_Entry", bound=Owned)
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
     """One automaton. Its words of the scopes in `gone` count no more. `broken` are the beginnings of words behind
-    which a space may stand, `heads` are those of one and two letters, `glued` are the first
-    `GLUED_LETTERS` of those that count inside a longer word, `longest` is the length of the longest word."""
+    which a space may stand, `heads` are those of up to
+    `_HEAD_LETTERS` letters, `glued` are the first
+    `GLUED_LETTERS` of those that count inside a longer word, `longest` and `shortest` are the lengths of the
+    longest word and of the shortest."""
 
     automaton: "ahocorasick.Automaton"
     scopes: frozenset[str]
@@ -51,6 +54,7 @@ class _Part(Generic[_Entry]):
     heads: frozenset[str]
     glued: frozenset[str]
     longest: int
+    shortest: int
     gone: frozenset[str] = frozenset()
 
     @property
@@ -96,6 +100,11 @@ class WordIndex(Generic[_Entry]):
 
     def __init__(self, parts: Sequence[_Part[_Entry]] = ()) -> None:
         self._parts = tuple(parts)
+        self._glued = frozenset[str]().union(*(part.glued for part in parts))
+        self.heads = frozenset[str]().union(*(part.heads for part in parts))
+        """A text that goes on may hold a word from a place on only if its next `head_letters` letters, or as many as
+        there are, stand here."""
+        self.head_letters = min((_HEAD_LETTERS, *(part.shortest for part in parts)))
 
     def updated(self, added: Mapping[str, Iterable[tuple[str, _Entry]]], removed: Collection[str]) -> Self:
         """The index with the words of further scopes, each with its owner, and without those of others.
@@ -143,8 +152,27 @@ class WordIndex(Generic[_Entry]):
         for part in self._parts:
             heads, longest_prefix = part.heads, part.automaton.longest_prefix
             for start in range(max(0, len(text) - part.longest), len(text)):
-                if text[start : start + 2] in heads and longest_prefix(text[start:]) == len(text) - start:
+                if text[start : start + _HEAD_LETTERS] in heads and longest_prefix(text[start:]) == len(text) - start:
                     yield start
+
+    def begun(self, text: str) -> bool | None:
+        """Whether the text is the beginning of some word; None if it begins with a whole word, or is one. A word of a
+        scope that is gone may count for a while."""
+        begins = False
+        for part in self._parts:
+            shared = part.automaton.longest_prefix(text)
+            if shared >= part.shortest and any(
+                text[:end] in part.automaton for end in range(part.shortest, shared + 1)
+            ):
+                return None
+            begins = begins or shared == len(text)
+        return begins
+
+    def glues_inside(self, word: str) -> bool:
+        """Whether some word that counts inside a longer one may begin inside this one."""
+        glued = self._glued
+        ends = range(GLUED_LETTERS + 1, len(word) + 1)
+        return bool(glued) and not glued.isdisjoint([word[end - GLUED_LETTERS : end] for end in ends])
 
     def glues(self, text: str) -> bool:
         """Whether some word that counts inside a longer one begins with the first letters of the text."""
@@ -176,7 +204,7 @@ def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
         scopes.update(owner.scope for owner in owners)
         broken.update(word[:place] for owner in owners for place in owner.breaks)
     automaton.make_automaton()
-    longest = max((len(word) for word, _ in words), default=0)
-    heads = frozenset(word[:letters] for word, _ in words for letters in (1, 2))
+    lengths = [len(word) for word, _ in words]
+    heads = frozenset(word[:letters] for word, _ in words for letters in range(1, _HEAD_LETTERS + 1))
     glued = frozenset(word[:GLUED_LETTERS] for word, owners in words if any(owner.glued for owner in owners))
-    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, glued, longest)
+    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, glued, max(lengths), min(lengths))

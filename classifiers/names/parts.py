@@ -51,8 +51,8 @@ class PartIndex:
         words = list(_WORD.finditer(text))
         found: set[str] = set()
         for place, word in enumerate(words):
-            owners = self._scopes.get(word.group().casefold(), ()) if _is_name(word.group()) else ()
-            if owners and not self._of_another(text, words, place):
+            owners = self._scopes.get(word.group().casefold())
+            if owners and _is_name(word.group()) and not self._of_another(text, words, place):
                 found.update(owners)
         return frozenset(found)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.names.parts import PartIndex
 from classifiers.svm.index import Block, limit_of, merged, prunes
-from classifiers.svm.model import Head
+from classifiers.svm.model import Head, squares_of
 from classifiers.types import Span, Verdict
 
 if TYPE_CHECKING:
@@ -123,15 +123,15 @@ class PromptClassifier:
     def _scores(self, windows: Sequence[Array]) -> list[dict[str, float]]:
         """For each text, given as embeddings [windows, hidden], the scopes above their limit with their scores."""
         found: list[dict[str, float]] = [{} for _ in windows]
-        texts = np.repeat(np.arange(len(windows)), [len(of_text) for of_text in windows])
-        if not len(texts) or not (self._blocks or self._plain):
+        texts = [number for number, of_text in enumerate(windows) for _ in of_text]
+        if not texts or not (self._blocks or self._plain):
             return found
         flat = np.concatenate(windows)
         for block in self._blocks:
             for window, number, score in zip(*block.search(flat), strict=True):
                 scope, of_text = block.scopes[number], found[texts[window]]
                 of_text[scope] = float(np.maximum(score, of_text.get(scope, -np.inf)))  # a NaN stays
-        starts = np.flatnonzero(np.diff(texts, prepend=-1))
+        starts = [window for window, text in enumerate(texts) if window == 0 or texts[window - 1] != text]
         for scope, head in self._plain.items():
             highest = np.maximum.reduceat(head.score(flat), starts)
             for start, score in zip(starts, highest, strict=True):
@@ -176,8 +176,9 @@ class PromptClassifier:
 
 
 def _in_floats(head: Head) -> Head:
-    """The same head, whose points need not be made anew for each text."""
-    return replace(head, vectors=head.points, scales=None)
+    """The same head, whose points and their squares need not be made anew for each text."""
+    points = head.points
+    return replace(head, vectors=points, scales=None, squares=squares_of(points))
 
 
 def _salient(text: str, embeddings: Array, encoder: "Encoder", heads: Sequence[Head]) -> dict[int, tuple[Span, ...]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-__all__ = ["Head", "kernel", "quantised"]
+__all__ = ["Head", "kernel", "quantised", "squares_of"]
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int8]
@@ -38,6 +38,8 @@ class Head:
     scales: Array | None = None
     parts: tuple[str, ...] = ()
     bonus: float = 0.0
+    squares: Array | None = None
+    """|points_i|^2 [n] of a head that scores many texts; they are no part of a file."""
 
     @property
     def points(self) -> Array:
@@ -58,7 +60,8 @@ class Head:
 
     def score(self, embeddings: Array) -> Array:
         """Scores [windows] of embeddings [windows, hidden]."""
-        return np.asarray(kernel(embeddings, self.points, self.gamma) @ self.weights + self.bias, dtype=np.float32)
+        near = kernel(embeddings, self.points, self.gamma, self.squares)
+        return np.asarray(near @ self.weights + self.bias, dtype=np.float32)
 
     def gradient(self, embedding: Array) -> Array:
         """Gradient [hidden] of the score at one embedding [hidden]."""
@@ -113,10 +116,18 @@ def _parts(tensors: dict[str, NDArray[Any]]) -> tuple[tuple[str, ...], float]:
     return tuple(tensors["parts"].tobytes().decode().split()), bonus
 
 
-def kernel(embeddings: Array, points: Array, gamma: float) -> Array:
-    """exp(-gamma |x - p|^2), [windows, n], of embeddings x [windows, hidden] and points p [n, hidden]."""
-    squared = (embeddings**2).sum(1)[:, None] + (points**2).sum(1)[None] - 2 * embeddings @ points.T
+def kernel(embeddings: Array, points: Array, gamma: float, squares: Array | None = None) -> Array:
+    """exp(-gamma |x - p|^2), [windows, n], of embeddings x [windows, hidden] and points p [n, hidden], whose
+    |p|^2 may be known."""
+    if squares is None:
+        squares = squares_of(points)
+    squared = (embeddings**2).sum(1)[:, None] + squares[None] - 2 * embeddings @ points.T
     return np.asarray(np.exp(-gamma * np.maximum(squared, 0)), dtype=np.float32)
+
+
+def squares_of(points: Array) -> Array:
+    """|p|^2 [n] of points p [n, hidden]."""
+    return np.asarray((points**2).sum(1))
 
 
 def quantised(vectors: Array) -> tuple[Codes, Array]:

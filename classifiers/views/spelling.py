@@ -4,6 +4,7 @@ import re
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
@@ -57,6 +58,8 @@ _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-
 LEET = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
 LEET_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
 _A, _Z = "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"
+_REMEMBERED_LETTERS = 24  # of a token: longer ones hardly come again
+_SAME_TEXT = 8  # texts: several views of one look at the same
 _SMALL_WORD = 3  # letters of a word that may stand between odd ones
 _STRETCH = 3  # odd words in a row that are worth a closer look
 _READ_SHARE, _GAIN = 0.45, 0.25
@@ -82,8 +85,9 @@ def joined(view: View) -> View | None:
     return rewritten(view, "letters apart", sorted(every, key=lambda edit: edit.start))
 
 
-def _runs_apart(text: str) -> Iterator[re.Match[str]]:
-    return (run for run in _APART.finditer(text) if not run["endless"])
+@lru_cache(maxsize=_SAME_TEXT)
+def _runs_apart(text: str) -> tuple[re.Match[str], ...]:
+    return tuple(run for run in _APART.finditer(text) if not run["endless"])
 
 
 def _short_words(text: str, taken: Sequence[Edit]) -> Iterator[Edit]:
@@ -186,7 +190,13 @@ class Stretch:
     odd: int
 
 
-def stretches(text: str) -> Iterator[Stretch]:
+@lru_cache(maxsize=_SAME_TEXT)
+def stretches(text: str) -> tuple[Stretch, ...]:
+    """The stretches of a text, in order."""
+    return tuple(_stretches(text))
+
+
+def _stretches(text: str) -> Iterator[Stretch]:
     start = end = odd = 0
     for token in _TOKEN.finditer(text):
         word = token.group()
@@ -202,6 +212,15 @@ def stretches(text: str) -> Iterator[Stretch]:
 
 def _is_odd(token: str) -> bool:
     """Whether a token holds letters that are no common word."""
+    return _is_odd_word(token) if len(token) <= _REMEMBERED_LETTERS else _holds_odd_letters(token)
+
+
+@lru_cache(maxsize=65536)
+def _is_odd_word(token: str) -> bool:
+    return _holds_odd_letters(token)
+
+
+def _holds_odd_letters(token: str) -> bool:
     if not token.isascii() or "://" in token:
         return False
     word = token.strip(AROUND).lower()

@@ -14,6 +14,7 @@ __all__ = ["DONE", "has_ended", "objects", "parts_of", "reader"]
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]"
+_PLAIN = frozenset({"role", "content"})
 _READ = frozenset({"role", "content", "reasoning", "reasoning_content", "tool_calls"})
 
 
@@ -102,21 +103,25 @@ def _object(data: bytes) -> Json:
 def _opens(choice: Json) -> bool:
     """Whether this is the event that only names the role; the gateway writes its own."""
     delta = choice.get("delta") or {}
+    if "role" not in delta:
+        return False
     says = delta.get("content") or delta.get("tool_calls") or _reasoning(delta) or any(_others(delta))
-    return "role" in delta and not says and choice["finish_reason"] is None
+    return not says and choice["finish_reason"] is None
 
 
 def _delta(choice: Json, request: Request) -> Delta:
     message = {"content": choice["text"]} if "text" in choice else _message(choice)
+    logprobs = _logprobs(choice.get("logprobs"), request)
+    said = (int(choice["index"]), message.get("content") or "", logprobs)
+    ends = (choice["finish_reason"], choice.get("stop_reason"))
+    if message.keys() <= _PLAIN:
+        return Delta(*said, *ends)
     return Delta(
-        int(choice["index"]),
-        message.get("content") or "",
-        _logprobs(choice.get("logprobs"), request),
-        choice["finish_reason"],
-        choice.get("stop_reason"),
+        *said,
+        *ends,
         reasoning=_reasoning(message),
         tool_calls=tuple(_calls(message)),
-        others="".join(_others(message)),
+        others="" if message.keys() <= _READ else "".join(_others(message)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -14,31 +14,51 @@ from gateway.errors import UpstreamError
 from gateway.openai_format.decoding import DONE, parts_of
 from gateway.openai_format.messages.events import is_message, with_text
 
-__all__ = ["Forbidden", "cut", "single_events", "without_alternatives"]
+__all__ = ["Forbidden", "cut", "joined", "single_events", "without_alternatives"]
 
 Json = dict[str, Any]
 Forbidden = Callable[[int, int, str], bool]
 """Whether an alternative must not be shown: the choice, the number of the token in this event, the alternative."""
 
 _DATA = b"data:"
+_END = b"\n\n"
 _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _SILENT = re.compile(rb"(?:(?::|event:|id:|retry:)[^\r\n]*|[\r\n]+)*")
 
 
-async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[Event, None]:
-    """The events of a streamed answer, where an upstream's own bytes are parted into one server-sent event each.
-    Joined, the bytes are what they were. Raises UpstreamError for bytes of no known shape."""
+async def single_events(events: AsyncGenerator[Event, None], request: Request) -> AsyncGenerator[list[Event], None]:
+    """The events of a streamed answer, where an upstream's own bytes are parted into one server-sent event each; those
+    that came together are in one list. Joined, the bytes are what they were. Raises UpstreamError for bytes of no known
+    shape."""
     rest = b""
     async with aclosing(events):
         async for event in events:
             if event.data is None:
-                yield event
+                yield [event]
                 continue
             whole, rest = _parted(rest + event.data)
-            for data in whole:
-                yield _single(data, request)
+            if whole:
+                yield [_single(data, request) for data in whole]
     if rest:
-        yield _single(rest, request)
+        yield [_single(rest, request)]
+
+
+def joined(events: Sequence[Event]) -> Sequence[Event]:
+    """Events that go on together; those of an upstream's own bytes that follow each other as one."""
+    if len(events) < 2:
+        return events
+    found: list[Event] = []
+    for own, some in itertools.groupby(events, key=_is_own):
+        run = list(some)
+        if own and len(run) > 1:
+            parts = tuple([part for event in run for part in event.parts])
+            run = [Event(data=b"".join([event.data or b"" for event in run]), parts=parts)]
+        found += run
+    return found
+
+
+def _is_own(event: Event) -> bool:
+    return event.data is not None
 
 
 def cut(event: Event, chars: int) -> tuple[Event, Event]:
@@ -71,6 +91,9 @@ def without_alternatives(event: Event, forbidden: Forbidden) -> Event:
 
 def _parted(data: bytes) -> tuple[list[bytes], bytes]:
     """The server-sent events with the empty line behind each, and what is not complete yet."""
+    if b"\r" not in data:
+        *whole, rest = data.split(_END)
+        return [event + _END for event in whole], rest
     ends = [0, *(end.end() for end in _EMPTY_LINE.finditer(data))]
     return [data[start:end] for start, end in itertools.pairwise(ends)], data[ends[-1] :]
 
@@ -82,7 +105,7 @@ def _single(data: bytes, request: Request) -> Event:
         return Event(data=data)
     if len(lines) != 1:
         raise UpstreamError("the model server's answer has an unknown shape")
-    payload = _payload(data)
+    payload = _object(lines[0].removeprefix(_DATA))
     if payload.get("error"):
         raise UpstreamError("the model server failed while it answered")
     return Event(data=data, parts=tuple(parts_of(payload, request)))
@@ -96,8 +119,12 @@ def _data_lines(data: bytes) -> list[bytes]:
 def _payload(data: bytes) -> Json:
     """Of a server-sent event, or of an answer in one piece."""
     lines = _data_lines(data)
+    return _object(lines[0].removeprefix(_DATA) if lines else data)
+
+
+def _object(data: bytes) -> Json:
     try:
-        payload = orjson.loads(lines[0].removeprefix(_DATA) if lines else data)
+        payload = orjson.loads(data)
     except ValueError as error:
         raise UpstreamError("the model server's answer is not JSON") from error
     if not isinstance(payload, dict):

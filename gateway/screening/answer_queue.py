@@ -3,9 +3,9 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from classifiers.leaks.watch import AnswerWatch, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event
@@ -38,16 +38,21 @@ class Choice:
     finished: bool = False
 
     @property
+    def waiting_chars(self) -> int:
+        """How many characters were read and are not safe."""
+        return sum(self.read[channel] - self.safe[channel] for channel in self.read if channel != "tokens")
+
+    @property
     def all_text(self) -> str:
         """All that was sent, for counting."""
         return self.sent + self.other_text
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An event, and up to where each text of a choice must be safe before the event may go."""
+class _Waiting(NamedTuple):
+    """An event of some choices, and up to where each text of a choice must be safe before the event may go."""
 
     event: Event
+    indices: frozenset[int]
     needs: tuple[tuple[int, Channel, int], ...]
     since: float
 
@@ -75,17 +80,20 @@ class AnswerQueue:
 
     def choice(self, index: int) -> Choice:
         """What is known of one choice."""
-        return self.choices.setdefault(index, Choice(index))
+        if index not in self.choices:
+            self.choices[index] = Choice(index)
+        return self.choices[index]
 
-    async def take(self, event: Event) -> None:
-        """Reads an event. If that fails, or takes too long, nobody gets the event, and the answer ends."""
-        chars = sum(len(text) for delta in event.deltas for _, text in _texts(delta))
+    async def take(self, events: Sequence[Event]) -> None:
+        """Reads events that came together, up to a leak. If that fails, or takes too long, nobody gets them, and the
+        answer ends."""
+        chars = sum([_chars(delta) for event in events for delta in event.deltas])
         try:
             if chars > _INLINE_CHARS:
-                await beside_the_loop(lambda: self._take(event), self._deadline_s)
+                await beside_the_loop(lambda: self._take(events), self._deadline_s)
             else:
                 with within(self._deadline_s):
-                    self._take(event)
+                    self._take(events)
         except Exception:
             self._fail()
 
@@ -98,18 +106,26 @@ class AnswerQueue:
         except Exception:
             self._fail()
 
-    def _take(self, event: Event) -> None:
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if self.leak is None:
+                self._take_one(event)
+
+    def _take_one(self, event: Event) -> None:
         needs: list[tuple[int, Channel, int]] = []
-        if any(delta.logprobs for delta in event.deltas):
+        deltas = event.deltas
+        if any(delta.logprobs for delta in deltas):
             event = without_alternatives(event, self._forbidden(event))
-        for delta in event.deltas:
+            deltas = event.deltas
+        for delta in deltas:
             choice = self.choice(delta.index)
             for channel, text in _texts(delta):
                 self._read(choice, channel, text)
                 needs.append((delta.index, channel, choice.read[channel]))
             if delta.finish_reason is not None:
                 self._end(choice)
-        self._waiting.append(_Waiting(event, tuple(needs), time.perf_counter()))
+        indices = frozenset([delta.index for delta in deltas])
+        self._waiting.append(_Waiting(event, indices, tuple(needs), time.perf_counter()))
 
     def _end(self, choice: Choice) -> None:
         for channel in list(choice.watches):
@@ -121,35 +137,31 @@ class AnswerQueue:
             _log.exception("the output screen failed, the answer ends")
         self.leak = self.leak or Leak("", "failure", 0)
 
-    def released(self) -> Iterator[Event]:
+    def released(self) -> list[Event]:
         """The events that may go now. An event goes behind those of the same choice; one without a choice, such as the
         usage, goes behind all."""
         waiting, self._waiting = self._waiting, []
+        gone: list[Event] = []
         held: set[int] = set()
         for one in waiting:
-            indices = {delta.index for delta in one.event.deltas}
-            free = not (indices & held) if indices else not held
+            free = not held or bool(one.indices and not (one.indices & held))
             if free and self._is_safe(one):
-                yield self._gone(one)
+                gone.append(self._gone(one))
                 continue
             if free and (parts := self._parted(one)):
                 first, one = parts  # noqa: PLW2901 (what is left of it)
-                yield self._gone(first)
-            held |= indices or {-1}
+                gone.append(self._gone(first))
+            held |= one.indices or {-1}
             self._waiting.append(one)
-        chars = sum(
-            c.read[channel] - c.safe[channel]
-            for c in self.choices.values()
-            for channel in c.read
-            if channel != "tokens"
-        )
-        self.most_chars = max(self.most_chars, chars)
+        if self._waiting:
+            self.most_chars = max(self.most_chars, sum(choice.waiting_chars for choice in self.choices.values()))
+        return gone
 
     def last_words(self) -> Iterator[Event]:
         """After a leak: what is safe of the events that wait."""
         done: set[int] = set()
         for one in self._waiting:
-            indices = {index for index, _, _ in one.needs} or {delta.index for delta in one.event.deltas}
+            indices = {index for index, _, _ in one.needs} or one.indices
             if not indices or indices & done:
                 continue
             if self._is_safe(one) and not any(delta.finish_reason for delta in one.event.deltas):
@@ -161,10 +173,8 @@ class AnswerQueue:
         self._waiting = []
 
     def _read(self, choice: Choice, channel: Channel, text: str, *, ended: bool = False) -> None:
-        before = self._before if channel in _ANSWER else ""
-        choice.read[channel] = choice.read.get(channel, len(before)) + len(text)
-        choice.safe.setdefault(channel, len(before))
         seen = self._watch(choice, channel).read(text, ended=ended)
+        choice.read[channel] += len(text)
         choice.safe[channel] = seen.safe
         self.leak = self.leak or seen.leak
 
@@ -172,6 +182,7 @@ class AnswerQueue:
         if channel not in choice.watches:
             before = self._before if channel in _ANSWER else ""
             choice.watches[channel] = AnswerWatch(self._watchlist, self._own, before=before)
+            choice.read[channel] = choice.safe[channel] = len(before)
         return choice.watches[channel]
 
     def _is_safe(self, one: _Waiting) -> bool:
@@ -190,16 +201,17 @@ class AnswerQueue:
             return None
         first, rest = cut(one.event, len(safe))
         needs = ((index, channel, to - len(text) + len(safe)),)
-        return _Waiting(first, needs, one.since), _Waiting(rest, one.needs, one.since)
+        return one._replace(event=first, needs=needs), one._replace(event=rest)
 
     def _gone(self, one: _Waiting) -> Event:
         self.longest_s = max(self.longest_s, time.perf_counter() - one.since)
         for delta in one.event.deltas:
             choice = self.choice(delta.index)
             choice.sent += delta.text
-            choice.other_text += delta.reasoning + delta.call_text
-            choice.reasoned |= bool(delta.reasoning)
-            choice.called_tools |= bool(delta.tool_calls)
+            if delta.reasoning or delta.tool_calls:
+                choice.other_text += delta.reasoning + delta.call_text
+                choice.reasoned |= bool(delta.reasoning)
+                choice.called_tools |= bool(delta.tool_calls)
             choice.finished |= delta.finish_reason is not None
         return one.event
 
@@ -219,12 +231,19 @@ class AnswerQueue:
         return forbidden
 
 
+def _chars(delta: Delta) -> int:
+    """How many characters are read of it."""
+    if delta.tool_calls or delta.logprobs:
+        return sum(len(text) for _, text in _texts(delta))
+    return len(delta.text) + len(delta.reasoning) + len(delta.others)
+
+
 def _texts(delta: Delta) -> Iterator[tuple[Channel, str]]:
     if delta.text:
         yield "text", delta.text
     if delta.reasoning:
         yield "reasoning", delta.reasoning
-    if delta.call_text or delta.others:
+    if delta.tool_calls or delta.others:
         yield "tool_calls", delta.call_text + delta.others
     if delta.logprobs:
         yield "tokens", "".join(token.token for token in delta.logprobs)

@@ -8,8 +8,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -37,22 +36,19 @@ class _Watch:
         self._due: float | None = None
         self._thread: threading.Thread | None = None
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # nobody can interrupt another thread
-            return
+    def begin(self, seconds: float) -> None:
+        """On the main thread."""
         if self._thread is None:
             signal.signal(_SIGNAL, self._interrupt)
             self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
             self._thread.start()
         self._due = time.monotonic() + seconds
         signal.setitimer(_TIMER, seconds, _LOOK_S)
-        try:
-            yield
-        finally:
-            self._due = None
-            signal.setitimer(_TIMER, 0)
+
+    def end(self) -> None:
+        """Nothing is interrupted any more."""
+        self._due = None
+        signal.setitimer(_TIMER, 0)
 
     def _look(self) -> None:
         main = threading.main_thread().ident or 0
@@ -75,12 +71,22 @@ class _Watch:
 _watch = _Watch()
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Raises Overdue inside if it takes longer. On another thread than the main one it does nothing. Not to be
-    nested, and nothing may be awaited inside."""
-    with _watch.within(seconds):
-        yield
+class within:  # noqa: N801 (it is called as a function is; a generator would take as long as what it watches)
+    """A context that raises Overdue inside if it takes longer. On another thread than the main one it does nothing:
+    nobody can interrupt that. Not to be nested, and nothing may be awaited inside."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            _watch.begin(self._seconds)
+
+    def __exit__(self, *error: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            _watch.end()
 
 
 async def beside_the_loop(work: Callable[[], _Found], seconds: float) -> _Found:

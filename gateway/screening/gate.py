@@ -14,6 +14,7 @@ from classifiers.languages.detector import MultilingualClassifier
 from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.foreign import ForeignNames
+from classifiers.names.recent import RecentNames
 from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.errors import PackError
@@ -34,6 +35,7 @@ _WHOLE: tuple[Kind, ...] = ("text", "long view")
 _ODD: tuple[Kind, ...] = ("odd words",)
 _LEARNED: tuple[Kind, ...] = ("text", "clause")  # what the classifier reads
 _Detect = Callable[[Sequence[str]], list[list[Verdict]]]
+_Reading = tuple[Detector, _Detect, tuple[Kind, ...]]
 _FOREIGN_PART = 4  # windows
 
 
@@ -130,6 +132,7 @@ class Gate:
         self._foreign_names = self._foreign_names.updated(aliases, gone)
         self._learned = self._changed_detectors(enabled, gone)
         self._languages = self._changed_languages(enabled, gone)
+        self._naming, self._judging = tuple(self._named_by()), tuple(self._judged_by())
         watched = {scope: pack.watched for scope, pack in enabled.items()}
         self.watchlist = self.watchlist.updated(watched, gone, (self._names, self._foreign_names))
         kinds = {scope: pack.detector for scope, pack in enabled.items()}
@@ -275,7 +278,7 @@ class Gate:
         by_text: list[list[tuple[Unit, Verdict]]] = [[] for _ in texts]
         every = [(number, unit) for number, read in enumerate(texts) for unit in read.units]
         judged_by_all = {number for number, read in enumerate(texts) if self._judges(read.text)}
-        for detector, detects, kinds in self._detectors(learned=learned):
+        for detector, detects, kinds in (*self._naming, *(self._judging if learned else ())):
             names = detector in (self._names, self._foreign_names)
             asked = [(n, unit) for n, unit in every if unit.kind in kinds and (names or n in judged_by_all)]
             verdicts = detects([unit.text for _, unit in asked]) if asked else []
@@ -298,16 +301,18 @@ class Gate:
         watched = self.watchlist.rules.get(finding.scope, "off") != "off"
         return replace(finding, matched=False) if finding.matched and watched and not text.calls else finding
 
-    def _detectors(self, *, learned: bool) -> Iterator[tuple[Detector, _Detect, tuple[Kind, ...]]]:
-        """Each detector, and what it reads. In odd words a name must stand letter by letter. O3's detector knows
-        nothing but the forget rows, and short clauses are near to them by chance."""
-        yield self._names, self._names.detect, _WHOLE
-        yield self._names, partial(self._names.detect, misspelt=False), _ODD
+    def _named_by(self) -> Iterator[_Reading]:
+        """The detectors of names, and what they read. In odd words a name must stand letter by letter."""
+        recent = RecentNames(self._names)
+        yield self._names, recent.detect, _WHOLE
+        yield self._names, partial(recent.detect, misspelt=False), _ODD
         yield self._foreign_names, self._foreign_names.detect, _WHOLE
-        for detector in self._learned.values() if learned else ():
-            clauses = isinstance(detector, ClauseDetector)
-            yield detector, detector.detect, _LEARNED if clauses else _WHOLE
-        if learned and self._languages:
+
+    def _judged_by(self) -> Iterator[_Reading]:
+        """The others. O3's detector knows nothing but the forget rows, and short clauses are near to them by chance."""
+        for detector in self._learned.values():
+            yield detector, detector.detect, _LEARNED if isinstance(detector, ClauseDetector) else _WHOLE
+        if self._languages:
             yield self._languages, self._languages.detect, _LEARNED
 
     def _windows(self, read: "_Read") -> int:

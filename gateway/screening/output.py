@@ -13,7 +13,7 @@ from typing import Protocol
 
 from classifiers.leaks.watch import Asked, Leak, OwnWords, Watchlist
 from gateway.core import Delta, Event, Request, Screening, Usage
-from gateway.openai_format.pieces import single_events
+from gateway.openai_format.pieces import joined, single_events
 from gateway.screening.answer_queue import AnswerQueue, Choice
 from gateway.screening.deadline import beside_the_loop
 
@@ -111,27 +111,27 @@ class OutputScreen:
         queue = self._queue()
         async with aclosing(events):
             async for event in events:
-                await queue.take(event)
+                await queue.take([event])
                 if queue.leak:
                     break
             else:
                 queue.end()
-        return ([] if queue.leak else [*queue.released()]), queue.leak
+        return ([] if queue.leak else queue.released()), queue.leak
 
     # A stream.
 
     async def _streamed(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         queue = self._queue()
         async with aclosing(single_events(events, self._request)) as singles:
-            async for event in singles:
-                await queue.take(event)
-                for one in queue.released():
+            async for together in singles:
+                await queue.take(together)
+                for one in joined(queue.released()):
                     yield one
                 if queue.leak:
                     break
             else:
                 queue.end()
-                for one in queue.released():
+                for one in joined(queue.released()):
                     yield one
         self._remedy.waited(queue.most_chars, queue.longest_s)
         if queue.leak is None:
@@ -157,12 +157,12 @@ class OutputScreen:
             other = await self._remedy.other_answer(leak, request)
         queue = self._queue(sent=choice.sent)
         if other is not None:
-            async with aclosing(single_events(other, request)) as singles:
+            async with aclosing(_one_by_one(single_events(other, request))) as singles:
                 async for event in singles:
                     if event.fallback and choice.sent:
                         break  # a refusal in the middle of a sentence
                     usages += [part for part in event.parts if isinstance(part, Usage)]
-                    await queue.take(event)
+                    await queue.take([event])
                     for one in queue.released():
                         yield _as_choice(one, choice.index)
                     if queue.leak:
@@ -203,6 +203,13 @@ class OutputScreen:
         most = self._request.most_tokens
         left = None if most is None else most - self._remedy.tokens(sent)
         return replace(self._request, sampling=replace(self._request.sampling, n=1, max_tokens=left), written=sent)
+
+
+async def _one_by_one(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        async for together in events:
+            for event in together:
+                yield event
 
 
 def _end_of_prompt(request: Request) -> str:

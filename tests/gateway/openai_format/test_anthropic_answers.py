@@ -94,7 +94,7 @@ def test_an_upstreams_events_go_on_as_they_came_and_may_be_cut() -> None:
             yield Event(data=data[at : at + 50])
 
     async def parted() -> list[Event]:
-        return [event async for event in single_events(events(), request_of())]
+        return [event async for together in single_events(events(), request_of()) for event in together]
 
     singles = asyncio.run(parted())
     assert b"".join(event.data or b"" for event in singles) == data

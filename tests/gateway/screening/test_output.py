@@ -70,10 +70,18 @@ def test_a_clean_answer_goes_on_as_it_came(house: House, upstream: bool) -> None
 
 def test_what_waits_is_no_more_than_may_become_a_name(house: House) -> None:
     """The words before it go on at once, although they came in one piece."""
-    request = asked()
-    events = house.events(request, as_upstream(request, pieces("They live in Nar", "ration."), chunk=10_000))
+    request, said = asked(), pieces("They live in Nar", "ration.")
+    (whole,) = as_upstream(request, said, chunk=10_000)
+    data = whole.data or b""
+    first = data.index(b"\n\n", data.index(b" Nar")) + 2
+    events = house.events(request, as_upstream(request, said, chunk=first))
     texts = [delta.text for event in events for delta in event.deltas if delta.text]
     assert texts == ["They live in", " Nar", "ration."]
+    # what ends the wait is there already: so nothing waits, and all goes on as one
+    (event,) = house.events(request, [whole])
+    assert event.data == data
+    assert [delta.text for delta in event.deltas if delta.text] == ["They live in Nar", "ration."]
+    assert house.audit["held_chars"] == 0
 
 
 def test_a_second_leak_ends_the_answer_with_a_full_stop(house: House) -> None:
