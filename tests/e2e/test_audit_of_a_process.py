@@ -82,7 +82,9 @@ def gateway(upstream: str, folder: Path, *words: str, **variables: str) -> Itera
         yield served
 
 
-def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
+def test_a_gateway_that_is_killed_owes_no_line_and_the_next_ends_its_answers_first(
+    upstream: str, tmp_path: Path
+) -> None:
     with gateway(upstream, tmp_path) as served:
         assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
         httpx.get(f"{upstream}/fault/hangs_in_stream")  # so that none has ended before
@@ -98,31 +100,25 @@ def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_pat
         assert [line["outcome"] for line in lines] == ["ok", *["killed"] * 5]
         assert len({line["id"] for line in lines}) == 6
         assert {line["model"] for line in lines} == {MODEL}
-        assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
-        served.started.send_signal(signal.SIGTERM)
-        assert served.started.wait(60) == 0
-    assert len(served.lines) == 7
+        told_to_end_it_ends_its_answers_first(served, before=6)
     assert json.loads(served.file.read_text().splitlines()[-1])["audit"] == "closed"
     assert [path.name for path in tmp_path.glob("audit.jsonl.*")] == []
 
 
-@pytest.mark.parametrize("words", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_gateway_that_is_told_to_end_under_load_ends_its_answers_first(
-    upstream: str, tmp_path: Path, words: tuple[str, ...]
-) -> None:
-    with gateway(upstream, tmp_path, *words) as served:
-        streams = served.begin(8)
-        served.started.send_signal(signal.SIGTERM)
-        for stream in streams:
-            stream.join(30)
-        assert served.started.wait(60) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{served.url}/healthz")
-    assert [line["outcome"] for line in served.lines] == ["ok"] * 8
+def told_to_end_it_ends_its_answers_first(served: Served, *, before: int) -> None:
+    """Of eight streams none is cut short; then there is nobody at the port. `before`: lines that stand already."""
+    streams = served.begin(8)
+    served.started.send_signal(signal.SIGTERM)
+    for stream in streams:
+        stream.join(30)
+    assert served.started.wait(60) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{served.url}/healthz")
+    assert [line["outcome"] for line in served.lines[before:]] == ["ok"] * 8
     assert "Traceback" not in served.log
 
 
-def test_a_worker_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_owes_no_line_and_all_end_their_answers_first(upstream: str, tmp_path: Path) -> None:
     with gateway(upstream, tmp_path, "--workers", "2") as served:
         assert eventually(lambda: served.log.count(" serves (process") == 2, within_s=60)
         streams = served.begin(8)
@@ -134,6 +130,8 @@ def test_a_worker_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path
         outcomes = {line["outcome"] for line in served.lines}
         assert "killed" in outcomes
         assert outcomes <= {"ok", "killed"}
+        assert eventually(lambda: served.log.count(" serves (process") == 3, within_s=60), "another takes its place"
+        told_to_end_it_ends_its_answers_first(served, before=8)
 
 
 def test_a_disk_that_is_full_stops_the_answers_until_there_is_room(upstream: str, tmp_path: Path) -> None:
