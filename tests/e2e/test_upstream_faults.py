@@ -184,4 +184,9 @@ def test_a_server_that_is_no_vllm(policy_root: Path) -> None:
         assert httpx.get(f"{url}/v1/models").status_code == 404
         settings = load_settings(None, {"backend": "vllm", "upstream": url, "packs": policy_root})
         with pytest.raises(SetupError, match=f"no usable vLLM server at {re.escape(url)}"):
-            build_app(settings)
+            asyncio.run(started(build_app(settings)))
+
+
+async def started(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
