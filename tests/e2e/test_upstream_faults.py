@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from harness import MODEL, Gateway, Json, chat, free_port, gateway_over, serving, text_of, unrecall
 
 from gateway.backends.vllm.backend import VllmBackend
-from gateway.errors import SetupError
+from gateway.errors import UpstreamError
 from gateway.models.language_model import LanguageModel
 from gateway.server.app import build_app
 from gateway.settings import load_settings
@@ -183,7 +183,7 @@ def test_a_server_that_is_no_vllm(policy_root: Path) -> None:
     with serving(other) as url:
         assert httpx.get(f"{url}/v1/models").status_code == 404
         settings = load_settings(None, {"backend": "vllm", "upstream": url, "packs": policy_root})
-        with pytest.raises(SetupError, match=f"no usable vLLM server at {re.escape(url)}"):
+        with pytest.raises(UpstreamError, match=f"no usable vLLM server at {re.escape(url)}"):
             asyncio.run(started(build_app(settings)))
 
 
