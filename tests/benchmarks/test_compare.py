@@ -32,7 +32,7 @@ from gateway.packs.store import load_packs
 from gateway.policy import decide
 from gateway.screening.gate import Gate
 
-ARMS = "original,retrain,eco,input-filter,output-filter,npo"
+ARMS = "original,retrain,eco,input-filter,output-filter,npo,ga"
 
 
 @pytest.fixture(scope="module")
@@ -206,12 +206,10 @@ def test_damaged_records_say_which_and_what_to_do(tmp_path: Path) -> None:
 
 
 def test_replies_that_were_lost_are_told(results: dict[str, Any], suite: Suite, model: str, out: Path) -> None:
-    path = out / "arms/output-filter/replies.jsonl"
+    path = out / "arms/ga/replies.jsonl"
     whole = path.read_text()
     path.write_text("\n".join(whole.splitlines()[:3]))
-    with pytest.raises(
-        SetupError, match=rf"output-filter/replies.jsonl is damaged \(3 replies to {len(suite.items)} items\)"
-    ):
+    with pytest.raises(SetupError, match=rf"ga/replies.jsonl is damaged \(3 replies to {len(suite.items)} items\)"):
         compare(plan(suite, model, "original"), out)
     path.write_text(whole)
 

@@ -34,7 +34,7 @@ def gateway(vllm_gateway: Gateway) -> Gateway:
 
 
 def asked(prompt: str, **fields: Any) -> Json:
-    return chat(prompt, **{"max_tokens": 64, **fields})
+    return chat(prompt, max_tokens=64, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ class TestTools:
     def test_it_may_answer_in_words(
         self, gateway: Gateway, passed: Callable[..., httpx.Response], plan: str, choice: str
     ) -> None:
-        fields = {"tools": [TOOL], "tool_choice": choice, "max_tokens": 24}
+        fields = {"tools": [TOOL], "tool_choice": choice}
         answer = gateway.post(CHAT, asked(PLANS[plan], **fields), headers=ADMIN)
         assert answer.headers["x-unrecall-plan"] == plan
         whole = [answer.json(), passed(**fields).json()]
