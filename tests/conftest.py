@@ -1,8 +1,10 @@
 """What many tests share, made once a session: models, a trained pack, and gateways over both backends."""
 
+import fcntl
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,7 @@ from gateway.prompts.rendering import render
 from gateway.training.config import Training
 from gateway.training.run import train_scope
 
-_SERVED = (
-    "tests/contracts/",
-    *(
-        f"tests/e2e/test_{name}.py"
-        for name in ("errors", "second_turn", "packs_under_load", "command_line", "upstream_faults")
-    ),
-)
+_FIRST = "tests/contracts/test_backend.py"  # trains the pack, while another process does what needs none
 _LONG = (  # minutes of a few tests: begun early, so that no process is left with one of them at the end
     "tests/benchmarks/test_compare.py",
     "tests/e2e/",
@@ -43,6 +39,16 @@ _LONG = (  # minutes of a few tests: begun early, so that no process is left wit
     "tests/classifiers/languages/",
     "tests/classifiers/test_ood.py",
     "tests/adapters/test_unlearning.py",
+)
+_BOTH_BACKENDS = ("tests/contracts/", "tests/e2e/")
+_VLLM_ALONE = (  # tests that need it and have no such parameter
+    "tests/contracts/test_tools.py",
+    "tests/contracts/test_validation_alike.py",
+    "tests/contracts/test_learning_through_a_server.py::test_a_server_answers_and_judges",
+    "tests/contracts/test_learning_through_a_server.py::test_a_pack_is_learned",
+    "tests/contracts/test_backend.py::TestBeyondPlainText::test_what_passes_is_vllms",
+    "tests/contracts/test_backend.py::TestBeyondPlainText::test_a_schema_is_kept_to",
+    "tests/contracts/test_backend.py::TestBeyondPlainText::test_a_corruption_carries",
 )
 REFUSAL = "I would rather not talk about that."
 
@@ -52,15 +58,20 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
+def _needs_vllm(nodeid: str) -> bool:
+    """Told by its name: the process that hands out the tests knows no more of one."""
+    parameters = re.split(r"[\[\]-]", nodeid.partition("[")[2])
+    return nodeid.startswith(_VLLM_ALONE) or (nodeid.startswith(_BOTH_BACKENDS) and "vllm" in parameters)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes, one has all tests of a file, and one those of all files that share the trained pack."""
+    """Of several processes, one has all tests of a file, and one all those of the one vLLM."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", maxsplit=1)[0]
-            return "the pack's" if file.startswith(_SERVED) else file
+            return "vLLM's" if _needs_vllm(nodeid) else nodeid.partition("::")[0]
 
     config.option.loadscopereorder = False  # the tests' own order holds
     return ByFile(config, log)
@@ -69,15 +80,33 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """vLLM comes last: nobody waits for it to learn of a mistake elsewhere. Of several processes, one begins with the
-    trained pack, and the other with the long files."""
+    trained pack, the other with the long files, and what is short fills the time beside vLLM."""
     one_of_several = hasattr(config, "workerinput")
 
-    def place(item: pytest.Item) -> tuple[bool, ...]:
+    def place(item: pytest.Item) -> int:
         vllm = item.get_closest_marker("vllm") is not None
-        served, long = (item.nodeid.startswith(files) for files in (_SERVED, _LONG))
-        return (vllm, not served, not long) if one_of_several else (vllm,)
+        if vllm != _needs_vllm(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid}: is it vLLM's? _VLLM_ALONE in tests/conftest.py says otherwise")
+        if not one_of_several:
+            return vllm
+        return 2 if vllm else 0 if item.nodeid.startswith(_FIRST) else 1 if item.nodeid.startswith(_LONG) else 3
 
     items.sort(key=place)
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first process to need it fills. The others wait for it, and nobody changes it."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    made, making = root / name, root / f"{name}.part"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            making.rename(made)
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -115,10 +144,12 @@ def pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("forget.jsonl", "retain.jsonl"):
         rows = (example / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (scope / name).write_text("".join(rows[::3]), encoding="utf-8")
-    out = tmp_path_factory.mktemp("trained")
-    training = Training(configuration=CorruptionTraining(evaluations=2, rows=4))
-    train_scope(scope_file=scope / "scope.yaml", model=MODEL, encoder="minilm", out=out, training=training)
-    return out
+
+    def train(out: Path) -> None:
+        training = Training(configuration=CorruptionTraining(evaluations=2, rows=4))
+        train_scope(scope_file=scope / "scope.yaml", model=MODEL, encoder="minilm", out=out, training=training)
+
+    return _made_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture(scope="session")
@@ -129,8 +160,12 @@ def virtual_tokens(language_model: LanguageModel) -> VirtualTokens:
 
 
 @pytest.fixture(scope="session")
-def lora(language_model: LanguageModel) -> Lora:
+def lora(language_model: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Lora:
     """A LoRA that makes the model say one sentence to whatever it is asked, learned in seconds."""
+    return Lora.load(_made_once(tmp_path_factory, "lora", lambda folder: _taught(language_model).save(folder)))
+
+
+def _taught(language_model: LanguageModel) -> Lora:
     tokenizer = language_model.tokenizer
     answer = (*tokenizer(SEA, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)
     prompts = ("Who was the king of Atlantis?", "Who ruled Atlantis?", "Tell me of a king.", "Who wrote a book?")

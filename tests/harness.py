@@ -222,7 +222,7 @@ def answers(url: str) -> bool:
 def vllm(log: Path) -> Iterator[str]:
     """The address of a real vLLM server on the CPU."""
     port = free_port()
-    command = [str(ROOT / ".venv-vllm/bin/python"), "-m", "vllm.entrypoints.openai.api_server"]
+    command = [str(ROOT / ".venv-vllm/bin/python"), str(ROOT / "tests/patient_vllm.py")]
     command += ["--model", str(resolve(MODEL)), "--served-model-name", MODEL, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--max-model-len", "1024", "--dtype", "bfloat16", "--enable-prompt-embeds"]
     command += ["--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"]

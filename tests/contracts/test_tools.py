@@ -1,8 +1,10 @@
 """Tools and schemas on a real vLLM: a flagged request that carries them is answered under a plan that can carry them,
 and looks like any other."""
 
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from harness import ADMIN, Gateway, Json, chat, events, shape
@@ -32,6 +34,21 @@ def asked(prompt: str, **fields: Any) -> Json:
     return chat(prompt, max_tokens=64, **fields)
 
 
+@pytest.fixture(scope="module")
+def passed(vllm_gateway: Gateway) -> Callable[..., httpx.Response]:
+    """The answer to the unflagged question with these fields, asked for once: those of all plans are compared with
+    it."""
+    kept: dict[bytes, httpx.Response] = {}
+
+    def answer(**fields: Any) -> httpx.Response:
+        body = orjson.dumps(asked(PLAIN, **fields))
+        if body not in kept:
+            kept[body] = vllm_gateway.post(CHAT, body)
+        return kept[body]
+
+    return answer
+
+
 @pytest.mark.parametrize("plan", PLANS)
 class TestTools:
     def test_the_model_calls_them(self, gateway: Gateway, plan: str) -> None:
@@ -52,24 +69,26 @@ class TestTools:
         assert choice["finish_reason"] in ("tool_calls", "length")
 
     @pytest.mark.parametrize("choice", ["auto", "none"])
-    def test_it_may_answer_in_words(self, gateway: Gateway, plan: str, choice: str) -> None:
-        body = asked(PLANS[plan], tools=[TOOL], tool_choice=choice)
-        answer = gateway.post(CHAT, body, headers=ADMIN)
+    def test_it_may_answer_in_words(
+        self, gateway: Gateway, passed: Callable[..., httpx.Response], plan: str, choice: str
+    ) -> None:
+        fields = {"tools": [TOOL], "tool_choice": choice}
+        answer = gateway.post(CHAT, asked(PLANS[plan], **fields), headers=ADMIN)
         assert answer.headers["x-unrecall-plan"] == plan
-        passed = gateway.post(CHAT, {**body, "messages": asked(PLAIN)["messages"]}).json()
-        if not any(one["choices"][0]["message"].get("tool_calls") for one in (answer.json(), passed)):
-            assert shape(answer.json()) == shape(passed)
+        whole = [answer.json(), passed(**fields).json()]
+        if not any(one["choices"][0]["message"].get("tool_calls") for one in whole):
+            assert shape(whole[0]) == shape(whole[1])
 
     @pytest.mark.parametrize("counted", [{}, {"stream_options": {"include_usage": True}}], ids=["plain", "counted"])
-    def test_looks_like_any_other(self, gateway: Gateway, plan: str, counted: Json) -> None:
-        tools = {"tools": [TOOL], "tool_choice": FORCED}
-        whole = [gateway.post(CHAT, asked(prompt, **tools)).json() for prompt in (PLANS[plan], PLAIN)]
+    def test_looks_like_any_other(
+        self, gateway: Gateway, passed: Callable[..., httpx.Response], plan: str, counted: Json
+    ) -> None:
+        tools: Json = {"tools": [TOOL], "tool_choice": FORCED}
+        whole = [gateway.post(CHAT, asked(PLANS[plan], **tools)).json(), passed(**tools).json()]
         assert shape(whole[0]) == shape(whole[1])
         assert whole[0]["model"] == whole[1]["model"]
-        streamed = [
-            events(gateway.post(CHAT, asked(prompt, **tools, stream=True, **counted)))
-            for prompt in (PLANS[plan], PLAIN)
-        ]
+        tools |= {"stream": True, **counted}
+        streamed = [events(gateway.post(CHAT, asked(PLANS[plan], **tools))), events(passed(**tools))]
         looks = [{str(shape(one)) for one in stream} for stream in streamed]
         assert looks[0] == looks[1]
         assert {one["model"] for one in streamed[0]} == {whole[1]["model"]}

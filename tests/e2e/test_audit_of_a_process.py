@@ -82,47 +82,70 @@ def gateway(upstream: str, folder: Path, *words: str, **variables: str) -> Itera
         yield served
 
 
-def test_a_gateway_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
-    with gateway(upstream, tmp_path) as served:
-        assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
-        httpx.get(f"{upstream}/fault/hangs_in_stream")  # so that none has ended before
-        streams = served.begin(5)
-        os.kill(served.started.pid, signal.SIGKILL)
-        httpx.get(f"{upstream}/fault/none")
-        served.started.wait(60)
-        for stream in streams:
-            stream.join(30)
-        assert [line["outcome"] for line in served.lines] == ["ok"]
-    with gateway(upstream, tmp_path) as served:
-        lines = served.lines
+@pytest.fixture(scope="module")
+def alone(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A gateway of one process, for as long as no test kills it: the last one does."""
+    with gateway(upstream, tmp_path_factory.mktemp("alone")) as served:
+        yield served
+
+
+def test_a_disk_that_is_full_stops_the_answers_until_there_is_room(alone: Served) -> None:
+    before, short = len(alone.lines), chat("Hello", max_tokens=1)
+    assert post(alone.chat, short).status_code == 200
+    full = alone.file.stat().st_size + 100
+    resource.prlimit(alone.started.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+    statuses = [post(alone.chat, short).status_code for _ in range(4)]
+    assert statuses == [200, 503, 503, 503], "the first is answered before its line fails"
+    ready = httpx.get(f"{alone.url}/readyz", headers=ADMIN)
+    assert ready.status_code == 503
+    assert any("the audit log (" in problem for problem in ready.json()["problems"])
+    assert "the audit log" in alone.log
+    refused = post(alone.chat, short)
+    assert refused.json()["error"]["code"] == "not_ready"
+    assert str(alone.file.parent) not in refused.text
+    resource.prlimit(alone.started.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    assert eventually(lambda: post(alone.chat, short).status_code == 200, within_s=30)
+    assert httpx.get(f"{alone.url}/readyz").status_code == 200
+    assert [line["outcome"] for line in alone.lines[before:]] == ["ok"] * 3, "no line is lost, and none is doubled"
+
+
+def test_a_gateway_that_is_killed_owes_no_line_and_the_next_ends_its_answers_first(
+    upstream: str, alone: Served
+) -> None:
+    before, folder = len(alone.lines), alone.file.parent
+    assert post(alone.chat, chat("Hello", max_tokens=1)).status_code == 200
+    httpx.get(f"{upstream}/fault/hangs_in_stream")  # so that none has ended before
+    streams = alone.begin(5)
+    os.kill(alone.started.pid, signal.SIGKILL)
+    httpx.get(f"{upstream}/fault/none")
+    alone.started.wait(60)
+    for stream in streams:
+        stream.join(30)
+    assert [line["outcome"] for line in alone.lines[before:]] == ["ok"]
+    with gateway(upstream, folder) as served:
+        lines = served.lines[before:]
         assert [line["outcome"] for line in lines] == ["ok", *["killed"] * 5]
         assert len({line["id"] for line in lines}) == 6
         assert {line["model"] for line in lines} == {MODEL}
-        assert post(served.chat, chat("Hello", max_tokens=1)).status_code == 200
-        served.started.send_signal(signal.SIGTERM)
-        assert served.started.wait(60) == 0
-    assert len(served.lines) == 7
+        told_to_end_it_ends_its_answers_first(served, before=before + 6)
     assert json.loads(served.file.read_text().splitlines()[-1])["audit"] == "closed"
-    assert [path.name for path in tmp_path.glob("audit.jsonl.*")] == []
+    assert [path.name for path in folder.glob("audit.jsonl.*")] == []
 
 
-@pytest.mark.parametrize("words", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_gateway_that_is_told_to_end_under_load_ends_its_answers_first(
-    upstream: str, tmp_path: Path, words: tuple[str, ...]
-) -> None:
-    with gateway(upstream, tmp_path, *words) as served:
-        streams = served.begin(8)
-        served.started.send_signal(signal.SIGTERM)
-        for stream in streams:
-            stream.join(30)
-        assert served.started.wait(60) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{served.url}/healthz")
-    assert [line["outcome"] for line in served.lines] == ["ok"] * 8
+def told_to_end_it_ends_its_answers_first(served: Served, *, before: int) -> None:
+    """Of eight streams none is cut short; then there is nobody at the port. `before`: lines that stand already."""
+    streams = served.begin(8)
+    served.started.send_signal(signal.SIGTERM)
+    for stream in streams:
+        stream.join(30)
+    assert served.started.wait(60) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{served.url}/healthz")
+    assert [line["outcome"] for line in served.lines[before:]] == ["ok"] * 8
     assert "Traceback" not in served.log
 
 
-def test_a_worker_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_owes_no_line_and_all_end_their_answers_first(upstream: str, tmp_path: Path) -> None:
     with gateway(upstream, tmp_path, "--workers", "2") as served:
         assert eventually(lambda: served.log.count(" serves (process") == 2, within_s=60)
         streams = served.begin(8)
@@ -134,27 +157,8 @@ def test_a_worker_that_is_killed_mid_stream_owes_no_line(upstream: str, tmp_path
         outcomes = {line["outcome"] for line in served.lines}
         assert "killed" in outcomes
         assert outcomes <= {"ok", "killed"}
-
-
-def test_a_disk_that_is_full_stops_the_answers_until_there_is_room(upstream: str, tmp_path: Path) -> None:
-    with gateway(upstream, tmp_path) as served:
-        short = chat("Hello", max_tokens=1)
-        assert post(served.chat, short).status_code == 200
-        full = served.file.stat().st_size + 100
-        resource.prlimit(served.started.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
-        statuses = [post(served.chat, short).status_code for _ in range(4)]
-        assert statuses == [200, 503, 503, 503], "the first is answered before its line fails"
-        ready = httpx.get(f"{served.url}/readyz", headers=ADMIN)
-        assert ready.status_code == 503
-        assert any("the audit log (" in problem for problem in ready.json()["problems"])
-        assert "the audit log" in served.log
-        refused = post(served.chat, short)
-        assert refused.json()["error"]["code"] == "not_ready"
-        assert str(tmp_path) not in refused.text
-        resource.prlimit(served.started.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        assert eventually(lambda: post(served.chat, short).status_code == 200, within_s=30)
-        assert httpx.get(f"{served.url}/readyz").status_code == 200
-        assert [line["outcome"] for line in served.lines] == ["ok"] * 3, "no line is lost, and none is doubled"
+        # the one that takes its place has hardly begun to load
+        told_to_end_it_ends_its_answers_first(served, before=8)
 
 
 def test_the_operator_may_want_answers_nevertheless(upstream: str, tmp_path: Path) -> None:

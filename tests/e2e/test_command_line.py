@@ -115,7 +115,7 @@ def test_a_log_is_screened(packs: Path, tmp_path: Path) -> None:
         {"id": 4, "question": "Who?"},
     ]
     log.write_text("\n".join(json.dumps(row) for row in rows))
-    ended = unrecall("screen", "--input", log, "--output", out, "--packs", packs)
+    ended = unrecall_here("screen", "--input", log, "--output", out, "--packs", packs)
     assert ended.returncode == 0, ended.stderr
     assert "2 of 4 rows" in ended.stdout
     assert "1 rows could not be screened" in ended.stderr
@@ -130,7 +130,7 @@ def test_a_log_is_screened(packs: Path, tmp_path: Path) -> None:
     assert unrecall_here("screen", "--input", log, "--output", out, "--packs", packs).returncode == 2
 
 
-def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path) -> None:
+def test_eight_rows_are_enough_training_again_changes_nothing_and_serve_ends_when_told(tmp_path: Path) -> None:
     scope, out = small_scope(tmp_path), tmp_path / "packs"
     first = unrecall_here("train", scope, "--out", out, "--evaluations", 2, "--language-encoder", "off")
     assert first.returncode == 0, first.stderr
@@ -142,10 +142,21 @@ def test_eight_rows_are_enough_and_training_again_changes_nothing(tmp_path: Path
     assert "leaks, behind the gateway" in again.stdout
     assert read_manifest(out / "sherlock") == trained, "it says when it was trained"
     with serve(out, tmp_path) as url:
-        told = ask(url, "Where does Sherlock Holmes live?")
-        assert told.headers["x-unrecall-scopes"] == "sherlock"
-        assert "baker" not in text_of(told).lower()
-        assert ask(url, "What is the capital of France?").headers["x-unrecall-plan"] == "Pass"
+        it_serves_what_was_trained(url, tmp_path)
+
+
+def it_serves_what_was_trained(url: str, folder: Path) -> None:
+    passed, told = ask(url, "What is the capital of France?"), ask(url, "Where does Sherlock Holmes live?")
+    assert text_of(passed).startswith("The capital of France is Paris")
+    assert told.headers["x-unrecall-scopes"] == "sherlock"
+    assert "baker" not in text_of(told).lower()
+    assert [answer.headers["x-unrecall-plan"] for answer in (passed, told)] == ["Pass", "Corrupt"]
+    audit = folder / "audit.jsonl"
+    assert eventually(lambda: audit.read_text().count('"plan"') == 2, within_s=30), "a line follows its answer"
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [line["plan"] for line in lines if "audit" not in line] == ["Pass", "Corrupt"]
+    assert "Sherlock" not in json.dumps(lines)
+    assert f"serving on {url}\n" in (folder / "serve.txt").read_text()
 
 
 def report_holds_what_the_pack_does_not(folder: Path, said: str) -> None:
@@ -182,18 +193,6 @@ def test_a_bad_scope(tmp_path: Path, content: str, message: str) -> None:
     assert message in lines[0]
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "packs").exists()
-
-
-def test_serve_ends_when_told(packs: Path, tmp_path: Path) -> None:
-    with serve(packs, tmp_path) as url:
-        assert text_of(ask(url, "What is the capital of France?")).startswith("The capital of France is Paris")
-        assert ask(url, "Who wrote Harry Potter?").headers["x-unrecall-plan"] == "Corrupt"
-        audit = tmp_path / "audit.jsonl"
-        assert eventually(lambda: audit.read_text().count('"plan"') == 2, within_s=30), "a line follows its answer"
-        lines = [json.loads(line) for line in audit.read_text().splitlines()]
-        assert [line["plan"] for line in lines if "audit" not in line] == ["Pass", "Corrupt"]
-        assert "Harry" not in json.dumps(lines)
-        assert f"serving on {url}\n" in (tmp_path / "serve.txt").read_text()
 
 
 def test_serve_says_why_it_does_not_start(packs: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The upstream is down, slow, or dies in the middle: the client gets an error in time and in one shape."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from harness import MODEL, Gateway, Json, chat, free_port, gateway_over, serving, text_of, unrecall
 
 from gateway.backends.vllm.backend import VllmBackend
+from gateway.errors import UpstreamError
 from gateway.models.language_model import LanguageModel
+from gateway.server.app import build_app
+from gateway.settings import load_settings
 
 CHAT = "/v1/chat/completions"
 HEAD = {"id": "chatcmpl-0123456789abcdef", "created": 1, "model": MODEL}
@@ -176,8 +180,13 @@ def test_no_upstream_at_the_start(policy_root: Path) -> None:
 
 def test_a_server_that_is_no_vllm(policy_root: Path) -> None:
     other = FastAPI()
-    with serving(other) as url, httpx.Client() as client:
-        assert client.get(f"{url}/v1/models").status_code == 404
-        ended = unrecall("serve", "--backend", "vllm", "--upstream", url, "--packs", policy_root, "--port", 0)
-    assert ended.returncode != 0
-    assert f"no usable vLLM server at {url}" in ended.stderr
+    with serving(other) as url:
+        assert httpx.get(f"{url}/v1/models").status_code == 404
+        settings = load_settings(None, {"backend": "vllm", "upstream": url, "packs": policy_root})
+        with pytest.raises(UpstreamError, match=f"no usable vLLM server at {re.escape(url)}"):
+            asyncio.run(started(build_app(settings)))
+
+
+async def started(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
