@@ -1,8 +1,9 @@
 """When an answer begins and goes on, so that its time tells less of the plan behind it.
 
 A refusal costs no time, so it always takes the times that passing answers have lately had, drawn at random. That costs
-nobody else anything. With `equal`, every answer begins as late as nearly all passing answers do, and goes on at one
-pace: then the gate's work, an instruction in front or a head start do not show either, and every client pays for it.
+nobody else anything. With `equal`, every answer begins as late as nearly all do, those included that a plan makes later
+than passing ones, and goes on at one pace: then the gate's work, an instruction in front or a head start do not show
+either, and every client pays for it.
 """
 
 import asyncio
@@ -10,8 +11,8 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 from gateway.core import Event, Request
@@ -27,7 +28,10 @@ _OFTEN = 16  # answers, after which the usual time between events is found anew
 _LOOKED_AT = 4096  # times between events
 _ENOUGH = 8  # so many tell what is usual
 _LATE = 0.95  # the quantile of passing answers that all others wait for
-_FIRST_MARGIN = 1.25  # a flagged request takes a little longer than a passing one of its length
+# How much later a flagged request is ready than nearly all passing ones of its kind, while nobody knows: its detection
+# comes before its generation, where a passing request's runs beside it.
+_LATER_S, _LATER_SHARE = 0.025, 0.25
+_LATER_MARGIN, _LATER_QUANTILE = 1.1, 0.9  # of what is known of it; the first one after a start takes long
 _GAP_QUANTILE, _GAP_MARGIN = 0.75, 1.1
 _UNKNOWN_S = 1.0  # to the first token, while too few have passed to tell
 _LONGEST_S = 10.0  # no answer is held back longer
@@ -101,6 +105,7 @@ class Pace:
         self.equal = mode == "equal"
         self._least_s = least_s
         self._first: dict[_Kind, _Lately] = {}
+        self._later = _Lately()  # by how much flagged requests of all kinds were
         self._steps = _Steps()
 
     def schedule(self, request: Request, arrived: float, *, done: str, body_bytes: int | None) -> "Schedule":
@@ -114,11 +119,14 @@ class Pace:
         """
         kind = _kind(request, body_bytes)
         times = self._first.setdefault(kind, _Lately())
+        ready_s = time.perf_counter() - arrived
         if done == "Pass":
-            times.add(time.perf_counter() - arrived)
+            times.add(ready_s)
+        elif done != "Refuse" and times:
+            self._later.add(max(0.0, ready_s - times.quantile(_LATE)))
         gap_s: float | None = None
         if self.equal:
-            usual = times.quantile(_LATE) * _FIRST_MARGIN if times else _UNKNOWN_S
+            usual = self._usual_s(times) if times else _UNKNOWN_S
             gap_s = self._steps.quantile(_GAP_QUANTILE) * _GAP_MARGIN if self._steps else 0.0
             wait_s = min(usual, _LONGEST_S)
         else:
@@ -126,6 +134,13 @@ class Pace:
         drawn = self._steps.drawn() if done == "Refuse" and self._steps and not self.equal else None
         watched = self._steps.opened() if done == "Pass" and body_bytes is None else None
         return Schedule(arrived + max(wait_s, self._least_s), gap_s, drawn=drawn, watched=watched)
+
+    def _usual_s(self, times: _Lately) -> float:
+        """When nearly all answers of a kind may begin, whatever their plan."""
+        passing = times.quantile(_LATE)
+        if self._later:
+            return passing + _LATER_MARGIN * self._later.quantile(_LATER_QUANTILE)
+        return passing + max(_LATER_S, _LATER_SHARE * passing)
 
     async def held(self, arrived: float) -> None:
         """Waits until an error may be told. Those of the gateway's own checks depend on no plan."""
@@ -170,8 +185,9 @@ class Schedule:
         self._came = at
 
 
-async def read_ahead(events: AsyncIterator[Event]) -> AsyncGenerator[tuple[Event, float], None]:
-    """Events with the times when they came, read on while those before them wait for their time."""
+@asynccontextmanager
+async def read_ahead(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[tuple[Event, float]]]:
+    """Events with the times when they came, read on from now on while those before them wait for their time."""
     came: asyncio.Queue[tuple[Event, float] | BaseException | None] = asyncio.Queue(_AHEAD)
 
     async def read() -> None:
@@ -183,12 +199,15 @@ async def read_ahead(events: AsyncIterator[Event]) -> AsyncGenerator[tuple[Event
             end = error
         await came.put(end)
 
+    async def found() -> AsyncIterator[tuple[Event, float]]:
+        while (one := await came.get()) is not None:
+            if isinstance(one, BaseException):
+                raise one
+            yield one
+
     reading = asyncio.ensure_future(read())
     try:
-        while (found := await came.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+        yield found()
     finally:
         reading.cancel()
         with suppress(asyncio.CancelledError):

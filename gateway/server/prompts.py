@@ -117,15 +117,21 @@ class Prompts:
             body = None if request.stream else await encoder.collect(answer.events, first)
             size = None if body is None else len(body)
             times = self._pace.schedule(request, arrived, done=answer.account.done, body_bytes=size)
-            await times.begun()
             headers = _explanation(answer) if explain else {}
             if body is not None:
+                await times.begun()
                 await writer.whole(body, headers=headers)
+            elif self._pace.equal:
+                async with read_ahead(_all(first, answer.events)) as events:
+                    await times.begun()
+                    await writer.start(headers)
+                    async with _told_in_stream(writer, encoder):
+                        await _singly(events, encoder, writer, times)
             else:
+                await times.begun()
                 await writer.start(headers)
-                stream = _singly if self._pace.equal else _stream
                 async with _told_in_stream(writer, encoder):
-                    await stream(answer, first, encoder, writer, times)
+                    await _stream(answer, first, encoder, writer, times)
 
 
 def _check_media(headers: Mapping[str, str]) -> None:
@@ -190,21 +196,24 @@ def _apart(first: Event, data: bytes) -> list[bytes]:
     return [piece + _END for piece in data.split(_END) if piece]
 
 
-async def _singly(answer: Answer, first: Event | None, encoder: Encoder, writer: Writer, times: Schedule) -> None:
+async def _singly(
+    events: AsyncIterator[tuple[Event, float]], encoder: Encoder, writer: Writer, times: Schedule
+) -> None:
     """Each event alone and at its time, however many came at once."""
-    begun = first is None
+    begun = False
     rest = b""
-    async with aclosing(read_ahead(_all(first, answer.events))) as events:
-        async for event, at in events:
-            data = encoder.encode(event)
-            times.came(at, data.count(_EVENT))
-            *pieces, rest = (rest + data).split(_END)
-            for piece in pieces:
-                if begun:
-                    await times.next()
-                begun = True
-                await writer.write(piece + _END)
-        await writer.write(rest + encoder.ending())
+    async for event, at in events:
+        data = encoder.encode(event)
+        times.came(at, data.count(_EVENT))
+        *pieces, rest = (rest + data).split(_END)
+        for piece in pieces:
+            if begun:
+                await times.next()
+            begun = True
+            await writer.write(piece + _END)
+    if ending := rest + encoder.ending():
+        await times.next()  # a passing answer's end is one of its upstream's pieces
+        await writer.write(ending)
 
 
 async def _all(first: Event | None, others: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:

@@ -88,6 +88,16 @@ def test_at_an_equal_pace_all_take_the_same(clock: list[float], done: str) -> No
     assert (first, gap) == (pytest.approx(0.25), pytest.approx(0.055))
 
 
+@pytest.mark.parametrize("done", ["Pass", "Refuse", "Corrupt", "UseAdapter"])
+def test_at_an_equal_pace_all_wait_for_what_a_plan_makes_later(clock: list[float], done: str) -> None:
+    pace = Pace("equal")
+    passed(pace, clock, first_s=0.02, gap_s=0.004)
+    for _ in range(16):
+        pace.schedule(request_of(), clock[0] - 0.08, done="Corrupt", body_bytes=None)
+    first, _ = lasted(pace.schedule(request_of(), clock[0], done=done, body_bytes=None), clock, 1)
+    assert first == pytest.approx(0.02 + 1.1 * 0.06)
+
+
 def test_the_equal_pace_is_that_of_all_answers_however_many_events_they_have(clock: list[float]) -> None:
     pace = Pace("equal")
     for answer in range(250):
@@ -100,7 +110,7 @@ def test_the_equal_pace_is_that_of_all_answers_however_many_events_they_have(clo
     assert gap == pytest.approx(1.1 * 0.035, rel=0.02)
 
 
-@pytest.mark.parametrize(("first_s", "held"), [(0.01, 0.0125), (60.0, 10.0)])
+@pytest.mark.parametrize(("first_s", "held"), [(0.01, 0.035), (60.0, 10.0)])
 def test_no_answer_is_held_back_without_end(clock: list[float], first_s: float, held: float) -> None:
     pace = Pace("equal")
     passed(pace, clock, first_s=first_s, gap_s=0.05)
@@ -155,9 +165,10 @@ class TestReadAhead:
     def test_events_come_in_order_with_the_time_of_their_coming(self) -> None:
         async def run() -> list[tuple[str, float]]:
             found = []
-            async for event, at in read_ahead(three()):
-                await asyncio.sleep(0.001)
-                found.append((event.deltas[0].text, at))
+            async with read_ahead(three()) as events:
+                async for event, at in events:
+                    await asyncio.sleep(0.001)
+                    found.append((event.deltas[0].text, at))
             return found
 
         found = asyncio.run(run())
@@ -165,12 +176,24 @@ class TestReadAhead:
         assert found[-1][1] <= time.perf_counter()
         assert [at for _, at in found] == sorted(at for _, at in found)
 
+    def test_it_reads_before_anybody_asks(self) -> None:
+        """While an answer waits for its beginning, what comes is taken with its own time."""
+
+        async def run() -> list[float]:
+            async with read_ahead(three()) as events:
+                await asyncio.sleep(0.05)
+                asked = time.perf_counter()
+                return [asked - at async for _, at in events]
+
+        assert min(asyncio.run(run())) > 0
+
     def test_an_error_comes_after_what_came_before_it(self) -> None:
         seen = []
 
         async def run() -> None:
-            async for event, _ in read_ahead(three(failing=True)):
-                seen.append(event.deltas[0].text)
+            async with read_ahead(three(failing=True)) as events:
+                async for event, _ in events:
+                    seen.append(event.deltas[0].text)
 
         with pytest.raises(UpstreamError):
             asyncio.run(run())
@@ -189,9 +212,8 @@ class TestReadAhead:
 
         async def run() -> None:
             source = endless()
-            ahead = read_ahead(source)
-            await anext(ahead)
-            await ahead.aclose()
+            async with read_ahead(source) as events:
+                await anext(events)
             await source.aclose()
 
         asyncio.run(run())
