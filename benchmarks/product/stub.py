@@ -126,6 +126,16 @@ def _events(chat: bool, tokens: int, usage: dict[str, int] | None) -> Sequence[b
     return [b"data: " + orjson.dumps(event) + b"\n\n" for event in events]
 
 
+def _steps(pieces: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
+    """The pieces that vLLM writes at one step of its model: the role with the first token, and with the last one all
+    that follows it."""
+    first = next(number for number, piece in enumerate(pieces) if b'"role"' not in piece)
+    last = next((number for number, piece in enumerate(pieces) if b'"finish_reason":"' in piece), len(pieces) - 1)
+    if last <= first:
+        return [pieces]
+    return [pieces[: first + 1], *([piece] for piece in pieces[first + 1 : last]), pieces[last:]]
+
+
 class _Server(asyncio.Protocol):
     """One connection."""
 
@@ -247,8 +257,11 @@ class _Server(asyncio.Protocol):
             self._end()
             return
         call = asyncio.get_running_loop().call_later
-        gap = (last - first) / max(1, len(pieces) - 1)
-        self._timers = [call(first + number * gap, self._piece, piece) for number, piece in enumerate(pieces)]
+        steps = _steps(pieces)
+        gap = (last - first) / max(1, len(steps) - 1)
+        self._timers = [
+            call(first + number * gap, self._piece, piece) for number, step in enumerate(steps) for piece in step
+        ]
         self._timers.append(call(last, self._end))
 
     def _break_off(self, pieces: Sequence[bytes]) -> None:

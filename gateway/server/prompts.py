@@ -30,6 +30,8 @@ __all__ = ["Prompts"]
 
 _log = logging.getLogger("unrecall")
 _EVENT, _END = b"data: ", b"\n\n"
+# In a text the quotes would be escaped.
+_ROLE, _NO_WORDS, _FINISHED = b'"role":"assistant"', b'"content":""', b'"finish_reason":"'
 
 
 class Prompts:
@@ -131,7 +133,7 @@ class Prompts:
                 await times.begun()
                 await writer.start(headers)
                 async with _told_in_stream(writer, encoder):
-                    await _stream(answer, first, encoder, writer, times)
+                    await _stream(_all(first, answer.events), request.sampling.n, encoder, writer, times)
 
 
 def _check_media(headers: Mapping[str, str]) -> None:
@@ -175,25 +177,28 @@ async def _first(answer: Answer, encoder: Encoder) -> Event | None:
     return None
 
 
-async def _stream(answer: Answer, first: Event | None, encoder: Encoder, writer: Writer, times: Schedule) -> None:
-    """Each event as it comes."""
-    if first is not None:
-        times.came(time.perf_counter(), 0)
-        for data in _apart(first, encoder.encode(first)):
-            await writer.write(data)
-    async for event in answer.events:
+async def _stream(
+    events: AsyncIterator[Event], choices: int, encoder: Encoder, writer: Writer, times: Schedule
+) -> None:
+    """Each event as it comes. What names the role alone goes with the first words, and what follows the last ones with
+    them: upstreams write these apart or together, as it happens, and would so tell their own answers from others."""
+    held, ends, begun = b"", 0, False
+    async for event in events:
         if data := encoder.encode(event):
-            times.came(time.perf_counter(), data.count(_EVENT))
-            await times.next()
-            await writer.write(data)
-    await writer.write(encoder.ending())
+            times.came(time.perf_counter(), data.count(_EVENT) if begun else 0)
+            if begun:
+                await times.next()
+            held += data
+            ends += data.count(_FINISHED)
+            begun = begun or not _names_the_role(data)
+            if begun and ends < choices:
+                await writer.write(held)
+                held = b""
+    await writer.write(held + encoder.ending())
 
 
-def _apart(first: Event, data: bytes) -> list[bytes]:
-    """The gateway's own first bytes as the upstream sends them: what names the role, and then the first token."""
-    if first.data is not None:
-        return [data]
-    return [piece + _END for piece in data.split(_END) if piece]
+def _names_the_role(data: bytes) -> bool:
+    return data.count(_EVENT) == 1 and _ROLE in data and _NO_WORDS in data
 
 
 async def _singly(

@@ -1,16 +1,18 @@
 """A client that leaves ends the work on its request, and nothing else."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from gateway.core import Delta, Event, Message, Request
+from gateway.core import Delta, Event, Message, Request, Sampling
 from gateway.openai_format.encoding import AnswerEncoder
 from gateway.openai_format.shapes import CHAT_SHAPE
 from gateway.server.exchange import Departure
-from gateway.server.prompts import _apart
+from gateway.server.pace import Pace
+from gateway.server.prompts import _stream
 
 
 class Client:
@@ -88,12 +90,53 @@ def test_a_server_that_stops_cancels_all_of_it(leaves: bool) -> None:
     assert asyncio.run(run())
 
 
-def test_the_first_token_comes_behind_the_role_and_not_with_it() -> None:
-    """A client that counts its reads would know a planned answer from one that passed."""
-    request = Request("7", "chat", "tiny", (Message("user", "Who?"),), stream=True)
-    planned = Event.of(Delta(0, "Nobody"))
-    pieces = _apart(planned, AnswerEncoder(request, CHAT_SHAPE).encode(planned))
-    assert [b'"role"' in piece for piece in pieces] == [True, False]
-    assert all(piece.startswith(b"data: ") and piece.endswith(b"\n\n") for piece in pieces)
-    passed = Event(data=b"".join(pieces))
-    assert _apart(passed, passed.data or b"") == [passed.data]
+class Written:
+    """What a writer would send, write by write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+
+def writes_of(*events: Event, n: int = 1) -> list[bytes]:
+    request = Request("7", "chat", "tiny", (Message("user", "Who?"),), sampling=Sampling(n=n), stream=True)
+    writer = Written()
+
+    async def all_of() -> AsyncGenerator[Event, None]:
+        for event in events:
+            yield event
+
+    async def run() -> None:
+        times = Pace().schedule(request, 0.0, done="Corrupt", body_bytes=None)
+        await _stream(all_of(), n, AnswerEncoder(request, CHAT_SHAPE), writer, times)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    return writer.writes
+
+
+def test_a_planned_answer_comes_in_the_pieces_of_one_that_passes_however_its_upstream_parts_it() -> None:
+    """A client that counts its reads would know one from the other."""
+    planned = writes_of(
+        Event.of(Delta(0, "No")), Event.of(Delta(0, "body")), Event.of(Delta(0, ".", finish_reason="stop"))
+    )
+    assert [write.count(b"data: ") for write in planned] == [2, 1, 2]
+    assert b'"role"' in planned[0]
+    assert planned[-1].endswith(b"data: [DONE]\n\n")
+    own = [piece + b"\n\n" for piece in b"".join(planned).split(b"\n\n")[:-1]]
+    apart = writes_of(*(Event(data=piece) for piece in own))
+    assert apart == planned
+    together = writes_of(Event(data=own[0] + own[1]), Event(data=own[2]), Event(data=b"".join(own[3:])))
+    assert together == planned
+
+
+def test_one_of_several_choices_that_ends_holds_nothing_back() -> None:
+    events = [Event.of(Delta(0, "a", finish_reason="stop")), Event.of(Delta(1, "b")), Event.of(Delta(1, "c"))]
+    assert len(writes_of(*events, Event.of(Delta(1, "", finish_reason="stop")), n=2)) == 4
+
+
+def test_words_that_look_like_an_end_are_none() -> None:
+    said = 'He wrote "finish_reason":"stop" and "role":"assistant" on the wall.'
+    writes = writes_of(Event.of(Delta(0, said)), Event.of(Delta(0, said)), Event.of(Delta(0, "", finish_reason="stop")))
+    assert len(writes) == 3
