@@ -8,8 +8,8 @@ from harness import ROOT
 
 MAY_IMPORT = {
     "attacks": {"items", "names"},
-    "attacking": {"attacks", "compare", "flags", "items", "names", "printing", "record", "serving"},
-    "compare": {"attacks", "items", "names", "record", "serving"},
+    "attacking": {"attacks", "compare", "flags", "items", "names", "printing", "record", "serving", "templated"},
+    "compare": {"attacks", "items", "names", "record", "serving", "templated"},
     "product": {"attacks", "compare", "flags", "items", "names", "printing", "record", "serving"},
 }
 
