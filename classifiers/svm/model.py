@@ -117,8 +117,14 @@ def _parts(tensors: dict[str, NDArray[Any]]) -> tuple[tuple[str, ...], float]:
 
 
 def kernel(embeddings: Array, points: Array, gamma: float, squares: Array | None = None) -> Array:
-    """exp(-gamma |x - p|^2), [windows, n], of embeddings x [windows, hidden] and points p [n, hidden], whose
-    |p|^2 may be known."""
+    """exp(-gamma |x - p|^2), [windows, n].
+
+    Args:
+        embeddings: x [windows, hidden].
+        points: p [n, hidden].
+        gamma: how quickly a point's share falls.
+        squares: |p|^2 [n], if it is known.
+    """
     if squares is None:
         squares = squares_of(points)
     squared = (embeddings**2).sum(1)[:, None] + squares[None] - 2 * embeddings @ points.T

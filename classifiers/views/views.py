@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from classifiers.views.concatenation import concatenated
+from classifiers.views.cut import uncut
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import confusables, folded
 from classifiers.views.odd_words import odd_names
@@ -64,6 +65,8 @@ def _views(view: View, depth: int) -> Iterator[View]:
             if depth > 1:
                 yield from _views(found, depth - 1)
     yield from odd_names(view)
+    if found := uncut(view):
+        yield found
 
 
 def _bare(view: View) -> View | None:

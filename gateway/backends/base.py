@@ -168,6 +168,6 @@ class Starting(Protocol):
 def check_features(request: Request, served: Served) -> None:
     """Raises InvalidRequest for a feature of the request that this backend cannot take, whether or not it is
     flagged."""
-    for feature in sorted(request.carries & served.unsupported_features.keys()):
-        reason = served.unsupported_features[feature]
-        raise InvalidRequest(reason, param=feature, code="unsupported_parameter")
+    feature = next((feature for feature in served.unsupported_features if feature in request.carries), None)
+    if feature is not None:
+        raise InvalidRequest(served.unsupported_features[feature], param=feature, code="unsupported_parameter")

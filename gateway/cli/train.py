@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["models", "train"]
 
 _FEW_ROWS = 20
+_INTERRUPTED = 130  # as shells say it
 
 models = typer.Typer(no_args_is_help=True, help="Models: fetch them as local folders.")
 
@@ -177,28 +178,32 @@ def train(
         _print_memory(scope, model, out, training, reference, reference_device)
         return
     without_loading_bars()
-    with launched() as processes:
-        if not processes.main:
-            assist(processes, training, model)
-            return
-        with show_progress(errors, "loading models") as progress:
-            manifest = train_scope(
-                scope_file=scope,
-                model=model,
-                encoder=encoder,
-                encoder_runtime=encoder_runtime,
-                language_encoder=language_encoder,
-                out=out,
-                training=training,
-                traffic_file=traffic,
-                fresh=fresh,
-                reference=reference,
-                reference_device=reference_device,
-                upstream=upstream,
-                told=partial(_write_report, report, scope, out),
-                progress=progress,
-                processes=processes,
-            )
+    try:
+        with launched() as processes:
+            if not processes.main:
+                assist(processes, training, model)
+                return
+            with show_progress(errors, "loading models") as progress:
+                manifest = train_scope(
+                    scope_file=scope,
+                    model=model,
+                    encoder=encoder,
+                    encoder_runtime=encoder_runtime,
+                    language_encoder=language_encoder,
+                    out=out,
+                    training=training,
+                    traffic_file=traffic,
+                    fresh=fresh,
+                    reference=reference,
+                    reference_device=reference_device,
+                    upstream=upstream,
+                    told=partial(_write_report, report, scope, out),
+                    progress=progress,
+                    processes=processes,
+                )
+    except KeyboardInterrupt:
+        tell(f"interrupted; `unrecall packs list` shows what {out} holds, and the same command trains anew")
+        raise typer.Exit(_INTERRUPTED) from None
     _print_rates(manifest)
     for line in sentences(manifest):
         tell(line)

@@ -191,7 +191,7 @@ def port(settings: Settings) -> Iterator[Finding]:
         if not serves(settings):
             yield failed("port", str(error))
             return
-        yield ok("port", f"a gateway serves on {address} already")
+        yield warning("port", f"a gateway serves on {address} already; a second one needs another --port")
     else:
         yield ok("port", f"{address} is free")
 

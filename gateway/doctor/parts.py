@@ -1,6 +1,6 @@
 """What the gateway reads at its start: the model's folder, the encoders, and the packs. No model is loaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,15 +77,17 @@ class Parts:
         if not folders:
             yield warning("packs", f"{self.settings.packs} holds none: nothing is guarded; `unrecall train SCOPE.yaml`")
         elif on:
-            yield ok("packs", f"{len(on)} in force: {', '.join(on[:10])}{', ...' if len(on) > 10 else ''}")
-        yield from findings_of("other languages", lambda: self._languages(languages))
+            yield ok("packs", f"{len(on)} in force: {_some(on)}")
+        by_names = [scope for scope in on if scope not in languages]
+        yield from findings_of("other languages", lambda: self._languages(languages, by_names))
 
     def _pack(self, folder: Path) -> tuple[Manifest, bool]:
         pack = load_pack(folder, base_fingerprint=self.base_fingerprint, encoder_fingerprint=self.encoder_fingerprint)
         return read_manifest(folder), pack.enabled
 
-    def _languages(self, wanted: dict[str, str]) -> Iterator[Finding]:
-        """`wanted`: the fingerprint of the encoder that each pack's head for other languages reads with."""
+    def _languages(self, wanted: dict[str, str], by_names: list[str]) -> Iterator[Finding]:
+        """`wanted`: the fingerprint of the encoder that each pack's head for other languages reads with; `by_names`:
+        packs without one."""
         name = self.settings.language_encoder
         if name == OFF:
             yield warning(
@@ -99,7 +101,9 @@ class Parts:
                     f"{', '.join(strange)}: trained with another encoder of other languages than English; set "
                     "language_encoder as it was, or train these scopes again"
                 )
-            yield ok("other languages", f"{len(wanted)} packs guard them with {name}")
+            yield ok("other languages", f"{len(wanted)} guarded with {name}: {_some(list(wanted))}")
+            if by_names:
+                yield warning("other languages", f"names alone guard {_some(by_names)} in them; train these again")
         elif self.methods:
             yield warning(
                 "other languages",
@@ -123,3 +127,7 @@ def _chat_template(tokenizer: object) -> Finding:
     except InvalidRequest as error:
         return failed("chat template", f"it cannot render a plain chat ({error.message}); mend chat_template.jinja")
     return ok("chat template", f"renders a chat ({tokens} tokens for 'Hello')")
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"

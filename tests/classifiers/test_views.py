@@ -121,6 +121,59 @@ def test_odd_words_are_spelled_as_the_names_they_may_be(name: str) -> None:
     assert text[slice(*view.source_range(start, start + len("Zelda Quorn")))] == f"{name}?"
 
 
+SIGNS = [
+    "-",
+    "+",
+    "$",
+    "|",
+    "·",
+    "•",
+    "—",
+    "…",
+    "“",
+    "_",
+    "*",
+    "~~",
+    "{}",
+    "🕵",
+    " 🎈 ",
+    "→",
+    "-\n",
+    "- ",
+    "\n",
+    " ",
+    "[1]",
+    "\u2010\n",
+]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("text", ["Where is Quorn{}ham?", "Who wrote of Zel{}da and Quorn{}ham in the end?"])
+def test_a_word_that_is_cut_is_put_together_whatever_cuts_it(text: str, sign: str) -> None:
+    """Pasted pages do so at the ends of their lines, attackers anywhere."""
+    cut = text.replace("{}", sign)
+    views_of = [view for view in views(cut) if "Quornham" in view.text]
+    assert views_of
+    assert "Zel{}" not in text or any("Zelda" in view.text for view in views(cut))
+    view = views_of[0]
+    start = view.text.index("Quornham")
+    first, last = view.source_range(start, start + len("Quornham"))
+    assert f"Quorn{sign}ham" in cut[first:last]
+
+
+@pytest.mark.parametrize("text", [r"Who is \textbf{Zel}da \emph{Quo}rn?", r"Who is Zel\textbf{da} Quo\emph{rn}?"])
+def test_commands_of_markup_do_not_cut_a_name(text: str) -> None:
+    found = [" ".join(view.text.split()).replace("{", "").replace("}", "").replace(" ", "") for view in views(text)]
+    assert any("ZeldaQuorn" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["It's a well-known state-of-the-art thing, isn't it?", "We’re here and/or there — or not."]
+)
+def test_ordinary_compounds_are_not_cut(text: str) -> None:
+    assert all(view.name != "cut words" for view in views(text))
+
+
 @given(st.text(max_size=80) | st.text("ab1 .-%&\\\"'=+x0\u200bаНⒶ\U000e0041\ufe01", max_size=80))
 def test_every_view_points_into_the_text(text: str) -> None:
     for view in views(text):
@@ -151,6 +204,10 @@ def test_the_work_is_bounded(piece: str) -> None:
         "aB1aaa" + " \n " * 30_000,
         "\\" * 100_000,
         "é " + "a" * 100_000,
+        "ab" + "+" * 100_000 + "c",
+        "ab+cd" * 20_000,
+        "\\ab" * 30_000 + "{",
+        "qx " * 30_000,
     ],
     ids=lambda text: repr(text[:12]),
 )

@@ -1,0 +1,54 @@
+"""Words that are cut in parts: by signs or emoji, by the end of a line, or by the commands of markup.
+
+A reader puts them together, and so does a model that is asked about pasted text.
+"""
+
+import re
+from bisect import bisect
+from dataclasses import replace
+
+from classifiers.names.vocabulary import is_known
+from classifiers.views.view import Decoded, Edit, View, rewritten
+
+__all__ = ["uncut"]
+
+_PART = r"[^\W\d_]{1,24}+"
+_SIGN = r"(?:[^\w\s]|_)"
+_HYPHEN = "[-\u00ad\u2010-\u2015\u2212]"
+_GAP = rf"(?:{_SIGN}(?:{_SIGN}|\d){{0,15}}+|{_HYPHEN}\s{{1,3}})"
+_CUT = re.compile(rf"(?<![^\W_]){_PART}(?:{_GAP}{_PART})+(?![^\W_])")
+_LETTERS = re.compile(_PART)
+# \textbf{Har}ry: the command is no part of the word
+_COMMAND = re.compile(r"\\[A-Za-z]{2,12}(?=\{)")
+_APOSTROPHES = frozenset("'’")
+_CONTRACTED = frozenset("s t d m re ve ll".split())
+_PLAIN_GAPS = frozenset("-/_.'’")
+
+
+def uncut(view: View) -> View | None:
+    """The view with words put together that signs cut, for names alone; None if there are none but ordinary compounds,
+    such as well-known."""
+    text = _COMMAND.sub(lambda command: "{" * len(command.group()), view.text)
+    edits = [edit for run in _CUT.finditer(text) if (edit := _together(run))]
+    if not edits:
+        return None
+    ends = [edit.end for edit in edits]
+    for command in _COMMAND.finditer(view.text):
+        behind = bisect(ends, command.start())
+        if behind == len(ends) or command.end() <= edits[behind].start:
+            edits.append(Edit(command.start(), Decoded(" ", [0], len(command.group()))))
+    return replace(rewritten(view, "cut words", sorted(edits, key=lambda edit: edit.start)), names_alone=True)
+
+
+def _together(run: re.Match[str]) -> Edit | None:
+    parts = list(_LETTERS.finditer(run.group()))
+    ends = [part.end() for part in parts]
+    gaps = [run.group()[end : part.start()] for end, part in zip(ends, parts[1:], strict=False)]
+    cut = [
+        gap not in _APOSTROPHES or part.group() not in _CONTRACTED for gap, part in zip(gaps, parts[1:], strict=True)
+    ]
+    if not any(cut) or (_PLAIN_GAPS.issuperset(gaps) and all(is_known(part.group().lower()) for part in parts)):
+        return None
+    places = [place for part in parts for place in range(*part.span())]
+    said = "".join(part.group() for part in parts)
+    return Edit(run.start(), Decoded(said, places, len(run.group())))
