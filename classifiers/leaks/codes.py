@@ -102,9 +102,9 @@ class CodeReader:
     def _decoded(self, tail: str, start: int, *, ended: bool) -> Glance | None:
         """What the views of the run show; None if it has none."""
         run = tail[start:]
-        found = views(run)
+        found = views(run, cut=False)
         if found and not ended:
-            found = [*found, *(view for begun in _without_the_last(run) for view in views(begun))]
+            found = [*found, *(view for begun in _without_the_last(run) for view in views(begun, cut=False))]
         glances = []
         for view in found:
             seen = glance_at(self._names, Letters(view.text), ended=ended)

@@ -5,9 +5,12 @@ A reader puts them together, and so does a model that is asked about pasted text
 
 import re
 from bisect import bisect
+from collections.abc import Iterator
 from dataclasses import replace
 
 from classifiers.names.vocabulary import is_known
+from classifiers.views.odd_words import lines_of
+from classifiers.views.spelling import INNER, stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["uncut"]
@@ -18,6 +21,9 @@ _HYPHEN = "[-\u00ad\u2010-\u2015\u2212]"
 _GAP = rf"(?:{_SIGN}(?:{_SIGN}|\d){{0,15}}+|{_HYPHEN}\s{{1,3}})"
 _CUT = re.compile(rf"(?<![^\W_]){_PART}(?:{_GAP}{_PART})+(?![^\W_])")
 _LETTERS = re.compile(_PART)
+_NEAR = 40  # characters
+_WORD_BEFORE = re.compile(r"(?<![^\W_])([^\W\d_]{1,20})[^\w]{1,6}\Z")
+_WORD_BEHIND = re.compile(r"[^\w]{0,6}(?<![^\W_])([^\W\d_]{1,20})(?![^\W_])")
 # \textbf{Har}ry: the command is no part of the word
 _COMMAND = re.compile(r"\\[A-Za-z]{2,12}(?=\{)")
 _APOSTROPHES = frozenset("'’")
@@ -25,9 +31,17 @@ _CONTRACTED = frozenset("s t d m re ve ll".split())
 _PLAIN_GAPS = frozenset("-/_.'’")
 
 
-def uncut(view: View) -> View | None:
-    """The view with words put together that signs cut, for names alone; None if there are none but ordinary compounds,
-    such as well-known."""
+def uncut(view: View) -> Iterator[View]:
+    """For names alone: the view with words put together that signs cut, unless there are none but ordinary compounds,
+    such as well-known; and its odd words with the words beside them ('Hog warts')."""
+    if found := _without_signs(view):
+        yield found
+    odd = [row for stretch in stretches(view.text) for row in _with_neighbours(view.text, stretch.start, stretch.end)]
+    if odd:
+        yield lines_of(view, odd)
+
+
+def _without_signs(view: View) -> View | None:
     text = _COMMAND.sub(lambda command: "{" * len(command.group()), view.text)
     edits = [edit for run in _CUT.finditer(text) if (edit := _together(run))]
     if not edits:
@@ -52,3 +66,13 @@ def _together(run: re.Match[str]) -> Edit | None:
     places = [place for part in parts for place in range(*part.span())]
     said = "".join(part.group() for part in parts)
     return Edit(run.start(), Decoded(said, places, len(run.group())))
+
+
+def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
+    after = _WORD_BEHIND.match(text, end)
+    first = before.start(1) if before else start
+    last = after.end(1) if after else end
+    for one, other in ((first, end), (start, last), (first, last)):
+        if (one, other) != (start, end):
+            yield one, other, (INNER.sub("", text[one:other]),)

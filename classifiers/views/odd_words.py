@@ -7,14 +7,11 @@ from classifiers.names.vocabulary import is_strange
 from classifiers.views.spelling import AROUND, INNER, LEET, LEET_L, SHIFTS, each_reversed, letters_apart, stretches
 from classifiers.views.view import View
 
-__all__ = ["odd_names"]
+__all__ = ["lines_of", "odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
 _LONGEST_WORD = 60
-_NEAR = 40  # characters
-_WORD_BEFORE = re.compile(r"(?<![^\W_])([^\W\d_]{1,20})[^\w]{1,6}\Z")
-_WORD_BEHIND = re.compile(r"[^\w]{0,6}(?<![^\W_])([^\W\d_]{1,20})(?![^\W_])")
 
 
 def odd_names(view: View) -> Iterator[View]:
@@ -26,7 +23,6 @@ def odd_names(view: View) -> Iterator[View]:
         if len(source := view.text[stretch.start : stretch.end].strip(AROUND)) <= _LONGEST_WORD * stretch.odd
     ]
     spelled = [(start, end, tuple(dict.fromkeys(_variants(source)))) for start, end, source in odd]
-    spelled += [row for start, end, _ in odd for row in _with_neighbours(view.text, start, end)]
     shifted = [
         (start, end, tuple(source.translate(table) for table in SHIFTS))
         for start, end, source in odd
@@ -34,10 +30,11 @@ def odd_names(view: View) -> Iterator[View]:
     ]
     for rows in ([*spelled, *letters_apart(view.text)], shifted):
         if rows:
-            yield _lines(view, rows)
+            yield lines_of(view, rows)
 
 
-def _lines(view: View, rows: Iterable[tuple[int, int, tuple[str, ...]]]) -> View:
+def lines_of(view: View, rows: Iterable[tuple[int, int, tuple[str, ...]]]) -> View:
+    """Each of some parts of a view (start, end, what it may be) on lines of its own."""
     lines: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -64,17 +61,6 @@ def _variants(source: str) -> Iterator[str]:
         yield source.translate(LEET_L)
     if source.lower().endswith("ay"):
         yield from _pig_latin(source)
-
-
-def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Odd words with the word in front of them and the one behind, joined: 'Hog warts'."""
-    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
-    after = _WORD_BEHIND.match(text, end)
-    first = before.start(1) if before else start
-    last = after.end(1) if after else end
-    for one, other in ((first, end), (start, last), (first, last)):
-        if (one, other) != (start, end):
-            yield one, other, (INNER.sub("", text[one:other]),)
 
 
 def _pig_latin(source: str) -> Iterator[str]:

@@ -38,12 +38,17 @@ def warm_up() -> None:
     views("Qu1te s.t.r.a.n.g.e \u1d1b\u1d07x\u1d1b, \u041ertb SGVsbG8h xqzrw vwpk")
 
 
-def views(text: str) -> list[View]:
-    """The views of a text that differ from it, the ones first that explain most. Each stands for the whole text."""
+def views(text: str, *, cut: bool = True) -> list[View]:
+    """The views of a text that differ from it, the ones first that explain most. Each stands for the whole text.
+
+    Args:
+        text: any text.
+        cut: whether words that are cut in parts are put together.
+    """
     left = _MOST_TIMES * len(text) + _LEAST_CHARACTERS
     found: list[View] = []
     seen = {text}
-    for view in _views(plain(text), _DEPTH):
+    for view in _views(plain(text), _DEPTH, cut=cut):
         if view.text in seen or not view.text.strip():
             continue
         if len(view.text) > left:
@@ -56,17 +61,17 @@ def views(text: str) -> list[View]:
     return found
 
 
-def _views(view: View, depth: int) -> Iterator[View]:
+def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
     """A view that is found is read once more: other letters in base64, or base64 in base64."""
     for change in (_decoded, _bare, respelled, concatenated):
         found = change(view)
         if found:
             yield found
             if depth > 1:
-                yield from _views(found, depth - 1)
+                yield from _views(found, depth - 1, cut=cut)
     yield from odd_names(view)
-    if found := uncut(view):
-        yield found
+    if cut:
+        yield from uncut(view)
 
 
 def _bare(view: View) -> View | None:
