@@ -4,10 +4,12 @@ import itertools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
@@ -81,6 +83,16 @@ class _ScopeFile(BaseModel):
         return {"calibration" if key == "unseen" else key: value for key, value in given.items()}
 
 
+_MOST_TOLD = 4
+_KEYS = [*_ScopeFile.model_fields, *Policy.model_fields, *_AliasEntry.model_fields, *Row.model_fields]
+_PLAINLY = {
+    "missing": "it is missing",
+    "list_type": "write a list, such as [Narnia, Aslan]",
+    "model_type": "write a mapping, such as {plan: refuse}",
+    "string_too_short": "it is empty; write it or take it out",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A scope read and checked. `retain` may be empty, and so may `calibration`: rows like the forget rows that the
@@ -148,7 +160,7 @@ def _parse(path: Path) -> _ScopeFile:
     try:
         return _ScopeFile.model_validate(content)
     except ValidationError as error:
-        raise ScopeError(f"{path}: {_first(error)}") from error
+        raise ScopeError(f"{path}: {_told(error)}") from error
 
 
 def _rows(path: Path) -> dict[str, Row]:
@@ -185,7 +197,7 @@ def _row(path: Path, entry: FileRow) -> Row:
         return Row.model_validate(entry.value)
     except ValidationError as error:
         found = f" (the row has {columns_of(entry.value)}; it needs prompt and response, and no other)"
-        raise ScopeError(f"{place}: {_first(error)}{found}") from error
+        raise ScopeError(f"{place}: {_told(error)}{found}") from error
 
 
 def _refuse_doubled(path: Path, aliases: Sequence[str]) -> None:
@@ -205,16 +217,24 @@ def _refuse_overlap(path: Path, one: _Named, other: _Named) -> None:
         )
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"there is no key {place!r}; remove or correct it{more}"
-    if first["type"] == "string_pattern_mismatch":
-        return f"{place}: use lower-case letters, digits and hyphens, at most 63{more}"
-    quote = "; put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], dict) else ""
-    message = first["msg"].removeprefix("Value error, ")
-    if not place and first["type"] == "value_error":
+def _told(error: ValidationError) -> str:
+    """What is wrong, key by key, and what to write instead."""
+    problems = error.errors()
+    told = [_problem(one) for one in problems[:_MOST_TOLD]]
+    more = len(problems) - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told)
+
+
+def _problem(found: ErrorDetails) -> str:
+    place = ", ".join(f"number {part + 1}" if isinstance(part, int) else part for part in found["loc"])
+    kind = found["type"]
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(found["loc"][-1]), _KEYS, n=1)
+        return f"there is no key {place!r}; {f'did you mean {near[0]}?' if near else 'remove or correct it'}"
+    if kind == "string_pattern_mismatch":
+        return f"{place}: use lower-case letters, digits and hyphens, at most 63"
+    message = _PLAINLY.get(kind, found["msg"].removeprefix("Value error, "))
+    if not place and kind == "value_error":
         return message
-    return f"{place or 'the row'}: {message}{quote}{more}"
+    quote = "; put it in quotes" if kind == "string_type" and isinstance(found["input"], dict) else ""
+    return f"{place or 'the row'}: {message}{quote}"

@@ -128,10 +128,10 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"colour": "red"}, "there is no key 'colour'"),
-        ({"policy": {"plan": "forget", "colour": "red"}}, "policy.colour"),
-        ({"policy": {"plan": "explode"}}, "policy.plan"),
-        ({"policy": {"refusal": " "}}, "policy.refusal"),
-        ({"id": "leave out"}, "id: Field required"),
+        ({"policy": {"plan": "forget", "colour": "red"}}, "policy, colour"),
+        ({"policy": {"plan": "explode"}}, "policy, plan"),
+        ({"policy": {"refusal": " "}}, "policy, refusal"),
+        ({"id": "leave out"}, "id: it is missing"),
         ({"id": "Narnia"}, "id:"),
         ({"id": "../etc"}, "id:"),
         ({"id": "a b"}, "id:"),
@@ -140,10 +140,13 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
         ({"id": "x" * 64}, "id:"),
         ({"id": "x\n"}, "id:"),
         ({"description": " "}, "description:"),
-        ({"aliases": "Narnia"}, "aliases:"),
-        ({"aliases": ["Narnia", ""]}, "aliases.1"),
-        ({"forget": "leave out"}, "forget: Field required"),
-        ({"id": "Narnia", "colour": "red"}, "(and 1 more)"),
+        ({"aliases": "Narnia"}, "aliases: write a list, such as [Narnia, Aslan]"),
+        ({"aliases": ["Narnia", ""]}, "aliases, number 2, name: it is empty; write it or take it out"),
+        ({"policy": "forget"}, "policy: write a mapping, such as {plan: refuse}"),
+        ({"forget": "leave out", "forgets": "f.jsonl"}, "there is no key 'forgets'; did you mean forget?"),
+        ({"forget": "leave out"}, "forget: it is missing"),
+        ({"id": "Narnia", "colour": "red"}, "at most 63; there is no key 'colour'"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "and 1 more"),
     ],
 )
 def test_a_bad_key_is_named(files: Files, changes: dict[str, Any], words: str) -> None:
@@ -169,7 +172,7 @@ def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
     [
         ("{", "line 5 is not JSON"),
         ("Who? Me.", "line 5 is not JSON"),
-        ('{"prompt": "a"}', "line 5: response: Field required"),
+        ('{"prompt": "a"}', "line 5: response: it is missing"),
         ('{"prompt": "a", "response": ""}', "line 5: response"),
         ('{"prompt": "  ", "response": "b"}', "line 5: prompt"),
         ('{"prompt": 3, "response": "b"}', "line 5: prompt"),
@@ -233,11 +236,11 @@ def test_a_text_that_yaml_reads_as_something_else_stays_a_text(files: Files, tmp
 def test_an_alias_that_yaml_reads_as_no_text_says_to_quote_it(files: Files) -> None:
     good = files.scope.read_text().replace("- Aslan", "- Narnia: A New Hope")
     files.scope.write_text(good)
-    assert "aliases.1: an alias is a text, or a mapping of name and match; put a text with" in files.complaint()
+    assert "aliases, number 2: an alias is a text, or a mapping of name and match; put a text with" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "- ~"))
     assert "alias '~' has no letter or digit" in files.complaint()
     files.scope.write_text(good.replace("- Narnia: A New Hope", "-"))
-    assert "aliases.1" in files.complaint()
+    assert "aliases, number 2" in files.complaint()
 
 
 @pytest.mark.parametrize(
@@ -306,11 +309,11 @@ def test_an_alias_may_have_a_rule_and_ordinary_words_get_one(files: Files) -> No
 @pytest.mark.parametrize(
     ("alias", "said"),
     [
-        ({"name": "Lucy", "match": "sometimes"}, "aliases.0.match"),
-        ({"match": "word"}, "aliases.0"),
-        ({"name": "Lucy", "if": "word"}, "aliases.0.if"),
-        ({"name": " "}, "aliases.0.name"),
-        (["Lucy"], "aliases.0"),
+        ({"name": "Lucy", "match": "sometimes"}, "aliases, number 1, match"),
+        ({"match": "word"}, "aliases, number 1"),
+        ({"name": "Lucy", "if": "word"}, "aliases, number 1, if"),
+        ({"name": " "}, "aliases, number 1, name"),
+        (["Lucy"], "aliases, number 1"),
     ],
 )
 def test_a_wrong_alias_is_named_by_its_place(files: Files, alias: Any, said: str) -> None:
