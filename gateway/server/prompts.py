@@ -15,7 +15,16 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from gateway.core import Answer, Event, Pass, Request
-from gateway.errors import AnswerError, InvalidRequest, ModelError, TooLarge, TooSlow, UpstreamError, WrongMedia
+from gateway.errors import (
+    AnswerError,
+    InvalidRequest,
+    ModelError,
+    NotReady,
+    TooLarge,
+    TooSlow,
+    UpstreamError,
+    WrongMedia,
+)
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.limits import Limits
 from gateway.openai_format.responses.store import ResponseStore
@@ -29,6 +38,7 @@ from gateway.server.surfaces import PATHS, Encoder, Surfaces, error_body
 __all__ = ["Prompts"]
 
 _log = logging.getLogger("unrecall")
+_STOPS = NotReady("the gateway stops; ask again in a moment")
 _EVENT, _END = b"data: ", b"\n\n"
 # In a text the quotes would be escaped.
 _ROLE, _NO_WORDS, _FINISHED = b'"role":"assistant"', b'"content":""', b'"finish_reason":"'
@@ -85,6 +95,11 @@ class Prompts:
                     await writer.whole(await self._pipeline.count_tokens(request), headers={})
                 else:
                     await self._answer(request, writer, arrived, explain=self._access.is_admin(headers))
+            await writer.end()
+        except asyncio.CancelledError:  # a server that stops has waited long enough; nobody else cancels here
+            if not writer.begun:
+                body = orjson.dumps(error_body(_STOPS, surface))
+                await writer.whole(body, status=_STOPS.status, headers=_STOPS.headers)
             await writer.end()
         except Exception as error:
             if writer.begun:
@@ -235,6 +250,9 @@ async def _told_in_stream(writer: Writer, encoder: Encoder) -> AsyncIterator[Non
         yield
     except AnswerError as error:
         await writer.write(encoder.failed(error))
+    except asyncio.CancelledError:
+        await writer.write(encoder.failed(_STOPS))
+        raise
     except Exception:
         await writer.write(encoder.failed(UpstreamError("the answer broke off")))
         raise
