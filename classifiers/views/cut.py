@@ -5,12 +5,11 @@ A reader puts them together, and so does a model that is asked about pasted text
 
 import re
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from classifiers.names.vocabulary import is_known
-from classifiers.views.odd_words import lines_of
-from classifiers.views.spelling import INNER, stretches
+from classifiers.views.spelling import stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["uncut"]
@@ -38,7 +37,7 @@ def uncut(view: View) -> Iterator[View]:
         yield found
     odd = [row for stretch in stretches(view.text) for row in _with_neighbours(view.text, stretch.start, stretch.end)]
     if odd:
-        yield lines_of(view, odd)
+        yield _joined(view, odd)
 
 
 def _without_signs(view: View) -> View | None:
@@ -68,11 +67,21 @@ def _together(run: re.Match[str]) -> Edit | None:
     return Edit(run.start(), Decoded(said, places, len(run.group())))
 
 
-def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
     after = _WORD_BEHIND.match(text, end)
     first = before.start(1) if before else start
     last = after.end(1) if after else end
-    for one, other in ((first, end), (start, last), (first, last)):
-        if (one, other) != (start, end):
-            yield one, other, (INNER.sub("", text[one:other]),)
+    return ((one, other) for one, other in ((first, end), (start, last), (first, last)) if (one, other) != (start, end))
+
+
+def _joined(view: View, parts: Sequence[tuple[int, int]]) -> View:
+    """The letters and digits of some parts of a view, each part on a line."""
+    text: list[str] = []
+    places: list[int] = []
+    for start, end in parts:
+        own = [place for place in range(start, end) if view.text[place].isalnum()]
+        text += [*(view.text[place] for place in own), "\n"]
+        places += [*own, own[-1]]
+    starts, ends = ([bounds[place] for place in places] for bounds in (view.starts, view.ends))
+    return View("joined words", "".join(text), starts, ends, names_alone=True)

@@ -7,7 +7,7 @@ from classifiers.names.vocabulary import is_strange
 from classifiers.views.spelling import AROUND, INNER, LEET, LEET_L, SHIFTS, each_reversed, letters_apart, stretches
 from classifiers.views.view import View
 
-__all__ = ["lines_of", "odd_names"]
+__all__ = ["odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
@@ -30,11 +30,10 @@ def odd_names(view: View) -> Iterator[View]:
     ]
     for rows in ([*spelled, *letters_apart(view.text)], shifted):
         if rows:
-            yield lines_of(view, rows)
+            yield _lines(view, rows)
 
 
-def lines_of(view: View, rows: Iterable[tuple[int, int, tuple[str, ...]]]) -> View:
-    """Each of some parts of a view (start, end, what it may be) on lines of its own."""
+def _lines(view: View, rows: Iterable[tuple[int, int, tuple[str, ...]]]) -> View:
     lines: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
