@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from gateway.cli.progress import show_progress, without_loading_bars
-from gateway.cli.terminal import ChatTemplate
+from gateway.cli.terminal import INTERRUPTED, ChatTemplate
 from gateway.errors import SetupError
 from gateway.models.encoders import EncoderRuntime
 
@@ -17,7 +17,6 @@ __all__ = ["attack", "compare"]
 
 _console = Console()
 _TASKS, _LIMIT = "gsm8k,triviaqa", 100
-_INTERRUPTED = 130  # as shells say it
 
 
 def compare(
@@ -70,7 +69,7 @@ def compare(
             results = run(config, out, progress=progress)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on. Finished arms, taught models and packs are kept in {out}.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     failed = {name: arm["error"] for name, arm in results["arms"].items() if arm["status"] == "failed"}
     print(out / "report.html")
     if failed:
@@ -163,5 +162,5 @@ def attack(
             run(config, out, progress=progress)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on. Answers are kept in {out}.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     print(out / "report.html")

@@ -18,6 +18,7 @@ FILLERS = frozenset(
 )
 _RARE = 1 / 20_000  # a share of the words of general traffic
 _BYTES = 8
+_REMEMBERED_LETTERS = 64  # of a word: without a bound, long ones could fill the memory
 _A = "abcdefghijklmnopqrstuvwxyz"
 ROT13 = str.maketrans(_A, _A[13:] + _A[:13])
 
@@ -43,12 +44,16 @@ def spellings(word: str) -> tuple[str, str, str]:
     return word, word[::-1], word.translate(ROT13)
 
 
-@lru_cache(maxsize=65536)
 def word_hash(word: str, salt: bytes) -> int:
     """64 bits of a normalised word. `salt` has at most 64 bytes; the same word is another number under another salt.
 
     Who holds a pack can try a list of words on it. Longer runs of words are safe from that (see `passages`).
     """
+    return _remembered(word, salt) if len(word) <= _REMEMBERED_LETTERS else _number(word.encode(), salt)
+
+
+@lru_cache(maxsize=65536)
+def _remembered(word: str, salt: bytes) -> int:
     return _number(word.encode(), salt)
 
 

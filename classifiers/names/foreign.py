@@ -146,10 +146,7 @@ class ForeignNames:
 
     def _in_chinese(self, run: Run) -> Iterator[tuple[_Named, _Heard]]:
         """Names with the parts of a run that may be they."""
-        heads = [(first, sound) for first, last in run.heads() for sound in run.sounds(first, last)]
-        held = self._table.held([_BEGINS + _CHINESE + sound[:-_UNSURE] for _, sound in heads])
-        long = {heads[number][0] for number in held}
-        parts = [(first, last, sound) for first, last in run.parts(long) for sound in run.sounds(first, last)]
+        parts = [(first, last, sound) for first, last in run.parts() for sound in run.sounds(first, last)]
         for number, named in self._table.found([_CHINESE + sound for _, _, sound in parts]):
             first, last, sound = parts[number]
             start, end, words, roman = run.part(first, last)
@@ -179,7 +176,7 @@ class ForeignNames:
         if run := last_run(text):
             parts = [(first, sound) for first, last in run.ends() for sound in run.sounds(first, last)]
             keys = [_BEGINS + _CHINESE + sound[:-_UNSURE] for _, sound in parts]
-            yield from (run.places[parts[number][0]] for number, _ in self._table.found(keys))
+            yield from (run.places[parts[number][0]] for number in self._table.held(keys))
 
     def _may_begin(self, words: Sequence[_Word], least: int) -> bool:
         """Whether these words may be the beginning of a name of at least so many words."""

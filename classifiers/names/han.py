@@ -13,7 +13,7 @@ from anyascii import anyascii
 
 __all__ = ["Run", "last_run", "runs"]
 
-_FEWEST, _HEAD, _MOST = 2, 4, 12  # characters of a name
+_FEWEST, _MOST = 2, 12  # characters of a name
 # The characters of simplified Chinese and those that traditional Chinese writes otherwise. Left out are characters that
 # stand in every other sentence (都 得 可 年 日 什 第 因 于 女).
 _CHARACTERS = frozenset(
@@ -50,23 +50,14 @@ class Run:
     places: Sequence[int]
     syllables: Sequence[tuple[str, str]]
 
-    def heads(self) -> Iterator[tuple[int, int]]:
-        """The first characters, first and one past the last, of all parts that are longer."""
-        return ((first, first + _HEAD) for first in range(len(self.places) - _HEAD))
-
-    def parts(self, long: Collection[int]) -> Iterator[tuple[int, int]]:
-        """Which characters may be a name. Of a long run each part may be one; but of two characters, which make an
-        ordinary word as often, only those that stand apart.
-
-        Args:
-            long: where parts begin that are longer than `heads`.
-        """
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Which characters, first and one past the last, may be a name. Of a long run each part may be one; but of two
+        characters, which make an ordinary word as often, only those that stand apart."""
         count = len(self.places)
         for first in range(count):
             if first + _FEWEST <= count and self._is_apart(first):
                 yield first, first + _FEWEST
-            most = _MOST if first in long else _HEAD
-            yield from ((first, last) for last in range(first + _FEWEST + 1, min(first + most, count) + 1))
+            yield from ((first, last) for last in range(first + _FEWEST + 1, min(first + _MOST, count) + 1))
 
     def ends(self) -> Iterator[tuple[int, int]]:
         """Which characters at the end may begin one."""

@@ -187,16 +187,16 @@ def _prepared(word: str, script: str) -> str:
     return _GERESH.sub(lambda found: _MARKED[found.group(1)], begun).translate(_HEBREW)
 
 
-@lru_cache(maxsize=65536)
 def heard_in(script: str, sound: str) -> str:
     """What is left of a sound in a script, where a h may be missing anywhere: two sounds that are one there have the
     same."""
     return _DOUBLED.sub(r"\1", _folded(script, sound).replace("h", ""))
 
 
-def heard_in_han(sound: str) -> set[str]:
-    """What Mandarin may leave of a sound: it writes ts as one sound, or as two syllables."""
-    return {heard_in("HAN", sound), heard_in("HAN", sound.replace("ts", "s"))}
+@lru_cache(maxsize=65536)
+def heard_in_han(sound: str) -> frozenset[str]:
+    """What Mandarin may leave of a name's sound: it writes ts as one sound, or as two syllables."""
+    return frozenset((heard_in("HAN", sound), heard_in("HAN", sound.replace("ts", "s"))))
 
 
 def coarse(sound: str) -> str:

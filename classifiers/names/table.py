@@ -104,9 +104,12 @@ class KeyTable(Generic[_Entry]):
                 for entry in _under(part, int(first[number]), hashes[number]):
                     yield number, entry
 
-    def held(self, keys: Sequence[Hashable]) -> set[int]:
-        """The numbers of those keys under which something stands, or stood until it was removed."""
-        return {number for _, _, _, hits in self._hits(keys) for number in hits.tolist()}
+    def held(self, keys: Sequence[Hashable]) -> Iterator[int]:
+        """The numbers of those keys under which something stands: quick where it is much."""
+        for part, hashes, first, hits in self._hits(keys):
+            for number in hits.tolist():
+                if any(True for _ in _under(part, int(first[number]), hashes[number])):
+                    yield number
 
     def _hits(self, keys: Sequence[Hashable]) -> Iterator[tuple[_Part[_Entry], "_Numbers", "_Numbers", "_Numbers"]]:
         """For each part: the keys' hashes, their first places in it, and the numbers of those that are there."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from gateway.models import encoders
 
 __all__ = [
+    "INTERRUPTED",
     "ChatTemplate",
     "EncoderName",
     "EncoderRuntime",
@@ -25,6 +26,9 @@ __all__ = [
 # A pipe's reader gets whole tables.
 console = Console(width=None if sys.stdout.isatty() else 240)
 errors = Console(stderr=True)
+
+INTERRUPTED = 130
+"""The exit status of a command that a person broke off, as shells say it."""
 
 Model = Annotated[str, typer.Option(help="Packaged name (smollm2), local folder, GGUF file, or hub id.")]
 ChatTemplate = Annotated[

@@ -15,6 +15,7 @@ from gateway.cli.learned import sentences
 from gateway.cli.learned_page import check_report, page, report_path, write_page
 from gateway.cli.progress import show_progress, without_loading_bars
 from gateway.cli.terminal import (
+    INTERRUPTED,
     ChatTemplate,
     EncoderName,
     EncoderRuntime,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["models", "train"]
 
 _FEW_ROWS = 20
-_INTERRUPTED = 130  # as shells say it
 
 models = typer.Typer(no_args_is_help=True, help="Models: fetch them as local folders.")
 
@@ -203,7 +203,7 @@ def train(
                 )
     except KeyboardInterrupt:
         tell(f"interrupted; `unrecall packs list` shows what {out} holds, and the same command trains anew")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     _print_rates(manifest)
     for line in sentences(manifest):
         tell(line)

@@ -44,6 +44,7 @@ def test_what_stands_under_keys_after_changes(changes: list[Change], asked: list
         if key in keys
     ]
     assert sorted_found(table, asked) == sorted(expected)
+    assert set(table.held(asked)) == {number for number, _, _ in expected}
     assert bool(table) or not any(keys for names in plain.values() for _, keys in names)
 
 

@@ -17,7 +17,7 @@ from gateway.openai_format.limits import Limits
 from gateway.openai_format.requests import parse_chat
 from gateway.openai_format.responses.custom_tools import arguments_of
 from gateway.openai_format.responses.namespaces import flat_name, flat_tools
-from gateway.openai_format.responses.tools import AnyTool, NamedTool, taken_tools
+from gateway.openai_format.responses.tools import AnyTool, NamedTool, taken_tools, without_null
 from gateway.openai_format.validation import json_bytes, json_object, validated
 
 __all__ = ["DROPPED", "READ", "REFUSED", "History", "Response", "parse_response"]
@@ -204,7 +204,7 @@ def _cleaned(content: _Json, unknown: UnknownFields) -> _Json:
     kept = {name: value for name, value in content.items() if _carries(name, value, unknown)}
     text = kept.get("text")
     if isinstance(text, dict):
-        kept["text"] = _present({**text, "verbosity": None})
+        kept["text"] = without_null({**text, "verbosity": None})
     if isinstance(kept.get("tools"), list):
         kept["tools"] = taken_tools(kept["tools"], unknown)
     if not kept.get("tools"):
@@ -221,10 +221,6 @@ def _carries(name: str, value: Any, unknown: UnknownFields) -> bool:
         return True
     drop_unknown(name, REFUSED.get(name), unknown)
     return False
-
-
-def _present(fields: _Json) -> _Json:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _earlier(previous: Any, history: History) -> list[Any]:
@@ -324,7 +320,8 @@ def _settings(read: Response) -> _Json:
         "stream": read.stream or None,
         "stream_options": {"include_usage": True} if read.stream else None,
     }
-    return _present(fields)
+    given: _Json = without_null(fields)
+    return given
 
 
 def _add_turn(turns: list[_Json], item: "_Message | _AnyCall | _AnyOutput") -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from gateway.errors import InvalidRequest
 from gateway.openai_format.cleaning import UnknownFields, printable
 
-__all__ = ["AnyTool", "NamedTool", "taken_tools"]
+__all__ = ["AnyTool", "NamedTool", "taken_tools", "without_null"]
 
 _log = logging.getLogger("unrecall.requests")
 _Json = dict[str, Any]
@@ -75,7 +75,7 @@ def taken_tools(tools: Sequence[Any], unknown: UnknownFields) -> list[Any]:
     """The tools that the client runs, without null fields. With `unknown` 'drop' the model does without others, else
     these raise InvalidRequest."""
     inside = [_with_taken(tool, unknown) for tool in tools]
-    return [_present(tool) for tool in inside if _is_taken(tool, unknown, _RUN_BY_CLIENTS)]
+    return [without_null(tool) for tool in inside if _is_taken(tool, unknown, _RUN_BY_CLIENTS)]
 
 
 def _with_taken(tool: Any, unknown: UnknownFields) -> Any:
@@ -83,7 +83,7 @@ def _with_taken(tool: Any, unknown: UnknownFields) -> Any:
     inside = tool.get("tools") if isinstance(tool, dict) and tool.get("type") == "namespace" else None
     if not isinstance(inside, list):
         return tool
-    return {**tool, "tools": [_present(one) for one in inside if _is_taken(one, unknown, _INSIDE)]}
+    return {**tool, "tools": [without_null(one) for one in inside if _is_taken(one, unknown, _INSIDE)]}
 
 
 def _is_taken(tool: Any, unknown: UnknownFields, kinds: Sequence[str]) -> bool:
@@ -101,5 +101,6 @@ def _is_taken(tool: Any, unknown: UnknownFields, kinds: Sequence[str]) -> bool:
     )
 
 
-def _present(tool: Any) -> Any:
-    return {name: value for name, value in tool.items() if value is not None} if isinstance(tool, dict) else tool
+def without_null(fields: Any) -> Any:
+    """An object without its null fields; anything else as it is."""
+    return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields

@@ -18,7 +18,8 @@ def test_the_client_of_an_answer_under_way_is_told(tmp_path: Path, stream: bool)
     body = orjson.dumps({"model": MODEL, "messages": messages, "stream": stream, "max_tokens": 200, "min_tokens": 200})
     sent: list[dict[str, Any]] = []
 
-    app = gateway_app(EmbeddedBackend(tiny_model(), name=MODEL), tmp_path)
+    backend = EmbeddedBackend(tiny_model(), name=MODEL)
+    app = gateway_app(backend, tmp_path)
 
     async def run() -> None:
         asked, begun = asyncio.Event(), asyncio.Event()
@@ -48,7 +49,8 @@ def test_the_client_of_an_answer_under_way_is_told(tmp_path: Path, stream: bool)
         }
         async with app.router.lifespan_context(app):
             task = asyncio.create_task(app(scope, receive, send))
-            await (begun.wait() if stream else asyncio.sleep(0.1))
+            while not (begun.is_set() if stream else backend.busy):  # noqa: ASYNC110 (the model tells no event of it)
+                await asyncio.sleep(0)
             task.cancel(msg="Task cancelled, timeout graceful shutdown exceeded")
             await task
 
