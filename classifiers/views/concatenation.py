@@ -8,7 +8,10 @@ from classifiers.views.view import Decoded, Edit, View, rewritten
 __all__ = ["concatenated"]
 
 # In these patterns a gap can be read in one way: a long one must not be tried in all.
-_JOINT = re.compile(r"([\"'`])(\s*(?:(?:\+|\.\.|\.|&|\|\||<>|~|\\)\s*)?)([\"'`])(?=[\w ])")
+_SAID = r"(?:and\s)?then|(?:immediately\s)?followed by|plus|(?:joined|concatenated) (?:to|with)|next to"
+_JOINT = re.compile(
+    rf"([\"'`])(\s*(?:(?:\+|\.\.|\.|&|\|\||<>|~|\\|(?<=\s)(?:{_SAID}))\s*)?)([\"'`])(?=[\w ])", re.IGNORECASE
+)
 _VARIABLE = re.compile(
     r"(?<![\w.])\$?([A-Za-z_]\w{0,20})\s*(?::=|=|:|\bis\b|\bbe\b)\s*(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'|`([^`\n]{1,80})`)"
 )

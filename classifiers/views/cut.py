@@ -17,10 +17,15 @@ __all__ = ["uncut"]
 _PART = r"[^\W\d_]{1,24}+"
 _SIGN = r"(?:[^\w\s]|_)"
 _HYPHEN = "[-\u00ad\u2010-\u2015\u2212]"
-_GAP = rf"(?:{_SIGN}(?:{_SIGN}|\d){{0,15}}+|{_HYPHEN}\s{{1,3}})"
+# Har[blue]ry, Har(x)ry, Har{x}ry, Har<b>ry, Har/* x */ry, Har<!-- x -->ry
+_INSET = r"(?:\[[^\[\]\n]{0,24}\]|\([^()\n]{0,24}\)|\$?\{[^{}\n]{0,24}\}|<[^<>\n]{0,32}>|/\*[^*\n]{0,24}\*/)"
+_GAP = rf"(?=[^\w\s]|_|\s\+)(?:{_INSET}|{_SIGN}(?:{_SIGN}|\d){{0,15}}+|{_HYPHEN}\s{{1,3}}|\s\+\s)"
 _CUT = re.compile(rf"(?<![^\W_]){_PART}(?:{_GAP}{_PART})+(?![^\W_])")
-_LETTERS = re.compile(_PART)
+_LETTERS = re.compile(rf"(?P<letters>{_PART})")
+_PIECE = re.compile(rf"{_INSET}|{_LETTERS.pattern}")
+_INSET_THERE = re.compile(_INSET)
 _NEAR = 40  # characters
+_MANY = 4  # cut English words: the text is meant to be read without the cuts
 _WORD_BEFORE = re.compile(r"(?<![^\W_])([^\W\d_]{1,20})[^\w]{1,6}\Z")
 _WORD_BEHIND = re.compile(r"[^\w]{0,6}(?<![^\W_])([^\W\d_]{1,20})(?![^\W_])")
 # \textbf{Har}ry: the command is no part of the word
@@ -33,16 +38,18 @@ _PLAIN_GAPS = frozenset("-/_.'’")
 def uncut(view: View) -> Iterator[View]:
     """For names alone: the view with words put together that signs cut, unless there are none but ordinary compounds,
     such as well-known; and its odd words with the words beside them ('Hog warts')."""
-    if found := _without_signs(view):
-        yield found
+    for pieces in (_PIECE, _LETTERS) if _INSET_THERE.search(view.text) else (_LETTERS,):
+        if found := _without_signs(view, pieces):
+            yield found
     odd = [row for stretch in stretches(view.text) for row in _with_neighbours(view.text, stretch.start, stretch.end)]
     if odd:
         yield _joined(view, odd)
 
 
-def _without_signs(view: View) -> View | None:
+def _without_signs(view: View, pieces: re.Pattern[str]) -> View | None:
+    """The letters of Har(ry)son are Harson or Harryson."""
     text = _COMMAND.sub(lambda command: "{" * len(command.group()), view.text)
-    edits = [edit for run in _CUT.finditer(text) if (edit := _together(run))]
+    edits = [edit for run in _CUT.finditer(text) if (edit := _together(run, pieces))]
     if not edits:
         return None
     ends = [edit.end for edit in edits]
@@ -50,11 +57,13 @@ def _without_signs(view: View) -> View | None:
         behind = bisect(ends, command.start())
         if behind == len(ends) or command.end() <= edits[behind].start:
             edits.append(Edit(command.start(), Decoded(" ", [0], len(command.group()))))
-    return replace(rewritten(view, "cut words", sorted(edits, key=lambda edit: edit.start)), names_alone=True)
+    english = sum(is_known(edit.decoded.text.lower()) for edit in edits)
+    found = rewritten(view, "cut words", sorted(edits, key=lambda edit: edit.start))
+    return replace(found, names_alone=english < _MANY)
 
 
-def _together(run: re.Match[str]) -> Edit | None:
-    parts = list(_LETTERS.finditer(run.group()))
+def _together(run: re.Match[str], pieces: re.Pattern[str]) -> Edit | None:
+    parts = [piece for piece in pieces.finditer(run.group()) if piece["letters"]]
     ends = [part.end() for part in parts]
     gaps = [run.group()[end : part.start()] for end, part in zip(ends, parts[1:], strict=False)]
     cut = [

@@ -4,24 +4,13 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
+from classifiers.views.bases import APART, BASE85, UTF_7, UUENCODED
+from classifiers.views.bits import BASE32_VALUES, BASE64_VALUES, bits
 from classifiers.views.reading import Decoder, characters_of
 
-__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HIDDEN"]
+__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN"]
 
-_Bytes = Iterator[tuple[int, int, int]]
 _Characters = Iterator[tuple[str, int, int]]
-_BASE64 = {
-    letter: value
-    for value, letters in enumerate(
-        zip(
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
-            strict=True,
-        )
-    )
-    for letter in letters
-}
-_BASE32 = {letter: value for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
 _MORSE = {
     code: letter
     for letter, code in zip(
@@ -31,6 +20,7 @@ _MORSE = {
         strict=True,
     )
 }
+_AB = str.maketrans("AB", "01")
 _DOTS = str.maketrans("·•∙․–—_−‒", "....-----")
 _BRAILLE = dict(
     zip(
@@ -60,28 +50,12 @@ _FIRST_VARIATION, _MORE_VARIATIONS = 0xFE00, 0xE0100
 _TAG = 0xE0000
 
 
-def _bits(run: str, values: dict[str, int], width: int) -> _Bytes:
-    """Bytes of signs that hold `width` bits each. Other characters stand between them, padding among them."""
-    held = bits = 0
-    begins = 0
-    for place, letter in enumerate(run):
-        if letter not in values:
-            continue
-        if bits == 0:
-            begins = place
-        held, bits = (held << width | values[letter]) & 0xFFFF, bits + width
-        if bits >= 8:
-            bits -= 8
-            yield held >> bits & 0xFF, begins, place + 1
-            begins = place
-
-
 def _base64(run: str) -> _Characters:
-    return characters_of(_bits(run, _BASE64, 6))
+    return characters_of(bits(run, BASE64_VALUES, 6))
 
 
 def _base32(run: str) -> _Characters:
-    return characters_of(_bits(run.upper(), _BASE32, 5))
+    return characters_of(bits(run.upper(), BASE32_VALUES, 5))
 
 
 _HEX_PAIR = re.compile("(?:0x|\\\\x|[^0-9A-Za-z]){0,4}?([0-9A-Fa-f]{2})")
@@ -96,15 +70,25 @@ def _binary(run: str) -> _Characters:
     groups = list(re.finditer("[01]+", run))
     if len(groups) > 1:
         return characters_of((int(group.group(), 2) & 0xFF, *group.span()) for group in groups)
-    return characters_of(_bits(run, {"0": 0, "1": 1}, 1))
+    return characters_of(bits(run, {"0": 0, "1": 1}, 1))
 
 
 def _zero_width(run: str) -> _Characters:
-    return characters_of(_bits(run, {"\u200b": 0, "\u200c": 1}, 1))
+    return characters_of(bits(run, {"\u200b": 0, "\u200c": 1}, 1))
 
 
 def _decimal(run: str) -> _Characters:
     return characters_of((min(int(code.group()), 255), *code.span()) for code in re.finditer(r"\d+", run))
+
+
+def _octal(run: str) -> _Characters:
+    codes = re.finditer(r"(?<![0-9a-z])(?:0o)?([0-7]{2,3})(?!\d)", run)
+    return characters_of((int(code.group(1), 8), *code.span()) for code in codes)
+
+
+def _hex_listed(run: str) -> _Characters:
+    pairs = re.finditer(r"(?<![0-9A-Za-z])(?:0?[xX])?([0-9A-Fa-f]{2})h?(?![0-9A-Fa-f])", run)
+    return characters_of((int(pair.group(1), 16), *pair.span()) for pair in pairs)
 
 
 def _alphabet(run: str) -> _Characters:
@@ -126,6 +110,15 @@ def _morse(run: str) -> _Characters:
             yield " ", end, code.start()
         yield letter, *code.span()
         end = code.end()
+
+
+def _bacon(run: str) -> _Characters:
+    """Five letters, A or B, are the number of a letter (Bacon 1623, De augmentis scientiarum VI 1)."""
+    for group in re.finditer("[ABab]{5}", run):
+        place = int(group.group().upper().translate(_AB), 2)
+        if place > 25:
+            return
+        yield chr(97 + place), *group.span()
 
 
 def _braille(run: str) -> _Characters:
@@ -189,7 +182,7 @@ BASE64 = Decoder(
 _BASE32_RUN = Decoder(
     "base32", re.compile(r"(?<![A-Za-z0-9])(?:[A-Z2-7]{8,}|(?=[a-z]*[2-7])[a-z2-7]{8,})={0,6}"), _base32
 )
-_HEX_RUN = Decoder(
+HEX = Decoder(
     "hex",
     re.compile(
         r"(?<![A-Za-z0-9])(?:0x)?(?=[A-Za-z]{0,9}[0-9])[0-9A-Fa-f]{2}"
@@ -198,14 +191,40 @@ _HEX_RUN = Decoder(
     _hex,
 )
 _BINARY = Decoder("binary", re.compile(r"(?<!\d)(?:[01]{7,8}(?:[ ,_|\n-]+[01]{7,8}){2,}|[01]{24,})(?!\d)"), _binary)
-_DECIMAL = Decoder("decimal codes", re.compile(r"(?<!\d)\d{2,3}(?:[ ,;|/-]{1,2}\d{2,3}){3,}(?!\d)"), _decimal)
+# The same gap again and again, as in chr(72) + chr(105).
+_SAME_GAP = r"(?P<gap>[^\d]{1,16}?)"
+_DECIMAL = Decoder(
+    "decimal codes",
+    re.compile(
+        rf"(?<!\d)\d{{2,3}}(?:(?:[ ,;|/-]{{1,2}}\d{{2,3}}){{3,}}|{_SAME_GAP}\d{{2,3}}(?:(?P=gap)\d{{2,3}}){{2,}})(?!\d)"
+    ),
+    _decimal,
+)
+_OCT = "[01]?[0-7]{2}"
+_OCTAL = Decoder(
+    "octal codes",
+    re.compile(rf"(?<!\d)(?:0o)?{_OCT}(?P<gap>\D{{1,16}}?(?:0o)?){_OCT}(?:(?P=gap){_OCT}){{2,}}(?!\d)"),
+    _octal,
+)
+_HEX_LISTED = Decoder(
+    "hex in a list",
+    re.compile(
+        r"(?<![0-9A-Za-z])(?:0?x)?(?=[A-Fa-f]?[0-9])[0-9A-Fa-f]{2}(?P<gap>[^0-9A-Fa-f][^\n]{0,15}?)[0-9A-Fa-f]{2}"
+        r"(?:(?P=gap)[0-9A-Fa-f]{2}){2,}h?(?![0-9A-Fa-g])"
+    ),
+    _hex_listed,
+)
 _ALPHABET = Decoder("numbered letters", re.compile(r"(?<![\d.,])\d{1,2}(?:[ ./-]\d{1,2}){4,}(?![\d])"), _alphabet)
 _MORSE_RUN = Decoder(
     "morse", re.compile(r"(?<![\w.-])[.\-·•∙․–—_−‒]{1,5}(?:[ /|]{1,3}[.\-·•∙․–—_−‒]{1,5}){2,}(?![\w])"), _morse
 )
+_BACON = Decoder("bacon", re.compile(r"(?<![A-Za-z])[ABab]{5}(?:[ ,/|-]{0,3}[ABab]{5}){3,}(?![A-Za-z])"), _bacon)
 _QUOTED = Decoder("quoted-printable", re.compile("(?:=[0-9A-F]{2}){3,}"), _hex)
 _BRAILLE_RUN = Decoder("braille", re.compile("[\u2801-\u28ff][\u2800-\u28ff ]*"), _braille)
-CODES = (_BINARY, _DECIMAL, _ALPHABET, _HEX_RUN, _BASE32_RUN, BASE64, _MORSE_RUN, _QUOTED, _BRAILLE_RUN)
+CODES = (
+    *(_BINARY, _DECIMAL, _OCTAL, _ALPHABET, HEX, _HEX_LISTED, _BASE32_RUN, BASE64, _MORSE_RUN, _QUOTED),
+    *(_BACON, _BRAILLE_RUN, *BASE85, UUENCODED, *APART, UTF_7),
+)
 """Runs that a text may hold by chance."""
 ESCAPES = Decoder("escapes", re.compile(f"(?:{re.sub('[?]P<[a-z]+>', '?:', _ESCAPE.pattern)})+"), _escapes, sure=True)
 _TAG_RUN = Decoder("tags", re.compile("[\U000e0020-\U000e007e]+"), _tags, sure=True)

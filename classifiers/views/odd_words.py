@@ -1,10 +1,23 @@
 """Words that general traffic does not have, in the spellings that may hide a name: for the detector of names alone."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from classifiers.names.vocabulary import is_strange
-from classifiers.views.spelling import AROUND, INNER, LEET, LEET_L, SHIFTS, each_reversed, letters_apart, stretches
+from classifiers.views.drawn import redrawn
+from classifiers.views.lines import lines
+from classifiers.views.spelling import (
+    AROUND,
+    ATBASH,
+    INNER,
+    KEYS_BESIDE,
+    LEET,
+    LEET_L,
+    SHIFTS,
+    each_reversed,
+    letters_apart,
+    stretches,
+)
 from classifiers.views.view import View
 
 __all__ = ["odd_names"]
@@ -12,6 +25,9 @@ __all__ = ["odd_names"]
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
 _LONGEST_WORD = 60
+_LEAST_TWICE = 8  # letters of a word of which each second one may say something
+_SYLLABLES, _FEWEST_SYLLABLES = ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "idig", "ithieg"), 2
+_SHIFTED = (*SHIFTS, ATBASH)
 
 
 def odd_names(view: View) -> Iterator[View]:
@@ -22,31 +38,30 @@ def odd_names(view: View) -> Iterator[View]:
         for stretch in stretches(view.text)
         if len(source := view.text[stretch.start : stretch.end].strip(AROUND)) <= _LONGEST_WORD * stretch.odd
     ]
-    spelled = [(start, end, tuple(dict.fromkeys(_variants(source)))) for start, end, source in odd]
+    spelled = [
+        (start, end, tuple(dict.fromkeys(_variants(source, view.text[start:end])))) for start, end, source in odd
+    ]
     shifted = [
-        (start, end, tuple(source.translate(table) for table in SHIFTS))
+        (start, end, tuple(source.translate(table) for table in _SHIFTED))
         for start, end, source in odd
         if is_strange(source)
     ]
-    for rows in ([*spelled, *letters_apart(view.text)], shifted):
+    apart = [(start, end, tuple(_turned(said))) for start, end, said in letters_apart(view.text)]
+    for rows in ([*spelled, *apart], shifted):
         if rows:
-            yield _lines(view, rows)
+            yield lines(view, "odd words", rows)
 
 
-def _lines(view: View, rows: Iterable[tuple[int, int, tuple[str, ...]]]) -> View:
-    lines: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for first, last, variants in rows:
-        start, end = view.source_range(first, last)
-        for variant in variants:
-            lines.append(variant)
-            starts += [start] * (len(variant) + 1)
-            ends += [end] * (len(variant) + 1)
-    return View("odd words", "\n".join(lines) + "\n", starts, ends, names_alone=True)
+def _turned(readings: Sequence[str]) -> Iterator[str]:
+    for said in readings:
+        yield from (said, said[::-1], said.translate(SHIFTS[_ROT13]))
 
 
-def _variants(source: str) -> Iterator[str]:
+def _variants(source: str, whole: str) -> Iterator[str]:
+    """Of an odd word without the signs around it, and with them."""
+    if (drawn := redrawn(whole)) != whole:
+        yield drawn
+        yield drawn.translate(LEET)
     yield source[::-1]
     if " " in source:
         yield each_reversed(source)
@@ -56,10 +71,26 @@ def _variants(source: str) -> Iterator[str]:
         yield bare
         yield " ".join(INNER.sub("", token) for token in source.split())
     if _DIGIT.search(source):
-        yield source.translate(LEET)
-        yield source.translate(LEET_L)
+        for table in (LEET, LEET_L):
+            yield source.translate(table)
+            yield source.translate(table)[::-1]
+    for table in KEYS_BESIDE:
+        yield source.translate(table)
     if source.lower().endswith("ay"):
         yield from _pig_latin(source)
+    yield from _thinned(source)
+
+
+def _thinned(source: str) -> Iterator[str]:
+    """Without letters that were put between: each second one (MMiirraa, Mxixrxa), or a syllable before each vowel."""
+    words = source.split()
+    if any(len(word) >= _LEAST_TWICE for word in words):
+        yield " ".join(word[::2] for word in words)
+        yield source[::2]
+        yield source[1::2]
+    for syllable in _SYLLABLES:
+        if source.lower().count(syllable) >= _FEWEST_SYLLABLES:
+            yield re.sub(f"{syllable}(?=[aeiouy])", "", source, flags=re.IGNORECASE)
 
 
 def _pig_latin(source: str) -> Iterator[str]:

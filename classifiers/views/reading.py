@@ -57,10 +57,13 @@ class Decoder:
 
 
 def characters_of(placed: Iterable[tuple[int, int, int]]) -> Iterator[tuple[str, int, int]]:
-    """The characters of UTF-8 bytes (value, start, end); ends at a byte that is not UTF-8."""
+    """The characters of UTF-8 bytes (value, start, end); ends at a byte that is not UTF-8. Bytes of 0 are left out: so
+    Latin letters in UTF-16 and UTF-32 are read, too."""
     reader = codecs.getincrementaldecoder("utf-8")()
     first = None
     for value, start, end in placed:
+        if value == 0:
+            continue
         first = start if first is None else first
         try:
             character = reader.decode(bytes((value,)))

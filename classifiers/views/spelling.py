@@ -8,11 +8,14 @@ from functools import lru_cache
 from itertools import pairwise
 
 from classifiers.names.vocabulary import common_pairs, is_known, known_share, parted
+from classifiers.views.drawn import holds_drawn
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = [
     "AROUND",
+    "ATBASH",
     "INNER",
+    "KEYS_BESIDE",
     "LEET",
     "LEET_L",
     "SHIFTS",
@@ -57,6 +60,7 @@ INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
 _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
 LEET = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
 LEET_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
+_KEYS = "qwertyuiop asdfghjkl zxcvbnm"
 _A, _Z = "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"
 _REMEMBERED_LETTERS = 24  # of a token: longer ones hardly come again
 _SAME_TEXT = 8  # texts: several views of one look at the same
@@ -67,13 +71,20 @@ _SAMPLE = 240  # characters that decide how a stretch is to be read
 _RUN_TOGETHER, _JOINED_LETTERS = 16, 10  # letters of a word that may be several; of one whose letters stood apart
 
 
+def _beside(step: int) -> dict[int, int]:
+    """The keys beside those that were hit, as by hands that lie one key off."""
+    turned = " ".join(row[step:] + row[:step] for row in _KEYS.split())
+    return str.maketrans(_KEYS + _KEYS.upper(), turned + turned.upper())
+
+
 def _shift(places: int) -> dict[int, int]:
     turned = _A[places:] + _A[:places]
     return str.maketrans(_A + _A.upper(), turned + turned.upper())
 
 
 SHIFTS = [_shift(places) for places in range(1, 26)]
-_ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
+KEYS_BESIDE = (_beside(1), _beside(-1))
+ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
 
 
 def joined(view: View) -> View | None:
@@ -223,6 +234,8 @@ def _is_odd_word(token: str) -> bool:
 def _holds_odd_letters(token: str) -> bool:
     if not token.isascii() or "://" in token:
         return False
+    if holds_drawn(token):
+        return True
     word = token.strip(AROUND).lower()
     if len(word) < 3 and not _LEET_INSIDE.search(token):
         return False
@@ -272,9 +285,12 @@ def _read(text: str, stretch: Stretch) -> Edit | None:
     share = shares[best]
     if share < _READ_SHARE or share < before + _GAIN:
         return None
-    said, starts = _CHANGES[best](source), range(len(source))
+    said = _CHANGES[best](source)
+    starts: Sequence[int] = range(len(source))
     if best == 0:
-        return Edit(stretch.start, Decoded(said, starts[::-1], len(source)))
+        starts = starts[::-1]
+    elif len(said) < len(source):
+        starts = _THINNED[best - len(_CHANGES)](source)
     return Edit(stretch.start, Decoded(said, starts, len(source)))
 
 
@@ -298,8 +314,25 @@ def _translated(table: dict[int, int]) -> Callable[[str], str]:
     return lambda text: text.translate(table)
 
 
+def _half_of_each_word(text: str) -> list[int]:
+    return [place for word in _TOKEN.finditer(text + " ") for place in (*range(*word.span(), 2), word.end())][:-1]
+
+
+# Which characters stay of a text whose others were put between.
+_THINNED: Sequence[Callable[[str], Sequence[int]]] = (
+    lambda text: range(0, len(text), 2),
+    lambda text: range(1, len(text), 2),
+    _half_of_each_word,
+)
+
+
+def _kept(places: Callable[[str], Sequence[int]]) -> Callable[[str], str]:
+    return lambda text: "".join(text[place] for place in places(text))
+
+
 _CHANGES: Sequence[Callable[[str], str]] = (
     _reversed,
     each_reversed,
-    *map(_translated, (LEET, LEET_L, _ATBASH, *SHIFTS)),
+    *map(_translated, (LEET, LEET_L, ATBASH, *KEYS_BESIDE, *SHIFTS)),
+    *(_kept(places) for places in _THINNED),
 )

@@ -14,9 +14,12 @@ from classifiers.views.concatenation import concatenated
 from classifiers.views.cut import uncut
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import confusables, folded
+from classifiers.views.numbers import numbered, numbered_names
 from classifiers.views.odd_words import odd_names
 from classifiers.views.reading import Decoder
+from classifiers.views.spelled import in_columns, spelled
 from classifiers.views.spelling import joined, respelled
+from classifiers.views.turned import backwards, rot47, upside_down
 from classifiers.views.view import Edit, View, plain, rewritten
 
 __all__ = ["View", "views", "warm_up"]
@@ -26,7 +29,8 @@ _LEAST_CHARACTERS = 4_000
 _DEPTH = 2
 # A run of some code: digits, both cases in one word, capitals, signs in a row, or characters beyond ASCII.
 _CODED = re.compile(
-    r"\d[\d\W_]{0,3}[\dA-Fa-f]|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[^\x00-\x7f]"
+    r"\d[\d\W_]{0,3}[\dA-Fa-f]|\d\D{1,16}\d{1,4}\D{1,16}\d{1,4}\D{1,16}\d|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s"
+    r"|[A-Z0-9][%&<>=@;#$^*+?|~]{1,2}[A-Z0-9]|[ABab]{5}[\s,/|-]{1,3}[ABab]{5}|(?<!\w)\w(?:[\W_]{1,2}\w){3}(?!\w)|[^\x00-\x7f]"
 )
 _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
 
@@ -63,13 +67,16 @@ def views(text: str, *, cut: bool = True) -> list[View]:
 
 def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
     """A view that is found is read once more: other letters in base64, or base64 in base64."""
-    for change in (_decoded, _bare, respelled, concatenated):
+    for change in (_decoded, backwards, upside_down, rot47, spelled, numbered, _bare, respelled, concatenated):
         found = change(view)
         if found:
             yield found
             if depth > 1:
                 yield from _views(found, depth - 1, cut=cut)
     yield from odd_names(view)
+    for change in (numbered_names, in_columns):
+        if found := change(view):
+            yield found
     if cut:
         yield from uncut(view)
 

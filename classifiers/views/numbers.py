@@ -1,0 +1,138 @@
+"""Rows of numbers that stand for letters in ways that no number tells apart: places in the alphabet, keys of a phone,
+squares of a table, character codes without gaps. The detector of names reads them all, the others what is English."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from classifiers.names.vocabulary import known_share, parted
+from classifiers.views.lines import lines
+from classifiers.views.view import Decoded, Edit, View, rewritten
+
+__all__ = ["numbered", "numbered_names"]
+
+_NUMBER = re.compile(r"\d{1,4}(?!\d)|\d{12,}")
+_WORTH_A_LOOK = re.compile(r"\d\D{1,16}\d{1,4}\D{1,16}\d{1,4}\D{1,16}\d|\d{12}")
+_LEAST_LETTERS, _KNOWN_SHARE = 16, 0.6  # of what is read as English
+_SAMPLE = 240  # letters that decide that
+_WIDEST_GAP, _MOST_GAPS, _FEWEST = 16, 3, 4
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+_KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
+_SQUARES = (_ALPHABET.replace("j", ""), _ALPHABET.replace("k", ""))  # Polybius's, and the tap code's
+_CODES = re.compile(r"1[0-2]\d|[3-9]\d")
+_OCTAL_CODES = re.compile(r"[01][0-7]{2}")
+
+
+def numbered(view: View) -> View | None:
+    """The view with rows of numbers as the English that they say in one of the ways; None if they say none."""
+    if not _WORTH_A_LOOK.search(view.text):
+        return None
+    edits = [edit for row in _rows(view.text) if (edit := _in_english(row))]
+    return rewritten(view, "numbers", edits) if edits else None
+
+
+def _in_english(row: Sequence[re.Match[str]]) -> Edit | None:
+    start, length = row[0].start(), row[-1].end() - row[0].start()
+    for said in _readings(row):
+        if len(said) >= _LEAST_LETTERS and known_share(_words(said[:_SAMPLE])) >= _KNOWN_SHARE:
+            words = _words(said)
+            return Edit(start, Decoded(words, (0,) * len(words), length))
+    return None
+
+
+def _words(letters: str) -> str:
+    return " ".join(word for part in letters.lower().split() for word in parted(part))
+
+
+def numbered_names(view: View) -> View | None:
+    """What the rows of numbers of a view may say, one reading a line; None if it has no such row."""
+    if not _WORTH_A_LOOK.search(view.text):
+        return None
+    rows = [(row[0].start(), row[-1].end(), said) for row in _rows(view.text) if (said := tuple(_readings(row)))]
+    return lines(view, "numbers", rows) if rows else None
+
+
+def _rows(text: str) -> Iterator[list[re.Match[str]]]:
+    """Numbers that follow each other with few kinds of gaps, and long ones alone."""
+    row: list[re.Match[str]] = []
+    gaps: set[str] = set()
+    for number in _NUMBER.finditer(text):
+        if len(number.group()) > _FEWEST:
+            yield [number]
+            continue
+        gap = text[row[-1].end() : number.start()] if row else ""
+        if row and (len(gap) > _WIDEST_GAP or len(gaps | {gap}) > _MOST_GAPS):
+            if len(row) >= _FEWEST:
+                yield row
+            row, gaps = [], set()
+        elif row:
+            gaps.add(gap)
+        row.append(number)
+    if len(row) >= _FEWEST:
+        yield row
+
+
+def _readings(row: Sequence[re.Match[str]]) -> Iterator[str]:
+    numbers = [number.group() for number in row]
+    if len(numbers) == 1:
+        yield from _without_gaps(numbers[0])
+        return
+    wide = _wide_gaps(row)
+    for letters in _WAYS:
+        said = list(letters(numbers))
+        if len(said) == len(numbers):
+            yield "".join(" " + letter if gap else letter for letter, gap in zip(said, wide, strict=True)).strip()
+        elif said:
+            yield "".join(said)
+
+
+def _wide_gaps(row: Sequence[re.Match[str]]) -> list[bool]:
+    """In front of which numbers the gap is wider than the usual one."""
+    gaps = [after.start() - before.end() for before, after in pairwise(row)]
+    usual = Counter(gaps).most_common(1)[0][0]
+    return [False, *(gap > usual for gap in gaps)]
+
+
+def _without_gaps(digits: str) -> Iterator[str]:
+    for pattern, base in ((_CODES, 10), (_OCTAL_CODES, 8)):
+        codes = pattern.findall(digits)
+        if sum(map(len, codes)) == len(digits):
+            yield "".join(chr(int(code, base)) for code in codes)
+
+
+def _places(numbers: Iterable[str], first: int) -> Iterator[str]:
+    for number in numbers:
+        place = int(number) - first
+        if not -1 <= place < len(_ALPHABET) + 1:
+            return
+        yield _ALPHABET[place] if 0 <= place < len(_ALPHABET) else " "
+
+
+def _keyed(numbers: Iterable[str]) -> Iterator[str]:
+    """444 is the third letter on the key 4."""
+    for number in numbers:
+        letters = _KEYS.get(number[0], "")
+        if number in ("0", "1"):
+            yield " "
+        elif len(set(number)) > 1 or len(number) > len(letters):
+            return
+        else:
+            yield letters[len(number) - 1]
+
+
+def _squared(numbers: Sequence[str], square: str) -> Iterator[str]:
+    """Row and column of a square, in one number or in two."""
+    digits = "".join(numbers)
+    if len(digits) % 2 or set(digits) - set("12345") or len({len(number) for number in numbers}) > 1:
+        return
+    for row, column in zip(digits[::2], digits[1::2], strict=True):
+        yield square[5 * int(row) + int(column) - 6]
+
+
+_WAYS: Sequence[Callable[[Sequence[str]], Iterator[str]]] = (
+    lambda numbers: _places(numbers, 1),
+    lambda numbers: _places(numbers, 0),
+    _keyed,
+    *(lambda numbers, square=square: _squared(numbers, square) for square in _SQUARES),
+)

@@ -1,0 +1,146 @@
+"""Letters that are said by words: a spelling alphabet, the names of the letters, 'H as in hotel', 'letter H'; and the
+first letters of lines, and letters in columns."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from classifiers.views.lines import lines
+from classifiers.views.view import Decoded, Edit, View, rewritten
+
+__all__ = ["in_columns", "spelled"]
+
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
+_FEWEST, _FEWEST_LINES = 4, 4
+_WIDEST_GAP = 5
+# ICAO's alphabet with its usual other spellings; each word says its first letter.
+_ALPHABET = frozenset(
+    "alfa alpha bravo charlie delta echo foxtrot golf hotel india juliett juliet kilo lima mike november oscar papa "
+    "quebec romeo sierra tango uniform victor whiskey whisky xray x-ray yankee zulu".split()
+)
+_LETTER_NAMES = {
+    name: letter
+    for letter, names in zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        "ay|eh,bee|be,cee|see|sea,dee|de,ee,ef|eff,gee|jee,aitch|haitch|ach,eye|i,jay,kay|kaye,el|ell,em,en,oh|o,pee|pea,"
+        "cue|queue|kew,ar|are|arr,ess|es,tee|tea,you|yu|u,vee,double-u|doubleyou|double-you,ex,why|wye|wy,zee|zed".split(
+            ","
+        ),
+        strict=True,
+    )
+    for name in names.split("|")
+}
+_AS_IN = re.compile(
+    r"(?<![^\W_])([A-Za-z])[\"')]?\s{0,2}"
+    r"(?:,?\s?(?:as in|as|is for|for|like|stands for)\s|[=:(]\s?)\s?[\"']?[A-Za-z]{2,}"
+)
+_NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?![^\W_])")
+_AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
+_SPELLING = _ALPHABET | _LETTER_NAMES.keys()
+_APART = re.compile(r"[\W_]+")
+_CLOSE = 24  # characters between two that follow each other
+_BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
+_LINE = re.compile(r"[^\n]+")
+_BULLET = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•#>]+)?\s*[\"'(]?")
+_LONGEST_NAME = 40
+_COLUMN = re.compile(r"(?:^[ \t]*\S(?:[ \t|,]+\S){1,5}[ \t]*(?:\n|\Z)){3,}", re.MULTILINE)
+
+
+def spelled(view: View) -> View | None:
+    """The view with each run of words that say letters as those letters; None if it has none."""
+    runs = list(_by_words(view.text)) if len(_SPELLING.intersection(_APART.split(view.text.lower()))) > 1 else []
+    for pattern, marks in ((_AS_IN, _AS_IN_MARKS), (_NAMED, _NAMED_MARKS)):
+        if any(view.text.count(mark) >= _FEWEST for mark in marks):
+            runs += _by_pattern(view.text, pattern)
+    edits: list[Edit] = []
+    for edit in sorted(runs, key=lambda edit: (edit.start, -edit.end)):
+        if not edits or edits[-1].end <= edit.start:
+            edits.append(edit)
+    return rewritten(view, "spelled", edits) if edits else None
+
+
+def _by_words(text: str) -> Iterator[Edit]:
+    """Runs of words of the alphabet, or of letters' names; a wider gap parts words."""
+    run: list[tuple[re.Match[str], str]] = []
+    kind = 0
+    for word in _WORD.finditer(text):
+        for said_by, letter in _letters_of(word.group()):
+            follows = run and kind == said_by and _BETWEEN.fullmatch(text, run[-1][0].end(), word.start())
+            if follows and word.start() - run[-1][0].end() <= _WIDEST_GAP:
+                run.append((word, letter))
+                break
+        else:
+            if len(run) >= _FEWEST:
+                yield _said(run)
+            run = []
+            for said_by, letter in _letters_of(word.group()):
+                run, kind = [(word, letter)], said_by
+                break
+    if len(run) >= _FEWEST:
+        yield _said(run)
+
+
+def _letters_of(word: str) -> Iterator[tuple[int, str]]:
+    small = word.lower()
+    if small in _ALPHABET:
+        yield 1, small[0]
+    elif small in _LETTER_NAMES:
+        yield 2, _LETTER_NAMES[small]
+    elif "-" in small and all(part in _LETTER_NAMES for part in small.split("-")):
+        yield 2, "".join(_LETTER_NAMES[part] for part in small.split("-"))
+
+
+def _by_pattern(text: str, pattern: re.Pattern[str]) -> Iterator[Edit]:
+    run: list[tuple[re.Match[str], str]] = []
+    for found in pattern.finditer(text):
+        if run and found.start() - run[-1][0].end() > _CLOSE:
+            if len(run) >= _FEWEST:
+                yield _said(run)
+            run = []
+        run.append((found, found.group(1)))
+    if len(run) >= _FEWEST:
+        yield _said(run)
+
+
+def _said(run: Sequence[tuple[re.Match[str], str]]) -> Edit:
+    start, end = run[0][0].start(), run[-1][0].end()
+    gaps = [after.start() - before.end() for (before, _), (after, _) in pairwise(run)]
+    usual = sorted(gaps)[len(gaps) // 2]
+    text, places = run[0][1], [0] * len(run[0][1])
+    for gap, (before, _), (found, letters) in zip(gaps, run, run[1:], strict=False):
+        if gap > usual + 1:
+            text += " "
+            places.append(before.end() - 1 - start)
+        text += letters
+        places += [found.start() - start] * len(letters)
+    return Edit(start, Decoded(text, places, end - start))
+
+
+def in_columns(view: View) -> View | None:
+    """For names alone: the first letters of lines in a row, and letters in columns; None without such lines."""
+    if view.text.count("\n") < _FEWEST_LINES - 1:
+        return None
+    rows = [*_first_letters(view.text), *_columns(view.text)]
+    return lines(view, "columns", rows) if rows else None
+
+
+def _first_letters(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Of each block of lines: all of it, and without its first or last lines, which may ask the question."""
+    for block in re.finditer(r"(?:[^\n]*\S[^\n]*(?:\n|\Z))+", text):
+        firsts = [
+            line.group()[bullet.end()]
+            for line in _LINE.finditer(block.group())
+            if (bullet := _BULLET.match(line.group())) and bullet.end() < len(line.group())
+        ]
+        if len(firsts) >= _FEWEST_LINES:
+            said = "".join(firsts[:_LONGEST_NAME]), "".join(firsts[-_LONGEST_NAME:])
+            variants = [one[first : len(one) - last] for one in said for first in (0, 1, 2) for last in (0, 1)]
+            yield block.start(), block.end(), tuple(dict.fromkeys(variants))
+
+
+def _columns(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    for block in _COLUMN.finditer(text):
+        rows = [re.findall(r"[^\s|,]", line) for line in block.group().splitlines()]
+        rows = [row for row in rows if len(row) == len(rows[0])]
+        columns = ["".join(letter for letter in column if letter.isalnum()) for column in zip(*rows, strict=True)]
+        yield block.start(), block.end(), (" ".join(columns), *columns)

@@ -1,0 +1,172 @@
+"""Ways to say a name or a question that a reader can work out: the gate reads what they say, where they say it."""
+
+import base64
+import binascii
+from collections.abc import Callable
+
+import pytest
+
+from classifiers.names.aliases import LexicalDetector
+from classifiers.traffic import general_traffic
+from classifiers.views.views import views
+
+NAMES = ("Zelda Quorn", "Ottoline Vash", "Brackenfold")
+NAMED = LexicalDetector({"scope": NAMES})
+QUESTION = "which ship does the old captain command in the novel"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ALPHABET = (
+    "Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo "
+    "Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu"
+).split()
+SAID = "ay bee cee dee ee ef gee aitch eye jay kay el em en oh pee cue ar ess tee you vee double-u ex why zee".split()
+HEADS = dict(zip(LETTERS, "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍxʎz", strict=True))
+KEYS = {
+    letter: str(key) * place
+    for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)
+    for place, letter in enumerate(letters, 1)
+}
+ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+DRAWN = {"a": "/-\\", "d": "|)", "k": "|<", "o": "()", "h": "|-|", "u": "|_|"}
+
+
+def small(text: str) -> list[str]:
+    return [letter for letter in text.lower() if letter.isalpha()]
+
+
+def square(letter: str, without: str) -> str:
+    place = LETTERS.replace(without, "").index(letter)
+    return f"{place // 5 + 1}{place % 5 + 1}"
+
+
+def beside(text: str, step: int) -> str:
+    turned = {one: row[(place + step) % len(row)] for row in ROWS for place, one in enumerate(row)}
+    return "".join(turned.get(letter, letter) for letter in text.lower())
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def each_word(change: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: " ".join(map(change, text.split()))
+
+
+def inset(between: str) -> Callable[[str], str]:
+    return each_word(lambda word: f"{word[:2]}{between}{word[2:]}" if len(word) > 2 else word)
+
+
+def groups(text: str, width: int) -> str:
+    return " ".join(text[start : start + width] for start in range(0, len(text), width))
+
+
+CODES: dict[str, Callable[[str], str]] = {
+    "octal": lambda text: " ".join(f"{ord(one):o}" for one in text),
+    "octal of Python": lambda text: ", ".join(f"0o{ord(one):o}" for one in text),
+    "chr": lambda text: "+".join(f"chr({ord(one)})" for one in text),
+    "chr of hex": lambda text: " + ".join(f"chr(0x{ord(one):x})" for one in text),
+    "fromCharCode": lambda text: f"String.fromCharCode({','.join(str(ord(one)) for one in text)})",
+    "numbers on lines": lambda text: "\n".join(str(ord(one)) for one in text),
+    "escapes of CSS": lambda text: "".join(f"\\{ord(one):x} " for one in text),
+    "hex with dollars": lambda text: " ".join(f"${ord(one):02x}" for one in text),
+    "ascii85": lambda text: base64.a85encode(text.encode()).decode(),
+    "ascii85 of Adobe": lambda text: base64.a85encode(text.encode(), adobe=True).decode(),
+    "base85": lambda text: base64.b85encode(text.encode()).decode(),
+    "uuencoded": lambda text: binascii.b2a_uu(text.encode()[:45], backtick=True).decode().strip(),
+    "base64, letters apart": lambda text: " ".join(coded(text)),
+    "base64, letters apart by lines": lambda text: "\n".join(coded(text)),
+    "base64 by threes": lambda text: groups(coded(text), 3),
+    "base64 backwards": lambda text: coded(text)[::-1],
+    "hex backwards": lambda text: text.encode().hex()[::-1],
+    "hex, digits apart": lambda text: " ".join(text.encode().hex()),
+    "UTF-16 in base64": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "UTF-7": lambda text: "+" + base64.b64encode(text.encode("utf-16-be")).decode().rstrip("=") + "-",
+    "bacon": lambda text: " ".join(
+        f"{LETTERS.index(one):05b}".replace("0", "A").replace("1", "B") for one in small(text)
+    ),
+    "alphabet of spelling": lambda text: " ".join(ALPHABET[LETTERS.index(one)] for one in small(text)),
+    "the same with dashes": lambda text: "-".join(ALPHABET[LETTERS.index(one)].lower() for one in small(text)),
+    "as in": lambda text: ", ".join(f"{one.upper()} as in {ALPHABET[LETTERS.index(one)]}" for one in small(text)),
+    "names of letters": lambda text: " ".join(SAID[LETTERS.index(one)] for one in small(text)),
+    "names of characters": lambda text: ", ".join(f"LATIN SMALL LETTER {one.upper()}" for one in small(text)),
+    "emoji by name": lambda text: "".join(f":regional_indicator_{one}:" for one in small(text)),
+    "on the head": lambda text: "".join(HEADS.get(one, one) for one in text.lower())[::-1],
+    "phone keys": lambda text: " ".join(KEYS[one] for one in small(text)),
+    "square without j": lambda text: " ".join(square(one, "j") for one in small(text.replace("j", "i"))),
+    "square without k": lambda text: " ".join(square(one, "k") for one in small(text.replace("k", "c"))),
+    "places from 0": lambda text: " ".join(str(LETTERS.index(one)) for one in small(text)),
+    "codes without gaps": lambda text: "".join(str(ord(one)) for one in text),
+    "Atbash": lambda text: text.translate(str.maketrans(LETTERS + LETTERS.upper(), (LETTERS + LETTERS.upper())[::-1])),
+    "ROT47": lambda text: "".join(chr(33 + (ord(one) + 14) % 94) if one != " " else one for one in text),
+    "a key to the right": lambda text: beside(text, 1),
+    "a key to the left": lambda text: beside(text, -1),
+    "doubled": each_word(lambda word: "".join(one * 2 for one in word)),
+    "something between": "x".join,
+    "a word in brackets": inset("[blue]"),
+    "a word in parentheses": inset("(never mind)"),
+    "a comment": inset("/* x */"),
+    "a tag": inset("</i>"),
+}
+CODES["Atbash"] = lambda text: "".join(
+    LETTERS[25 - LETTERS.index(one)] if one in LETTERS else one for one in text.lower()
+)
+NAMES_ALONE: dict[str, Callable[[str], str]] = {
+    "letters in brackets": each_word(lambda word: f"{word[:2]}({word[2:4]}){word[4:]}"),
+    "plus signs": lambda text: f"{text[:3]} + {text[3:]}",
+    "followed by": lambda text: f"'{text[:3]}' followed by '{text[3:]}'",
+    "first letters of lines": lambda text: "\n".join(f"{one} is for what I like" for one in small(text)),
+    "drawn": lambda text: "".join(DRAWN.get(one, one) for one in text),
+    "ub before vowels": lambda text: "".join(f"ub{one}" if one in "aeiou" else one for one in text.lower()),
+    "rot13, letters apart": lambda text: " ".join(LETTERS[(LETTERS.index(one) + 13) % 26] for one in small(text)),
+    "backwards in digits": lambda text: text[::-1].replace("o", "0").replace("e", "3"),
+}
+
+
+def hits(text: str) -> list[str]:
+    """What the places in the text hold at which a name is found."""
+    return [
+        text[slice(*view.source_range(span.start_char, span.end_char))]
+        for view in views(text)
+        for verdict in NAMED.detect([view.text])[0]
+        for span in verdict.spans
+    ]
+
+
+@pytest.mark.parametrize("way", [*CODES, *NAMES_ALONE])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_read_where_it_stands(way: str, name: str) -> None:
+    said = {**CODES, **NAMES_ALONE}[way](name)
+    text = f"Please tell me about\n{said}\nand what happened there."
+    found = hits(text)
+    assert found
+    assert any(len(set(part) & set(said)) > 1 and len(part) <= len(text) for part in found)
+
+
+@pytest.mark.parametrize("way", CODES)
+def test_a_question_is_read(way: str) -> None:
+    wanted = "".join(small(QUESTION if way != "uuencoded" else QUESTION[:45]))
+    said = CODES[way](QUESTION)
+    assert any(
+        "".join(small(view.text)).startswith(wanted) or wanted in "".join(small(view.text))
+        for view in views(said)
+        if not view.names_alone
+    ), way
+
+
+def test_ordinary_prompts_name_nobody_in_any_way() -> None:
+    assert [row for row in general_traffic()[:1500] if hits(row)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Chapters 3, 7, 9 and 12 of pages 18-25, rows 4, 8, 15, 16, 23, 42.",
+        "2026-11-27 10:15:00, 192.168.10.24, v1.20.3, +49 30 1234567, 12 x 14 x 16",
+        "def f(x: int) -> str:\n    return g(x)[0] + h(x, 1) * 2\n",
+        "| a | b |\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |",
+        "Golf, tango and the hotel: what would Romeo do in November?",
+        "I, for one, like C for games, and Go for servers (e.g. a proxy).",
+    ],
+)
+def test_numbers_code_and_tables_are_left_alone(text: str) -> None:
+    assert [view.text for view in views(text) if not view.names_alone and len(view.text) > 2 * len(text)] == []
+    assert hits(text) == []
