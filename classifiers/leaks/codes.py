@@ -13,6 +13,7 @@ from classifiers.leaks.leak import Leak
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import Letters
 from classifiers.names.prose import Prose
+from classifiers.views.spelled import SPELLING
 from classifiers.views.views import views
 
 ReadWords = Callable[..., tuple[Leak | None, int]]
@@ -27,10 +28,14 @@ _STEPS = 6  # a long run is read anew when a sixth of it is new; the new part wa
 _RUNS = tuple(
     re.compile(pattern + r"\Z")
     for pattern in (
-        r"(?<![^\W_])(?:[^\W\d_]{1,2}+(?:[^\w]|_){1,4}+){2,}+(?:[^\W\d_]{1,2}+)?",
+        r"(?<![^\W_])(?:[^\W_]{1,2}+(?:[^\w]|_){1,4}+){2,}+(?:[^\W_]{1,2}+)?",
         r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{6,}+",
-        r"(?<![A-Za-z0-9])(?:(?:0x|\\x|%|=)?+[0-9A-Fa-f]{2}[ ,:;|/.\n-]{0,2}+){2,}+[0-9A-Fa-f]?",
-        r"(?<!\d)(?:\d{1,8}+[ ,;|/_.\n-]{1,2}+){2,}+\d{0,8}+",
+        r"(?<![A-Za-z0-9])(?:(?:0x|\\x?|[%=$])?+[0-9A-Fa-f]{2}h?+[ ,:;|/.\n-]{0,2}+){2,}+"
+        r"(?:0x?|\\x?|[%=$])?+[0-9A-Fa-f]?",
+        r"(?<!\d)(?:(?:0o)?+\d{1,8}+[ ,;|/_.\n-]{1,2}+){2,}+(?:0o)?+\d{0,8}+",
+        r"(?<![A-Za-z])(?:[A-Za-z]{3,8}+\(\s?+(?:0x)?+[0-9A-Fa-f]{2,3}\)[\s+&|.,;]{0,5}+)++"
+        r"[A-Za-z]{0,8}+\(?+[0-9A-Fa-fx]{0,5}+",
+        r"(?<![A-Za-z])(?:[ABab]{5}[ ,/|-]{1,2}+){2,}+[ABab]{0,5}+",
         r"(?<!\d)[01]{8,}+",
         r"(?<![\w.-])(?:[.\-·•∙․–—_−‒]{1,5}+[ /|]{1,3}+){2,}+[.\-·•∙․–—_−‒]{0,5}+",
         r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+"
@@ -38,11 +43,22 @@ _RUNS = tuple(
         r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
     )
 )
+_SPELLING_RUN = re.compile(
+    rf"(?<![^\W_])(?:(?:{'|'.join(sorted(SPELLING, key=len, reverse=True))})[\s,;.:/|_–—&+()\"'>-]{{1,5}}+)++"
+    r"(?:[^\W\d_]|-){0,10}+\Z",
+    re.IGNORECASE,
+)
+# Those that hardly stand in prose: what is looked at more closely only behind one of them.
+_TELLING = SPELLING - frozenset("i o u be de es el en ex oh are eye pea sea see tea why you".split())
+_AROUND = ",;.:/()\"'\n"
+_NOT_LETTERS, _LAST_LETTERS = re.compile("[^a-z]+"), 32
 _PART_LETTERS, _FEWEST_SIGNS = 2, 4  # of what stands apart, at most; of Morse code
 _HEXADECIMAL = "abcdef0123456789"
 _NUMBER_LAST = re.compile(r"\d\S*+\s*+\Z")
 _LETTER = re.compile("[A-Za-z0-9]")
 _LAST_GROUP = re.compile(r"[\s,;|/_-]*[^\s,;|/_-]+\Z")
+# chr(72)+chr(1: the parenthesis before, too, for a name goes on behind 72 alone
+_LAST_CALL = re.compile(r"\)[\s+&|.,;]{0,5}[A-Za-z]{0,8}\(?\s?(?:0x)?[0-9A-Fa-f]{0,3}\Z")
 _LAST_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9A-Fa-f]{0,7}|&#?[0-9A-Za-z]{0,8}|%[0-9A-Fa-f]?)\Z")
 _CODED_WORD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|\d|[A-Z]{6}|[a-z]{20}")
 _MAY_RUN = re.compile(r"[\d\\&%=./|_\-–—·•]|[a-z][A-Z]|[A-Z]{2}|\W[^\W\d_]{1,2}\W|[^\x00-\u017f]")
@@ -76,7 +92,7 @@ class CodeReader:
             fresh: how many characters are new. A long piece is read from the beginning: a run can begin and end there.
             ended: whether there is no more of the text.
         """
-        end, began = base + len(tail), None if ended else run_from(tail)
+        end, began = base + len(tail), None if ended else run_from(tail, followed=self.start is not None)
         followed, self.start = self.start, None
         if fresh > _LONG_PIECE:
             start = base
@@ -119,17 +135,42 @@ class CodeReader:
         return together(glances, len(tail)) if glances else None
 
 
-def run_from(text: str) -> int | None:
-    """Where, at the end of a text, a run begins that may be a code or odd letters; None if there is none."""
+def run_from(text: str, *, followed: bool = False) -> int | None:
+    """Where, at the end of a text, a run begins that may be a code or odd letters; None if there is none. `followed`:
+    one began before."""
+    spelling = _spelling_from(text, followed=followed)
     if not _MAY_RUN.search(text):
-        return None
+        return spelling
     starts = [run.start() for pattern in _RUNS if (run := pattern.search(text)) and _is_odd(run)]
+    if spelling is not None:
+        starts.append(spelling)
     return min(starts, default=None)
+
+
+def _spelling_from(text: str, *, followed: bool = False) -> int | None:
+    """Where words begin that say letters (Hotel Alfa Romeo), the last of which may not be whole."""
+    if not followed and not _tells(text):
+        return None
+    run = _SPELLING_RUN.search(text)
+    return run.start() if run else None
+
+
+def _tells(text: str) -> bool:
+    """Whether one of the last two words may say a letter."""
+    last = text.rfind(" ")
+    behind = text[last + 1 :].lower()
+    if behind.strip(_AROUND) in _TELLING:
+        return True
+    if "-" in behind or "\n" in behind:
+        return not _TELLING.isdisjoint(_NOT_LETTERS.split(behind[-_LAST_LETTERS:])[-3:])
+    return last > 0 and text[text.rfind(" ", 0, last) + 1 : last].lower().strip(_AROUND) in _TELLING
 
 
 def ends_plainly(prose: Prose) -> bool:
     """Whether prose ends with no run that may be a code."""
     words = prose.words
+    if _spelling_from(prose.source) is not None:
+        return False
     if words and not prose.trails_off and len(words[-1]) > _PART_LETTERS and all(map(str.isalpha, words)):  # noqa: SIM102
         if words[-1].strip(_HEXADECIMAL):
             return True  # nothing in `_RUNS` ends with such a word: most pieces of most answers are done here
@@ -138,15 +179,17 @@ def ends_plainly(prose: Prose) -> bool:
 
 def _possible(prose: Prose) -> Iterator[re.Pattern[str]]:
     """The runs that prose may end with: for most of them its last word has too many letters, or others."""
-    apart, letters, pairs, numbers, bits, signs, *_ = _RUNS
+    apart, letters, pairs, numbers, calls, bacon, bits, signs, *_ = _RUNS
     words, source = prose.words, prose.source
     if not words:
         yield from _RUNS
         return
     if max(map(len, words[-2:])) <= _PART_LETTERS:
         yield apart
+    if not words[-1].strip("ab"):
+        yield bacon
     if _NUMBER_LAST.search(source, prose.start):
-        yield from (letters, pairs, numbers, bits)
+        yield from (letters, pairs, numbers, calls, bits)
     elif not words[-1].strip(_HEXADECIMAL):
         yield pairs
     if prose.trails_off and not _LETTER.search(source, len(source) - _FEWEST_SIGNS):
@@ -156,7 +199,7 @@ def _possible(prose: Prose) -> Iterator[re.Pattern[str]]:
 def _without_the_last(run: str) -> Iterator[str]:
     """The run without its last characters, which may be a part of what says one character."""
     yield from (run[:-cut] for cut in range(1, _CODE_CHARACTERS) if cut < len(run))
-    for last in (_LAST_GROUP, _LAST_ESCAPE):
+    for last in (_LAST_GROUP, _LAST_ESCAPE, _LAST_CALL):
         whole = last.sub("", run)
         if 0 < len(whole) <= len(run) - _CODE_CHARACTERS:
             yield whole

@@ -1,4 +1,4 @@
-"""Names in disguise in a text that goes on: backwards, shifted by 13 letters, digits for letters, letters apart.
+"""Names in disguise in a text that goes on: backwards, in the usual shifts, digits for letters, letters apart.
 
 Such a disguise keeps one letter for one, and is looked for as a name is: exactly so much waits as may become one.
 """
@@ -17,6 +17,7 @@ from classifiers.names.boundaries import Boundary, Letters
 from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
 from classifiers.names.prose import Prose, open_word, prose_of
+from classifiers.views.spelling import ATBASH, SHIFTS
 from classifiers.views.views import warm_up
 
 __all__ = ["LEAST_LETTERS", "Disguises", "Glance", "glance_at", "together"]
@@ -26,6 +27,7 @@ _LEET = re.compile(r"[0-9@$!|+€£]")
 _DIGITS = (str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl"), str.maketrans("1|!", "lll"))
 _APART = re.compile(r"(?<![^\W_])[^\W\d_](?:(?:[^\w]|_){1,4}[^\W\d_])*(?:[^\w]|_){0,4}\Z")
 _LETTER = re.compile(r"[^\W\d_]")
+_SHIFTED = (ROT13, ATBASH, SHIFTS[0], SHIFTS[2])  # of Caesar's ciphers the usual ones: by 13, 1 and 3 letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _disguised(scope: str, name: str | Alias) -> Iterator[_Disguised]:
     forms = {
         letters[::-1]: tuple(len(letters) - place for place in reversed(breaks)),
         "".join(word[::-1] for word in words): breaks,
-        letters.translate(ROT13): breaks,
+        **{letters.translate(table): breaks for table in _SHIFTED},
     }
     for said, places in forms.items():
         if said != letters:

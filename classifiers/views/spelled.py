@@ -8,7 +8,7 @@ from itertools import pairwise
 from classifiers.views.lines import lines
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["in_columns", "spelled"]
+__all__ = ["SPELLING", "in_columns", "spelled"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
 _FEWEST, _FEWEST_LINES = 4, 4
@@ -36,7 +36,8 @@ _AS_IN = re.compile(
 )
 _NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?![^\W_])")
 _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
-_SPELLING = _ALPHABET | _LETTER_NAMES.keys()
+SPELLING = _ALPHABET | _LETTER_NAMES.keys()
+"""Words that say a letter, in small letters."""
 _APART = re.compile(r"[\W_]+")
 _CLOSE = 24  # characters between two that follow each other
 _BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
@@ -48,7 +49,7 @@ _COLUMN = re.compile(r"(?:^[ \t]*\S(?:[ \t|,]+\S){1,5}[ \t]*(?:\n|\Z)){3,}", re.
 
 def spelled(view: View) -> View | None:
     """The view with each run of words that say letters as those letters; None if it has none."""
-    runs = list(_by_words(view.text)) if len(_SPELLING.intersection(_APART.split(view.text.lower()))) > 1 else []
+    runs = list(_by_words(view.text)) if len(SPELLING.intersection(_APART.split(view.text.lower()))) > 1 else []
     for pattern, marks in ((_AS_IN, _AS_IN_MARKS), (_NAMED, _NAMED_MARKS)):
         if any(view.text.count(mark) >= _FEWEST for mark in marks):
             runs += _by_pattern(view.text, pattern)

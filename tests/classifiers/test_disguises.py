@@ -27,10 +27,17 @@ MORSE = dict(
         strict=True,
     )
 )
+SPELT = (
+    "Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo "
+    "Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu"
+).split()
+SAID = "ay bee cee dee ee ef gee aitch eye jay kay el em en oh pee cue ar ess tee you vee double-u ex why zee".split()
 WHOLE: dict[str, Callable[[str], str]] = {
     "backwards": lambda name: name[::-1],
     "each word backwards": lambda name: " ".join(word[::-1] for word in name.split()),
     "rot13": lambda name: codecs.encode(name, "rot13"),
+    "Atbash": lambda name: "".join(chr(219 - ord(c)) if c.isalpha() else c for c in name.lower()),
+    "Caesar": lambda name: "".join(chr((ord(c) - 94) % 26 + 97) if c.isalpha() else c for c in name.lower()),
     "leet": lambda name: name.replace("i", "1").replace("o", "0").replace("a", "4"),
     "spaces": lambda name: " ".join(name.replace(" ", "")),
     "dots": lambda name: ".".join(name.replace(" ", "")),
@@ -55,6 +62,18 @@ CODES: dict[str, Callable[[str], str]] = {
     "entities": lambda name: "".join(f"&#{ord(c)};" for c in name),
     "percent": lambda name: "".join(f"%{ord(c):02x}" for c in name),
     "morse": lambda name: " ".join(MORSE[c] for c in name.lower() if c.isalpha()),
+    "octal": lambda name: " ".join(f"{ord(c):o}" for c in name),
+    "octal of Python": lambda name: ", ".join(f"0o{ord(c):o}" for c in name),
+    "calls": lambda name: "+".join(f"chr({ord(c)})" for c in name),
+    "calls of hex": lambda name: " + ".join(f"chr(0x{ord(c):x})" for c in name),
+    "hex with dollars": lambda name: " ".join(f"${ord(c):02x}" for c in name),
+    "hex, digits apart": lambda name: " ".join(f"It is {name}".encode().hex()),
+    "base64, letters apart": lambda name: " ".join(base64.b64encode(f"It is {name}".encode()).decode()),
+    "bacon": lambda name: " ".join(
+        f"{ord(c) - 97:05b}".replace("0", "A").replace("1", "B") for c in name.lower() if c.isalpha()
+    ),
+    "words that spell": lambda name: " ".join(SPELT[ord(c) - 97] for c in name.lower() if c.isalpha()),
+    "names of letters": lambda name: "-".join(SAID[ord(c) - 97] for c in name.lower() if c.isalpha()),
 }
 
 
