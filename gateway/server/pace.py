@@ -31,7 +31,9 @@ _LATE = 0.95  # the quantile of passing answers that all others wait for
 # How much later a flagged request is ready than nearly all passing ones of its kind, while nobody knows: its detection
 # comes before its generation, where a passing request's runs beside it.
 _LATER_S, _LATER_SHARE = 0.025, 0.25
-_LATER_MARGIN, _LATER_QUANTILE = 1.1, 0.9  # of what is known of it; the first one after a start takes long
+# Of what is known of it: a question that is asked for the first time is the slow one of several like it, and the first
+# one after a start takes long.
+_LATER_MARGIN, _LATER_QUANTILE = 1.1, 0.97
 _GAP_QUANTILE, _GAP_MARGIN = 0.75, 1.1
 _UNKNOWN_S = 1.0  # to the first token, while too few have passed to tell
 _LONGEST_S = 10.0  # no answer is held back longer
@@ -60,8 +62,8 @@ class _Lately:
 
 
 class _Steps:
-    """The times between the events of the last passing answers, in seconds, answer by answer: within one answer they
-    are alike."""
+    """The times between the events of the last answers, in seconds, answer by answer: within one answer they are
+    alike."""
 
     def __init__(self) -> None:
         self._answers: deque[list[float]] = deque(maxlen=_KEPT)
@@ -106,7 +108,7 @@ class Pace:
         self._least_s = least_s
         self._first: dict[_Kind, _Lately] = {}
         self._later = _Lately()  # by how much flagged requests of all kinds were
-        self._steps = _Steps()
+        self._steps, self._flagged_steps = _Steps(), _Steps()
 
     def schedule(self, request: Request, arrived: float, *, done: str, body_bytes: int | None) -> "Schedule":
         """The times of one answer, which is ready to begin now. A passing one is remembered.
@@ -127,12 +129,14 @@ class Pace:
         gap_s: float | None = None
         if self.equal:
             usual = self._usual_s(times) if times else _UNKNOWN_S
-            gap_s = self._steps.quantile(_GAP_QUANTILE) * _GAP_MARGIN if self._steps else 0.0
+            gap_s = self._usual_gap_s()
             wait_s = min(usual, _LONGEST_S)
         else:
             wait_s = times.drawn() if done == "Refuse" and times else 0.0
         drawn = self._steps.drawn() if done == "Refuse" and self._steps and not self.equal else None
-        watched = self._steps.opened() if done == "Pass" and body_bytes is None else None
+        watched = None
+        if done != "Refuse" and body_bytes is None:
+            watched = (self._steps if done == "Pass" else self._flagged_steps).opened()
         return Schedule(arrived + max(wait_s, self._least_s), gap_s, drawn=drawn, watched=watched)
 
     def _usual_s(self, times: _Lately) -> float:
@@ -141,6 +145,12 @@ class Pace:
         if self._later:
             return passing + _LATER_MARGIN * self._later.quantile(_LATER_QUANTILE)
         return passing + max(_LATER_S, _LATER_SHARE * passing)
+
+    def _usual_gap_s(self) -> float:
+        """The time between two events in which nearly all answers go on, whatever their plan: an adapter or a soft
+        prompt may take longer for each token."""
+        known = [steps.quantile(_GAP_QUANTILE) for steps in (self._steps, self._flagged_steps) if steps]
+        return _GAP_MARGIN * max(known, default=0.0)
 
     async def held(self, arrived: float) -> None:
         """Waits until an error may be told. Those of the gateway's own checks depend on no plan."""

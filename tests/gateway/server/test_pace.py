@@ -32,12 +32,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def passed(pace: Pace, clock: list[float], *, first_s: float, gap_s: float, times: int = 20, **how: Any) -> None:
-    """So many passing answers of five events went by."""
+def passed(
+    pace: Pace, clock: list[float], *, first_s: float, gap_s: float, times: int = 20, done: str = "Pass", **how: Any
+) -> None:
+    """So many answers of five events went by, passing ones if nothing else is said."""
     for _ in range(times):
         arrived = clock[0]
         clock[0] += first_s
-        schedule = pace.schedule(request_of(**how), arrived, done="Pass", body_bytes=None)
+        schedule = pace.schedule(request_of(**how), arrived, done=done, body_bytes=None)
         for _ in range(5):
             schedule.came(clock[0], 1)
             clock[0] += gap_s
@@ -96,6 +98,15 @@ def test_at_an_equal_pace_all_wait_for_what_a_plan_makes_later(clock: list[float
         pace.schedule(request_of(), clock[0] - 0.08, done="Corrupt", body_bytes=None)
     first, _ = lasted(pace.schedule(request_of(), clock[0], done=done, body_bytes=None), clock, 1)
     assert first == pytest.approx(0.02 + 1.1 * 0.06)
+
+
+@pytest.mark.parametrize("done", ["Pass", "Refuse", "UseAdapter"])
+def test_at_an_equal_pace_all_go_on_as_slowly_as_a_plan_does(clock: list[float], done: str) -> None:
+    pace = Pace("equal")
+    passed(pace, clock, first_s=0.2, gap_s=0.05)
+    passed(pace, clock, first_s=0.2, gap_s=0.08, done="UseAdapter")
+    _, gap = lasted(pace.schedule(request_of(), clock[0], done=done, body_bytes=None), clock, 4)
+    assert gap == pytest.approx(1.1 * 0.08)
 
 
 def test_the_equal_pace_is_that_of_all_answers_however_many_events_they_have(clock: list[float]) -> None:
