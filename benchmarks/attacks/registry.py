@@ -32,6 +32,7 @@ from benchmarks.attacks import (
     noise_elsewhere,
     noise_prefix,
     prefill,
+    puzzles,
     renamed_context,
     role_play,
     rot13,
@@ -95,6 +96,7 @@ _ATTACK_ONLY = (
     clue_chain,
     multi_hop,
     answer_dresses,
+    puzzles,
 )
 
 
