@@ -30,8 +30,8 @@ _ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place
 @dataclass(frozen=True, slots=True)
 class Form:
     """One spelling of an alias without spaces. A text may have a space before each of the places in `breaks`. A `stem`
-    lacks the name's last letter, and a text must have another letter there. A `turned` form has the last name first, which
-    has so many letters; with `capitals`, a text must write each of its words with one, or there must be a second sign."""
+    lacks the name's last letter, and a text must have another letter there. A `turned` form has the last name first,
+    which has so many letters; with `capitals`, each of its words must have one, or there must be a second sign."""
 
     letters: str
     breaks: tuple[int, ...]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from classifiers.names import shapes
 from classifiers.names.ordinary import Alias
 from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
@@ -39,12 +40,14 @@ _WORDS = re.compile("[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """An alias of a scope as words. It stands in the table under the parts of the word number `anchor`."""
+    """An alias of a scope as words. It stands in the table under the parts of the word number `anchor`. `joined`: its
+    words are joined to one."""
 
     scope: str
     alias: Alias
     words: tuple[str, ...]
     anchor: int
+    joined: bool = False
 
 
 class NearHit(NamedTuple):
@@ -77,13 +80,19 @@ class NearNames:
             return
         asked = [(place, key) for place, word in enumerate(words) if _is_odd(word) for key in _asked(word)]
         near: dict[int, set[_Named]] = {}
+        shaped: set[tuple[int, _Named]] = set()
         for number, named in self._table.found([key for _, key in asked]):
-            near.setdefault(asked[number][0], set()).add(named)
+            place, key = asked[number]
+            near.setdefault(place, set()).add(named)
+            if key[0] in shapes.MARKS:
+                shaped.add((place, named))
         for place, names in sorted(near.items()):
             wanted = {named.words[named.anchor] for named in names}
             fits = {one for one in wanted if _fit(one, words[place], among=2)}
             for named in names:
                 hit = _compared(named, words, place) if named.words[named.anchor] in fits else None
+                if (place, named) in shaped and not (hit and hit.counts):
+                    hit = _shaped(named, words, place) or hit
                 if hit:
                     yield hit
 
@@ -95,6 +104,8 @@ def _is_odd(word: str) -> bool:
 
 def edits_between(one: str, other: str, most: int) -> int | None:
     """How many edits lie between two words; None if they are more than `most`."""
+    if abs(len(one) - len(other)) > most:
+        return None
     start, longest = 0, min(len(one), len(other))
     while start < longest and one[start] == other[start]:
         start += 1
@@ -130,21 +141,25 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
-        least = _ONE_EDIT if len(words) > 1 else _SINGLE
+        least = _ONE_EDIT if len(words) > 1 else shapes.LEAST_SINGLE
         for anchor, word in enumerate(words):
             if least <= len(word) <= _LONGEST and (len(words) > 1 or not is_known(word)):
                 yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
-            yield _Named(scope, alias, ("".join(words),), 0)
+            yield _Named(scope, alias, ("".join(words),), 0, joined=True)
 
 
 def _keys(named: _Named) -> Iterator[str]:
-    """What an alias's word stands under: its halves; but for joined words, itself, its thirds, its sound if that tells
-    enough."""
+    """What an alias's word stands under: its halves; but for joined words, itself, its shapes, its thirds, its sound if
+    that tells enough. A short name of one word stands under its shapes alone."""
     word, length = named.words[named.anchor], len(named.words[named.anchor])
     half, a, b = length // 2, length // 3, 2 * length // 3
+    if not named.joined:
+        yield from shapes.keys(word)
+    if len(named.words) == 1 and length < _SINGLE:
+        return
     yield from (f"<{length}{word[:half]}", f">{length}{word[half:]}")
-    if len(named.words) == 1 and " " in named.alias.name.strip():
+    if named.joined:
         return
     yield f"={word}"
     if length >= _TWO_EDITS:
@@ -173,6 +188,7 @@ def _asked(word: str) -> Iterator[str]:
         if looks.isalpha():
             yield f"={looks}"
     yield f"~{sound(word.translate(_LOOKS))}"
+    yield from shapes.asked(word)
 
 
 class _Fit(NamedTuple):
@@ -197,6 +213,16 @@ def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None
     sure = all(fit.sure for fit in good) or (edits <= _spread(named) and _is_misspelt_twice(named, there, good))
     sure = sure and _is_sure(named, edits, there)
     return NearHit(named.scope, named.alias, first, first + len(fits), sure)
+
+
+def _shaped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
+    """The name in one of the `shapes`, if the word at `place` has another look than the name's."""
+    first = place - named.anchor
+    there = words[max(first, 0) : first + len(named.words)]
+    if first < 0 or len(there) != len(named.words) or there[named.anchor] == named.words[named.anchor]:
+        return None
+    sure = shapes.shaped(named.words, there)
+    return None if sure is None else NearHit(named.scope, named.alias, first, first + len(there), sure)
 
 
 def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
@@ -233,7 +259,7 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
     letters = len("".join(named.words))
     if len(named.words) > 1:
         return letters >= _SURE_LETTERS
-    if " " in named.alias.name.strip() or named.words[0][0] != there[0][0]:
+    if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
