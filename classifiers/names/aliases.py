@@ -161,6 +161,8 @@ class LexicalDetector:
         for near in self._near.found(letters.words) if misspelt else ():
             start, end = letters.words_range(near.first, near.last)
             hits.setdefault(near.scope, []).append(_Hit(near.alias, start, end, near.counts))
+        for masked in self._near.masked(text) if misspelt else ():
+            hits.setdefault(masked.scope, []).append(_Hit(masked.alias, masked.start, masked.end, masked.counts))
         return hits
 
 

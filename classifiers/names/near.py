@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from classifiers.names import shapes
+from classifiers.names import masked, shapes
 from classifiers.names.ordinary import Alias
 from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
 from classifiers.names.vocabulary import is_known
 
-__all__ = ["NearHit", "NearNames", "edits_between", "sound"]
+__all__ = ["MaskedHit", "NearHit", "NearNames", "edits_between", "sound"]
 
 _ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
 _LETTERS_AN_EDIT = 4  # of a name with several misspelt words that counts alone
@@ -61,6 +61,16 @@ class NearHit(NamedTuple):
     counts: bool
 
 
+class MaskedHit(NamedTuple):
+    """An alias with signs for letters at a half-open range of a text's characters. `counts`: as in NearHit."""
+
+    scope: str
+    alias: Alias
+    start: int
+    end: int
+    counts: bool
+
+
 class NearNames:
     """The aliases of all scopes by the parts of their words. Immutable and thread-safe."""
 
@@ -69,9 +79,7 @@ class NearNames:
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
         """With the names of further scopes and without those of others; see KeyTable."""
-        rows = {
-            scope: [(named, tuple(_keys(named))) for named in _named(scope, names)] for scope, names in added.items()
-        }
+        rows = {scope: _rows(scope, names) for scope, names in added.items()}
         return NearNames(self._table.updated(rows, removed))
 
     def found(self, words: Sequence[str]) -> Iterator[NearHit]:
@@ -95,6 +103,16 @@ class NearNames:
                     hit = _shaped(named, words, place) or hit
                 if hit:
                     yield hit
+
+    def masked(self, text: str) -> Iterator[MaskedHit]:
+        """The names in a text that have signs for some of their letters."""
+        phrases = masked.phrases(text) if self._table else []
+        if not phrases:
+            return
+        for number, named in self._table.found([masked.key(phrase) for phrase in phrases]):
+            phrase = phrases[number]
+            if phrase.is_of(named.words):
+                yield MaskedHit(named.scope, named.alias, phrase.start, phrase.end, phrase.sure)
 
 
 def _is_odd(word: str) -> bool:
@@ -149,13 +167,20 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
             yield _Named(scope, alias, ("".join(words),), 0, joined=True)
 
 
+def _rows(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, tuple[str, ...]]]:
+    """One at a time: the keys of thousands of scopes together would take much memory."""
+    return ((named, tuple(_keys(named))) for named in _named(scope, names))
+
+
 def _keys(named: _Named) -> Iterator[str]:
-    """What an alias's word stands under: its halves; but for joined words, itself, its shapes, its thirds, its sound if
-    that tells enough. A short name of one word stands under its shapes alone."""
+    """What an alias's word stands under: its halves; but for joined words, its shapes, its masks, itself, its thirds,
+    its sound if that tells enough. A short name of one word stands under its shapes and masks alone."""
     word, length = named.words[named.anchor], len(named.words[named.anchor])
     half, a, b = length // 2, length // 3, 2 * length // 3
     if not named.joined:
         yield from shapes.keys(word)
+        if named.anchor == next(place for place, one in enumerate(named.words) if len(one) >= _ONE_EDIT):
+            yield from masked.keys(named.words)
     if len(named.words) == 1 and length < _SINGLE:
         return
     yield from (f"<{length}{word[:half]}", f">{length}{word[half:]}")

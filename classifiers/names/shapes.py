@@ -7,7 +7,6 @@ a name stands in a table under what is left of it in each of these ways, and a t
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 from classifiers.names.vocabulary import is_known, is_strange, parted
 
@@ -118,7 +117,6 @@ def _bare_enough(wanted: Sequence[str], there: Sequence[str]) -> bool | None:
     return letters >= _SURE_BARE
 
 
-@lru_cache(maxsize=16384)
 def _squeezed(word: str) -> str:
     return _RUN.sub(r"\1", word)
 

@@ -59,8 +59,8 @@ def test_a_name_is_found_as_whole_words(text: str, spans: list[str]) -> None:
     ],
 )
 def test_the_last_name_may_stand_first(text: str, spans: list[str]) -> None:
-    names = ("Mira Tolund", "Oona Brook", "Ilka Winter", "Basil O'Quern", "A. B. Vester", "Ilse Marit Ruud", "Lord of the Quern")
-    assert found(text, *names, "Мира Толунд") == spans
+    names = ("Mira Tolund", "Oona Brook", "Ilka Winter", "Basil O'Quern", "A. B. Vester", "Ilse Marit Ruud")
+    assert found(text, *names, "Lord of the Quern", "Мира Толунд") == spans
 
 
 @pytest.mark.parametrize("text", ["J.K. Rowling", "J. K. Rowling", "JK Rowling", "jk rowling", "J K Rowling's"])
