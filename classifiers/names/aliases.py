@@ -14,6 +14,7 @@ from classifiers.names.boundaries import (
     is_joiner,
     is_loose,
 )
+from classifiers.names.by_sound import by_sound
 from classifiers.names.forms import Form, forms
 from classifiers.names.index import WordIndex
 from classifiers.names.near import NearNames
@@ -151,6 +152,16 @@ class LexicalDetector:
         return sorted(found, key=lambda sighting: (sighting.start, sighting.end))
 
     def _hits(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
+        hits = self._hits_of(text, misspelt=misspelt)
+        respelt = by_sound(text) if misspelt else None
+        if respelt:
+            for scope, found in self._hits_of(respelt.text).items():
+                for hit in found:
+                    start, end = respelt.source_range(hit.start, hit.end)
+                    hits.setdefault(scope, []).append(replace(hit, start=start, end=end))
+        return hits
+
+    def _hits_of(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}
         letters = Letters(text)
         for last, owned in self._index.occurrences(letters.text):
