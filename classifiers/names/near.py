@@ -35,6 +35,10 @@ _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck"
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
 _DOUBLED = re.compile(r"(.)\1+")
+# By how many letters a word is longer, how far two edits may move the middle of a name.
+_MOVED = {
+    longer: tuple(moved for moved in range(-2, 3) if abs(moved) + abs(longer - moved) <= 2) for longer in range(-2, 3)
+}
 _WORDS = re.compile("[a-z0-9]+")
 
 
@@ -206,7 +210,8 @@ def _asked(word: str) -> Iterator[str]:
     for length in range(max(n - 2, _TWO_EDITS), n + 3):
         a, b = length // 3, 2 * length // 3
         yield f"0{length}{word[:a]}"
-        yield from (f"1{length}{word[max(0, a + moved) : b + moved]}" for moved in range(-2, 3))
+        for moved in _MOVED[n - length]:
+            yield f"1{length}{word[a + moved : b + moved]}"
         yield f"2{length}{word[n - (length - b) :]}"
     if not word.isalpha():
         looks = word.translate(_LOOKS)
@@ -255,7 +260,7 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
     if wanted == word:
         return _Fit(0)
     if len(wanted) < _ONE_EDIT:
-        return None
+        return _fit_of_few(wanted, word)
     looks = word.translate(_LOOKS) if not word.isalpha() else word
     most = 2 if len(wanted) >= _TWO_EDITS else 1
     edits = None if is_known(word) else edits_between(wanted, looks, 2 if among > 1 else most)
@@ -265,6 +270,16 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
         return None
     heard = sound(wanted)
     return _Fit(1, sure=False, spelt=False) if len(heard) > 1 and heard == sound(looks) else None
+
+
+def _fit_of_few(wanted: str, word: str) -> _Fit | None:
+    """Of a word of four letters: one edit behind its first letter. It is sure if a letter is doubled or two changed
+    places: other edits make other first names."""
+    if len(wanted) < _ONE_EDIT - 1 or wanted[0] != word[0] or is_known(word) or edits_between(wanted, word, 1) is None:
+        return None
+    return _Fit(
+        1, sure=sorted(wanted) == sorted(word) or len(shapes.squeezed(word)) == len(shapes.squeezed(wanted)) < len(word)
+    )
 
 
 def _spread(named: _Named) -> int:
