@@ -17,7 +17,7 @@ from classifiers.names import masked, shapes
 from classifiers.names.ordinary import Alias
 from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
-from classifiers.names.vocabulary import is_known
+from classifiers.names.vocabulary import is_known, is_strange
 
 __all__ = ["MaskedHit", "NearHit", "NearNames", "edits_between", "sound"]
 
@@ -240,7 +240,9 @@ def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None
     edits = sum(fit.edits for fit in good)
     if len(good) < len(fits) or not 0 < edits <= max(_MOST_EDITS, _spread(named)):
         return None  # without an edit it is the alias itself, which is found otherwise
-    sure = all(fit.sure for fit in good) or (edits <= _spread(named) and _is_misspelt_twice(named, there, good))
+    sure = all(fit.sure for fit in good) or (
+        edits <= _spread(named) and (_is_misspelt_twice(named, there, good) or _is_mistyped(named, there, good))
+    )
     sure = sure and _is_sure(named, edits, there)
     return NearHit(named.scope, named.alias, first, first + len(fits), sure)
 
@@ -293,6 +295,16 @@ def _is_misspelt_twice(named: _Named, there: Sequence[str], fits: Sequence[_Fit]
     misspelt = [pair for *pair, fit in zip(named.words, there, fits, strict=True) if fit.edits]
     alike = all(word[0] == wanted[0] or word[:2] == wanted[1::-1] for wanted, word in misspelt)
     return len(misspelt) > 1 and alike and all(fit.spelt for fit in fits)
+
+
+def _is_mistyped(named: _Named, there: Sequence[str], fits: Sequence[_Fit]) -> bool:
+    """Whether the one misspelt word has its first letter, and letters side by side as in no common word: it is no other
+    person's name."""
+    misspelt = [pair for *pair, fit in zip(named.words, there, fits, strict=True) if fit.edits]
+    return len(misspelt) == 1 < len(fits) and all(
+        word[0] == wanted[0] and is_strange(word) and fit.spelt
+        for (wanted, word), fit in zip(misspelt, (fit for fit in fits if fit.edits), strict=True)
+    )
 
 
 def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
