@@ -30,6 +30,7 @@ _ELLIPSIS = re.compile(r"\.{3,}|…")
 _LONGEST_ELLIPSIS = 6  # letters that it stands for
 _COMPOUND = re.compile(rf"{_LETTER}+(?:[{_PLAIN}]{_LETTER}+)*")
 _MOST_MASKED, _MOST_PHRASES = 1_000, 40  # words of a text, phrases with one of them
+_MOST_READINGS = 32  # of a row of words
 _MOST_WORDS, _LONGEST = 4, 32  # of a phrase; letters of a word
 _GAP = 3  # characters between two words
 _LEAST_KNOWN, _SURE_SINGLE, _LEAST_SINGLE = 4, 6, 5  # letters
@@ -147,7 +148,8 @@ def _phrases(row: Sequence[tuple[int, int, tuple[str, ...]]], masked: int) -> It
     for first in range(masked, -1, -1):
         for last in range(masked, min(first + _MOST_WORDS, len(row))):
             words = row[first : last + 1]
-            for readings in itertools.product(*(readings for _, _, readings in words)):
+            every = itertools.product(*(readings for _, _, readings in words))
+            for readings in itertools.islice(every, _MOST_READINGS):
                 if _is_worth(readings):
                     yield Phrase(readings, words[0][0], words[-1][1])
 
