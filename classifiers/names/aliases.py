@@ -1,15 +1,12 @@
 """Names of a scope, found as whole words in one pass over the text, however many scopes there are."""
 
 import copy
-import itertools
 import re
-import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import (
-    CYRILLIC_CASES,
     Boundary,
     Letters,
     beginning_fits,
@@ -17,6 +14,8 @@ from classifiers.names.boundaries import (
     is_joiner,
     is_loose,
 )
+from classifiers.names.by_sound import by_sound
+from classifiers.names.forms import Form, forms
 from classifiers.names.index import WordIndex
 from classifiers.names.near import NearNames
 from classifiers.names.ordinary import Alias, as_written, name_of
@@ -26,17 +25,8 @@ from classifiers.types import Span, Verdict
 
 __all__ = ["LEANING", "LexicalDetector", "Sighting", "check_alias", "confirmed"]
 
-_CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
-_UMLAUTS = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Ø": "Oe"}
-    | {"Å": "Aa", "Đ": "Dj"}
-)
-_JOINED_LETTERS = 9  # two words joined that have so many letters are the name even inside a longer word
-_HANGUL_JOINED, _SHORT_KATAKANA = 4, 2  # syllables, letters
-_STEM_LETTERS = 6
-_ADJECTIVES = ("ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", "ие")
-_DECLINED_WORDS, _DECLINED_LETTERS = 2, 3  # of a Cyrillic name: words before the last, letters of each
-_ENDING_LETTERS = "аяыьйеиоу"  # that other case endings take the place of, as vowel signs do in Indian scripts
+_SHORT_KATAKANA = 2  # letters
+_BEFORE_A_FIRST_NAME = re.compile(r"\s*,\s*|\s+|[_-]")  # behind a last name that stands first
 LEANING = 0.0
 """The classifier's own boundary: a score above it is a second sign of a doubtful name (`confirmed`)."""
 _LEANING_DETECTORS = ("classifier", "multilingual")
@@ -53,24 +43,10 @@ _CARRIERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """One spelling of an alias without spaces. A text may have a space before each of the places in `breaks`. A `stem`
-    lacks the name's last letter, and a text must have another letter there."""
-
-    letters: str
-    breaks: tuple[int, ...]
-    script: str
-    first_script: str
-    plural: bool
-    glued: bool
-    stem: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Owned:
     """A form that belongs to an alias of a scope."""
 
-    form: _Form
+    form: Form
     scope: str
     alias: Alias
 
@@ -176,6 +152,16 @@ class LexicalDetector:
         return sorted(found, key=lambda sighting: (sighting.start, sighting.end))
 
     def _hits(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
+        hits = self._hits_of(text, misspelt=misspelt)
+        respelt = by_sound(text) if misspelt else None
+        if respelt:
+            for scope, found in self._hits_of(respelt.text).items():
+                for hit in found:
+                    start, end = respelt.source_range(hit.start, hit.end)
+                    hits.setdefault(scope, []).append(replace(hit, start=start, end=end))
+        return hits
+
+    def _hits_of(self, text: str, *, misspelt: bool = True) -> dict[str, list[_Hit]]:
         hits: dict[str, list[_Hit]] = {}
         letters = Letters(text)
         for last, owned in self._index.occurrences(letters.text):
@@ -186,6 +172,8 @@ class LexicalDetector:
         for near in self._near.found(letters.words) if misspelt else ():
             start, end = letters.words_range(near.first, near.last)
             hits.setdefault(near.scope, []).append(_Hit(near.alias, start, end, near.counts))
+        for masked in self._near.masked(text) if misspelt else ():
+            hits.setdefault(masked.scope, []).append(_Hit(masked.alias, masked.start, masked.end, masked.counts))
         return hits
 
 
@@ -211,7 +199,7 @@ def confirmed(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def check_alias(alias: str | Alias) -> None:
     """Raises ValueError for an alias that could never be found in a sentence of its script."""
     name = name_of(alias)
-    form = _forms(Alias(name))[0]
+    form = forms(Alias(name))[0]
     carrier = _CARRIERS.get(form.script, "Tell me about {} today").format(name)
     if not LexicalDetector({"scope": [name]}).detect([carrier])[0]:
         raise ValueError(f"alias {name!r} is never found in a sentence, such as {carrier!r}; write the name otherwise")
@@ -231,17 +219,17 @@ def _hit(owned: _Owned, letters: Letters, start: int, end: int, whole: bool) -> 
     """`whole`: the form stands between spaces or punctuation, and no letter touches it."""
     alias = owned.alias
     first, last = letters.source_range(start, end)
-    counts = alias.match == "word"
+    counts = alias.match == "word" and (not owned.form.turned or _is_a_name(owned.form, letters, start))
     if alias.match == "exact":
         counts = whole and as_written(alias.name, letters.source, first, last)
     return _Hit(alias, first, last, counts)
 
 
-def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] | None:
+def _place(form: Form, letters: Letters, start: int) -> tuple[int, int, bool] | None:
     """(first letter, last letter + 1, stands alone) of a form in a text that has the letters of the form; None if the
     form is only a part of other words."""
     end = start + len(form.letters)
-    if not _parts_fit(form, letters, start, end):
+    if not _parts_fit(form, letters, start, end) or (form.turned and not _is_turned(form, letters, start)):
         return None
     before, after = letters.edge(start), letters.edge(end)
     if before == Boundary.INSIDE or (
@@ -255,7 +243,7 @@ def _place(form: _Form, letters: Letters, start: int) -> tuple[int, int, bool] |
     return (start, end, False) if form.glued and joined else None
 
 
-def _parts_fit(form: _Form, letters: Letters, start: int, end: int) -> bool:
+def _parts_fit(form: Form, letters: Letters, start: int, end: int) -> bool:
     """Whether the text has spaces only where the form may have them."""
     places = letters.places
     if places[end - 1] - places[start] == end - start - 1:
@@ -268,14 +256,26 @@ def _parts_fit(form: _Form, letters: Letters, start: int, end: int) -> bool:
     )
 
 
-def _begins(form: _Form, letters: Letters, start: int, before: int) -> bool:
+def _is_turned(form: Form, letters: Letters, start: int) -> bool:
+    """Whether the last name ends before a space or a comma: the end of a sentence is none."""
+    return _BEFORE_A_FIRST_NAME.fullmatch(letters.gap(start + form.turned)) is not None
+
+
+def _is_a_name(form: Form, letters: Letters, start: int) -> bool:
+    """Whether all words have a capital; or none has, if the form allows that: 'by the brook, Oona' names two."""
+    words = [letters.source_range(start + place, start + place + 1)[0] for place in (0, *form.breaks)]
+    capitals = {letters.source[word].isupper() for word in words}
+    return capitals == {True} or (capitals == {False} and not form.capitals)
+
+
+def _begins(form: Form, letters: Letters, start: int, before: int) -> bool:
     if before >= Boundary.SOFT or _anywhere(form, form.first_script):
         return True
     prefix = letters.prefix(start)
     return prefix is not None and len(form.letters) > 3 and beginning_fits(form.first_script, prefix)
 
 
-def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
+def _stop(form: Form, letters: Letters, end: int, after: int) -> int | None:
     """Where the name with its ending ends; None if the word goes on as a different word."""
     if not form.stem and (after >= Boundary.SOFT or _anywhere(form, form.script)):
         return end
@@ -286,87 +286,10 @@ def _stop(form: _Form, letters: Letters, end: int, after: int) -> int | None:
     return end + len(tail) if fits else None
 
 
-def _anywhere(form: _Form, script: str) -> bool:
+def _anywhere(form: Form, script: str) -> bool:
     if script == "HANGUL":
         return form.glued
     return is_loose(script) and not (script == "KATAKANA" and len(form.letters) <= _SHORT_KATAKANA)
-
-
-def _forms(alias: Alias) -> list[_Form]:
-    """The spellings that count as this alias: as given, with ae for ä and the like, and a stem that takes endings.
-
-    Raises ValueError for an alias without a letter or digit.
-    """
-    name = unicodedata.normalize("NFC", alias.name)
-    first = _form(alias, alias.name)
-    forms = [first]
-    if name.translate(_UMLAUTS) != name:
-        forms.append(_form(alias, name.translate(_UMLAUTS)))
-    if alias.match == "exact":
-        return forms
-    declined = [first]
-    if first.script == "CYRILLIC":
-        declined += [_form(alias, other) for other in _declined(name)]
-    last = name.strip()[-1:].casefold()
-    falls = last in _ENDING_LETTERS or (is_mark(first.letters[-1]) and not is_loose(first.script))
-    if len(first.letters) >= _STEM_LETTERS and falls:
-        cut = 2 if name.strip().casefold().endswith(_ADJECTIVES) else 1
-        forms += [
-            replace(form, letters=form.letters[:-letters], stem=True)
-            for form in declined
-            for letters in range(1, cut + 1)
-        ]
-    return forms + declined[1:]
-
-
-def _declined(name: str) -> Iterator[str]:
-    """A Cyrillic name of two or three words, with case endings on the words before its last one. Short words and
-    initials keep their form."""
-    *before, last = name.split()
-    if 1 <= len(before) <= _DECLINED_WORDS:
-        for words in itertools.product(*map(_cases, before)):
-            if list(words) != before:
-                yield " ".join([*words, last])
-
-
-def _cases(word: str) -> list[str]:
-    if len(word) < _DECLINED_LETTERS or not word.isalpha():
-        return [word]
-    stem = word[:-1] if word[-1].casefold() in _ENDING_LETTERS else word
-    stems = {stem, word[:-2] if word.casefold().endswith(_ADJECTIVES) else stem}
-    return [word, *(one + ending for one in sorted(stems) for ending in CYRILLIC_CASES)]
-
-
-def _form(alias: Alias, name: str) -> _Form:
-    letters = Letters(name)
-    if not letters.text:
-        raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
-    words = letters.words
-    breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
-    breaks |= set(_initials(letters))
-    script = letters.script(len(letters.text) - 1)
-    return _Form(
-        letters=letters.text,
-        breaks=tuple(sorted(breaks)),
-        script=script,
-        first_script=letters.script(0),
-        plural=len(words[-1]) > 3 and not words[-1].endswith("s"),
-        glued=_is_long(name, letters.text, words, script) and alias.match != "exact",
-    )
-
-
-def _is_long(name: str, letters: str, words: Sequence[str], script: str) -> bool:
-    if script == "HANGUL":
-        return sum(character.isalnum() for character in unicodedata.normalize("NFC", name)) >= _HANGUL_JOINED
-    return script == "LATIN" and len(words) > 1 and len(letters) >= _JOINED_LETTERS
-
-
-def _initials(letters: Letters) -> Iterator[int]:
-    """The places inside words of two or three capitals, which are taken for initials: 'JK Rowling' as 'j k rowling'."""
-    for match in _CAPITALS.finditer(letters.source):
-        for index in range(1, len(letters.text)):
-            if match.start() < letters.source_range(index, index + 1)[0] < match.end():
-                yield index
 
 
 _EMPTY: WordIndex[_Owned] = WordIndex()
@@ -378,7 +301,7 @@ def _spelled(aliases: Mapping[str, Sequence[str | Alias]]) -> dict[str, list[tup
         scope: [
             (form.letters, _Owned(form, scope, alias))
             for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names)
-            for form in _forms(alias)
+            for form in forms(alias)
         ]
         for scope, names in aliases.items()
     }

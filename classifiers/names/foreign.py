@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import script_of
+from classifiers.names.by_sound import in_cyrillic
 from classifiers.names.han import Run, last_run, runs
 from classifiers.names.ordinary import Alias
 from classifiers.names.sounds import (
@@ -188,6 +189,11 @@ class ForeignNames:
         hits: dict[str, list[tuple[bool, Span]]] = {}
         for one in self.read(text, ended=True)[0]:
             hits.setdefault(one.scope, []).append((one.counts, Span(0, one.start, one.end)))
+        respelt = in_cyrillic(text)
+        if respelt:
+            for one in self.read(respelt.text, ended=True)[0]:
+                place = Span(0, *respelt.source_range(one.start, one.end))
+                hits.setdefault(one.scope, []).append((one.counts, place))
         return [_verdict(scope, found) for scope, found in sorted(hits.items())]
 
 

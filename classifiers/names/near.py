@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from classifiers.names import masked, shapes
 from classifiers.names.ordinary import Alias
 from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
-from classifiers.names.vocabulary import is_known
+from classifiers.names.vocabulary import is_known, is_strange
 
-__all__ = ["NearHit", "NearNames", "edits_between", "sound"]
+__all__ = ["MaskedHit", "NearHit", "NearNames", "edits_between", "sound"]
 
 _ONE_EDIT, _TWO_EDITS = 5, 9  # letters of a word that may have so many
 _LETTERS_AN_EDIT = 4  # of a name with several misspelt words that counts alone
@@ -34,17 +35,23 @@ _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck"
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
 _DOUBLED = re.compile(r"(.)\1+")
+# By how many letters a word is longer, how far two edits may move the middle of a name.
+_MOVED = {
+    longer: tuple(moved for moved in range(-2, 3) if abs(moved) + abs(longer - moved) <= 2) for longer in range(-2, 3)
+}
 _WORDS = re.compile("[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """An alias of a scope as words. It stands in the table under the parts of the word number `anchor`."""
+    """An alias of a scope as words. It stands in the table under the parts of the word number `anchor`. `joined`: its
+    words are joined to one."""
 
     scope: str
     alias: Alias
     words: tuple[str, ...]
     anchor: int
+    joined: bool = False
 
 
 class NearHit(NamedTuple):
@@ -58,6 +65,16 @@ class NearHit(NamedTuple):
     counts: bool
 
 
+class MaskedHit(NamedTuple):
+    """An alias with signs for letters at a half-open range of a text's characters. `counts`: as in NearHit."""
+
+    scope: str
+    alias: Alias
+    start: int
+    end: int
+    counts: bool
+
+
 class NearNames:
     """The aliases of all scopes by the parts of their words. Immutable and thread-safe."""
 
@@ -66,9 +83,7 @@ class NearNames:
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
         """With the names of further scopes and without those of others; see KeyTable."""
-        rows = {
-            scope: [(named, tuple(_keys(named))) for named in _named(scope, names)] for scope, names in added.items()
-        }
+        rows = {scope: _rows(scope, names) for scope, names in added.items()}
         return NearNames(self._table.updated(rows, removed))
 
     def found(self, words: Sequence[str]) -> Iterator[NearHit]:
@@ -77,15 +92,31 @@ class NearNames:
             return
         asked = [(place, key) for place, word in enumerate(words) if _is_odd(word) for key in _asked(word)]
         near: dict[int, set[_Named]] = {}
+        shaped: set[tuple[int, _Named]] = set()
         for number, named in self._table.found([key for _, key in asked]):
-            near.setdefault(asked[number][0], set()).add(named)
+            place, key = asked[number]
+            near.setdefault(place, set()).add(named)
+            if key[0] in shapes.MARKS:
+                shaped.add((place, named))
         for place, names in sorted(near.items()):
             wanted = {named.words[named.anchor] for named in names}
             fits = {one for one in wanted if _fit(one, words[place], among=2)}
             for named in names:
                 hit = _compared(named, words, place) if named.words[named.anchor] in fits else None
+                if (place, named) in shaped and not (hit and hit.counts):
+                    hit = _shaped(named, words, place) or hit
                 if hit:
                     yield hit
+
+    def masked(self, text: str) -> Iterator[MaskedHit]:
+        """The names in a text that have signs for some of their letters."""
+        phrases = masked.phrases(text) if self._table else []
+        if not phrases:
+            return
+        for number, named in self._table.found([masked.key(phrase) for phrase in phrases]):
+            phrase = phrases[number]
+            if phrase.is_of(named.words):
+                yield MaskedHit(named.scope, named.alias, phrase.start, phrase.end, phrase.sure)
 
 
 def _is_odd(word: str) -> bool:
@@ -95,6 +126,8 @@ def _is_odd(word: str) -> bool:
 
 def edits_between(one: str, other: str, most: int) -> int | None:
     """How many edits lie between two words; None if they are more than `most`."""
+    if abs(len(one) - len(other)) > most:
+        return None
     start, longest = 0, min(len(one), len(other))
     while start < longest and one[start] == other[start]:
         start += 1
@@ -130,21 +163,32 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
-        least = _ONE_EDIT if len(words) > 1 else _SINGLE
+        least = _ONE_EDIT if len(words) > 1 else shapes.LEAST_SINGLE
         for anchor, word in enumerate(words):
             if least <= len(word) <= _LONGEST and (len(words) > 1 or not is_known(word)):
                 yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
-            yield _Named(scope, alias, ("".join(words),), 0)
+            yield _Named(scope, alias, ("".join(words),), 0, joined=True)
+
+
+def _rows(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, tuple[str, ...]]]:
+    """One at a time: the keys of thousands of scopes together would take much memory."""
+    return ((named, tuple(_keys(named))) for named in _named(scope, names))
 
 
 def _keys(named: _Named) -> Iterator[str]:
-    """What an alias's word stands under: its halves; but for joined words, itself, its thirds, its sound if that tells
-    enough."""
+    """What an alias's word stands under: its halves; but for joined words, its shapes, its masks, itself, its thirds,
+    its sound if that tells enough. A short name of one word stands under its shapes and masks alone."""
     word, length = named.words[named.anchor], len(named.words[named.anchor])
     half, a, b = length // 2, length // 3, 2 * length // 3
+    if not named.joined:
+        yield from shapes.keys(word)
+        if named.anchor == next(place for place, one in enumerate(named.words) if len(one) >= _ONE_EDIT):
+            yield from masked.keys(named.words)
+    if len(named.words) == 1 and length < _SINGLE:
+        return
     yield from (f"<{length}{word[:half]}", f">{length}{word[half:]}")
-    if len(named.words) == 1 and " " in named.alias.name.strip():
+    if named.joined:
         return
     yield f"={word}"
     if length >= _TWO_EDITS:
@@ -166,13 +210,15 @@ def _asked(word: str) -> Iterator[str]:
     for length in range(max(n - 2, _TWO_EDITS), n + 3):
         a, b = length // 3, 2 * length // 3
         yield f"0{length}{word[:a]}"
-        yield from (f"1{length}{word[max(0, a + moved) : b + moved]}" for moved in range(-2, 3))
+        for moved in _MOVED[n - length]:
+            yield f"1{length}{word[a + moved : b + moved]}"
         yield f"2{length}{word[n - (length - b) :]}"
     if not word.isalpha():
         looks = word.translate(_LOOKS)
         if looks.isalpha():
             yield f"={looks}"
     yield f"~{sound(word.translate(_LOOKS))}"
+    yield from shapes.asked(word)
 
 
 class _Fit(NamedTuple):
@@ -194,9 +240,21 @@ def _compared(named: _Named, words: Sequence[str], place: int) -> NearHit | None
     edits = sum(fit.edits for fit in good)
     if len(good) < len(fits) or not 0 < edits <= max(_MOST_EDITS, _spread(named)):
         return None  # without an edit it is the alias itself, which is found otherwise
-    sure = all(fit.sure for fit in good) or (edits <= _spread(named) and _is_misspelt_twice(named, there, good))
+    sure = all(fit.sure for fit in good) or (
+        edits <= _spread(named) and (_is_misspelt_twice(named, there, good) or _is_mistyped(named, there, good))
+    )
     sure = sure and _is_sure(named, edits, there)
     return NearHit(named.scope, named.alias, first, first + len(fits), sure)
+
+
+def _shaped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
+    """The name in one of the `shapes`, if the word at `place` has another look than the name's."""
+    first = place - named.anchor
+    there = words[max(first, 0) : first + len(named.words)]
+    if first < 0 or len(there) != len(named.words) or there[named.anchor] == named.words[named.anchor]:
+        return None
+    sure = shapes.shaped(named.words, there)
+    return None if sure is None else NearHit(named.scope, named.alias, first, first + len(there), sure)
 
 
 def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
@@ -204,7 +262,7 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
     if wanted == word:
         return _Fit(0)
     if len(wanted) < _ONE_EDIT:
-        return None
+        return _fit_of_few(wanted, word)
     looks = word.translate(_LOOKS) if not word.isalpha() else word
     most = 2 if len(wanted) >= _TWO_EDITS else 1
     edits = None if is_known(word) else edits_between(wanted, looks, 2 if among > 1 else most)
@@ -214,6 +272,16 @@ def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
         return None
     heard = sound(wanted)
     return _Fit(1, sure=False, spelt=False) if len(heard) > 1 and heard == sound(looks) else None
+
+
+def _fit_of_few(wanted: str, word: str) -> _Fit | None:
+    """Of a word of four letters: one edit behind its first letter. It is sure if a letter is doubled or two changed
+    places: other edits make other first names."""
+    if len(wanted) < _ONE_EDIT - 1 or wanted[0] != word[0] or is_known(word) or edits_between(wanted, word, 1) is None:
+        return None
+    return _Fit(
+        1, sure=sorted(wanted) == sorted(word) or len(shapes.squeezed(word)) == len(shapes.squeezed(wanted)) < len(word)
+    )
 
 
 def _spread(named: _Named) -> int:
@@ -229,11 +297,21 @@ def _is_misspelt_twice(named: _Named, there: Sequence[str], fits: Sequence[_Fit]
     return len(misspelt) > 1 and alike and all(fit.spelt for fit in fits)
 
 
+def _is_mistyped(named: _Named, there: Sequence[str], fits: Sequence[_Fit]) -> bool:
+    """Whether the one misspelt word has its first letter, and letters side by side as in no common word: it is no other
+    person's name."""
+    misspelt = [pair for *pair, fit in zip(named.words, there, fits, strict=True) if fit.edits]
+    return len(misspelt) == 1 < len(fits) and all(
+        word[0] == wanted[0] and is_strange(word) and fit.spelt
+        for (wanted, word), fit in zip(misspelt, (fit for fit in fits if fit.edits), strict=True)
+    )
+
+
 def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
     letters = len("".join(named.words))
     if len(named.words) > 1:
         return letters >= _SURE_LETTERS
-    if " " in named.alias.name.strip() or named.words[0][0] != there[0][0]:
+    if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG

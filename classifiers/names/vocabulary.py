@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from classifiers.traffic import general_traffic
 
-__all__ = ["common_pairs", "is_known", "is_strange", "known_share", "parted"]
+__all__ = ["common_pairs", "is_known", "is_strange", "known_share", "known_words", "parted"]
 
 _LETTERS = re.compile(r"[a-z]+")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "al", "ment", "ness", "less", "able", "ful")
@@ -48,6 +48,12 @@ def _is_known(word: str) -> bool:
             if doubled or (stem in counts and not (ending in _DOUBLING and _DOUBLED.fullmatch(stem))):
                 return True
     return any(word.endswith(end) and word[: -len(end)] + other in counts for end, other in _CHANGES)
+
+
+@lru_cache(maxsize=64)
+def known_words(letters: int) -> tuple[str, ...]:
+    """The common words of so many letters."""
+    return tuple(word for word in _counts() if len(word) == letters)
 
 
 def is_strange(text: str) -> bool:

@@ -38,6 +38,8 @@ def found(text: str) -> list[str]:
         ("the corn of Zelda", []),
         ("who is Gerlod Mspertt", ["Gerlod Mspertt"]),  # two edits in a short word, and one in the other
         ("who is Gerold Mspertt", []),  # another Gerold, perhaps
+        ("who is Gerold Masqprt", ["Gerold Masqprt"]),  # no common word has these letters side by side
+        ("who is Gerold Kasqprt", []),
         ("who is Gerlodd Mspertt", []),  # four edits in thirteen letters
         ("who is Terold Mspertt", []),  # without a first letter
         ("who is Gerlod Muspeirat", []),  # only sounds alike
