@@ -35,6 +35,9 @@ _LATER_S, _LATER_SHARE = 0.025, 0.25
 # one after a start takes long.
 _LATER_MARGIN, _LATER_QUANTILE = 1.1, 0.97
 _GAP_QUANTILE, _GAP_MARGIN = 0.75, 1.1
+# Events that an answer has in hand when it begins, even if its plan made it late: else each that is a little late would
+# show, and those of an answer that waited long would not.
+_IN_HAND = 2
 _UNKNOWN_S = 1.0  # to the first token, while too few have passed to tell
 _LONGEST_S = 10.0  # no answer is held back longer
 _AHEAD = 256  # events that wait for their time
@@ -128,8 +131,8 @@ class Pace:
             self._later.add(max(0.0, ready_s - times.quantile(_LATE)))
         gap_s: float | None = None
         if self.equal:
-            usual = self._usual_s(times) if times else _UNKNOWN_S
             gap_s = self._usual_gap_s()
+            usual = self._usual_s(times) + _IN_HAND * gap_s if times else _UNKNOWN_S
             wait_s = min(usual, _LONGEST_S)
         else:
             wait_s = times.drawn() if done == "Refuse" and times else 0.0
