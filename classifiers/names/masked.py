@@ -22,7 +22,7 @@ _UNKNOWN = "."
 _PLAIN = "._=+-"  # signs that stand between words, too
 _SIGNS = r"*?#~^@$%&•·●○█■□▒░▪◦×…—–" + _PLAIN
 _LETTER = r"[^\W\d_]"
-_BETWEEN = re.compile(rf"[{_SIGNS}]+(?:(?={_LETTER})|(?<=[*_#?•●█■□▒░]{{2}}))")
+_BETWEEN = re.compile(rf"[{_SIGNS}](?={_LETTER})|[*_#?•●█■□▒░]{{2}}")
 _SIGN = re.compile(f"[{_SIGNS}]")
 _TOKEN = re.compile(rf"(?:{_LETTER}|[{_SIGNS}])+")
 _PIECE = re.compile(rf"{_LETTER}+")

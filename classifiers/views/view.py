@@ -1,8 +1,8 @@
 """A text written in another way, with the place in the source of each of its characters."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
 
 __all__ = ["Decoded", "Edit", "View", "plain", "rewritten"]
 
@@ -20,12 +20,16 @@ class Decoded:
 
     @property
     def ends(self) -> list[int]:
-        """Where the part of each character ends. Several characters may come from one part."""
-        found, end = [], self.length
-        for start, after in pairwise([*self.starts, self.length][::-1]):
-            end = start if after < start else end
-            found.append(max(end, after + 1))
-        return found[::-1]
+        """Where the part of each character ends: where the next one begins, in a run that is read from its end the one
+        before. Several characters may come from one part."""
+        parts = [(start, len(list(same))) for start, same in groupby(self.starts)]
+        found: list[int] = []
+        for number, (start, characters) in enumerate(parts):
+            behind = parts[number + 1][0] if number + 1 < len(parts) else self.length
+            before = parts[number - 1][0] if number else self.length
+            end = behind if behind > start else before if before > start else self.length
+            found += [max(end, start + 1)] * characters
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class View:
 
     def source_range(self, start: int, end: int) -> tuple[int, int]:
         """The half-open source range behind the half-open range [start, end) of the view, which is not empty."""
+        if isinstance(self.starts, range):  # the text itself
+            return self.starts[start], self.ends[end - 1]
         return min(self.starts[start:end]), max(self.ends[start:end])
 
 
@@ -76,10 +82,7 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
         pieces += (view.text[cursor : edit.start], before, edit.decoded.text, after)
         starts += view.starts[cursor : edit.start]
         ends += view.ends[cursor : edit.start]
-        places = [
-            view.source_range(edit.start + first, edit.start + last)
-            for first, last in zip(edit.decoded.starts, edit.decoded.ends, strict=True)
-        ]
+        places = list(_places(view, edit))
         places = [*places[:1] * len(before), *places, *places[-1:] * len(after)]
         starts += [start for start, _ in places]
         ends += [end for _, end in places]
@@ -88,3 +91,14 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
     starts += view.starts[cursor:]
     ends += view.ends[cursor:]
     return View(name, "".join(pieces), starts, ends)
+
+
+def _places(view: View, edit: Edit) -> Iterator[tuple[int, int]]:
+    """The source range of each character that an edit says. Many in a row may come from one part."""
+    before: tuple[int, int] | None = None
+    place = (0, 0)
+    for part in zip(edit.decoded.starts, edit.decoded.ends, strict=True):
+        if part != before:
+            place = view.source_range(edit.start + part[0], edit.start + part[1])
+            before = part
+        yield place

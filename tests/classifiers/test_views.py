@@ -208,6 +208,12 @@ def test_the_work_is_bounded(piece: str) -> None:
         "ab+cd" * 20_000,
         "\\ab" * 30_000 + "{",
         "qx " * 30_000,
+        "K9;" * 20_000,
+        "444 " * 15_000,
+        "ɐ" * 60_000,
+        "chr(77)+" * 8_000,
+        "ab/*%@=F?5 a<b>" * 4_000,
+        "mike-india-" * 5_000,
     ],
     ids=lambda text: repr(text[:12]),
 )
