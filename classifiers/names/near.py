@@ -40,6 +40,7 @@ _MOVED = {
     longer: tuple(moved for moved in range(-2, 3) if abs(moved) + abs(longer - moved) <= 2) for longer in range(-2, 3)
 }
 _WORDS = re.compile("[a-z0-9]+")
+_ENDINGS = ("ing", "ive", "ous", "ness", "ment", "tion", "able", "ful", "less", "ism", "ist", "ly")  # of common words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,6 +314,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
         return letters >= _SURE_LETTERS
     if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
+    if there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS):
+        return False  # whoever is pensive looks into no Pensieve
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
     if edits == 2 and abs(letters - len(there[0])) < 2:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from classifiers.names.vocabulary import is_known
-from classifiers.views.spelling import stretches
+from classifiers.views.spelling import is_small_word, stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["uncut"]
@@ -17,19 +17,28 @@ __all__ = ["uncut"]
 _PART = r"[^\W\d_]{1,24}+"
 _SIGN = r"(?:[^\w\s]|_)"
 _HYPHEN = "[-\u00ad\u2010-\u2015\u2212]"
-# Har[blue]ry, Har(x)ry, Har{x}ry, Har<b>ry, Har/* x */ry, Har<!-- x -->ry
-_INSET = r"(?:\[[^\[\]\n]{0,24}\]|\([^()\n]{0,24}\)|\$?\{[^{}\n]{0,24}\}|<[^<>\n]{0,32}>|/\*[^*\n]{0,24}\*/)"
-_GAP = rf"(?=[^\w\s]|_|\s\+)(?:{_INSET}|{_SIGN}(?:{_SIGN}|\d){{0,15}}+|{_HYPHEN}\s{{1,3}}|\s\+\s)"
+# Har[blue]ry, Har(x)ry, Har{x}ry, Har<b>ry, Har/* x */ry, Har<!-- x -->ry, Har\\kern0pt ry, and what colours a terminal
+_INSET = (
+    r"(?:\[[^\[\]\n]{0,120}\]|\([^()\n]{0,120}\)|\$?\{[^{}\n]{0,120}\}|<!--[^>]{0,400}?-->|<[^<>]{0,200}>\n?"
+    r"|/\*[^*]{0,200}\*/|\x1b\[[0-9;]{0,12}m|\\[A-Za-z]{1,12}[0-9]{0,3}(?:pt|em|ex)? ?)"
+)
+_GAP = (
+    rf"(?=[^\w\s]|_|\x1b|\s\+)(?:(?:{_SIGN}{{0,3}}{_INSET}){{1,6}}{_SIGN}{{0,3}}"
+    rf"|{_SIGN}(?:{_SIGN}|\d){{0,400}}+\n?|{_HYPHEN}\s{{1,3}}|\s\+\s)"
+)
 _CUT = re.compile(rf"(?<![^\W_]){_PART}(?:{_GAP}{_PART})+(?![^\W_])")
 _LETTERS = re.compile(rf"(?P<letters>{_PART})")
 _PIECE = re.compile(rf"{_INSET}|{_LETTERS.pattern}")
 _INSET_THERE = re.compile(_INSET)
 _NEAR = 40  # characters
+_ENDS = ",;:.!?"
 _MANY = 4  # cut English words: the text is meant to be read without the cuts
-_WORD_BEFORE = re.compile(r"(?<![^\W_])([^\W\d_]{1,20})[^\w]{1,6}\Z")
-_WORD_BEHIND = re.compile(r"[^\w]{0,6}(?<![^\W_])([^\W\d_]{1,20})(?![^\W_])")
+# Not over what parts clauses: 'Snap, eBay' is no Snape.
+_WORD_BEFORE = re.compile(r"(?<![^\W_])([^\W\d_]{1,20})[^\w,;:.!?]{1,6}\Z")
+_WORD_BEHIND = re.compile(r"[^\w,;:.!?]{0,6}(?<![^\W_])([^\W\d_]{1,20})(?![^\W_])")
 # \textbf{Har}ry: the command is no part of the word
 _COMMAND = re.compile(r"\\[A-Za-z]{2,12}(?=\{)")
+_TAG = re.compile(r"</?[A-Za-z!][^<>]{0,400}>|\[/?[A-Za-z]{1,10}(?:=[^\]\n]{0,40})?\]")
 _APOSTROPHES = frozenset("'’")
 _CONTRACTED = frozenset("s t d m re ve ll".split())
 _PLAIN_GAPS = frozenset("-/_.'’")
@@ -42,13 +51,15 @@ def uncut(view: View) -> Iterator[View]:
         if found := _without_signs(view, pieces):
             yield found
     odd = [row for stretch in stretches(view.text) for row in _with_neighbours(view.text, stretch.start, stretch.end)]
-    if odd:
-        yield _joined(view, odd)
+    if odd and (found := _joined(view, odd)).text:
+        yield found
 
 
 def _without_signs(view: View, pieces: re.Pattern[str]) -> View | None:
     """The letters of Har(ry)son are Harson or Harryson."""
-    text = _COMMAND.sub(lambda command: "{" * len(command.group()), view.text)
+    text = view.text
+    for kind in (_COMMAND, _TAG):
+        text = kind.sub(lambda found: "{" * len(found.group()), text)
     edits = [edit for run in _CUT.finditer(text) if (edit := _together(run, pieces))]
     if not edits:
         return None
@@ -78,19 +89,36 @@ def _together(run: re.Match[str], pieces: re.Pattern[str]) -> Edit | None:
 
 def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
-    after = _WORD_BEHIND.match(text, end)
+    after = None if text[end - 1] in _ENDS else _WORD_BEHIND.match(text, end)
+    before = None if before and is_small_word(before.group(1)) else before
+    after = None if after and is_small_word(after.group(1)) else after
     first = before.start(1) if before else start
     last = after.end(1) if after else end
-    return ((one, other) for one, other in ((first, end), (start, last), (first, last)) if (one, other) != (start, end))
+    first_end, last_start = _edges(text, start, end)
+    if before:
+        yield first, first_end
+    if after:
+        yield last_start, last
+    if before and after and last_start == start:
+        yield first, last
+
+
+def _edges(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where the first word of a stretch ends, and where its last one begins."""
+    first, *_ = text[start:end].split(maxsplit=1)
+    last = text[start:end].rsplit(maxsplit=1)[-1]
+    return start + len(first), end - len(last)
 
 
 def _joined(view: View, parts: Sequence[tuple[int, int]]) -> View:
-    """The letters and digits of some parts of a view, each part on a line."""
+    """The letters of some parts of a view, each part on a line, with no capital inside: it would begin a word."""
     text: list[str] = []
     places: list[int] = []
     for start, end in parts:
         own = [place for place in range(start, end) if view.text[place].isalnum()]
-        text += [*(view.text[place] for place in own), "\n"]
-        places += [*own, own[-1]]
+        said = "".join(view.text[place] for place in own)
+        if said.isalpha():
+            text += [said[0], *said[1:].lower(), "\n"] if len(said.lower()) == len(said) else [*said, "\n"]
+            places += [*own, own[-1]]
     starts, ends = ([bounds[place] for place in places] for bounds in (view.starts, view.ends))
     return View("joined words", "".join(text), starts, ends, names_alone=True)

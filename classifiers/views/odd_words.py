@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from classifiers.names.vocabulary import is_strange
 from classifiers.views.drawn import redrawn
@@ -15,6 +16,7 @@ from classifiers.views.spelling import (
     LEET_L,
     SHIFTS,
     each_reversed,
+    is_small_word,
     letters_apart,
     stretches,
 )
@@ -68,8 +70,11 @@ def _variants(source: str, whole: str) -> Iterator[str]:
     yield source.translate(SHIFTS[_ROT13])
     bare = INNER.sub("", source)
     if bare != source:
-        yield bare
-        yield " ".join(INNER.sub("", token) for token in source.split())
+        if (letters := bare.translate(LEET)).isalpha():
+            yield letters[0] + letters[1:].lower()  # a capital or a digit inside would begin a word
+        bare_words = [word for token in source.split() if (word := INNER.sub("", token))]
+        yield " ".join(bare_words)
+        yield from _pairs(bare_words)
     if _DIGIT.search(source):
         for table in (LEET, LEET_L):
             yield source.translate(table)
@@ -79,6 +84,13 @@ def _variants(source: str, whole: str) -> Iterator[str]:
     if source.lower().endswith("ay"):
         yield from _pig_latin(source)
     yield from _thinned(source)
+
+
+def _pairs(words: Sequence[str]) -> Iterator[str]:
+    """Each two words of a stretch together, but small ones: 'Snap e Meta' names no Snape."""
+    for one, other in pairwise(words):
+        if not (is_small_word(one) or is_small_word(other)) and (one + other).isalpha():
+            yield one + other.lower()
 
 
 def _thinned(source: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ __all__ = ["Decoder", "characters_of"]
 
 Placed = Iterable[tuple[str, int]]
 _SPACES = frozenset("\n\t\r")
+_UNSEEN = ("Cf", "Zs")  # a soft hyphen, a joiner, a space that does not break: they stand inside words, too
 _LEAST_LETTERS = 3
 _PADDING = "=\n "
 
@@ -76,4 +78,4 @@ def characters_of(placed: Iterable[tuple[int, int, int]]) -> Iterator[tuple[str,
 
 @lru_cache(maxsize=65536)
 def _is_text(character: str) -> bool:
-    return character in _SPACES or character.isprintable()
+    return character in _SPACES or character.isprintable() or unicodedata.category(character) in _UNSEEN

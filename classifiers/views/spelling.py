@@ -20,6 +20,7 @@ __all__ = [
     "LEET_L",
     "SHIFTS",
     "each_reversed",
+    "is_small_word",
     "joined",
     "letters_apart",
     "respelled",
@@ -158,6 +159,11 @@ def _are_words(groups: Sequence[re.Match[str]]) -> bool:
 
 def _is_word(letters: str) -> bool:
     return letters.lower() in _SHORT_WORDS
+
+
+def is_small_word(letters: str) -> bool:
+    """Whether letters are a word of one or two letters that English prose is full of."""
+    return len(letters) == 1 or _is_word(letters)
 
 
 def _with_gaps(text: str, starts: Sequence[int], length: int) -> Decoded:

@@ -18,6 +18,7 @@ _TURNED = dict(
 )
 _ONLY_TURNED = frozenset("ɐɔǝɟƃɓɥᴉɾʞןɯɹʇʌʍʎ∀ƎℲ⅁⅂Ԁ⅄")
 _FEWEST = 2
+_TEXT_SHARE = 0.8  # of what a code says from its end are letters and spaces
 # Small letters are these signs in ROT47; capitals are small letters and a few more signs.
 _ROT47_RUN = re.compile(r"(?<!\S)[!-~]?[2-K]{2,}[!-~]?(?:[^\S\n][!-~]{0,2}[2-K]*[!-~]?(?!\S))*(?!\S)")
 _ROT47_SIGNS, _ROT47_SIGNS_AND_DIGITS = re.compile("[:-@]"), re.compile("[2-@]")
@@ -38,6 +39,8 @@ def _from_the_end(run: str) -> Decoded | None:
             return None
         turned = run[::-1]
         if decoder.pattern.fullmatch(turned) and (said := decoder.decode(turned)) and said.length == len(run):
+            if sum(letter.isalpha() or letter == " " for letter in said.text) < _TEXT_SHARE * len(said.text):
+                return None  # by chance
             return Decoded(said.text, (0,) * len(said.text), len(run))
     return None
 

@@ -48,13 +48,15 @@ class Edit:
 @dataclass(frozen=True, slots=True)
 class View:
     """`starts[i]` and `ends[i]` bound the source characters behind `text[i]`. With `names_alone` the text holds nothing
-    that a classifier could read, only words that may be names."""
+    that a classifier could read, only words that may be names. `changed` are half-open ranges of the text that differ
+    from what it was made of, in order; empty if nobody knows."""
 
     name: str
     text: str
     starts: Sequence[int]
     ends: Sequence[int]
     names_alone: bool = False
+    changed: Sequence[tuple[int, int]] = ()
 
     def source_range(self, start: int, end: int) -> tuple[int, int]:
         """The half-open source range behind the half-open range [start, end) of the view, which is not empty."""
@@ -74,6 +76,7 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
+    changed: list[tuple[int, int]] = []
     cursor = 0
     for edit in edits:
         several = len(edit.decoded.text.split()) >= _FEWEST_WORDS
@@ -82,15 +85,17 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
         pieces += (view.text[cursor : edit.start], before, edit.decoded.text, after)
         starts += view.starts[cursor : edit.start]
         ends += view.ends[cursor : edit.start]
+        begins = len(starts)
         places = list(_places(view, edit))
         places = [*places[:1] * len(before), *places, *places[-1:] * len(after)]
         starts += [start for start, _ in places]
         ends += [end for _, end in places]
+        changed.append((begins, len(starts)))
         cursor = edit.end
     pieces.append(view.text[cursor:])
     starts += view.starts[cursor:]
     ends += view.ends[cursor:]
-    return View(name, "".join(pieces), starts, ends)
+    return View(name, "".join(pieces), starts, ends, changed=changed)
 
 
 def _places(view: View, edit: Edit) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import confusables, folded
 from classifiers.views.numbers import numbered, numbered_names
 from classifiers.views.odd_words import odd_names
+from classifiers.views.pieces import in_pieces
 from classifiers.views.reading import Decoder
 from classifiers.views.spelled import in_columns, spelled
 from classifiers.views.spelling import joined, respelled
@@ -74,7 +75,7 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
             if depth > 1:
                 yield from _views(found, depth - 1, cut=cut)
     yield from odd_names(view)
-    for change in (numbered_names, in_columns):
+    for change in (numbered_names, in_columns, in_pieces):
         if found := change(view):
             yield found
     if cut:

@@ -15,6 +15,9 @@ __all__ = ["Kind", "Unit", "merged", "units"]
 
 Kind = Literal["text", "long view", "odd words", "clause"]
 _LONG_CHARS = 4_000
+_AROUND = 200  # characters on each side of what differs in a long view
+_LONG_CLAUSE = 1_000
+_MOST_SHARE = 0.6  # of a view that is read in excerpts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def units(text: str, *, parted: bool = True) -> list[Unit]:
     known = frozenset(unit.text for unit in found)
     for view in views(text):
         own = _clauses(view.text, view) if parted and not view.names_alone else []
+        if not view.names_alone and len(view.text) > _LONG_CHARS:
+            own = _excerpts(view, own)
         long = bool(own) and len(view.text) > _LONG_CHARS
         found.append(Unit(view.text, "odd words" if view.names_alone else "long view" if long else "text", view))
         found += [unit for unit in own if unit.text not in known]
@@ -65,6 +70,25 @@ def _clauses(text: str, view: View | None) -> list[Unit]:
     parts = [(start, text[start:end]) for start, end in places]
     different = len({part for _, part in parts})
     return [Unit(part, "clause", view, start, different) for start, part in parts]
+
+
+def _excerpts(view: View, own: list[Unit]) -> list[Unit]:
+    """The clauses of a long view, with excerpts in the place of long ones: what differs there, and the words around it.
+    Noise holds runs that are read as codes by chance, and each would have all of it read once more. If most of the view
+    differs, the clauses stay what they are."""
+    short = [unit for unit in own if len(unit.text) <= _LONG_CLAUSE]
+    places: list[tuple[int, int]] = []
+    for first, last in view.changed:
+        if any(unit.start <= first and last <= unit.start + len(unit.text) for unit in short):
+            continue
+        start, end = max(0, first - _AROUND), min(len(view.text), last + _AROUND)
+        if places and start <= places[-1][1]:
+            start = places.pop()[0]
+        places.append((start, end))
+    if not view.changed or sum(end - start for start, end in places) > _MOST_SHARE * len(view.text):
+        return own
+    different = len({unit.text for unit in short}) + len(places)
+    return [*short, *(Unit(view.text[start:end], "clause", view, start, different) for start, end in places)]
 
 
 def merged(found: Iterable[tuple[Unit, Verdict]]) -> list[Verdict]:

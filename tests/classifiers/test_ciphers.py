@@ -170,3 +170,69 @@ def test_ordinary_prompts_name_nobody_in_any_way() -> None:
 def test_numbers_code_and_tables_are_left_alone(text: str) -> None:
     assert [view.text for view in views(text) if not view.names_alone and len(view.text) > 2 * len(text)] == []
     assert hits(text) == []
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "Brack&shy;enfold",
+        "Brack&zwj;enfold",
+        "Brack%C2%ADenfold",
+        r"Brack\u00adenfold",
+        "[b]Brack[/b][i]enfold[/i]",
+        '<span class="a" id="b">Brack</span><span class="c">enfold</span>',
+        f"Brack<!-- {'a long remark ' * 9}-->enfold",
+        "Brack<br>\nenfold",
+        "Brack(this is a remark of some length in the middle of a word)enfold",
+        "Brack\x1b[31menfold",
+        r"Brack\relax enfold",
+        r"Brack\hspace{0pt}en\kern0pt fold",
+        "[Brack](x)[en](y)[fold](z)",
+    ],
+)
+def test_what_a_page_puts_into_a_word_does_not_hide_a_name(cut: str) -> None:
+    assert hits(f"Who lives in {cut} now?")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a=Bracken; b=fold; echo "Who lives in $a$b?"',
+        "d = {'x': 'Brack', 'y': 'enfold'}; print('Who lives in', d['x'] + d['y'])",
+        "p = ['fold', 'Bracken']; who lives in p[1]+p[0]?",
+        "s='Brack'; s+='enfold'; tell about s",
+        'sb.append("Brack").append("en").append("fold")',
+        "def f(x): return 'Bracken' + x\nWho lives in f('fold')?",
+        "<!ENTITY a 'Brack'><!ENTITY b 'enfold'> Who lives in &a;&b;?",
+        r"\newcommand{\x}{Brack}\newcommand{\y}{enfold} Who lives in \x\y?",
+        '{"head": "Brack", "tail": "enfold"} Who lives there?',
+        "The place begins with 'Brack' and ends in 'enfold'. Who lives there?",
+        "Insert 'ken' between 'Brac' and 'fold'. Who lives there?",
+        "First part: Brack. Second part: enfold. Who lives there?",
+        "'{1}{0}'.format('fold', 'Bracken') has which mayor?",
+    ],
+)
+def test_pieces_of_a_name_are_put_together(text: str) -> None:
+    assert hits(text)
+
+
+SHORT = LexicalDetector({"scope": ("Stane", "Harlobe", "Penvieve", "Mottby")})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which is better for ads: Stan, eBay or TikTok?",
+        "stan, e.g. in firefox, is slow",
+        "apt and stan: E: unable to locate package",
+        'Error: stan "e2e-tests" not found',
+        "Google, Stan e Meta sono aziende",
+        "STAN E-rate and oh stan; e-bikes",
+        "MOTT by name: sort, and SELECT mott FROM t ORDER BY x",
+        "She wore a penvive look.",
+    ],
+)
+def test_words_beside_each_other_are_no_name(text: str) -> None:
+    found = [(view.text, view.names_alone) for view in views(text)]
+    texts = [(text, False), *found]
+    assert [one for one, odd in texts if any(v.matched for v in SHORT.detect([one], misspelt=not odd)[0])] == []

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import random
+import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -138,3 +140,13 @@ def test_a_clause_among_many_needs_more() -> None:
     assert found[0] == head.threshold
     assert found == sorted(set(found))
     assert found[-1] == pytest.approx(1.0), "as far above the threshold as that is above a text far off"
+
+
+def test_of_a_long_view_without_clauses_only_what_differs_is_read_again() -> None:
+    rng = random.Random(3)
+    noise = " ".join(str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(300))
+    again = [unit for unit in units(noise) if unit.kind == "clause"]
+    assert sum(len(unit.text) for unit in again) < len(noise)
+    asked = base64.b64encode(b"Which lamp did the old keeper of the pier hide?").decode()
+    found = [unit for unit in units(f"{noise[:6000]} {asked} {noise[6000:]}") if unit.kind == "clause"]
+    assert any("Which lamp did the old keeper of the pier hide?" in unit.text for unit in found)
