@@ -49,6 +49,15 @@ _SHAPES = {
     "ə": "e",
     "ŋ": "n",
 }
+# Alphabets of other scripts' letters that are passed around as fancy writing, from a to z.
+for _fancy in (
+    "ᗩᗷᑕᗪᗴᖴᘜᕼᎥᒍᛕᒪᗰᑎᗝᑭ-ᖇᔕ-ᑌᐯᗯ᙭-ᘔ",
+    "卂乃匚-乇千Ꮆ卄丨ﾌҜㄥ爪几ㄖ卩Ɋ尺丂ㄒㄩ-山乂ㄚ乙",
+    "ค๒ς๔єŦﻮђเןк-๓ภ๏קợгรtยשฬאץչ",
+):
+    _SHAPES.update(
+        (sign, letter) for letter, sign in zip("abcdefghijklmnopqrstuvwxyz", _fancy, strict=True) if sign > "~"
+    )
 _LAST_COMMON = "\u017f"  # of the Latin letters that languages of Europe use
 _LATIN_SHARE = 0.5
 

@@ -236,3 +236,8 @@ def test_words_beside_each_other_are_no_name(text: str) -> None:
     found = [(view.text, view.names_alone) for view in views(text)]
     texts = [(text, False), *found]
     assert [one for one, odd in texts if any(v.matched for v in SHORT.detect([one], misspelt=not odd)[0])] == []
+
+
+@pytest.mark.parametrize("fancy", ["ᗷᖇᗩᑕKEᑎᖴOᒪᗪ", "乃尺卂匚Ҝ乇几千ㄖㄥᗪ", "๒гคςкєภŦ๏l๔"])
+def test_fancy_alphabets_are_read(fancy: str) -> None:
+    assert hits(f"Who lives in {fancy} now?")
