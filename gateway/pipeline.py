@@ -12,10 +12,11 @@ from gateway.errors import NotReady, UnknownModel
 from gateway.policy import Decide, Guard, decide
 from gateway.screening.batching import BatchedScreen
 from gateway.screening.complaints import ComplaintScreen
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
 from gateway.screening.handover import Handover
 from gateway.screening.output import OutputScreen
 from gateway.screening.reload import PackReloader
+from gateway.screening.texts import screened_texts
 from gateway.speculation import EarlyAnswer, worth_a_start
 from gateway.telemetry.audit import Audit, Record
 from gateway.telemetry.metrics import Metrics

@@ -21,7 +21,7 @@ from classifiers.svm.model import Head
 from gateway.core import Message, Request
 from gateway.models.encoders import find_encoder
 from gateway.packs.store import load_pack
-from gateway.screening.gate import screened_texts
+from gateway.screening.texts import screened_texts
 from gateway.training.config import training_of
 from gateway.training.run import train_scope
 from gateway.training.scope_file import load_scope

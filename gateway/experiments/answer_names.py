@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from gateway.core import Event, Finding, Request
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
+from gateway.screening.texts import screened_texts
 
 __all__ = ["Excerpt", "leak_hits"]
 

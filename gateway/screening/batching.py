@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from gateway.core import Request, Screening
 from gateway.errors import ScreenError
-from gateway.screening.gate import Gate, Part, screened_texts
+from gateway.screening.gate import Gate, Part
+from gateway.screening.texts import screened_texts
 
 __all__ = ["BatchedScreen"]
 

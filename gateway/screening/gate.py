@@ -15,21 +15,21 @@ from classifiers.leaks.watch import Watchlist
 from classifiers.names.aliases import LexicalDetector, confirmed
 from classifiers.names.foreign import ForeignNames
 from classifiers.names.recent import RecentNames
-from classifiers.types import ClauseDetector, Detector, ScopedDetector, Span, Verdict
+from classifiers.types import ClauseDetector, Detector, ScopedDetector, Verdict
 from gateway.core import Finding, Request, Screening
 from gateway.errors import PackError
 from gateway.models.languages import LoadLanguages
 from gateway.packs.detectors import DETECTORS
 from gateway.packs.store import Pack
 from gateway.policy import Guard, ServingMethod
+from gateway.screening.texts import ASKING, ScreenedText, screened_texts
 from gateway.screening.units import Kind, Unit, merged, units
 
 if TYPE_CHECKING:
     from adapters.lora.model import Lora
 
-__all__ = ["Gate", "Part", "ScreenedText", "screened_texts"]
+__all__ = ["Gate", "Part"]
 
-_ASKING = ("user", "prompt")
 _UNITS_CHARS = 1_000_000
 _WHOLE: tuple[Kind, ...] = ("text", "long view")
 _ODD: tuple[Kind, ...] = ("odd words",)
@@ -47,40 +47,6 @@ class _Foreign:
 
 
 Part = Sequence[Cut] | _Foreign
-
-
-class ScreenedText:
-    """A text to screen and its origin."""
-
-    __slots__ = ("calls", "message", "places", "text")
-
-    def __init__(
-        self, text: str, message: int | None, places: tuple[tuple[int, int, int], ...], *, calls: bool = True
-    ) -> None:
-        """
-        Args:
-            text: what is read.
-            message: the number of the message that it is, if it is one.
-            places: (message, start in this text, length) of each message in it.
-            calls: whether it may put a request inside a scope whose answers are screened.
-        """
-        self.calls = calls
-        self.text = text
-        self.message = message
-        self.places = places
-
-    @property
-    def parted(self) -> bool:
-        """Whether the clauses are to be read, too: not of a conversation, because those of its messages are."""
-        return len(self.places) <= 1
-
-    def locate(self, span: Span) -> tuple[tuple[int, int, int], ...]:
-        """The ranges of messages that a span of this text covers."""
-        return tuple(
-            (message, max(span.start_char, start) - start, min(span.end_char, start + length) - start)
-            for message, start, length in self.places
-            if span.start_char < start + length and span.end_char > start
-        )
 
 
 class Gate:
@@ -204,7 +170,7 @@ class Gate:
                 replace(one, message=index, matched=True, ranges=tuple((index, a, b) for _, a, b in one.ranges))
                 for one in found
             ]
-        asked = (i for i, m in enumerate(request.messages) if m.role in _ASKING and m.text.strip())
+        asked = (i for i, m in enumerate(request.messages) if m.role in ASKING and m.text.strip())
         last = max(asked, default=len(request.messages) - 1)
         leak = Finding(scope, "output", 1.0, 0.5, matched=True, message=last)
         others = tuple(one for one in screening.findings if one.scope != scope)
@@ -294,7 +260,7 @@ class Gate:
     def _judges(self, text: ScreenedText) -> bool:
         """Whether what the learned detectors say of a text can count: the definitions of an agent's tools are long, and
         it sends them with every request."""
-        return text.calls or self._unscreened
+        return (text.calls or self._unscreened) and not text.names_alone
 
     def _counted(self, text: ScreenedText, finding: Finding) -> Finding:
         """A text that calls no plan matches only the scopes whose answers nobody screens."""
@@ -350,21 +316,6 @@ class _Heads(_Models):
 
     def __getitem__(self, scope: str) -> Any:
         return self._packs[scope].languages
-
-
-def screened_texts(request: Request) -> list[ScreenedText]:
-    """Every text of a request that reaches the model: each message, all messages joined (a name in turn 1 gives turn 3
-    its meaning), and the side texts."""
-    messages = [(index, message.text) for index, message in enumerate(request.messages) if message.text.strip()]
-    texts = [ScreenedText(text, index, ((index, 0, len(text)),)) for index, text in messages]
-    if len(messages) > 1:
-        places, cursor = [], 0
-        for index, text in messages:
-            places.append((index, cursor, len(text)))
-            cursor += len(text) + 1
-        texts.append(ScreenedText("\n".join(text for _, text in messages), None, tuple(places)))
-    texts += [ScreenedText(text, None, ()) for text in request.side_texts if text.strip()]
-    return texts + [ScreenedText(text, None, (), calls=False) for text in request.definitions if text.strip()]
 
 
 def _chars(found: Sequence[Unit]) -> int:

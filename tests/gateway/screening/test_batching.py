@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.core import Finding, Message, Request, Screening
 from gateway.screening.batching import BatchedScreen
-from gateway.screening.gate import screened_texts
+from gateway.screening.texts import screened_texts
 
 
 class Gate:

@@ -13,7 +13,8 @@ from gateway.core import Message, Request, Screening
 from gateway.packs.files import Policy
 from gateway.packs.folders import set_enabled
 from gateway.packs.store import load_packs
-from gateway.screening.gate import Gate, screened_texts
+from gateway.screening.gate import Gate
+from gateway.screening.texts import screened_texts
 
 
 def request_of(*texts: str, side: tuple[str, ...] = ()) -> Request:

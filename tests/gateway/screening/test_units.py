@@ -150,3 +150,17 @@ def test_of_a_long_view_without_clauses_only_what_differs_is_read_again() -> Non
     asked = base64.b64encode(b"Which lamp did the old keeper of the pier hide?").decode()
     found = [unit for unit in units(f"{noise[:6000]} {asked} {noise[6000:]}") if unit.kind == "clause"]
     assert any("Which lamp did the old keeper of the pier hide?" in unit.text for unit in found)
+
+
+def test_a_name_that_goes_on_behind_an_answer_is_found_where_it_stands(gate: Gate) -> None:
+    turns = [
+        ("user", "Tell me about Nar"),
+        ("assistant", "Sorry, about whom?"),
+        ("user", "nia. I hit enter too early."),
+    ]
+    (screening,) = gate.screen([Request("1", "chat", "m", tuple(Message(*turn) for turn in turns))])
+    found = [turns[message][1][start:end] for one in screening.matched for message, start, end in one.ranges]
+    assert any("Nar" in part for part in found)
+    assert any("nia" in part for part in found)
+    (screening,) = gate.screen([Request("1", "chat", "m", tuple(Message(*turn) for turn in (turns[0], turns[1])))])
+    assert not screening.matched
