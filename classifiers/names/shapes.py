@@ -91,7 +91,7 @@ def _surely_scrambled(wanted: Sequence[str], there: Sequence[str]) -> bool | Non
     (one,), (word,) = wanted, there
     if all(map(is_known, parted(word))):
         return False  # a bridge of stone is no Stonebridge
-    if word == _swapped(one) or word in one + one:
+    if word == _swapped(one) or word in (one + one)[2:-2]:  # one letter alone is moved by chance: smuggle, Muggles
         return True
     return letters >= (_SURE_STRANGE if is_strange(word) else _SURE_SCRAMBLED)
 

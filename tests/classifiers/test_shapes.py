@@ -100,3 +100,8 @@ def test_a_name_is_drawn_out_however_often_each_letter_stands(times: list[int]) 
         assert shapes.shaped(["breskelt"], [word]) is True
     elif max(times) == 1:
         assert shapes.shaped(["breskelt"], [word]) is None
+
+
+def test_a_word_with_one_letter_moved_from_its_end_is_another_word() -> None:
+    (verdicts,) = LexicalDetector({"s": ("Lumbers", "Camperos")}).detect(["they slumber there, ocampers"])
+    assert not any(verdict.matched for verdict in confirmed(verdicts))
