@@ -36,8 +36,9 @@ def _base85(alphabet: str) -> Callable[[str], _Characters]:
     return read
 
 
-def _bytes85(run: str, values: Mapping[str, int]) -> Iterator[tuple[int, int, int]]:
+def _bytes85(run: str, values: dict[str, int]) -> Iterator[tuple[int, int, int]]:
     """The last block may be short: one byte less than it has signs."""
+    last = next(reversed(values))
     start = len(run) - len(run.removeprefix("<~"))
     end = len(run.removesuffix("~>"))
     while start < end:
@@ -45,7 +46,7 @@ def _bytes85(run: str, values: Mapping[str, int]) -> Iterator[tuple[int, int, in
         if any(sign not in values for sign in block):
             return
         number = 0
-        for sign in block.ljust(_BLOCK, max(values, key=lambda one: values[one])):
+        for sign in block.ljust(_BLOCK, last):
             number = number * 85 + values[sign]
         if number >= 1 << 32:
             return
@@ -77,14 +78,14 @@ def _apart(values: Mapping[str, int], width: int) -> Callable[[str], _Characters
     def read(run: str) -> _Characters:
         """Small words in front may be as wide as the groups: they are none."""
         groups = iter(_GROUP.finditer(run))
-        first = next((one.start() for one in groups if not _is_small_word(one.group())), len(run))
+        first = next((one.start() for one in groups if not _is_in_small_letters(one.group())), len(run))
         found = characters_of(bits(run[first:], values, width))
         return ((said, start + first, end + first) for said, start, end in found)
 
     return read
 
 
-def _is_small_word(group: str) -> bool:
+def _is_in_small_letters(group: str) -> bool:
     return len(group) > 1 and group[1:].islower() and is_known(group.lower())
 
 

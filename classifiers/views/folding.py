@@ -50,14 +50,17 @@ _SHAPES = {
     "ŋ": "n",
 }
 # Alphabets of other scripts' letters that are passed around as fancy writing, from a to z.
-for _fancy in (
+_FANCY = (
     "ᗩᗷᑕᗪᗴᖴᘜᕼᎥᒍᛕᒪᗰᑎᗝᑭ-ᖇᔕ-ᑌᐯᗯ᙭-ᘔ",
     "卂乃匚-乇千Ꮆ卄丨ﾌҜㄥ爪几ㄖ卩Ɋ尺丂ㄒㄩ-山乂ㄚ乙",
     "ค๒ς๔єŦﻮђเןк-๓ภ๏קợгรtยשฬאץչ",
-):
-    _SHAPES.update(
-        (sign, letter) for letter, sign in zip("abcdefghijklmnopqrstuvwxyz", _fancy, strict=True) if sign > "~"
-    )
+)
+_SHAPES |= {
+    sign: letter
+    for fancy in _FANCY
+    for letter, sign in zip("abcdefghijklmnopqrstuvwxyz", fancy, strict=True)
+    if sign > "~"
+}
 _LAST_COMMON = "\u017f"  # of the Latin letters that languages of Europe use
 _LATIN_SHARE = 0.5
 

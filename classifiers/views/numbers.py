@@ -4,6 +4,7 @@ squares of a table, character codes without gaps. The detector of names reads th
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from classifiers.names.vocabulary import known_share, parted
@@ -16,7 +17,9 @@ _NUMBER = re.compile(r"\d{1,4}(?!\d)|\d{12,}")
 _WORTH_A_LOOK = re.compile(r"\d\D{1,16}\d{1,4}\D{1,16}\d{1,4}\D{1,16}\d|\d{12}")
 _LEAST_LETTERS, _KNOWN_SHARE = 16, 0.6  # of what is read as English
 _SAMPLE = 240  # letters that decide that
-_WIDEST_GAP, _MOST_GAPS, _FEWEST = 16, 3, 4
+_WIDEST_GAP, _MOST_GAPS = 16, 3
+_FEWEST, _MOST_DIGITS = 4, 4  # numbers of a row; digits of one: a longer one is codes without gaps
+_SAME_TEXT = 8  # texts: both ways look at one
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
 _SQUARES = (_ALPHABET.replace("j", ""), _ALPHABET.replace("k", ""))  # Polybius's, and the tap code's
@@ -26,18 +29,15 @@ _OCTAL_CODES = re.compile(r"[01][0-7]{2}")
 
 def numbered(view: View) -> View | None:
     """The view with rows of numbers as the English that they say in one of the ways; None if they say none."""
-    if not _WORTH_A_LOOK.search(view.text):
-        return None
-    edits = [edit for row in _rows(view.text) if (edit := _in_english(row))]
+    edits = [edit for row in _said(view.text) if (edit := _in_english(*row))]
     return rewritten(view, "numbers", edits) if edits else None
 
 
-def _in_english(row: Sequence[re.Match[str]]) -> Edit | None:
-    start, length = row[0].start(), row[-1].end() - row[0].start()
-    for said in _readings(row):
+def _in_english(start: int, end: int, readings: Sequence[str]) -> Edit | None:
+    for said in readings:
         if len(said) >= _LEAST_LETTERS and known_share(_words(said[:_SAMPLE])) >= _KNOWN_SHARE:
             words = _words(said)
-            return Edit(start, Decoded(words, (0,) * len(words), length))
+            return Edit(start, Decoded(words, (0,) * len(words), end - start))
     return None
 
 
@@ -47,10 +47,17 @@ def _words(letters: str) -> str:
 
 def numbered_names(view: View) -> View | None:
     """What the rows of numbers of a view may say, one reading a line; None if it has no such row."""
-    if not _WORTH_A_LOOK.search(view.text):
-        return None
-    rows = [(row[0].start(), row[-1].end(), said) for row in _rows(view.text) if (said := tuple(_readings(row)))]
+    rows = _said(view.text)
     return lines(view, "numbers", rows) if rows else None
+
+
+@lru_cache(maxsize=_SAME_TEXT)
+def _said(text: str) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
+    """Each row of numbers that says something: start, end, readings."""
+    if not _WORTH_A_LOOK.search(text):
+        return ()
+    rows = ((row[0].start(), row[-1].end(), tuple(_readings(row))) for row in _rows(text))
+    return tuple(row for row in rows if row[2])
 
 
 def _rows(text: str) -> Iterator[list[re.Match[str]]]:
@@ -58,7 +65,7 @@ def _rows(text: str) -> Iterator[list[re.Match[str]]]:
     row: list[re.Match[str]] = []
     gaps: set[str] = set()
     for number in _NUMBER.finditer(text):
-        if len(number.group()) > _FEWEST:
+        if len(number.group()) > _MOST_DIGITS:
             yield [number]
             continue
         gap = text[row[-1].end() : number.start()] if row else ""

@@ -2,7 +2,7 @@
 first letters of lines, and letters in columns."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from classifiers.views.lines import lines
@@ -10,14 +10,18 @@ from classifiers.views.view import Decoded, Edit, View, rewritten
 
 __all__ = ["SPELLING", "in_columns", "spelled"]
 
+_Saying = tuple[re.Match[str], str]  # a part of a text, and the letters that it says
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
 _FEWEST, _FEWEST_LINES = 4, 4
 _WIDEST_GAP = 5
 # ICAO's alphabet with its usual other spellings; each word says its first letter.
-_ALPHABET = frozenset(
-    "alfa alpha bravo charlie delta echo foxtrot golf hotel india juliett juliet kilo lima mike november oscar papa "
-    "quebec romeo sierra tango uniform victor whiskey whisky xray x-ray yankee zulu".split()
-)
+_SPELLING_ALPHABET = {
+    word: word[0]
+    for word in (
+        "alfa alpha bravo charlie delta echo foxtrot golf hotel india juliett juliet kilo lima mike november oscar "
+        "papa quebec romeo sierra tango uniform victor whiskey whisky xray x-ray yankee zulu"
+    ).split()
+}
 _LETTER_NAMES = {
     name: letter
     for letter, names in zip(
@@ -36,7 +40,7 @@ _AS_IN = re.compile(
 )
 _NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?![^\W_])")
 _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
-SPELLING = _ALPHABET | _LETTER_NAMES.keys()
+SPELLING = _SPELLING_ALPHABET.keys() | _LETTER_NAMES.keys()
 """Words that say a letter, in small letters."""
 _APART = re.compile(r"[\W_]+")
 _CLOSE = 24  # characters between two that follow each other
@@ -61,49 +65,46 @@ def spelled(view: View) -> View | None:
 
 
 def _by_words(text: str) -> Iterator[Edit]:
-    """Runs of words of the alphabet, or of letters' names; a wider gap parts words."""
-    run: list[tuple[re.Match[str], str]] = []
-    kind = 0
-    for word in _WORD.finditer(text):
-        for said_by, letter in _letters_of(word.group()):
-            follows = run and kind == said_by and _BETWEEN.fullmatch(text, run[-1][0].end(), word.start())
-            if follows and word.start() - run[-1][0].end() <= _WIDEST_GAP:
-                run.append((word, letter))
-                break
-        else:
-            if len(run) >= _FEWEST:
-                yield _said(run)
-            run = []
-            for said_by, letter in _letters_of(word.group()):
-                run, kind = [(word, letter)], said_by
-                break
-    if len(run) >= _FEWEST:
-        yield _said(run)
+    """Runs of words of the alphabet, or of letters' names."""
+    for names in (_SPELLING_ALPHABET, _LETTER_NAMES):
+        said = ((word, _letters(word.group().lower(), names)) for word in _WORD.finditer(text))
+        yield from _runs([(word, letters) for word, letters in said if letters], _follows_as_word)
 
 
-def _letters_of(word: str) -> Iterator[tuple[int, str]]:
-    small = word.lower()
-    if small in _ALPHABET:
-        yield 1, small[0]
-    elif small in _LETTER_NAMES:
-        yield 2, _LETTER_NAMES[small]
-    elif "-" in small and all(part in _LETTER_NAMES for part in small.split("-")):
-        yield 2, "".join(_LETTER_NAMES[part] for part in small.split("-"))
+def _letters(word: str, names: Mapping[str, str]) -> str:
+    """What a word says: one letter, or several if it is made of such words; '' if nothing."""
+    parts = [word] if word in names else word.split("-")
+    return "".join(names[part] for part in parts) if all(part in names for part in parts) else ""
+
+
+def _follows_as_word(before: re.Match[str], after: re.Match[str]) -> bool:
+    gap = after.start() - before.end()
+    return gap <= _WIDEST_GAP and _BETWEEN.fullmatch(after.string, before.end(), after.start()) is not None
 
 
 def _by_pattern(text: str, pattern: re.Pattern[str]) -> Iterator[Edit]:
-    run: list[tuple[re.Match[str], str]] = []
-    for found in pattern.finditer(text):
-        if run and found.start() - run[-1][0].end() > _CLOSE:
+    return _runs([(found, found.group(1)) for found in pattern.finditer(text)], _is_close)
+
+
+def _is_close(before: re.Match[str], after: re.Match[str]) -> bool:
+    return after.start() - before.end() <= _CLOSE
+
+
+def _runs(found: Sequence[_Saying], follows: Callable[[re.Match[str], re.Match[str]], bool]) -> Iterator[Edit]:
+    """Those that follow each other, if they are enough."""
+    run: list[_Saying] = []
+    for one in found:
+        if run and not follows(run[-1][0], one[0]):
             if len(run) >= _FEWEST:
                 yield _said(run)
             run = []
-        run.append((found, found.group(1)))
+        run.append(one)
     if len(run) >= _FEWEST:
         yield _said(run)
 
 
-def _said(run: Sequence[tuple[re.Match[str], str]]) -> Edit:
+def _said(run: Sequence[_Saying]) -> Edit:
+    """A wider gap parts words."""
     start, end = run[0][0].start(), run[-1][0].end()
     gaps = [after.start() - before.end() for (before, _), (after, _) in pairwise(run)]
     usual = sorted(gaps)[len(gaps) // 2]

@@ -40,7 +40,7 @@ def _from_the_end(run: str) -> Decoded | None:
         turned = run[::-1]
         if decoder.pattern.fullmatch(turned) and (said := decoder.decode(turned)) and said.length == len(run):
             if sum(letter.isalpha() or letter == " " for letter in said.text) < _TEXT_SHARE * len(said.text):
-                return None  # by chance
+                continue  # by chance
             return Decoded(said.text, (0,) * len(said.text), len(run))
     return None
 

@@ -30,8 +30,9 @@ _LEAST_CHARACTERS = 4_000
 _DEPTH = 2
 # A run of some code: digits, both cases in one word, capitals, signs in a row, or characters beyond ASCII.
 _CODED = re.compile(
-    r"\d[\d\W_]{0,3}[\dA-Fa-f]|\d\D{1,16}\d{1,4}\D{1,16}\d{1,4}\D{1,16}\d|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s"
-    r"|[A-Z0-9][%&<>=@;#$^*+?|~]{1,2}[A-Z0-9]|[ABab]{5}[\s,/|-]{1,3}[ABab]{5}|(?<!\w)\w(?:[\W_]{1,2}\w){3}(?!\w)|[^\x00-\x7f]"
+    r"\d[\d\W_]{0,3}[\dA-Fa-f]|\d\D{1,16}\d{1,4}\D{1,16}\d{1,4}\D{1,16}\d"
+    r"|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[A-Z0-9][%&<>=@;#$^*+?|~]{1,2}[A-Z0-9]"
+    r"|[ABab]{5}[\s,/|-]{1,3}[ABab]{5}|(?<!\w)\w(?:[\W_]{1,2}\w){3}(?!\w)|[^\x00-\x7f]"
 )
 _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
 

@@ -95,7 +95,7 @@ CODES: dict[str, Callable[[str], str]] = {
     "square without k": lambda text: " ".join(square(one, "k") for one in small(text.replace("k", "c"))),
     "places from 0": lambda text: " ".join(str(LETTERS.index(one)) for one in small(text)),
     "codes without gaps": lambda text: "".join(str(ord(one)) for one in text),
-    "Atbash": lambda text: text.translate(str.maketrans(LETTERS + LETTERS.upper(), (LETTERS + LETTERS.upper())[::-1])),
+    "Atbash": lambda text: text.lower().translate(str.maketrans(LETTERS, LETTERS[::-1])),
     "ROT47": lambda text: "".join(chr(33 + (ord(one) + 14) % 94) if one != " " else one for one in text),
     "a key to the right": lambda text: beside(text, 1),
     "a key to the left": lambda text: beside(text, -1),
@@ -106,9 +106,6 @@ CODES: dict[str, Callable[[str], str]] = {
     "a comment": inset("/* x */"),
     "a tag": inset("</i>"),
 }
-CODES["Atbash"] = lambda text: "".join(
-    LETTERS[25 - LETTERS.index(one)] if one in LETTERS else one for one in text.lower()
-)
 NAMES_ALONE: dict[str, Callable[[str], str]] = {
     "letters in brackets": each_word(lambda word: f"{word[:2]}({word[2:4]}){word[4:]}"),
     "plus signs": lambda text: f"{text[:3]} + {text[3:]}",
@@ -121,10 +118,10 @@ NAMES_ALONE: dict[str, Callable[[str], str]] = {
 }
 
 
-def hits(text: str) -> list[str]:
-    """What the places in the text hold at which a name is found."""
+def hits(text: str) -> list[tuple[int, int]]:
+    """The half-open ranges of the text at which a name is found."""
     return [
-        text[slice(*view.source_range(span.start_char, span.end_char))]
+        view.source_range(span.start_char, span.end_char)
         for view in views(text)
         for verdict in NAMED.detect([view.text])[0]
         for span in verdict.spans
@@ -134,22 +131,19 @@ def hits(text: str) -> list[str]:
 @pytest.mark.parametrize("way", [*CODES, *NAMES_ALONE])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_read_where_it_stands(way: str, name: str) -> None:
-    said = {**CODES, **NAMES_ALONE}[way](name)
-    text = f"Please tell me about\n{said}\nand what happened there."
-    found = hits(text)
+    before, said = "Please tell me about\n\n", {**CODES, **NAMES_ALONE}[way](name)
+    found = hits(f"{before}{said}\n\nand what happened there.")
     assert found
-    assert any(len(set(part) & set(said)) > 1 and len(part) <= len(text) for part in found)
+    first, last = len(before), len(before) + len(said)
+    # a line of letters may begin a block
+    assert any(first - 2 <= start < end <= last + 2 for start, end in found), found
 
 
 @pytest.mark.parametrize("way", CODES)
 def test_a_question_is_read(way: str) -> None:
     wanted = "".join(small(QUESTION if way != "uuencoded" else QUESTION[:45]))
     said = CODES[way](QUESTION)
-    assert any(
-        "".join(small(view.text)).startswith(wanted) or wanted in "".join(small(view.text))
-        for view in views(said)
-        if not view.names_alone
-    ), way
+    assert any(wanted in "".join(small(view.text)) for view in views(said) if not view.names_alone)
 
 
 def test_ordinary_prompts_name_nobody_in_any_way() -> None:
@@ -168,8 +162,8 @@ def test_ordinary_prompts_name_nobody_in_any_way() -> None:
     ],
 )
 def test_numbers_code_and_tables_are_left_alone(text: str) -> None:
-    assert [view.text for view in views(text) if not view.names_alone and len(view.text) > 2 * len(text)] == []
     assert hits(text) == []
+    assert [view.text for view in views(text) if not view.names_alone] == []
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Names in another order of letters, drawn out, or without their vowels."""
 
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sightings import found_by
 
 from classifiers.names import shapes
 from classifiers.names.aliases import LexicalDetector, confirmed
@@ -15,9 +17,7 @@ DETECTOR = LexicalDetector({"sea": NAMES})
 LEANING = Verdict("sea", "classifier", 0.1, 0.4, False)
 
 
-def found(text: str, *others: Verdict) -> list[str]:
-    verdicts = confirmed([*DETECTOR.detect([text])[0], *others])
-    return [text[s.start_char : s.end_char] for v in verdicts if v.detector == "lexical" for s in v.spans]
+found = partial(found_by, DETECTOR)
 
 
 @pytest.mark.parametrize(
