@@ -17,12 +17,16 @@ from classifiers.names.by_sound import in_cyrillic
 from classifiers.names.han import Run, last_run, runs
 from classifiers.names.ordinary import Alias
 from classifiers.names.sounds import (
+    ALIKE,
+    CLOSELY,
     LONG_VOWELS,
     READ_SCRIPTS,
+    ROUGHLY,
+    Sound,
     coarse,
     heard_in,
     heard_in_han,
-    is_alike,
+    likeness,
     name_sounds,
     word_sound,
 )
@@ -74,11 +78,11 @@ _UNSURE = 2  # consonants at the end of a text that an ending or the next letter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """A name by its sounds, each with whether every r is heard. It stands in the table under their coarse forms."""
+    """A name by its sounds. It stands in the table under their coarse forms."""
 
     scope: str
     alias: Alias
-    sounds: tuple[tuple[str, bool], ...]
+    sounds: tuple[Sound, ...]
     words: int
 
 
@@ -95,11 +99,11 @@ class _Word(NamedTuple):
 
 class _Heard(NamedTuple):
     """Some words of a text at their place, without their endings or with them: how they sound (in Chinese what
-    `heard_in` leaves of it), romanised letters. Of Chinese without points nobody knows how many words of the name they
-    are (`_UNKNOWN`)."""
+    `heard_in` leaves of it), and what is said, vowels and all. Of Chinese without points nobody knows how many words of
+    the name they are (`_UNKNOWN`)."""
 
     sound: str
-    roman: str
+    said: str
     script: str
     words: int
     place: Span
@@ -216,19 +220,19 @@ def _together(words: Sequence[_Word]) -> Iterator[_Heard]:
     last = [words[-1].forms] if len(words) > 1 else []
     for parts in itertools.product(words[0].forms, *(word.whole for word in words[1:-1]), *last):
         heard = [word_sound(part, script) for part in parts]
-        sound, roman = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
-        yield _Heard(sound, roman, script, len(words), place)
+        sound, said = "".join(one for one, _ in heard), "".join(letters for _, letters in heard)
+        yield _Heard(sound, said, script, len(words), place)
 
 
 def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
     """For each sound of a name that some words may be, whether they surely are."""
     if heard.words > named.words:
         return
-    for sound, every_r in named.sounds:
-        if (every_r or heard.script in LONG_VOWELS) and _is_heard(sound, heard):
-            alike = is_alike(named.alias.name, heard.roman, heard.script)
-            if alike or _is_telling(heard):
-                yield alike and heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard)
+    for sound in named.sounds:
+        if (sound.every_r or heard.script in LONG_VOWELS) and _is_heard(sound.consonants, heard):
+            alike = likeness(named.alias.name, sound, heard.said, heard.script)
+            if alike >= ROUGHLY or _is_telling(heard):
+                yield heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard, alike)
 
 
 def _is_heard(sound: str, heard: _Heard) -> bool:
@@ -248,21 +252,21 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, S
     """Each name with what it stands under."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         if alias.match == "word":
-            sounds = tuple(one for one in name_sounds(alias.name) if len(one[0].replace("h", "")) >= _LEAST)
+            sounds = tuple(one for one in name_sounds(alias.name) if len(one.consonants.replace("h", "")) >= _LEAST)
             if sounds:
-                under = {coarse(sound) for sound, _ in sounds}
-                under |= {_CHINESE + one for sound, _ in sounds for one in heard_in_han(sound)}
+                under = {coarse(sound.consonants) for sound in sounds}
+                under |= {_CHINESE + one for sound in sounds for one in heard_in_han(sound.consonants)}
                 begun = {_BEGINS + sound[:letters] for sound in under for letters in range(len(sound) + 1)}
                 yield _Named(scope, alias, sounds, len(alias.name.split())), [*under, *begun]
 
 
-def _is_sure(named: _Named, sound: str, heard: _Heard) -> bool:
-    consonants = len(sound.replace("h", ""))
+def _is_sure(named: _Named, sound: Sound, heard: _Heard, alike: int) -> bool:
+    consonants = len(sound.consonants.replace("h", ""))
     if heard.script == _HAN and heard.place.end_char - heard.place.start_char < _SURE_CHARACTERS:
         return False
     if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
-        return True
-    return consonants >= _SURE_IF_CLOSE and is_alike(named.alias.name, heard.roman, heard.script, closely=True)
+        return alike >= ALIKE
+    return consonants >= _SURE_IF_CLOSE and alike >= CLOSELY
 
 
 def _verdict(scope: str, hits: Sequence[tuple[bool, Span]]) -> Verdict:

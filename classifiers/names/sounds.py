@@ -9,12 +9,26 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from anyascii import anyascii
 
 from classifiers.names.text import normalise
 
-__all__ = ["LONG_VOWELS", "READ_SCRIPTS", "coarse", "heard_in", "heard_in_han", "is_alike", "name_sounds", "word_sound"]
+__all__ = [
+    "ALIKE",
+    "CLOSELY",
+    "LONG_VOWELS",
+    "READ_SCRIPTS",
+    "ROUGHLY",
+    "Sound",
+    "coarse",
+    "heard_in",
+    "heard_in_han",
+    "likeness",
+    "name_sounds",
+    "word_sound",
+]
 
 # Scripts that are written by the rules of another one.
 _LIKE = dict.fromkeys("BENGALI GURMUKHI GUJARATI TELUGU KANNADA MALAYALAM SINHALA".split(), "DEVANAGARI") | {
@@ -39,11 +53,14 @@ _REMEMBERED_LETTERS = 64  # of a word: without a bound, long ones could fill the
 _ENGLISH: Mapping[str, tuple[str, ...]] = {
     "tch": ("c",),
     "sch": ("x", "sk"),
-    "ph": ("f",),
-    "ch": ("c", "k"),
+    "ph": ("f", "v"),
+    "ch": ("c", "k", "x"),
     "sh": ("x",),
     "th": ("t", "s", "d"),
     "stl": ("sl", "stl"),
+    "lm": ("lm", "m"),
+    "lk": ("lk", "k"),
+    "ngt": ("ngt", "nt"),
     "wh": ("", "v"),
     "wr": ("r",),
     "kn": ("n",),
@@ -64,7 +81,7 @@ _ENGLISH: Mapping[str, tuple[str, ...]] = {
     "h": ("h", "g"),
     "z": ("s",),
 }
-_SILENT = frozenset((letter,) for letter in " aeiouy")
+_WRITTEN_AS: Mapping[str, str] = {"w": "u", "wh": "u"}  # what scripts write for a sound that is no consonant
 _ENGLISH_PIECE = re.compile("|".join([*sorted(_ENGLISH, key=len, reverse=True), "."]))
 # What the romanisation of a script writes for the same sounds.
 _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -74,11 +91,11 @@ _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "TAMIL": (("ch", "s"), ("sh", "s"), ("mp", "mb"), ("nt", "nd"), ("ng", "nk")),
     "ETHIOPIC": (("ch", "c"), ("sh", "x"), ("zh", "j")),
     "GREEK": (("goy", ""), ("gk", "g"), ("tz", "j"), ("ch", "h"), ("th", "t"), ("ph", "f"), ("x", "ks")),
-    "ARABIC": (("dh", "d"), ("gh", "g"), ("kh", "h"), ("tsh", "c"), ("sh", "x"), ("th", "t"), ("w", "")),
+    "ARABIC": (("dj", "j"), ("dh", "d"), ("gh", "g"), ("kh", "h"), ("tsh", "c"), ("sh", "x"), ("th", "t"), ("w", "")),
     "HEBREW": (("tsh", "c"), ("sh", "x"), ("kh", "h"), ("th", "t"), ("w", "v")),
     "DEVANAGARI": (
         *(("ph", "f"), ("bh", "b"), ("th", "t"), ("dh", "d"), ("kh", "k"), ("gh", "g"), ("ch", "c"), ("sh", "x")),
-        *(("jh", "j"), ("mj", "nj"), ("mg", "ng"), ("mt", "nt"), ("md", "nd"), ("mk", "nk"), ("ms", "ns")),
+        ("jh", "j"),
     ),
     "HANGUL": (("ch", "c"), ("sh", "s"), ("kk", "k"), ("tt", "t"), ("pp", "p"), ("jj", "j")),
     "KATAKANA": (("ch", "c"), ("sh", "x"), ("nb", "mb"), ("np", "mp")),
@@ -111,12 +128,19 @@ LONG_VOWELS = frozenset({"HANGUL", "KATAKANA", "HIRAGANA", "HAN"})
 """Scripts that write a long vowel, or none, for an r without a vowel behind it."""
 _NO_VOWELS = frozenset({"ARABIC", "HEBREW"})
 # In the English of Britain an r without a vowel behind it is a longer vowel, and so Japanese and Korean write it.
-_DROPPED_R = re.compile("r+(?=[^aeiouyhr]|$)")
+_DROPPED_R = re.compile(r"r+(?=[^aeiouyhr]|$|e\b)")
 _SILENT_E = re.compile(r"(?<=[a-z]{2})e\b")
 _KEPT = re.compile("[^bcdfghjklmnprstvx]")
 # Hebrew letters that are vowels more often than not, and those whose sound the romanisation guesses otherwise.
 _HEBREW = str.maketrans({"ו": "", "י": "", "ב": "b", "פ": "p", "ף": "p", "'": "", "׳": "", "’": ""})
 _GREEK_PAIRS = (("gk", "g"), ("mp", "b"), ("nt", "d"), ("tz", "j"), ("ch", "h"), ("oy", "u"))  # as they are said
+# The signs of India's scripts for m or n by the consonant behind it, and the consonants before which it is an m. They
+# stand at the same places of each script's block.
+_SIGNS = (
+    "".join(chr(block + sign) for block in (0x900, 0x980, 0xA00, 0xA80, 0xC00, 0xC80) for sign in (1, 2)) + "\u0a70"
+)
+_LABIALS = "".join(f"{chr(block + 0x2A)}-{chr(block + 0x2E)}" for block in (0x900, 0x980, 0xA00, 0xA80, 0xC00, 0xC80))
+_ANUSVARA, _ANUSVARA_AS_N = re.compile(f"[{_SIGNS}]"), re.compile(f"[{_SIGNS}](?=[^{_LABIALS}])")
 _KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 _GERESH = re.compile("([גזצץ])['׳’]")  # the marked letters write sounds that Hebrew lacks
 _MARKED = {"ג": "j", "ז": "j", "צ": "c", "ץ": "c"}
@@ -128,33 +152,53 @@ _VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each oth
 _ENGLISH_SPELLED = (("ch", "j"), ("sh", "s"), ("ph", "f"), ("th", "t"), ("c", "k"), ("q", "k"), ("x", "ks"))
 _PINYIN_SPELLED = (("zh", "j"), ("ch", "j"), ("sh", "s"), ("q", "j"), ("x", "s"), ("c", "s"))
 _SPELLED = str.maketrans("ptklzyfwm", "bdgrsivvn")
-# Shared share of letters of what is alike, and closely alike. Syllables have a vowel behind every consonant.
-_ALIKE, _ALIKE_IN_SYLLABLES, _ALIKE_WITHOUT_VOWELS = (0.6, 0.75), (0.5, 0.75), (0.8, 0.9)
-_ALIKE_IN_HAN = (0.6, 0.75)
+# The share of letters that what is roughly alike, alike and closely alike shares. Syllables have a vowel behind every
+# consonant.
+_LIKENESS = (0.65, 0.7, 0.8)
+_LIKENESS_IN: Mapping[str, tuple[float, float, float]] = (
+    dict.fromkeys(("KATAKANA", "HIRAGANA"), (0.5, 0.55, 0.75))
+    | dict.fromkeys(("ARABIC", "HEBREW"), (0.8, 0.8, 0.9))
+    | {"HANGUL": (0.6, 0.69, 0.8), "HAN": (0.6, 0.6, 0.75)}
+)
+ROUGHLY, ALIKE, CLOSELY = 1, 2, 3
+"""How alike what is said is to a name: see `likeness`."""
+
+
+class Sound(NamedTuple):
+    """A way in which a name may sound: its consonants, its vowels among them (`said`), and whether every r is heard."""
+
+    consonants: str
+    said: str
+    every_r: bool
 
 
 @lru_cache(maxsize=4096)
-def name_sounds(name: str) -> tuple[tuple[str, bool], ...]:
-    """(sound, whether every r is heard) of the ways in which a name of Latin letters may sound, its words joined; none
-    for another name."""
+def name_sounds(name: str) -> tuple[Sound, ...]:
+    """The ways in which a name of Latin letters may sound, its words joined; none for another name."""
     words = normalise(name).text.split()
     letters = " ".join(words)
     if not letters.replace(" ", "").isalpha() or not letters.isascii():
         return ()
-    heard = dict.fromkeys(_pronounced(letters), True)
-    quiet = dict.fromkeys(_pronounced(_DROPPED_R.sub("", _SILENT_E.sub("", letters))), False)
-    return tuple((quiet | heard).items())
+    quiet = {one: said for said, one in _pronounced(_DROPPED_R.sub("", letters))}
+    heard = {one: said for said, one in _pronounced(letters)}
+    return tuple(Sound(one, said, one in heard) for one, said in (quiet | heard).items())
 
 
-def _pronounced(letters: str) -> Iterator[str]:
-    options = (_ENGLISH.get(piece, (piece,)) for piece in _ENGLISH_PIECE.findall(letters))
-    telling = [option for option in options if option not in _SILENT]
-    for chosen in itertools.islice(itertools.product(*telling), _MOST):
-        yield _DOUBLED.sub(r"\1", "".join(chosen))
+def _pronounced(letters: str) -> Iterator[tuple[str, str]]:
+    """(what is said, the consonants of it) for each choice among the sounds of its letters."""
+    pieces = [(piece, _ENGLISH.get(piece, (piece,))) for piece in _ENGLISH_PIECE.findall(letters)]
+    for chosen in itertools.islice(itertools.product(*(options for _, options in pieces)), _MOST):
+        said = "".join(_said(piece, sound) for (piece, _), sound in zip(pieces, chosen, strict=True))
+        yield _DOUBLED.sub(r"\1", _SILENT_E.sub("", said).replace(" ", "")), _consonants("".join(chosen))
+
+
+def _said(piece: str, sound: str) -> str:
+    """What is said for some letters: their sound, and the vowel that they end with."""
+    return (sound or _WRITTEN_AS.get(piece, "")) + (piece[-1] if len(piece) > 1 and piece[-1] in "eiy" else "")
 
 
 def word_sound(word: str, script: str) -> tuple[str, str]:
-    """(the sound of a word in one of `READ_SCRIPTS`, its romanised letters)."""
+    """(the consonants of a word in one of `READ_SCRIPTS`, what is said with its vowels)."""
     return _remembered(word, script) if len(word) <= _REMEMBERED_LETTERS else _word_sound(word, script)
 
 
@@ -165,20 +209,23 @@ def _remembered(word: str, script: str) -> tuple[str, str]:
 
 def _word_sound(word: str, script: str) -> tuple[str, str]:
     script = _LIKE.get(script, script)
-    roman = anyascii(_prepared(word, script)).lower()
-    sound = re.sub("[^a-z]", "", roman)
-    for written, said in _ROMAN[script]:
-        sound = sound.replace(written, said)
-    if script == "GREEK":
-        for written, said in _GREEK_PAIRS:
-            roman = roman.replace(written, said)
-    return _consonants(sound.replace("z", "s")), re.sub("[^a-z]", "", roman)
+    roman = re.sub("[^a-z]", "", anyascii(_prepared(word, script)).lower())
+    sound = _replaced(roman, _ROMAN[script]).replace("z", "s")
+    return _consonants(sound), _replaced(roman, _GREEK_PAIRS) if script == "GREEK" else sound
+
+
+def _replaced(letters: str, pairs: Sequence[tuple[str, str]]) -> str:
+    for written, meant in pairs:
+        letters = letters.replace(written, meant)
+    return letters
 
 
 def _prepared(word: str, script: str) -> str:
     """A word with the letters replaced that the romanisation reads in another way than names are meant."""
     if script == "KATAKANA":
         return word.translate(_KATAKANA).replace("ッ", "")  # the consonant behind it is long
+    if script == "DEVANAGARI":
+        return _ANUSVARA.sub("m", _ANUSVARA_AS_N.sub("n", word))
     if script == "TAMIL":
         return word.replace("ஃ", "")  # makes an f of the letter behind it
     if script != "HEBREW":
@@ -207,30 +254,30 @@ def coarse(sound: str) -> str:
     return _DOUBLED.sub(r"\1", merged.translate(_COARSE))
 
 
-def is_alike(name: str, roman: str, script: str, *, closely: bool = False) -> bool:
-    """Whether the romanised letters of some words are like a name, vowels and all; where the script has none, the
-    consonants, h among them.
+def likeness(name: str, sound: Sound, said: str, script: str) -> int:
+    """How alike what is said in some words is to a name, vowels and all; where the script has none, the consonants, h
+    among them: 0, or `ROUGHLY`, `ALIKE` or `CLOSELY`.
 
     Args:
         name: the name, in Latin letters.
-        roman: the words' letters, romanised.
+        sound: a sound of it.
+        said: in the words, as `word_sound` has it; in Chinese the letters of pinyin.
         script: of the words.
-        closely: whether more of the letters must be the same.
     """
-    wanted = re.sub("[^a-z]", "", normalise(name).text)
-    if script in _NO_VOWELS:
-        one, other = (_folded(script, _consonants(letters)) for letters in (wanted, roman))
-        return _shared(one, other) >= _ALIKE_WITHOUT_VOWELS[closely]
     if script == "HAN":
-        return _shared(_spelled(wanted, _ENGLISH_SPELLED), _spelled(roman, _PINYIN_SPELLED)) >= _ALIKE_IN_HAN[closely]
-    least = _ALIKE_IN_SYLLABLES if script in LONG_VOWELS else _ALIKE
-    return _shared(wanted.translate(_VOWELS), roman.translate(_VOWELS)) >= least[closely]
+        wanted = re.sub("[^a-z]", "", normalise(name).text)
+        one, other = _spelled(wanted, _ENGLISH_SPELLED), _spelled(said, _PINYIN_SPELLED)
+    elif script in _NO_VOWELS:
+        one, other = (_folded(script, _consonants(letters)) for letters in (sound.said, said))
+    else:
+        folded = (_folded(script, letters).translate(_VOWELS) for letters in (sound.said, said))
+        one, other = (_DOUBLED.sub(r"\1", letters) for letters in folded)
+    shared = _shared(one, other)
+    return sum(shared >= least for least in _LIKENESS_IN.get(script, _LIKENESS))
 
 
 def _spelled(letters: str, pairs: Sequence[tuple[str, str]]) -> str:
-    for written, meant in pairs:
-        letters = letters.replace(written, meant)
-    return _DOUBLED.sub(r"\1", letters.translate(_SPELLED))
+    return _DOUBLED.sub(r"\1", _replaced(letters, pairs).translate(_SPELLED))
 
 
 def _shared(one: str, other: str) -> float:

@@ -72,6 +72,26 @@ def test_a_name_is_found_that_is_written_letter_for_letter(text: str) -> None:
     assert [verdict.scope for verdict in names.detect([text])[0]] == ["tale"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Marco Calvert", "من هو ماركو كالفرت؟"),  # one letter for the c and the k
+        ("Zelda Whitby", "متى ولدت زيلدا ويتبي؟"),  # a z and a w
+        ("Gilda Marlowe", "מי זאת ג'ילדה מרלו?"),
+        ("Cuthbert Bridge", "من هو كاثبرت بريدج؟"),  # two letters for the sound of dge
+        ("Ramsay Tolman", "रैम्से टोलमैन कौन है?"),  # an m, not the sign that is an n as well
+        ("Quennel Vintry", "क्वेनेल विंट्री कौन है?"),
+        ("Gillian Weatherby", "Где живёт Джиллиан Уэзерби?"),
+        ("Queenstone", "Где находится Квинстон?"),
+        ("Michelle Dolman", "Кто такая Мишель Долман?"),
+        ("Stephen Malkin", "スティーヴン・マルキンは誰ですか"),
+    ],
+)
+def test_a_name_counts_alone_that_english_spells_in_its_own_way(name: str, text: str) -> None:
+    (verdicts,) = ForeignNames().updated({"tale": [name]}, ()).detect([text])
+    assert any(verdict.matched for verdict in verdicts)
+
+
 def test_a_name_of_one_word_with_many_consonants_counts_alone() -> None:
     assert found("Где находится Драммонделл?") == [("tale", True)]
 
