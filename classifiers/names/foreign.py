@@ -16,6 +16,7 @@ from classifiers.names.boundaries import script_of
 from classifiers.names.by_sound import in_cyrillic
 from classifiers.names.han import Run, last_run, runs
 from classifiers.names.ordinary import Alias
+from classifiers.names.romanised import latin_words
 from classifiers.names.sounds import (
     ALIKE,
     CLOSELY,
@@ -45,6 +46,7 @@ _MOST_WORDS = 3
 _UNKNOWN = 0
 _HAN = "HAN"
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _CYRILLIC_END = re.compile("(?:ами|ями|ого|его|ому|ему|ом|ем|ём|ов|ев|ам|ям|ах|ях|ой|ей|ый|ий|ым|им|ых|их)$")
 _HANGUL_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은|는|이|가|을|를|의|에|와|과|도|만|로|랑|야|님)$")
 _GEORGIAN_END = re.compile("(?:ისთვის|ისგან|თან|ზე|ში|ის|ით|მა|ს|ად|ო|ი)$")
@@ -149,6 +151,23 @@ class ForeignNames:
             for sure in _fits(named, one)
         ]
 
+    def _romanised(self, text: str) -> Iterator[Sighting]:
+        """Names in Latin letters in sentences that are not English. In small letters they are words as often, and need
+        a second sign."""
+        if not self._table:
+            return
+        for script, found in latin_words(text):
+            words = [_Word(one.start, one.end, script, (one.whole,), (one.whole, one.shorter)) for one in found]
+            least = ALIKE if script in LONG_VOWELS else CLOSELY
+            heard = list(_heard(text, words))
+            for number, named in self._table.found([coarse(one.sound) for one in heard]):
+                one = heard[number]
+                start, end = one.place.start_char, one.place.end_char
+                capital = all(word[0].isupper() for word in _LETTERS.findall(text[start:end]))
+                for sound, alike in _likenesses(named, one):
+                    if alike >= least and one.words == named.words and _is_sure(named, sound, one, alike):
+                        yield Sighting(named.scope, named.alias.name, start, end, capital)
+
     def _in_chinese(self, run: Run) -> Iterator[tuple[_Named, _Heard]]:
         """Names with the parts of a run that may be they."""
         parts = [(first, last, sound) for first, last in run.parts() for sound in run.sounds(first, last)]
@@ -193,6 +212,8 @@ class ForeignNames:
         hits: dict[str, list[tuple[bool, Span]]] = {}
         for one in self.read(text, ended=True)[0]:
             hits.setdefault(one.scope, []).append((one.counts, Span(0, one.start, one.end)))
+        for one in self._romanised(text):
+            hits.setdefault(one.scope, []).append((one.counts, Span(0, one.start, one.end)))
         respelt = in_cyrillic(text)
         if respelt:
             for one in self.read(respelt.text, ended=True)[0]:
@@ -226,13 +247,18 @@ def _together(words: Sequence[_Word]) -> Iterator[_Heard]:
 
 def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
     """For each sound of a name that some words may be, whether they surely are."""
+    for sound, alike in _likenesses(named, heard):
+        if alike >= ROUGHLY or _is_telling(heard):
+            yield heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard, alike)
+
+
+def _likenesses(named: _Named, heard: _Heard) -> Iterator[tuple[Sound, int]]:
+    """The sounds of a name that have the consonants of some words, each with how alike these are."""
     if heard.words > named.words:
         return
     for sound in named.sounds:
         if (sound.every_r or heard.script in LONG_VOWELS) and _is_heard(sound.consonants, heard):
-            alike = likeness(named.alias.name, sound, heard.said, heard.script)
-            if alike >= ROUGHLY or _is_telling(heard):
-                yield heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard, alike)
+            yield sound, likeness(named.alias.name, sound, heard.said, heard.script)
 
 
 def _is_heard(sound: str, heard: _Heard) -> bool:

@@ -92,6 +92,27 @@ def test_a_name_counts_alone_that_english_spells_in_its_own_way(name: str, text:
     assert any(verdict.matched for verdict in verdicts)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Jennifer Wexley", "Gde zhivyot Dzhenifer Ueksli?"),
+        ("Jennifer Wexley", "Kto takaya Dzhennifer Ueksli? What a name."),
+        ("Drummondell", "Skol'ko let Dramondellu?"),
+        ("Drummondell", "Doramonderu wa doko desu ka"),
+        ("Dolores Tibbet", "Doroosu Tibetto no ani wa dare?"),
+    ],
+)
+def test_a_name_is_found_in_another_language_in_latin_letters(name: str, text: str) -> None:
+    (verdicts,) = ForeignNames().updated({"tale": [name]}, ()).detect([text])
+    assert any(verdict.matched for verdict in verdicts)
+
+
+def test_in_latin_letters_small_ones_need_a_second_sign_and_english_is_left_to_others() -> None:
+    names = ForeignNames().updated({"tale": ["Drummondell"]}, ())
+    assert [one.matched for one in names.detect(["gde nakhoditsya dramondell?"])[0]] == [False]
+    assert names.detect(["Where in the world is this town of Dramondell, and who lives there?"]) == [[]]
+
+
 def test_a_name_of_one_word_with_many_consonants_counts_alone() -> None:
     assert found("Где находится Драммонделл?") == [("tale", True)]
 
