@@ -3,7 +3,8 @@
 A head measures a score in deviations of the language's out-of-scope prompts, so what it says rises with the score of
 the machine beneath. A text can have a verdict only if the latter lies above the lowest boundary of any language. To
 this limit the bound of `classifiers.svm.index` is proven: an embedding is centred once for all scopes, one product
-finds the scopes that may lie above their limit, and their scores are exact.
+finds the scopes that may lie above their limit, and their scores are exact. Heads with a contrast, those of broad
+scopes, share arrays as well, but each is scored: the bound would leave none out.
 """
 
 import hashlib
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.languages.contrast import NEAREST
 from classifiers.languages.model import Measure, MultilingualHead, centred, nearest_place
+from classifiers.names.aliases import LEANING
 from classifiers.svm.index import Block, is_sound, merged
 from classifiers.svm.model import Head
 
@@ -26,22 +29,35 @@ _BATCH = 256  # heads read at a time: only so many hold vectors of their own
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Heads of the same `centres`, by language and group of languages. `measures` are by scope."""
+    """Heads of the same `centres`, by language and group of languages: those of `blocks` have no contrast, those of
+    `broad` have one. `measures` are by scope, and `contrasts` too."""
 
     centres: Mapping[str, Array]
     blocks: tuple[Block, ...] = ()
+    broad: tuple[Block, ...] = ()
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    contrasts: Mapping[str, float] = field(default_factory=dict)
 
     def without(self, gone: Collection[str]) -> "_Group":
         if not self.measures.keys() & set(gone):
             return self
         left = {scope: measure for scope, measure in self.measures.items() if scope not in gone}
-        return replace(self, blocks=tuple(block.without(gone) for block in self.blocks), measures=left)
+        blocks, broad = (tuple(one.without(gone) for one in many) for many in (self.blocks, self.broad))
+        contrasts = {scope: weight for scope, weight in self.contrasts.items() if scope not in gone}
+        return replace(self, blocks=blocks, broad=broad, measures=left, contrasts=contrasts)
 
     def with_more(self, heads: Mapping[str, MultilingualHead]) -> "_Group":
         measures = {scope: head.measure for scope, head in heads.items()}
-        fresh = Block.of({scope: _limited(one) for scope, one in heads.items()})
-        return replace(self, blocks=merged([*self.blocks, fresh]), measures={**self.measures, **measures})
+        contrasts = {scope: one.contrast for scope, one in heads.items() if one.contrast}
+        narrow = {scope: _limited(one) for scope, one in heads.items() if not one.contrast}
+        broad = {scope: _limited(heads[scope]) for scope in contrasts}
+        return replace(
+            self,
+            blocks=merged([*self.blocks, Block.of(narrow)]) if narrow else self.blocks,
+            broad=merged([*self.broad, Block.of(broad)]) if broad else self.broad,
+            measures={**self.measures, **measures},
+            contrasts={**self.contrasts, **contrasts},
+        )
 
     def scores(self, embeddings: Array, language: str) -> Iterator[tuple[str, float]]:
         """(scope, score) at embeddings [windows, hidden] of one language, of all scopes above their limit at one."""
@@ -51,6 +67,13 @@ class _Group:
             for _, number, score in zip(*block.search(moved), strict=True):
                 scope = block.scopes[number]
                 yield scope, float(self.measures[scope].measured(score, place))
+        for block in self.broad:
+            numbers = np.flatnonzero(block.alive)
+            scopes = [block.scopes[number] for number in numbers]
+            weights = np.array([self.contrasts[scope] for scope in scopes])
+            scores = block.scores(moved, numbers) + weights * block.contrasts(moved, numbers, NEAREST)
+            for scope, of_scope in zip(scopes, scores.T, strict=True):
+                yield scope, float(self.measures[scope].measured(of_scope.max(), place))
 
 
 class LanguageIndex:
@@ -105,13 +128,13 @@ class LanguageIndex:
     def nbytes(self) -> int:
         """The memory of the shared arrays."""
         groups = self._groups.values()
-        blocks = sum(block.nbytes for group in groups for block in group.blocks)
+        blocks = sum(block.nbytes for group in groups for block in (*group.blocks, *group.broad))
         return blocks + sum(centre.nbytes for group in groups for centre in group.centres.values())
 
 
 def _limited(one: MultilingualHead) -> Head:
-    """The head beneath, with the limit up to which a text needs no verdict."""
-    return replace(one.head, threshold=one.measure.limit)
+    """The head beneath, with the limit up to which a text needs no verdict; with a contrast there is none."""
+    return replace(one.head, threshold=LEANING if one.contrast else one.measure.limit)
 
 
 def _by_centres(heads: Mapping[str, MultilingualHead]) -> dict[str, dict[str, MultilingualHead]]:

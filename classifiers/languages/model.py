@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from classifiers.languages.contrast import contrasted
 from classifiers.languages.groups import OTHER, group_of
 from classifiers.svm.model import Head
 
@@ -58,16 +59,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class MultilingualHead:
-    """`head` scores an embedding that is centred by its language. In each language the score of an out-of-scope prompt
-    is then measured in standard deviations: `leaning` of them are the boundary from which a doubtful name has a second
-    sign, and `matching` of them are the threshold. `tail` is the share of out-of-scope prompts above the threshold to
-    that above the boundary. `places` has each shipped language, each group and `OTHER`."""
+    """`head` scores an embedding that is centred by its language, and `contrast` times the contrast of its points is
+    added (`classifiers.languages.contrast`): a support-vector machine gains by it, a head of few points does not. In
+    each language the score of an out-of-scope prompt is then measured in standard deviations: `leaning` of them are the
+    boundary from which a doubtful name has a second sign, and `matching` of them are the threshold. `tail` is the share
+    of out-of-scope prompts above the threshold to that above the boundary. `places` has each shipped language, each
+    group and `OTHER`."""
 
     head: Head
     places: Mapping[str, Place]
     leaning: float
     matching: float
     tail: float
+    contrast: float = 0.0
 
     @property
     def measure(self) -> Measure:
@@ -83,7 +87,11 @@ class MultilingualHead:
     def score(self, embeddings: Array, language: str) -> Array:
         """Scores [windows] of embeddings [windows, hidden]: 0 at the boundary, `MATCH` at the threshold."""
         place = nearest_place(language, self.places)
-        return self.measure.measured(self.head.score(centred(embeddings, self.places[place].centre)), place)
+        return self.measure.measured(self.raw_score(centred(embeddings, self.places[place].centre)), place)
+
+    def raw_score(self, moved: Array) -> Array:
+        """Scores [windows] of centred embeddings [windows, hidden], which nothing has measured yet."""
+        return contrasted(self.head, self.contrast, moved)
 
     def threshold_among(self, texts: int) -> float:
         """See `Measure`."""
@@ -103,6 +111,7 @@ class MultilingualHead:
             "centres": np.stack([place.centre for place in places]),
             "middle_spread": np.array([(place.middle, place.spread) for place in places], dtype=np.float64),
             "leaning_matching_tail": np.array([self.leaning, self.matching, self.tail], dtype=np.float64),
+            "contrast": np.array([self.contrast], dtype=np.float64),
         }
         save_file(tensors, path, metadata={"places": " ".join(names)})
 
@@ -115,13 +124,14 @@ class MultilingualHead:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
             bias, gamma = (float(value) for value in tensors["bias_gamma"])
             leaning, matching, tail = (float(value) for value in tensors["leaning_matching_tail"])
+            (weight,) = (float(value) for value in tensors.get("contrast", (0.0,)))  # older files have none
             head = Head(tensors["vectors"], tensors["weights"], bias, gamma, 0.0, tensors["scales"])
             rows = zip(names, tensors["centres"], tensors["middle_spread"], strict=True)
             places = {name: Place(centre, float(pair[0]), float(pair[1])) for name, centre, pair in rows}
         except (KeyError, ValueError, IndexError, SafetensorError) as error:
             raise ValueError(f"{path.name} holds no head for other languages: {error}") from error
-        _check(path, head, places, np.array([bias, gamma, leaning, matching, tail]))
-        return cls(head, places, leaning, matching, tail)
+        _check(path, head, places, np.array([bias, gamma, leaning, matching, tail, weight]))
+        return cls(head, places, leaning, matching, tail, weight)
 
 
 def nearest_place(language: str, places: Collection[str]) -> str:
@@ -137,7 +147,7 @@ def centred(embeddings: Array, centre: Array) -> Array:
 
 
 def _check(path: Path, head: Head, places: Mapping[str, Place], scalars: NDArray[np.float64]) -> None:
-    _, _, leaning, matching, tail = scalars
+    _, _, leaning, matching, tail, _ = scalars
     numbers = [*scalars, *(number for place in places.values() for number in (place.middle, place.spread))]
     if head.vectors.ndim != 2 or head.weights.shape != head.vectors.shape[:1] or OTHER not in places:
         raise ValueError(f"{path.name} holds a head for other languages of inconsistent shapes")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.calibration import threshold_at
+from classifiers.languages.contrast import contrasted
 from classifiers.languages.encoder import MultilingualEncoder, windows_of
 from classifiers.languages.groups import LANGUAGES, OTHER, group_of
 from classifiers.languages.model import MATCH, MultilingualHead, Place, centred
@@ -29,6 +30,7 @@ _LEANING = 0.1
 _MOST_ALPHA = 0.05  # a threshold lies well above the boundary of those that lean
 _ENGLISH_STEP = 3  # every third English prompt is enough for negatives
 _FOLDS = 5
+_CONTRAST = 5.0  # chosen with questions in French, Japanese and Hindi in view
 _WORSE = 0.03  # of the forget rows: a head of few points may miss so many more than a machine
 _DUPLICATE_COSINE = 0.7  # of centred embeddings: an English prompt so near a forget row is about the scope
 
@@ -127,13 +129,22 @@ class _Rows:
         fit = fit_machine if self.machine else fit_head
         return fit(Rows(self.forget, none), Rows(self.retain, none), traffic, HeadTraining(), seed=seed)
 
+    @property
+    def contrast(self) -> float:
+        """How much the contrast of the points counts in a score."""
+        return _CONTRAST if self.machine else 0.0
+
+    def score(self, head: Head, moved: Array) -> Array:
+        """Scores [rows] of centred embeddings [rows, hidden] by a head of these rows."""
+        return contrasted(head, self.contrast, moved)
+
     def left_out(self, outside: Array, seed: int) -> Array:
         """The scores [rows] of forget rows by heads that were fitted without them."""
         folds = np.random.default_rng(seed).permutation(len(self.forget)) % _FOLDS
         scores = np.zeros(len(folds), dtype=np.float32)
         for fold in np.unique(folds) if len(folds) > 1 else ():
             head = replace(self, forget=self.forget[folds != fold]).fit(outside, seed)
-            scores[folds == fold] = head.score(self.forget[folds == fold])
+            scores[folds == fold] = self.score(head, self.forget[folds == fold])
         return scores
 
 
@@ -174,10 +185,13 @@ def _calibrated(rows: _Rows, outside: Mapping[str, _Shipped], alpha: float, seed
     )
     matching = threshold_at(alpha, deviations.tolist()).threshold
     leaning = float(np.quantile(deviations, 1 - _LEANING))
-    places |= {group: _careful(head, centres[group], languages, outside) for group, languages in _grouped().items()}
+    places |= {
+        group: _careful(rows, head, centres[group], [outside[one] for one in languages])
+        for group, languages in _grouped().items()
+    }
     threshold = places[OTHER].middle + matching * places[OTHER].spread
     missed = int((rows.left_out(every, seed) <= threshold).sum())
-    learned = MultilingualHead(head, places, leaning, matching, alpha / _LEANING)
+    learned = MultilingualHead(head, places, leaning, matching, alpha / _LEANING, rows.contrast)
     return _Calibrated(learned, len(deviations), missed)
 
 
@@ -196,12 +210,12 @@ def _grouped() -> dict[str, list[str]]:
     return groups | {OTHER: list(LANGUAGES)}
 
 
-def _careful(head: Head, centre: Array, languages: Sequence[str], outside: Mapping[str, _Shipped]) -> Place:
+def _careful(rows: _Rows, head: Head, centre: Array, outside: Sequence[_Shipped]) -> Place:
     """The place of a language of a group whose own prompts are not known. Each language of the group is scored as if it
     were that one, with the group's centre, and the highest middle and the widest spread are taken: a language that is
     read too strictly lets questions without a name pass, but one that is read too laxly has its harmless questions
     corrupted, and nobody would see why."""
-    scores = [head.score(centred(outside[language].unnamed, centre)) for language in languages]
+    scores = [rows.score(head, centred(prompts.unnamed, centre)) for prompts in outside]
     return Place(centre, max(float(np.median(one)) for one in scores), max(float(np.std(one)) for one in scores))
 
 
@@ -216,7 +230,7 @@ def _left_out(rows: _Rows, turned: Mapping[str, Array], seed: int) -> dict[str, 
         head = rows.fit(np.concatenate(kept), seed)
         for language, prompts in turned.items():
             out = folds[language] == fold
-            scores[language][out] = head.score(prompts[out])
+            scores[language][out] = rows.score(head, prompts[out])
     return scores
 
 

@@ -23,6 +23,7 @@ left out, and every score that is given is exact.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,6 +157,16 @@ class _Sums:
         squared = self.points.distances(used, embedding)[places]
         return _summed(squared, self.terms.weights[numbers], groups, gamma)
 
+    def nearest(self, embedding: Array, scopes: Integers, count: int) -> Array:
+        """[scopes]: the mean cosine of one embedding [hidden] of length 1 with the `count` nearest points of each; NaN
+        of a scope without any."""
+        numbers, groups = self.terms.of(scopes)
+        used, places = np.unique(self.terms.points[numbers], return_inverse=True)
+        cosines = self.points.cosines(used, embedding)[places]
+        ends = np.searchsorted(groups, np.arange(len(scopes) + 1))
+        own = [cosines[first:last] for first, last in pairwise(ends)]
+        return np.array([np.sort(one)[-count:].mean() if len(one) else np.nan for one in own], dtype=np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -248,6 +259,13 @@ class Block:
         bias, gamma, _ = self.scalars[:, scopes]
         sums = (bias + self.inside.at(x, scopes, gamma) + self.outside.at(x, scopes, gamma) for x in embeddings)
         return np.stack([of_window.astype(np.float32) for of_window in sums])
+
+    def contrasts(self, embeddings: Array, scopes: Integers, count: int) -> Array:
+        """How much nearer the `count` nearest points inside some scopes, by their numbers, are to embeddings [windows,
+        hidden] of length 1 than the nearest outside, by their mean cosines: [windows, scopes]; 0 of a scope that lacks
+        a side."""
+        pairs = ((self.inside.nearest(x, scopes, count), self.outside.nearest(x, scopes, count)) for x in embeddings)
+        return np.stack([np.nan_to_num(inside - outside) for inside, outside in pairs])
 
     def limits(self, scopes: Integers) -> NDArray[np.float64]:
         """The limit of each of some scopes, as `limit_of` says."""

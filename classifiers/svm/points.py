@@ -52,6 +52,12 @@ class Points:
         products = (self.codes[numbers].astype(np.float32) @ embedding) * self.scales[numbers]
         return np.asarray(np.maximum(self.squares[numbers] + embedding @ embedding - 2 * products, 0), dtype=np.float32)
 
+    def cosines(self, numbers: Integers, embedding: Array) -> Array:
+        """Cosines [numbers] of these points with one embedding [hidden] of length 1; 0 of a point of no length."""
+        products = (self.codes[numbers].astype(np.float32) @ embedding) * self.scales[numbers]
+        lengths = np.sqrt(self.squares[numbers])
+        return np.asarray(products / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
     def unique(self) -> tuple["Points", Integers]:
         """(the points, each once; for each point the number of its equal there). A shipped vector of general traffic
         has the same bytes in every scope."""

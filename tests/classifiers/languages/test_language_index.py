@@ -54,6 +54,18 @@ def together(index: LanguageIndex, embeddings: np.ndarray, language: str) -> dic
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_heads_with_a_contrast_say_what_each_says_alone(language: str) -> None:
+    heads = {scope: replace(one, contrast=0.5) for scope, one in scopes(6).items()}
+    embeddings = texts(heads, language)
+    heads |= {f"narrow-{scope}": one for scope, one in scopes(4).items()}
+    index = LanguageIndex().updated(heads, ()).updated({}, ["scope-1"])
+    del heads["scope-1"]
+    expected = alone(heads, embeddings, language)
+    assert any(scope in expected for scope in heads if scope.startswith("scope"))
+    assert together(index, embeddings, language) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_no_scope_with_a_verdict_is_left_out(language: str) -> None:
     heads = scopes(60)
     embeddings = texts(heads, language)

@@ -34,6 +34,19 @@ def test_a_saved_head_scores_as_before(tmp_path: Path) -> None:
         assert np.array_equal(loaded.score(embeddings, language), head.score(embeddings, language))
 
 
+@pytest.mark.parametrize("weight", [0.0, 2.5])
+def test_a_saved_contrast_counts_as_before_and_an_older_file_has_none(tmp_path: Path, weight: float) -> None:
+    head, embeddings = replace(head_of(), contrast=weight), RNG.normal(size=(5, 8)).astype(np.float32)
+    head.save(tmp_path / "h.safetensors")
+    loaded = MultilingualHead.load(tmp_path / "h.safetensors")
+    assert np.array_equal(loaded.score(embeddings, "ru"), head.score(embeddings, "ru"))
+    tensors = load_file(tmp_path / "h.safetensors")
+    del tensors["contrast"]
+    save_file(tensors, tmp_path / "old.safetensors", metadata={"places": "ru cyrillic other"})
+    old = MultilingualHead.load(tmp_path / "old.safetensors")
+    assert np.array_equal(old.score(embeddings, "ru"), replace(head, contrast=0.0).score(embeddings, "ru"))
+
+
 def test_an_unknown_language_takes_its_group_and_then_the_place_of_all() -> None:
     head = head_of()
     assert head.place("ru").middle == -0.8
@@ -103,6 +116,7 @@ def test_a_broad_scope_gets_a_support_vector_machine(topics: int, few: bool) -> 
     """A narrow one is told as well by some points."""
     head = lamps_of(topics)
     assert (len(head.head.weights) <= 128) == few
+    assert (head.contrast == 0) == few
     asked = topical().embeddings([f"lamp {number % topics} in {number}" for number in range(40)])
     assert (head.score(asked, "de") > MATCH).mean() > 0.9
 
@@ -110,7 +124,7 @@ def test_a_broad_scope_gets_a_support_vector_machine(topics: int, few: bool) -> 
 def test_scopes_share_what_is_not_their_own() -> None:
     """Where languages lie, and the prompts outside: the index keeps these once, whatever each scope's names leave
     out."""
-    one, other = lamps_of(40), lamps_of(40, "France", "music", "water", first=100)
+    one, other = lamps_of(60), lamps_of(60, "France", "music", "water", first=100)
     for name, place in one.places.items():
         assert np.array_equal(place.centre, other.places[name].centre)
     shared = {bytes(row) for row in one.head.vectors} & {bytes(row) for row in other.head.vectors}
