@@ -1,0 +1,250 @@
+"""Names in an answer whose letters do not stand side by side: one on each line, in a list, in strings of a program, as
+the first letters of lines, cut by signs, with letters between them; and in forms that keep words (pig latin, no vowels).
+
+Each way to read the text is a thread: it takes the words of the text one by one, as they come.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from classifiers.leaks.disguises import LEAST_LETTERS, Glance
+from classifiers.leaks.masks import MaskedNames, Masks
+from classifiers.leaks.runs import Cut, Formed, Named, Picked, Piece, Run, Shifted, differences, goes_on, is_common
+from classifiers.leaks.undress import forms, undressed
+from classifiers.names.aliases import Sighting
+from classifiers.names.boundaries import Letters
+from classifiers.names.index import WordIndex
+from classifiers.names.ordinary import Alias
+from classifiers.names.text import normalise
+
+__all__ = ["ThreadNames", "Threads"]
+
+_WORD = re.compile(r"[^\W\d_]+")
+_QUOTES = "\"'`“”‘’«»„"
+_APOSTROPHES = ("", " ", "'", "’")
+_BEFORE_A_QUOTE = re.compile(r"[\s(\[{,=+:;<>|/&\\.*\-]")
+_USUAL = ("", " ", ", ")  # between words
+_SENTENCE = re.compile(r"[.!?\n]")
+_LINE_CHARS, _SENTENCE_CHARS, _WORD_CHARS, _LETTER_CHARS, _QUOTE_CHARS = 160, 160, 24, 48, 60
+_LONG_NAME = 8  # letters, of a name that is looked for among the initials of words
+_SHIFTED_NAME = 7
+_ASIDE = ("[", "(", "<", "{")
+_ASIDE_ENDS = ("]", ")", ">", "}")
+_RECENT_WORDS = 4  # of a name with masked letters; three of them may begin a name by their initials
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 24
+_LONGEST_GAP = 64
+_LONGEST_ASIDE = 48  # characters that a bracket puts into a word
+
+
+class ThreadNames:
+    """The names of all scopes, as threads look for them. Immutable and thread-safe."""
+
+    def __init__(
+        self,
+        index: WordIndex[Named] | None = None,
+        formed: WordIndex[Named] | None = None,
+        shifted: WordIndex[Named] | None = None,
+        masked: MaskedNames | None = None,
+    ) -> None:
+        self.index = index or WordIndex()
+        self.formed = formed or WordIndex()
+        self.shifted = shifted or WordIndex()
+        self.masked = masked or MaskedNames({})
+        self._plain: dict[str, bool] = {}
+        self._quiet: dict[str, bool] = {}
+
+    def is_plain(self, word: str) -> bool:
+        """Whether no name begins with a normalised word, in any form."""
+        return _remembered(self._plain, word, self._is_plain)
+
+    def is_quiet(self, letters: str) -> bool:
+        """Whether a word that begins with these normalised letters need not wait for the rest of it."""
+        return _remembered(self._quiet, letters, self._is_quiet)
+
+    def _is_plain(self, word: str) -> bool:
+        if goes_on(self.index, word) or undressed(word):
+            return False
+        return is_common(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
+
+    def _is_quiet(self, letters: str) -> bool:
+        one = Piece(letters, 0, len(letters))
+        threads = (Cut(self.index), Formed(self.formed), Shifted(self.shifted))
+        return all(thread.open_in(one, undressed(letters)) is None for thread in threads)
+
+    def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "ThreadNames":
+        """With the names of further scopes and without those of others; see WordIndex."""
+        named = {scope: [one for name in names for one in _named(scope, name)] for scope, names in added.items()}
+        plain = {scope: [(one.letters, one) for one in found] for scope, found in named.items()}
+        formed = {
+            scope: [(form.letters, form) for one in found for form in forms(one)] for scope, found in named.items()
+        }
+        shifted = {
+            scope: [(differences(one.letters), one) for one in found if len(one.letters) >= _SHIFTED_NAME]
+            for scope, found in named.items()
+        }
+        return ThreadNames(
+            self.index.updated(plain, removed),
+            self.formed.updated(formed, removed),
+            self.shifted.updated(shifted, removed),
+            self.masked.updated(named, removed),
+        )
+
+
+class Threads:
+    """Reads one text. Not thread-safe."""
+
+    def __init__(self, names: ThreadNames) -> None:
+        index = names.index
+        self._is_idle = not index
+        self._letters = Picked(index, gap=_LETTER_CHARS, held=3, least=LEAST_LETTERS, skips=True)
+        self._quoted = Picked(index, gap=_QUOTE_CHARS, held=3, least=LEAST_LETTERS, skips=True)
+        self._lines = Picked(index, gap=_LINE_CHARS, held=4, least=LEAST_LETTERS, skips=False)
+        self._sentences = Picked(index, gap=_SENTENCE_CHARS, held=4, least=LEAST_LETTERS, skips=False)
+        self._initials = Picked(index, gap=_WORD_CHARS, held=5, least=_LONG_NAME, skips=False)
+        self._picked = (self._letters, self._quoted, self._lines, self._sentences, self._initials)
+        self._cut, self._formed, self._shifted = Cut(index), Formed(names.formed), Shifted(names.shifted)
+        self._masks = Masks(names.masked)
+        self._recent: deque[Piece] = deque(maxlen=_RECENT_WORDS)
+        self._line_starts: deque[Piece] = deque(maxlen=2)
+        self._sentence_starts: deque[Piece] = deque(maxlen=2)
+        self._in_quotes = False
+        self._follows = False  # whether any thread but those of picked letters has begun a name
+        self._holds = False  # whether one of those may hold what follows
+        self._read_to = 0  # up to here the words are read
+        self._gap = ""  # what stands behind the last of them
+        self._names = names
+
+    def read(self, tail: str, base: int, *, ended: bool) -> Glance:
+        """The names that end in what is new of the text, and the first character that may belong to one.
+
+        Args:
+            tail: the end of the text; at least what was not safe.
+            base: where in the text it begins. Places are counted from there.
+            ended: whether there is no more of the text.
+        """
+        if self._is_idle:
+            return Glance((), len(tail))
+        found: list[tuple[Named, Run]] = []
+        place, gap, partial = max(0, self._read_to - base), self._gap, None
+        for word in _WORD.finditer(tail, place):
+            start, end = word.span()
+            gap += tail[place:start]
+            piece = Piece(_folded(word.group()), base + start, base + end, gap)
+            if end == len(tail) and not ended:
+                partial, place = piece, start
+                break
+            if not self._passes(piece):
+                found += self._taken(piece)
+            self._recent.append(piece)
+            place, gap = end, ""
+        if partial is None:
+            gap, place = (gap + tail[place:])[-_LONGEST_GAP:], len(tail)
+        self._read_to, self._gap = base + place, gap
+        if ended:
+            found += self._masks.ended(gap, self._recent)
+        sightings = tuple([_sighting(name, run, base) for name, run in found])
+        if ended or self._is_quiet(partial, gap):
+            return Glance(sightings, len(tail))
+        return Glance(sightings, self._open_from(base + len(tail), partial, gap) - base)
+
+    def _passes(self, piece: Piece) -> bool:
+        """Whether no name begins, goes on or ends with a word in any thread."""
+        letters = piece.letters
+        if self._follows or piece.gap not in _USUAL or len(letters) == 1 or not self._names.is_plain(letters):
+            return False
+        return self._last_initials(letters) not in self._names.index.heads
+
+    def _last_initials(self, letters: str) -> str:
+        return self._recent[-2].letters[0] + self._recent[-1].letters[0] + letters[0] if len(self._recent) > 1 else ""
+
+    def _is_quiet(self, partial: Piece | None, gap: str) -> bool:
+        """Whether nothing waits for the word at the end of a text, or for what follows a gap there."""
+        if self._follows or self._holds:
+            return False
+        if partial is None:
+            return gap in _USUAL
+        return partial.gap in _USUAL and self._names.is_quiet(partial.letters)
+
+    def _taken(self, piece: Piece) -> list[tuple[Named, Run]]:
+        """The names that end with a word."""
+        letters, gap = piece.letters, piece.gap
+        found = self._letters.take(piece) if len(letters) == 1 else []
+        initial = _initial(piece)
+        if "\n" in gap or not self._recent:
+            found += self._lines.take(initial, self._line_starts)
+            self._line_starts.append(initial)
+        if _SENTENCE.search(gap) or not self._recent:
+            found += self._sentences.take(initial, self._sentence_starts)
+            self._sentence_starts.append(initial)
+        found += self._initials.take(initial, [_initial(one) for one in self._recent])
+        self._in_quotes = _goes_into_quotes(gap, inside=self._in_quotes)
+        if self._in_quotes:
+            found += self._quoted.take(piece)
+        found += self._cut.take(piece, undressed(letters))
+        found += self._formed.take(piece)
+        found += self._shifted.take(piece)
+        found += self._masks.take(piece, self._recent)
+        runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows
+        self._follows = bool(runs) or self._in_quotes or self._initials.follows
+        self._holds = any([one.holds for one in self._picked])
+        return found
+
+    def _open_from(self, end: int, partial: Piece | None, gap: str) -> int:
+        """The first place that may belong to a name in a text that ends so."""
+        places = [one.open_from(end) for one in self._picked if one.holds]
+        threads = (self._cut, self._formed, self._shifted)
+        if partial is None:
+            places += [thread.open_behind(gap) for thread in threads]
+        else:
+            others = undressed(partial.letters)
+            places += [thread.open_in(partial, others) for thread in threads]
+        self._holds = any([one.holds for one in self._picked])
+        places.append(self._masks.open_from(partial, gap, self._recent))
+        return min([place for place in places if place is not None], default=end)
+
+
+def _initial(piece: Piece) -> Piece:
+    return Piece(piece.letters[:1], piece.start, piece.end, piece.gap)
+
+
+def _remembered(memory: dict[str, bool], word: str, look: Callable[[str], bool]) -> bool:
+    found = memory.get(word)
+    if found is None:
+        if len(memory) >= _MOST_REMEMBERED:
+            memory.clear()
+        found = look(word)
+        if len(word) <= _LONGEST_REMEMBERED:
+            memory[word] = found
+    return found
+
+
+def _named(scope: str, name: str | Alias) -> Iterator[Named]:
+    alias = Alias(name) if isinstance(name, str) else name
+    words = Letters(alias.name).words
+    letters = "".join(words)
+    if len(letters) >= LEAST_LETTERS and letters.isascii() and letters.isalpha():
+        breaks = tuple(accumulate(map(len, words[:-1])))
+        yield Named(scope, alias.name, letters, breaks, alias.match == "word")
+
+
+def _sighting(name: Named, run: Run, base: int) -> Sighting:
+    return Sighting(name.scope, name.name, run.start - base, run.end - base, name.counts)
+
+
+def _folded(word: str) -> str:
+    """A word in small Latin letters, so far as it has them."""
+    return word.lower() if word.isascii() else normalise(word).text.replace(" ", "")
+
+
+def _goes_into_quotes(gap: str, *, inside: bool) -> bool:
+    """Whether the word behind a gap stands in quotes; `inside`: the one before it did."""
+    if gap in _APOSTROPHES or not (last := max(map(gap.rfind, _QUOTES)) + 1):
+        return inside
+    if last == 1:
+        return len(gap) == 1 and not inside
+    before, behind = gap[last - 2], gap[last:]
+    if behind.strip():
+        return False
+    return before in _QUOTES or (_BEFORE_A_QUOTE.match(before) is not None and not (behind and before == "."))
