@@ -10,10 +10,10 @@ __all__ = ["MaskedNames", "Masks"]
 
 _UNKNOWN = "."
 _SIGN = r"\\?[*_?#•●■□▒░]"
-_MASK = re.compile(rf"(?:{_SIGN}|[.…×~^@$%&–—-]){{1,12}}")
+_MASK = re.compile(rf"(?:{_SIGN}|[…×~^@$%&–—-]){{1,12}}")
 _TAIL = re.compile(rf"((?:{_SIGN}|-){{0,12}})[^\w*]{{1,3}}?((?:{_SIGN}|-){{0,12}})")
 _SIGNS = re.compile(rf"(?:{_SIGN})+")
-_SURE, _SURE_BEFORE = frozenset("*_?#•●■□▒░"), frozenset("*_?#•●■□▒░-")
+_SURE, _SURE_BEFORE = frozenset("*_●■□▒░"), frozenset("*_●■□▒░-")
 _KNOWN_SHARE, _KNOWN_OF_SEVERAL = 0.5, 0.25  # of the letters of a name of one word, of several
 
 
@@ -33,7 +33,9 @@ class MaskedNames:
 
     def fitting(self, row: "_Row") -> Iterator[Named]:
         """The names that begin as a row does."""
-        return (name for name in self._by_first.get(row.letters[:1], ()) if row.begins(name))
+        head = row.letters.partition(_UNKNOWN)[0]
+        named = self._by_first.get(head[:1], ())
+        return (name for name in named if name.letters.startswith(head) and row.begins(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ class Masks:
         if partial is not None:
             if not self.rows and not _masks(partial.gap):
                 return None
-            return min((row.start for row in self._grown(partial, recent)), default=None)
+            waiting = [row for row in (*self.rows, *self._beginnings(recent)) if self._has_said(row, partial.gap)]
+            return min((row.start for row in (*waiting, *self._grown(partial, recent))), default=None)
         if not gap or (not self.rows and not _masks(gap)):
             return None
         return min((row.start for row in (*self.rows, *self._beginnings(recent)) if self._waits(row, gap)), default=None)
@@ -126,11 +129,13 @@ class Masks:
         tail = _TAIL.fullmatch(gap)
         if tail is None:
             return False
-        masked = row.masked(tail[1])
-        if masked.is_masked and any(masked.says(name) for name in self._names.fitting(masked)):
-            return True
-        parted = masked.parted().masked(tail[2])
-        return parted.is_masked and self._fits(parted)
+        parted = row.masked(tail[1]).parted().masked(tail[2])
+        return self._has_said(row, gap) or (parted.is_masked and self._fits(parted))
+
+    def _has_said(self, row: _Row, gap: str) -> bool:
+        """Whether the signs before a space end a name."""
+        tail = _TAIL.fullmatch(gap)
+        return tail is not None and any(True for _ in self._said(row.masked(tail[1])))
 
     def _grown(self, piece: Piece, recent: Sequence[Piece]) -> list[_Row]:
         rows = [row.followed(piece) for row in (*self.rows, *self._beginnings(recent))]

@@ -210,7 +210,8 @@ class Cut:
     def open_in(self, partial: Piece, others: Sequence[str] = ()) -> int | None:
         """Where the first run begins that may go on with the word at the end of the text, which is not over."""
         runs = self.runs if len(partial.gap) <= _GAP else ()
-        starts = [run.start for run in runs if self._may_be(run.letters + partial.letters)]
+        said = (partial.letters, *others)
+        starts = [run.start for run in runs if any(self._may_be(run.letters + one) for one in said)]
         if any(len(one) >= _FEW and self._goes_on(one) for one in others):
             starts.append(partial.start)
         return min(starts, default=None)
@@ -240,7 +241,7 @@ class Formed(Cut):
 
     def open_in(self, partial: Piece, others: Sequence[str] = ()) -> int | None:
         """See Cut."""
-        start = super().open_in(partial)
+        start = super().open_in(partial)  # undressed words are no forms
         return partial.start if start is None and self._may_be(partial.letters) else start
 
     def _may_be(self, letters: str) -> bool:

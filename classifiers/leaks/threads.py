@@ -35,6 +35,7 @@ _ASIDE_ENDS = ("]", ")", ">", "}")
 _RECENT_WORDS = 4  # of a name with masked letters; three of them may begin a name by their initials
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 24
 _LONGEST_GAP = 64
+_CUT_LETTERS = 3  # before a bracket in a word
 _LONGEST_ASIDE = 48  # characters that a bracket puts into a word
 
 
@@ -109,6 +110,7 @@ class Threads:
         self._recent: deque[Piece] = deque(maxlen=_RECENT_WORDS)
         self._line_starts: deque[Piece] = deque(maxlen=2)
         self._sentence_starts: deque[Piece] = deque(maxlen=2)
+        self._aside: tuple[int, tuple[Run, ...]] | None = None  # where a bracket in a word begins, and what is before
         self._in_quotes = False
         self._follows = False  # whether any thread but those of picked letters has begun a name
         self._holds = False  # whether one of those may hold what follows
@@ -178,29 +180,50 @@ class Threads:
         if _SENTENCE.search(gap) or not self._recent:
             found += self._sentences.take(initial, self._sentence_starts)
             self._sentence_starts.append(initial)
-        found += self._initials.take(initial, [_initial(one) for one in self._recent])
+        if self._initials.follows or self._last_initials(letters) in self._names.index.heads:
+            found += self._initials.take(initial, [_initial(one) for one in self._recent])
         self._in_quotes = _goes_into_quotes(gap, inside=self._in_quotes)
         if self._in_quotes:
             found += self._quoted.take(piece)
-        found += self._cut.take(piece, undressed(letters))
-        found += self._formed.take(piece)
-        found += self._shifted.take(piece)
+        self._look_aside(piece)
+        plain = self._names.is_plain(letters)
+        if self._cut.runs or not plain:
+            found += self._cut.take(piece, undressed(letters))
+        for thread in (self._formed, self._shifted):
+            if thread.runs or not plain:
+                found += thread.take(piece)
         found += self._masks.take(piece, self._recent)
         runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows
-        self._follows = bool(runs) or self._in_quotes or self._initials.follows
+        self._follows = bool(runs) or self._in_quotes or self._initials.follows or self._aside is not None
         self._holds = any([one.holds for one in self._picked])
         return found
 
+    def _look_aside(self, piece: Piece) -> None:
+        """Of `Dum[x]bledore` the runs before the bracket go on behind it."""
+        gap, aside = piece.gap, self._aside
+        if gap and gap[0] in _ASIDE and self._cut.runs:
+            self._aside = (piece.start, tuple(self._cut.runs))
+        elif aside and piece.start - aside[0] > _LONGEST_ASIDE:
+            self._aside = None
+        elif aside and gap and gap[-1] in _ASIDE_ENDS:
+            self._cut.runs += aside[1]
+            self._aside = None
+
     def _open_from(self, end: int, partial: Piece | None, gap: str) -> int:
         """The first place that may belong to a name in a text that ends so."""
-        places = [one.open_from(end) for one in self._picked if one.holds]
-        threads = (self._cut, self._formed, self._shifted)
+        places: list[int | None] = []
+        if self._holds:
+            places += [one.open_from(end) for one in self._picked if one.holds]
+            self._holds = any([one.holds for one in self._picked])
+        if self._aside and end - self._aside[0] <= _LONGEST_ASIDE:
+            places += [run.start for run in self._aside[1] if len(run.letters) >= _CUT_LETTERS]
+        quiet = partial is not None and self._names.is_quiet(partial.letters)
+        threads = [one for one in (self._cut, self._formed, self._shifted) if one.runs or not quiet]
         if partial is None:
             places += [thread.open_behind(gap) for thread in threads]
-        else:
+        elif threads:
             others = undressed(partial.letters)
             places += [thread.open_in(partial, others) for thread in threads]
-        self._holds = any([one.holds for one in self._picked])
         places.append(self._masks.open_from(partial, gap, self._recent))
         return min([place for place in places if place is not None], default=end)
 

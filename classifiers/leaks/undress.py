@@ -4,6 +4,7 @@ and words with more letters than they need (`HxAxRxRxY`, `Haaarry`)."""
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 
 from classifiers.leaks.runs import Named
@@ -13,7 +14,7 @@ __all__ = ["forms", "undressed"]
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _VOWELS = re.compile("[aeiou]")
 _ONSET = re.compile("([^aeiou]*)(.*)")
-_BEFORE_VOWELS = re.compile("([aeiou]+)")
+_BEFORE_VOWELS, _INFIXES = (re.compile("([aeiou]+)"), re.compile("([aeiou])")), ("ub", "ab", "op")
 _LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 _LEAST_DRESSED = 5
@@ -32,7 +33,7 @@ def forms(name: Named) -> Iterator[Named]:
     words = [name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)]
     said = [[word.translate(keys) for word in words] for keys in _KEYS]
     said += [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay", "hay")]
-    said += [[_BEFORE_VOWELS.sub(rf"{infix}\1", word) for word in words] for infix in ("ub", "ab", "op")]
+    said += [[vowels.sub(rf"{infix}\1", word) for word in words] for infix in _INFIXES for vowels in _BEFORE_VOWELS]
     bare = [_VOWELS.sub("", word) for word in words]
     if all(bare) and len("".join(bare)) >= _LEAST_CONSONANTS:
         said.append(bare)
@@ -47,13 +48,14 @@ def _piggish(word: str, ending: str) -> str:
     return rest + onset + ("ay" if onset else ending) if rest else word + ending
 
 
+@lru_cache(maxsize=16384)
 def undressed(word: str) -> tuple[str, ...]:
     """What a word says without the letters that it does not need. It begins with what the beginning of the word says,
     so far as that has some letters."""
     if len(word) < _LEAST_DRESSED:
         return ()
-    if word[0] == word[1] and word[2] == word[3]:
-        width = 3 if word[:3] == word[0] * 3 else 2
+    if word[0] == word[1]:
+        width = 3 if word[1] == word[2] else 2
         parts = [word[at : at + width] for at in range(0, len(word), width)]
         if all(part == part[0] * len(part) for part in parts):
             return (word[::width],)
