@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from classifiers.leaks.runs import Named, Piece, Run
 
-__all__ = ["MaskedNames", "Masks"]
+__all__ = ["MaskedNames", "Masks", "masks"]
 
 _UNKNOWN = "."
 _SIGN = r"\\?[*_?#•●■□▒░]"
@@ -97,13 +97,12 @@ class Masks:
 
     def take(self, piece: Piece, recent: Sequence[Piece]) -> Iterator[tuple[Named, Run]]:
         """The names that end with a word, or before it; `recent` are the words before it."""
-        if self.rows or _masks(piece.gap):
-            for row in [*self.rows, *self._beginnings(recent)]:
-                if (tail := _TAIL.fullmatch(piece.gap)) and tail[1]:
-                    yield from self._said(row.masked(tail[1]))
-            self.rows = self._grown(piece, recent)
-            for row in self.rows:
-                yield from self._said(row)
+        for row in [*self.rows, *self._beginnings(recent)]:
+            if (tail := _TAIL.fullmatch(piece.gap)) and tail[1]:
+                yield from self._said(row.masked(tail[1]))
+        self.rows = self._grown(piece, recent)
+        for row in self.rows:
+            yield from self._said(row)
 
     def ended(self, gap: str, recent: Sequence[Piece]) -> Iterator[tuple[Named, Run]]:
         """The names that end with the text."""
@@ -114,16 +113,16 @@ class Masks:
     def open_from(self, partial: Piece | None, gap: str, recent: Sequence[Piece]) -> int | None:
         """Where the first row begins that may go on to be a name."""
         if partial is not None:
-            if not self.rows and not _masks(partial.gap):
-                return None
             waiting = [row for row in (*self.rows, *self._beginnings(recent)) if self._has_said(row, partial.gap)]
             return min((row.start for row in (*waiting, *self._grown(partial, recent))), default=None)
-        if not gap or (not self.rows and not _masks(gap)):
-            return None
-        return min((row.start for row in (*self.rows, *self._beginnings(recent)) if self._waits(row, gap)), default=None)
+        return min(
+            (row.start for row in (*self.rows, *self._beginnings(recent)) if self._waits(row, gap)), default=None
+        )
 
     def _waits(self, row: _Row, gap: str) -> bool:
         """Whether a row may go on behind a gap at the end of the text, or says a name with it."""
+        if gap.endswith("\\"):
+            gap += "*"  # as Markdown has them
         if _MASK.fullmatch(gap):
             return self._fits(row.masked(gap))
         tail = _TAIL.fullmatch(gap)
@@ -145,9 +144,10 @@ class Masks:
         """The last words before this place, from each of them on."""
         words = list(recent)
         for number, first in enumerate(words):
-            row: _Row | None = _Row(first.letters, first.start, first.end)
-            if not self._fits(row):
+            begun = _Row(first.letters, first.start, first.end)
+            if not self._fits(begun):
                 continue
+            row: _Row | None = begun
             for word in words[number + 1 :]:
                 row = row and row.followed(word)
             if row and not row.is_masked and self._fits(row):
@@ -162,7 +162,7 @@ class Masks:
             yield from ((name, run) for name in self._names.fitting(row) if row.says(name))
 
 
-def _masks(gap: str) -> bool:
+def masks(gap: str) -> bool:
     """Whether a sign in a gap touches a word, as if it stood for a letter."""
     if gap == " " or not gap:
         return False

@@ -5,14 +5,27 @@ it is known how far back a name may reach that is not whole yet.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 from classifiers.names.index import WordIndex
 from classifiers.names.vocabulary import is_known
 
-__all__ = ["Cut", "Formed", "Named", "Picked", "Piece", "Run", "Shifted", "differences", "goes_on", "is_common"]
+__all__ = [
+    "LEAST_DRESSED",
+    "Cut",
+    "Formed",
+    "Named",
+    "Picked",
+    "Piece",
+    "Run",
+    "Shifted",
+    "differences",
+    "goes_on",
+    "is_common",
+]
 
 _A = ord("a")
 _HEAD_LETTERS = 3
@@ -20,6 +33,8 @@ _MOST_RUNS = 16
 _ONE_LETTER_WORDS = ("a", "i")
 _GAP = 8  # characters between the parts of a word
 _PLAIN = " \n\t,.;:!?"  # what stands between words in any case
+LEAST_DRESSED = 5
+"""Of fewer letters it is not known which of them a word needs."""
 _FEW, _MORE = 3, 5  # letters by which a beginning is known
 
 
@@ -46,8 +61,7 @@ class Named:
     glued: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Pieces from `start` to `end`. `breaks` says for each piece but the first how many letters stand before it, and
     whether more than a space or a comma does. `skipped`: the last piece of the text is left out."""
 
@@ -66,10 +80,15 @@ class Run:
 
     def followed(self, piece: Piece) -> "Run":
         """The run with the next piece."""
-        odd = any(sign not in _PLAIN for sign in piece.gap) or not piece.gap.strip(".")
+        odd = _is_odd(piece.gap)
         breaks = (*self.breaks, (len(self.letters), odd))
         words = (*self.words, piece.letters)
         return Run(self.letters + piece.letters, self.start, piece.end, words, breaks, self.dressed or piece.dressed)
+
+
+def _is_odd(gap: str) -> bool:
+    """Whether something stands between two pieces that does not stand between words."""
+    return gap != " " and (bool(gap.strip(_PLAIN)) or not gap.strip("."))
 
 
 def is_common(word: str) -> bool:
@@ -86,7 +105,7 @@ def run_of(piece: Piece) -> Run:
 def differences(letters: str) -> str:
     """How far each letter stands behind the one before it, as letters: the same for a name in every shift."""
     codes = [ord(letter) for letter in letters]
-    return "".join([chr(_A + (after - before) % 26) for before, after in zip(codes, codes[1:], strict=False)])
+    return "".join([chr(_A + (after - before) % 26) for before, after in pairwise(codes)])
 
 
 def goes_on(index: WordIndex[Named], letters: str) -> bool:
@@ -130,7 +149,7 @@ class Picked:
         grown = [run.followed(piece) for run in near if goes_on(index, run.letters + piece.letters)]
         found = [(name, run) for run in grown for name in index.owners(run.letters) if len(name.letters) >= self._least]
         begun = [run] if (run := self._begun(piece, before)) and goes_on(index, run.letters) else []
-        kept = [replace(run, skipped=True) for run in near if self._may_skip(run, piece)]
+        kept = [run._replace(skipped=True) for run in near if self._may_skip(run, piece)]
         self._runs = [*kept, *grown, *begun][-_MOST_RUNS:]
         self.holds = any(map(self._may_hold, self._runs))
         return found
@@ -180,7 +199,8 @@ class Cut:
     def _grown(self, piece: Piece, others: Sequence[str]) -> list[Run]:
         runs = self.runs if len(piece.gap) <= _GAP else ()
         grown: list[Run] = []
-        for one in (piece, *(piece._replace(letters=letters, dressed=True) for letters in others)):
+        said = [piece, *[piece._replace(letters=letters, dressed=True) for letters in others]] if others else [piece]
+        for one in said:
             grown += [run.followed(one) for run in runs if self._goes_on(run.letters + one.letters)]
             if self._goes_on(one.letters):
                 grown.append(run_of(one))
@@ -201,7 +221,7 @@ class Cut:
         """Where the first run begins that may go on behind a gap at the end of the text."""
         if len(gap) > _GAP:
             return None
-        odd = any(sign not in _PLAIN for sign in gap)
+        odd = _is_odd(gap)
         return min((run.start for run in self.runs if self._holds(run, odd=odd)), default=None)
 
     def _is_whole(self, run: Run) -> bool:
@@ -210,11 +230,14 @@ class Cut:
     def open_in(self, partial: Piece, others: Sequence[str] = ()) -> int | None:
         """Where the first run begins that may go on with the word at the end of the text, which is not over."""
         runs = self.runs if len(partial.gap) <= _GAP else ()
-        said = (partial.letters, *others)
-        starts = [run.start for run in runs if any(self._may_be(run.letters + one) for one in said)]
-        if any(len(one) >= _FEW and self._goes_on(one) for one in others):
-            starts.append(partial.start)
-        return min(starts, default=None)
+        starts = [run.start for run in runs if self._may_be(run.letters + partial.letters)]
+        if len(partial.letters) <= LEAST_DRESSED:  # too few letters to tell which of them count
+            starts += [run.start for run in runs if run.dressed and self._goes_on(run.letters + partial.letters[0])]
+        for one in others:
+            starts += [run.start for run in runs if self._may_be(run.letters + one)]
+            if self._may_be(one):
+                starts.append(partial.start)
+        return min(starts) if starts else None
 
     def _may_be(self, letters: str) -> bool:
         return len(letters) >= _FEW and self._goes_on(letters)

@@ -1,5 +1,5 @@
 """Names in an answer whose letters do not stand side by side: one on each line, in a list, in strings of a program, as
-the first letters of lines, cut by signs, with letters between them; and in forms that keep words (pig latin, no vowels).
+the first letters of lines, cut by signs, with letters between them; and in forms that keep words, such as pig latin.
 
 Each way to read the text is a thread: it takes the words of the text one by one, as they come.
 """
@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from classifiers.leaks.disguises import LEAST_LETTERS, Glance
-from classifiers.leaks.masks import MaskedNames, Masks
+from classifiers.leaks.disguises import LEAST_LETTERS
+from classifiers.leaks.masks import MaskedNames, Masks, masks
 from classifiers.leaks.runs import Cut, Formed, Named, Picked, Piece, Run, Shifted, differences, goes_on, is_common
 from classifiers.leaks.undress import forms, undressed
 from classifiers.names.aliases import Sighting
@@ -23,8 +23,8 @@ __all__ = ["ThreadNames", "Threads"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _QUOTES = "\"'`“”‘’«»„"
+_QUOTE = re.compile(f"[{_QUOTES}]")
 _APOSTROPHES = ("", " ", "'", "’")
-_BEFORE_A_QUOTE = re.compile(r"[\s(\[{,=+:;<>|/&\\.*\-]")
 _USUAL = ("", " ", ", ")  # between words
 _SENTENCE = re.compile(r"[.!?\n]")
 _LINE_CHARS, _SENTENCE_CHARS, _WORD_CHARS, _LETTER_CHARS, _QUOTE_CHARS = 160, 160, 24, 48, 60
@@ -53,19 +53,21 @@ class ThreadNames:
         self.formed = formed or WordIndex()
         self.shifted = shifted or WordIndex()
         self.masked = masked or MaskedNames({})
-        self._plain: dict[str, bool] = {}
-        self._quiet: dict[str, bool] = {}
+        self.plain: dict[str, bool] = {}
+        """What `is_plain` remembers."""
+        self.quiet: dict[str, bool] = {}
+        """What `is_quiet` remembers."""
 
     def is_plain(self, word: str) -> bool:
         """Whether no name begins with a normalised word, in any form."""
-        return _remembered(self._plain, word, self._is_plain)
+        return _remembered(self.plain, word, self._is_plain)
 
     def is_quiet(self, letters: str) -> bool:
         """Whether a word that begins with these normalised letters need not wait for the rest of it."""
-        return _remembered(self._quiet, letters, self._is_quiet)
+        return _remembered(self.quiet, letters, self._is_quiet)
 
     def _is_plain(self, word: str) -> bool:
-        if goes_on(self.index, word) or undressed(word):
+        if len(word) == 1 or goes_on(self.index, word) or undressed(word):
             return False
         return is_common(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
 
@@ -106,6 +108,7 @@ class Threads:
         self._initials = Picked(index, gap=_WORD_CHARS, held=5, least=_LONG_NAME, skips=False)
         self._picked = (self._letters, self._quoted, self._lines, self._sentences, self._initials)
         self._cut, self._formed, self._shifted = Cut(index), Formed(names.formed), Shifted(names.shifted)
+        self._words = (self._cut, self._formed, self._shifted)
         self._masks = Masks(names.masked)
         self._recent: deque[Piece] = deque(maxlen=_RECENT_WORDS)
         self._line_starts: deque[Piece] = deque(maxlen=2)
@@ -115,10 +118,11 @@ class Threads:
         self._follows = False  # whether any thread but those of picked letters has begun a name
         self._holds = False  # whether one of those may hold what follows
         self._read_to = 0  # up to here the words are read
+        self._initials_read = ""  # of the last three words
         self._gap = ""  # what stands behind the last of them
         self._names = names
 
-    def read(self, tail: str, base: int, *, ended: bool) -> Glance:
+    def read(self, tail: str, base: int, *, ended: bool) -> tuple[list[Sighting], int]:
         """The names that end in what is new of the text, and the first character that may belong to one.
 
         Args:
@@ -127,60 +131,60 @@ class Threads:
             ended: whether there is no more of the text.
         """
         if self._is_idle:
-            return Glance((), len(tail))
+            return [], len(tail)
+        found, partial, place = self._words_read(tail, base, None if ended else len(tail))
+        gap, end = self._gap, base + len(tail)
+        if ended:
+            found += self._masks.ended(gap, self._recent)
+        sightings = [_sighting(name, run, base) for name, run in found] if found else []
+        if ended or self._is_quiet(partial, gap):
+            return sightings, len(tail)
+        piece = Piece(partial, base + place, end, gap) if partial else None
+        return sightings, self._open_from(end, piece, gap) - base
+
+    def _words_read(self, tail: str, base: int, last: int | None) -> tuple[list[tuple[Named, Run]], str, int]:
+        """The names that end with the new words of the tail, the word that goes on at `last`, and where it begins."""
         found: list[tuple[Named, Run]] = []
-        place, gap, partial = max(0, self._read_to - base), self._gap, None
+        place, gap, partial = max(0, self._read_to - base), self._gap, ""
+        plain, heads = self._names.plain, self._names.index.heads
         for word in _WORD.finditer(tail, place):
             start, end = word.span()
             gap += tail[place:start]
-            piece = Piece(_folded(word.group()), base + start, base + end, gap)
-            if end == len(tail) and not ended:
-                partial, place = piece, start
+            letters, place = _folded(word.group()), start
+            if end == last:
+                partial = letters
                 break
-            if not self._passes(piece):
+            piece = Piece(letters, base + start, base + end, gap)
+            self._initials_read = self._initials_read[-2:] + letters[0]
+            is_plain = not self._follows and gap in _USUAL and (plain.get(letters) or self._names.is_plain(letters))
+            if not is_plain or self._initials_read in heads:
                 found += self._taken(piece)
             self._recent.append(piece)
             place, gap = end, ""
-        if partial is None:
+        if not partial:
             gap, place = (gap + tail[place:])[-_LONGEST_GAP:], len(tail)
         self._read_to, self._gap = base + place, gap
-        if ended:
-            found += self._masks.ended(gap, self._recent)
-        sightings = tuple([_sighting(name, run, base) for name, run in found])
-        if ended or self._is_quiet(partial, gap):
-            return Glance(sightings, len(tail))
-        return Glance(sightings, self._open_from(base + len(tail), partial, gap) - base)
+        return found, partial, place
 
-    def _passes(self, piece: Piece) -> bool:
-        """Whether no name begins, goes on or ends with a word in any thread."""
-        letters = piece.letters
-        if self._follows or piece.gap not in _USUAL or len(letters) == 1 or not self._names.is_plain(letters):
-            return False
-        return self._last_initials(letters) not in self._names.index.heads
-
-    def _last_initials(self, letters: str) -> str:
-        return self._recent[-2].letters[0] + self._recent[-1].letters[0] + letters[0] if len(self._recent) > 1 else ""
-
-    def _is_quiet(self, partial: Piece | None, gap: str) -> bool:
+    def _is_quiet(self, partial: str, gap: str) -> bool:
         """Whether nothing waits for the word at the end of a text, or for what follows a gap there."""
-        if self._follows or self._holds:
+        if self._follows or self._holds or gap not in _USUAL:
             return False
-        if partial is None:
-            return gap in _USUAL
-        return partial.gap in _USUAL and self._names.is_quiet(partial.letters)
+        return not partial or self._names.quiet.get(partial) or self._names.is_quiet(partial)
 
     def _taken(self, piece: Piece) -> list[tuple[Named, Run]]:
         """The names that end with a word."""
         letters, gap = piece.letters, piece.gap
         found = self._letters.take(piece) if len(letters) == 1 else []
+        starts = not self._recent or (gap not in _USUAL and _SENTENCE.search(gap))
         initial = _initial(piece)
-        if "\n" in gap or not self._recent:
+        if starts and ("\n" in gap or not self._recent):
             found += self._lines.take(initial, self._line_starts)
             self._line_starts.append(initial)
-        if _SENTENCE.search(gap) or not self._recent:
+        if starts:
             found += self._sentences.take(initial, self._sentence_starts)
             self._sentence_starts.append(initial)
-        if self._initials.follows or self._last_initials(letters) in self._names.index.heads:
+        if self._initials.follows or self._initials_read in self._names.index.heads:
             found += self._initials.take(initial, [_initial(one) for one in self._recent])
         self._in_quotes = _goes_into_quotes(gap, inside=self._in_quotes)
         if self._in_quotes:
@@ -189,13 +193,14 @@ class Threads:
         plain = self._names.is_plain(letters)
         if self._cut.runs or not plain:
             found += self._cut.take(piece, undressed(letters))
-        for thread in (self._formed, self._shifted):
+        for thread in self._words[1:]:
             if thread.runs or not plain:
                 found += thread.take(piece)
-        found += self._masks.take(piece, self._recent)
+        if self._masks.rows or masks(gap):
+            found += self._masks.take(piece, self._recent)
         runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows
         self._follows = bool(runs) or self._in_quotes or self._initials.follows or self._aside is not None
-        self._holds = any([one.holds for one in self._picked])
+        self._holds = any(one.holds for one in self._picked)
         return found
 
     def _look_aside(self, piece: Piece) -> None:
@@ -214,17 +219,20 @@ class Threads:
         places: list[int | None] = []
         if self._holds:
             places += [one.open_from(end) for one in self._picked if one.holds]
-            self._holds = any([one.holds for one in self._picked])
+            self._holds = any(one.holds for one in self._picked)
+        aside = self._cut.runs if partial and gap[:1] in _ASIDE else ()
         if self._aside and end - self._aside[0] <= _LONGEST_ASIDE:
-            places += [run.start for run in self._aside[1] if len(run.letters) >= _CUT_LETTERS]
+            aside = (*aside, *self._aside[1])
+        places += [run.start for run in aside if len(run.letters) >= _CUT_LETTERS]
         quiet = partial is not None and self._names.is_quiet(partial.letters)
-        threads = [one for one in (self._cut, self._formed, self._shifted) if one.runs or not quiet]
+        threads = [one for one in self._words if one.runs or not quiet]
         if partial is None:
-            places += [thread.open_behind(gap) for thread in threads]
+            places += [thread.open_behind(gap) for thread in threads if thread.runs]
         elif threads:
             others = undressed(partial.letters)
             places += [thread.open_in(partial, others) for thread in threads]
-        places.append(self._masks.open_from(partial, gap, self._recent))
+        if self._masks.rows or masks(gap):
+            places.append(self._masks.open_from(partial, gap, self._recent))
         return min([place for place in places if place is not None], default=end)
 
 
@@ -263,11 +271,9 @@ def _folded(word: str) -> str:
 
 def _goes_into_quotes(gap: str, *, inside: bool) -> bool:
     """Whether the word behind a gap stands in quotes; `inside`: the one before it did."""
-    if gap in _APOSTROPHES or not (last := max(map(gap.rfind, _QUOTES)) + 1):
-        return inside
-    if last == 1:
-        return len(gap) == 1 and not inside
-    before, behind = gap[last - 2], gap[last:]
-    if behind.strip():
-        return False
-    return before in _QUOTES or (_BEFORE_A_QUOTE.match(before) is not None and not (behind and before == "."))
+    quotes = () if gap in _APOSTROPHES else _QUOTE.findall(gap)
+    if not quotes:
+        return inside and "\n\n" not in gap
+    if len(quotes) % 2:
+        return not inside and not (len(gap) > 1 and gap[0] in _QUOTES)  # 'the owners' names': no string begins
+    return inside or (gap[0] in _QUOTES and gap[-1] in _QUOTES)

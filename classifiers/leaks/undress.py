@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 
-from classifiers.leaks.runs import Named
+from classifiers.leaks.runs import LEAST_DRESSED, Named
 
 __all__ = ["forms", "undressed"]
 
@@ -17,7 +17,6 @@ _ONSET = re.compile("([^aeiou]*)(.*)")
 _BEFORE_VOWELS, _INFIXES = (re.compile("([aeiou]+)"), re.compile("([aeiou])")), ("ub", "ab", "op")
 _LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
 _LONG_RUN = re.compile(r"(.)\1{2,}")
-_LEAST_DRESSED = 5
 
 
 def _beside(step: int) -> dict[int, str]:
@@ -52,7 +51,7 @@ def _piggish(word: str, ending: str) -> str:
 def undressed(word: str) -> tuple[str, ...]:
     """What a word says without the letters that it does not need. It begins with what the beginning of the word says,
     so far as that has some letters."""
-    if len(word) < _LEAST_DRESSED:
+    if len(word) < LEAST_DRESSED:
         return ()
     if word[0] == word[1]:
         width = 3 if word[1] == word[2] else 2

@@ -220,9 +220,9 @@ class AnswerWatch:
             coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
             found += [*coded.sightings, *coded.leaks]
             open_from = min(open_from, coded.open_from)
-        apart = self._threads.read(self._tail, self._base, ended=ended)
-        found += apart.sightings
-        open_from = min(open_from, apart.open_from)
+        apart, apart_from = self._threads.read(self._tail, self._base, ended=ended)
+        found += apart
+        open_from = min(open_from, apart_from)
         unfinished = None
         if self._reads_words:
             words, unfinished = self._new_words(prose, ended=ended)
