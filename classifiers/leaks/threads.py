@@ -12,6 +12,7 @@ from itertools import accumulate
 from classifiers.leaks.disguises import LEAST_LETTERS
 from classifiers.leaks.masks import MaskedNames, Masks, masks
 from classifiers.leaks.runs import Cut, Formed, Named, Picked, Piece, Run, Shifted, differences, goes_on, is_common
+from classifiers.leaks.slips import SlipNames, Slips
 from classifiers.leaks.undress import forms, undressed
 from classifiers.names.aliases import Sighting
 from classifiers.names.boundaries import Letters
@@ -22,6 +23,7 @@ from classifiers.names.text import normalise
 __all__ = ["ThreadNames", "Threads"]
 
 _WORD = re.compile(r"[^\W\d_]+")
+_FLAGS = {0x1F1E6 + place: letter for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}  # letters in boxes
 _QUOTES = "\"'`“”‘’«»„"
 _QUOTE = re.compile(f"[{_QUOTES}]")
 _APOSTROPHES = ("", " ", "'", "’")
@@ -48,11 +50,13 @@ class ThreadNames:
         formed: WordIndex[Named] | None = None,
         shifted: WordIndex[Named] | None = None,
         masked: MaskedNames | None = None,
+        slips: SlipNames | None = None,
     ) -> None:
         self.index = index or WordIndex()
         self.formed = formed or WordIndex()
         self.shifted = shifted or WordIndex()
         self.masked = masked or MaskedNames({})
+        self.slips = slips or SlipNames({})
         self.plain: dict[str, bool] = {}
         """What `is_plain` remembers."""
         self.quiet: dict[str, bool] = {}
@@ -67,11 +71,13 @@ class ThreadNames:
         return _remembered(self.quiet, letters, self._is_quiet)
 
     def _is_plain(self, word: str) -> bool:
-        if len(word) == 1 or goes_on(self.index, word) or undressed(word):
+        if len(word) == 1 or goes_on(self.index, word) or undressed(word) or any(True for _ in self.slips.begun(word)):
             return False
         return is_common(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
 
     def _is_quiet(self, letters: str) -> bool:
+        if self.slips.begins(letters):
+            return False
         one = Piece(letters, 0, len(letters))
         threads = (Cut(self.index), Formed(self.formed), Shifted(self.shifted))
         return all(thread.open_in(one, undressed(letters)) is None for thread in threads)
@@ -92,6 +98,7 @@ class ThreadNames:
             self.formed.updated(formed, removed),
             self.shifted.updated(shifted, removed),
             self.masked.updated(named, removed),
+            self.slips.updated(named, removed),
         )
 
 
@@ -109,7 +116,7 @@ class Threads:
         self._picked = (self._letters, self._quoted, self._lines, self._sentences, self._initials)
         self._cut, self._formed, self._shifted = Cut(index), Formed(names.formed), Shifted(names.shifted)
         self._words = (self._cut, self._formed, self._shifted)
-        self._masks = Masks(names.masked)
+        self._masks, self._slips = Masks(names.masked), Slips(names.slips)
         self._recent: deque[Piece] = deque(maxlen=_RECENT_WORDS)
         self._line_starts: deque[Piece] = deque(maxlen=2)
         self._sentence_starts: deque[Piece] = deque(maxlen=2)
@@ -132,6 +139,8 @@ class Threads:
         """
         if self._is_idle:
             return [], len(tail)
+        if not tail.isascii():
+            tail = tail.translate(_FLAGS)
         found, partial, place = self._words_read(tail, base, None if ended else len(tail))
         gap, end = self._gap, base + len(tail)
         if ended:
@@ -196,9 +205,11 @@ class Threads:
         for thread in self._words[1:]:
             if thread.runs or not plain:
                 found += thread.take(piece)
+        if self._slips.runs or not plain:
+            found += self._slips.take(piece)
         if self._masks.rows or masks(gap):
             found += self._masks.take(piece, self._recent)
-        runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows
+        runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows or self._slips.runs
         self._follows = bool(runs) or self._in_quotes or self._initials.follows or self._aside is not None
         self._holds = any(one.holds for one in self._picked)
         return found
@@ -231,6 +242,8 @@ class Threads:
         elif threads:
             others = undressed(partial.letters)
             places += [thread.open_in(partial, others) for thread in threads]
+        if self._slips.runs or not quiet:
+            places.append(self._slips.open_from(partial, gap))
         if self._masks.rows or masks(gap):
             places.append(self._masks.open_from(partial, gap, self._recent))
         return min([place for place in places if place is not None], default=end)

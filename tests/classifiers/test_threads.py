@@ -118,6 +118,23 @@ def test_a_name_is_found_before_it_is_told(name: str, way: str, step: int) -> No
     assert len(clean) - len(before) < len(said) * (0.75 if way in FEW_LETTERS else 0.6)
 
 
+@pytest.mark.parametrize("step", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    "slip",
+    ["Quelilngham", "Quelingham", "Quelllingham", "Quellinghem", "Dorvena Skaith", "Dorvenna Skiath", "Mira Tolnud"],
+)
+def test_of_a_name_with_a_slip_of_the_pen_few_letters_are_sent(slip: str, step: int) -> None:
+    clean, leak = sent(pieces_of(f"It is {slip}, no?", step))
+    assert leak
+    assert len(clean) <= len("It is ") + 4
+
+
+def test_other_names_and_words_are_no_slips() -> None:
+    watchlist = Watchlist().updated({"scope": Watched(("Harriet Pettering", "Wanderfall"))}, ())
+    for text in ("Harriet Pestering", "Harriet Peddering", "Harriet Wetering", "wonderful", "Wandervall", "Harriet"):
+        assert sent(pieces_of(f"It is {text}, no?", 3), watchlist) == (f"It is {text}, no?", False)
+
+
 def test_of_a_word_that_a_sign_cuts_nothing_is_sent() -> None:
     for cut in ("Quell-ing-ham", "Q*ellingham", "Quel`lingham`", "Quelling+ham", "Que[1]llingham"):
         for step in (1, 2, 5):
