@@ -4,6 +4,7 @@ A run begins with a piece that some name begins with, and goes on while some nam
 it is known how far back a name may reach that is not whole yet.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,7 @@ _HEAD_LETTERS = 3
 _MOST_RUNS = 16
 _ONE_LETTER_WORDS = ("a", "i")
 _GAP = 8  # characters between the parts of a word
+_SPACE = re.compile(r"\s")
 _PLAIN = " \n\t,.;:!?"  # what stands between words in any case
 LEAST_DRESSED = 5
 """Of fewer letters it is not known which of them a word needs."""
@@ -221,7 +223,7 @@ class Cut:
         """Where the first run begins that may go on behind a gap at the end of the text."""
         if len(gap) > _GAP:
             return None
-        odd = _is_odd(gap)
+        odd = not _SPACE.search(gap) and _is_odd(gap) and gap != "."
         return min((run.start for run in self.runs if self._holds(run, odd=odd)), default=None)
 
     def _is_whole(self, run: Run) -> bool:
@@ -243,8 +245,10 @@ class Cut:
         return len(letters) >= _FEW and self._goes_on(letters)
 
     def _holds(self, run: Run, *, odd: bool) -> bool:
-        if odd or self._is_whole(run):
-            return odd and len(run.letters) > 1
+        if odd and len(run.letters) > 1:
+            return True
+        if self._is_whole(run):
+            return False
         known = run.is_common
         return len(run.letters) >= (_MORE if known else _FEW) and (len(run.words) > 1 or not known)
 
@@ -265,7 +269,9 @@ class Formed(Cut):
     def open_in(self, partial: Piece, others: Sequence[str] = ()) -> int | None:
         """See Cut."""
         start = super().open_in(partial)  # undressed words are no forms
-        return partial.start if start is None and self._may_be(partial.letters) else start
+        if start is None and self._may_be(partial.letters) and not is_common(partial.letters):
+            return partial.start
+        return start
 
     def _may_be(self, letters: str) -> bool:
         return len(letters) >= _MORE and self._goes_on(letters)

@@ -47,7 +47,8 @@ class SlipNames:
 
     def begins(self, letters: str) -> bool:
         """Whether a word that begins with these letters may be a name of one word with a slip, and is none so far."""
-        near = self._by_head.get(letters[:_HEAD], ()) if len(letters) > _LEAST_BEGUN else ()
+        odd = len(letters) > _LEAST_BEGUN and not is_common(letters)
+        near = self._by_head.get(letters[:_HEAD], ()) if odd else ()
         return any(_begins(one.words[0], letters) for one in near if len(one.words[0]) >= _LEAST_WORD)
 
 
@@ -84,7 +85,7 @@ class Slips:
         """Where the first name begins that may go on."""
         if partial is None:
             return min((one.run.start for one in self.runs if one.slip and len(gap) <= _GAP), default=None)
-        runs = self.runs if len(partial.gap) <= _GAP else ()
+        runs = self.runs if len(partial.gap) <= _GAP and not is_common(partial.letters) else ()
         starts = [one.run.start for one in runs if _begins(one.next(), partial.letters)]
         if self._names.begins(partial.letters):
             starts.append(partial.start)
