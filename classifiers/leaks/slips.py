@@ -1,7 +1,7 @@
 """Names with a slip of the pen in a word (`Dumbeldore`, `Vexmorland`): letters in turn, one letter left out, one too
 many, or another vowel. A word that is English is no slip; another consonant makes another name."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from classifiers.leaks.runs import Named, Piece, Run, is_common, run_of
@@ -10,6 +10,7 @@ __all__ = ["SlipNames", "Slips"]
 
 _HEAD = 2  # letters in which nobody slips
 _LEAST_WORD, _LEAST_ALONE = 5, 8  # letters of a word with a slip, of a name of one word
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 24
 _LEAST_BEGUN = 4  # so many letters of a first word may be sent before a slip in it counts
 _VOWELS = frozenset("aeiouy")
 _GAP = 3  # characters between two words
@@ -27,6 +28,7 @@ class SlipNames:
 
     def __init__(self, scopes: Mapping[str, Sequence[Named]]) -> None:
         self._scopes = scopes
+        self._begun: dict[str, tuple[tuple[_Words, bool], ...]] = {}
         self._by_head: dict[str, list[_Words]] = {}
         for name in (name for names in scopes.values() for name in names):
             ends = (*name.breaks, len(name.letters))
@@ -39,11 +41,17 @@ class SlipNames:
         gone = {*removed, *added}
         return SlipNames({scope: names for scope, names in self._scopes.items() if scope not in gone} | dict(added))
 
-    def begun(self, word: str) -> Iterator[tuple[_Words, bool]]:
+    def begun(self, word: str) -> Sequence[tuple[_Words, bool]]:
         """The names whose first word is this one, and whether with a slip."""
-        for one in self._by_head.get(word[:_HEAD], ()):
-            if (slip := _slip(one.words[0], word)) is not None:
-                yield one, slip
+        found = self._begun.get(word)
+        if found is None:
+            near = [(one, _slip(one.words[0], word)) for one in self._by_head.get(word[:_HEAD], ())]
+            found = tuple([(one, slip) for one, slip in near if slip is not None])
+            if len(self._begun) >= _MOST_REMEMBERED:
+                self._begun.clear()
+            if len(word) <= _LONGEST_REMEMBERED:
+                self._begun[word] = found
+        return found
 
     def begins(self, letters: str) -> bool:
         """Whether a word that begins with these letters may be a name of one word with a slip, and is none so far."""

@@ -71,7 +71,7 @@ class ThreadNames:
         return _remembered(self.quiet, letters, self._is_quiet)
 
     def _is_plain(self, word: str) -> bool:
-        if len(word) == 1 or goes_on(self.index, word) or undressed(word) or any(True for _ in self.slips.begun(word)):
+        if len(word) == 1 or goes_on(self.index, word) or undressed(word) or self.slips.begun(word):
             return False
         return is_common(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
 
@@ -203,9 +203,9 @@ class Threads:
         if self._cut.runs or not plain:
             found += self._cut.take(piece, undressed(letters))
         for thread in self._words[1:]:
-            if thread.runs or not plain:
+            if thread.runs or not (plain or is_common(letters)):
                 found += thread.take(piece)
-        if self._slips.runs or not plain:
+        if self._slips.runs or (not plain and self._names.slips.begun(letters)):
             found += self._slips.take(piece)
         if self._masks.rows or masks(gap):
             found += self._masks.take(piece, self._recent)
