@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from classifiers.leaks.runs import Named, Piece, Run
+from classifiers.leaks.runs import Named, Piece, Run, regrouped
 
 __all__ = ["MaskedNames", "Masks", "masks"]
 
@@ -20,16 +20,13 @@ _KNOWN_SHARE, _KNOWN_OF_SEVERAL = 0.5, 0.25  # of the letters of a name of one w
 class MaskedNames:
     """The names of all scopes by their first letter. Immutable and thread-safe."""
 
-    def __init__(self, scopes: Mapping[str, Sequence[Named]]) -> None:
-        self._scopes = scopes
-        self._by_first: dict[str, list[Named]] = {}
-        for name in (name for names in scopes.values() for name in names):
-            self._by_first.setdefault(name.letters[0], []).append(name)
+    def __init__(self, by_first: Mapping[str, tuple[Named, ...]] | None = None) -> None:
+        self._by_first = by_first or {}
 
-    def updated(self, added: Mapping[str, Sequence[Named]], removed: Collection[str]) -> "MaskedNames":
-        """With further scopes and without others."""
-        gone = {*removed, *added}
-        return MaskedNames({scope: names for scope, names in self._scopes.items() if scope not in gone} | dict(added))
+    def updated(self, added: Mapping[str, Sequence[Named]], gone: Collection[str]) -> "MaskedNames":
+        """With the names of further scopes and without those of others."""
+        named = [(name.letters[0], name) for names in added.values() for name in names]
+        return MaskedNames(regrouped(self._by_first, named, gone, lambda name: name.scope))
 
     def fitting(self, row: "_Row") -> Iterator[Named]:
         """The names that begin as a row does."""

@@ -5,11 +5,11 @@ it is known how far back a name may reach that is not whole yet.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from classifiers.names.index import WordIndex
 from classifiers.names.vocabulary import is_known
@@ -26,8 +26,10 @@ __all__ = [
     "differences",
     "goes_on",
     "is_common",
+    "regrouped",
 ]
 
+_Grouped = TypeVar("_Grouped")
 _A = ord("a")
 _HEAD_LETTERS = 3
 _MOST_RUNS = 16
@@ -118,6 +120,29 @@ def goes_on(index: WordIndex[Named], letters: str) -> bool:
         return True
     begun = index.begun(letters)
     return begun or (begun is None and 0 in index.beginnings(letters))
+
+
+def regrouped(
+    groups: Mapping[str, tuple[_Grouped, ...]],
+    added: Iterable[tuple[str, _Grouped]],
+    gone: Collection[str],
+    scope_of: Callable[[_Grouped], str],
+) -> dict[str, tuple[_Grouped, ...]]:
+    """Groups with further members and without those of some scopes. Shares the groups that do not change.
+
+    Args:
+        groups: by key.
+        added: the key of each new member, and the member.
+        gone: scopes.
+        scope_of: the scope of a member.
+    """
+    kept = dict(groups)
+    for key, members in groups.items() if gone else ():
+        if any(scope_of(one) in gone for one in members):
+            kept[key] = tuple(one for one in members if scope_of(one) not in gone)
+    for key, member in added:
+        kept[key] = (*kept.get(key, ()), member)
+    return {key: members for key, members in kept.items() if members}
 
 
 class Picked:

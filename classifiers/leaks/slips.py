@@ -4,7 +4,7 @@ many, or another vowel. A word that is English is no slip; another consonant mak
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from classifiers.leaks.runs import Named, Piece, Run, is_common, run_of
+from classifiers.leaks.runs import Named, Piece, Run, is_common, regrouped, run_of
 
 __all__ = ["SlipNames", "Slips"]
 
@@ -23,23 +23,25 @@ class _Words(NamedTuple):
     words: tuple[str, ...]
 
 
+def _parted(name: Named) -> _Words:
+    ends = (*name.breaks, len(name.letters))
+    return _Words(name, tuple(name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)))
+
+
 class SlipNames:
     """The names of all scopes by the beginning of their first word. Immutable and thread-safe."""
 
-    def __init__(self, scopes: Mapping[str, Sequence[Named]]) -> None:
-        self._scopes = scopes
+    def __init__(self, by_head: Mapping[str, tuple[_Words, ...]] | None = None) -> None:
+        self._by_head = by_head or {}
         self._begun: dict[str, tuple[tuple[_Words, bool], ...]] = {}
-        self._by_head: dict[str, list[_Words]] = {}
-        for name in (name for names in scopes.values() for name in names):
-            ends = (*name.breaks, len(name.letters))
-            words = tuple(name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True))
-            if len(words) > 1 or len(name.letters) >= _LEAST_ALONE:
-                self._by_head.setdefault(words[0][:_HEAD], []).append(_Words(name, words))
 
-    def updated(self, added: Mapping[str, Sequence[Named]], removed: Collection[str]) -> "SlipNames":
-        """With further scopes and without others."""
-        gone = {*removed, *added}
-        return SlipNames({scope: names for scope, names in self._scopes.items() if scope not in gone} | dict(added))
+    def updated(self, added: Mapping[str, Sequence[Named]], gone: Collection[str]) -> "SlipNames":
+        """With the names of further scopes and without those of others."""
+        parted = [_parted(name) for names in added.values() for name in names]
+        long = [
+            (one.words[0][:_HEAD], one) for one in parted if len(one.words) > 1 or len(one.words[0]) >= _LEAST_ALONE
+        ]
+        return SlipNames(regrouped(self._by_head, long, gone, lambda one: one.name.scope))
 
     def begun(self, word: str) -> Sequence[tuple[_Words, bool]]:
         """The names whose first word is this one, and whether with a slip."""

@@ -44,19 +44,12 @@ _LONGEST_ASIDE = 48  # characters that a bracket puts into a word
 class ThreadNames:
     """The names of all scopes, as threads look for them. Immutable and thread-safe."""
 
-    def __init__(
-        self,
-        index: WordIndex[Named] | None = None,
-        formed: WordIndex[Named] | None = None,
-        shifted: WordIndex[Named] | None = None,
-        masked: MaskedNames | None = None,
-        slips: SlipNames | None = None,
-    ) -> None:
-        self.index = index or WordIndex()
-        self.formed = formed or WordIndex()
-        self.shifted = shifted or WordIndex()
-        self.masked = masked or MaskedNames({})
-        self.slips = slips or SlipNames({})
+    def __init__(self) -> None:
+        self.index: WordIndex[Named] = WordIndex()
+        self.formed: WordIndex[Named] = WordIndex()
+        self.shifted: WordIndex[Named] = WordIndex()
+        self.masked, self.slips = MaskedNames(), SlipNames()
+        self.scopes: frozenset[str] = frozenset()
         self.plain: dict[str, bool] = {}
         """What `is_plain` remembers."""
         self.quiet: dict[str, bool] = {}
@@ -93,13 +86,14 @@ class ThreadNames:
             scope: [(differences(one.letters), one) for one in found if len(one.letters) >= _SHIFTED_NAME]
             for scope, found in named.items()
         }
-        return ThreadNames(
-            self.index.updated(plain, removed),
-            self.formed.updated(formed, removed),
-            self.shifted.updated(shifted, removed),
-            self.masked.updated(named, removed),
-            self.slips.updated(named, removed),
-        )
+        gone = self.scopes & {*removed, *added}
+        changed = ThreadNames()
+        changed.index = self.index.updated(plain, removed)
+        changed.formed = self.formed.updated(formed, removed)
+        changed.shifted = self.shifted.updated(shifted, removed)
+        changed.masked, changed.slips = self.masked.updated(named, gone), self.slips.updated(named, gone)
+        changed.scopes = self.scopes - gone | added.keys()
+        return changed
 
 
 class Threads:

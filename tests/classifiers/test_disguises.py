@@ -56,11 +56,11 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "zero width": "\u200b".join,
     "tags": lambda name: "".join(chr(0xE0000 + ord(c)) for c in name),
     "emoji": "\U0001f642".join,
-    "upside down": lambda name: "".join(TURNED.get(c, c) for c in name.lower())[::-1],
 }
 CODES: dict[str, Callable[[str], str]] = {
     "base64": lambda name: base64.b64encode(name.encode()).decode(),
     "base64 in a sentence": lambda name: base64.b64encode(f"She is {name}, I think.".encode()).decode(),
+    "upside down": lambda name: "".join(TURNED.get(c, c) for c in name.lower())[::-1],
     "base64 by threes": lambda name: grouped(base64.b64encode(f"It is {name} now".encode()).decode(), 3),
     "base64 by fours": lambda name: grouped(base64.b64encode(f"It is {name} now".encode()).decode(), 4),
     "base 85": lambda name: base64.b85encode(f"It is {name} now".encode()).decode(),

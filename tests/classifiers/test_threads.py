@@ -226,3 +226,13 @@ def test_of_a_longer_word_no_less_is_said(word: str) -> None:
     whole = undressed(word)[0]
     for end in range(6, len(word)):
         assert any(whole.startswith(said[:-1]) for said in undressed(word[:end])), word[:end]
+
+
+def test_names_of_scopes_come_and_go() -> None:
+    one = ThreadNames().updated({"one": ["Quellingham"]}, ())
+    both = one.updated({"two": ["Dorvenna Skaith"]}, ())
+    new = both.updated({"one": ["Brackenfold"]}, ["two"])
+    for names, kept in ((one, ["Quellingham"]), (both, ["Quellingham", "Dorvenna Skaith"]), (new, ["Brackenfold"])):
+        for name in ("Quellingham", "Dorvenna Skaith", "Brackenfold"):
+            said = [name[:4] + "-" + name[4:], name[:3] + "*" + name[4:], name[:5] + name[6] + name[5] + name[7:]]
+            assert [bool(found(names, [text])) for text in said] == [name in kept] * 3, name
