@@ -24,6 +24,7 @@ _LONG_PIECE = 12  # characters; a token is shorter
 # Of a code only the end is read again, from a multiple of what any code (and one within another) takes for a character.
 _RUN_CHARS, _RUN_STEP = 288, 144
 _STEPS = 6  # a long run is read anew when a sixth of it is new; the new part waits
+_GROUPS = (4, 5, 6, 8)  # characters of base64 that stand together
 # What may be the beginning of a code, or of odd letters, at the end of a text. Nothing here is tried twice.
 _RUNS = tuple(
     re.compile(pattern + r"\Z")
@@ -39,8 +40,15 @@ _RUNS = tuple(
         r"(?<!\d)[01]{8,}+",
         r"(?<![\w.-])(?:[.\-·•∙․–—_−‒]{1,5}+[ /|]{1,3}+){2,}+[.\-·•∙․–—_−‒]{0,5}+",
         r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+"
-        r"|[Uu]\+[0-9A-Fa-f]*+ ?+)++\\?+",
+        r"|[Uu]\+[0-9A-Fa-f]*+[, ]{0,2}+)++[\\Uu]?+",
         r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
+        r"(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/]{3}[ \n]){2,}+[A-Za-z0-9+/=]{0,3}+[ \n]?+",
+        *(
+            rf"(?<![A-Za-z0-9+/=])(?=[A-Za-z]{{0,{width - 2}}}(?:[a-z][A-Z]|[A-Z]{{2}}[a-z]|\d[A-Za-z]|[A-Za-z]\d))"
+            rf"(?:[A-Za-z0-9+/]{{{width}}}[ \n])++[A-Za-z0-9+/=]{{0,{width}}}+[ \n]?+"
+            for width in _GROUPS
+        ),
+        r"(?<![^\s\"'`(])(?=\S{0,24}[^\w\s\-/.:,'\"()!?;’])(?=\S{0,24}[A-Z])(?=\S{0,24}[a-z0-9])[!-~]{8,}+\s?+",
     )
 )
 _SPELLING_RUN = re.compile(

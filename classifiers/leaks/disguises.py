@@ -26,6 +26,8 @@ LEAST_LETTERS = 6  # shorter names stand in odd text by chance
 _LEET = re.compile(r"[0-9@$!|+€£]")
 _DIGITS = (str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl"), str.maketrans("1|!", "lll"))
 _APART = re.compile(r"(?<![^\W_])[^\W\d_](?:(?:[^\w]|_){1,4}[^\W\d_])*(?:[^\w]|_){0,4}\Z")
+_TURNED = str.maketrans("ɐqɔpǝɟƃɥᴉıɾʞlןɯuodbɹsʇnʌʍxʎz", "abcdefghiijkllmnopqrstuvwxyz")  # upside down
+_TURNED_LETTER = re.compile("[ɐɔǝɟƃɥᴉɾʞןɯɹʇʌʍʎ]")
 _LETTER = re.compile(r"[^\W\d_]")
 _SHIFTED = (ROT13, ATBASH, SHIFTS[0], SHIFTS[2])  # of Caesar's ciphers the usual ones: by 13, 1 and 3 letters
 
@@ -79,6 +81,9 @@ class Disguises:
         found = [self._glance(letters, ended=ended)]
         if _LEET.search(text):
             found += [glance_at(names, Letters(one), ended=ended) for one in _other_letters(text)]
+        if not text.isascii() and _TURNED_LETTER.search(text):
+            turned = Letters(text.translate(_TURNED))
+            found += [glance_at(names, turned, ended=ended), self._glance(turned, ended=ended)]
         if not ended and (apart := self._apart(names, text)) is not None:
             found.append(Glance((), apart))
         return together(found, len(text))

@@ -26,6 +26,7 @@ from classifiers.leaks.facts import FactCount
 from classifiers.leaks.leak import Leak, LeakKind
 from classifiers.leaks.model import LeakModel
 from classifiers.leaks.passages import PassageIndex, PassageRuns, Run
+from classifiers.leaks.threads import ThreadNames, Threads
 from classifiers.leaks.words import Word, spellings, words_of
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.boundaries import Letters
@@ -119,6 +120,7 @@ class Watchlist:
         self.models: Mapping[str, Callable[[], LeakModel]] = {}
         self.passages = PassageIndex({})
         self.disguises = Disguises()
+        self.threads = ThreadNames()
         self.names_are_facts = False  # whether some scope has names that are no leaks, but make its facts count
 
     def updated(
@@ -140,6 +142,7 @@ class Watchlist:
         own = (self.names.updated(coming, gone), self.foreign.updated(coming, gone)) if names is None else names
         changed.names, changed.foreign = own
         changed.disguises = self.disguises.updated(coming, gone)
+        changed.threads = self.threads.updated(coming, gone)
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }
@@ -183,6 +186,7 @@ class AnswerWatch:
         self._tail = ""  # what was read, from `_base` on
         self._base = 0
         self._codes = CodeReader(watchlist.names, self._in_code)
+        self._threads = Threads(watchlist.threads)
         self._words_to = 0  # up to here the words are counted
         self._safe = 0
         self._settled = 0  # before this no name can begin any more
@@ -216,6 +220,9 @@ class AnswerWatch:
             coded = self._codes.glance(self._tail, self._base, fresh=fresh, ended=ended)
             found += [*coded.sightings, *coded.leaks]
             open_from = min(open_from, coded.open_from)
+        apart, apart_from = self._threads.read(self._tail, self._base, ended=ended)
+        found += apart
+        open_from = min(open_from, apart_from)
         unfinished = None
         if self._reads_words:
             words, unfinished = self._new_words(prose, ended=ended)

@@ -27,11 +27,18 @@ MORSE = dict(
         strict=True,
     )
 )
+TURNED = dict(zip("abcdefghijklmnopqrstuvwxyz", "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍxʎz", strict=True))
 SPELT = (
     "Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo "
     "Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu"
 ).split()
 SAID = "ay bee cee dee ee ef gee aitch eye jay kay el em en oh pee cue ar ess tee you vee double-u ex why zee".split()
+
+
+def grouped(text: str, width: int) -> str:
+    return " ".join(text[start : start + width] for start in range(0, len(text), width))
+
+
 WHOLE: dict[str, Callable[[str], str]] = {
     "backwards": lambda name: name[::-1],
     "each word backwards": lambda name: " ".join(word[::-1] for word in name.split()),
@@ -53,6 +60,11 @@ WHOLE: dict[str, Callable[[str], str]] = {
 CODES: dict[str, Callable[[str], str]] = {
     "base64": lambda name: base64.b64encode(name.encode()).decode(),
     "base64 in a sentence": lambda name: base64.b64encode(f"She is {name}, I think.".encode()).decode(),
+    "upside down": lambda name: "".join(TURNED.get(c, c) for c in name.lower())[::-1],
+    "base64 by threes": lambda name: grouped(base64.b64encode(f"It is {name} now".encode()).decode(), 3),
+    "base64 by fours": lambda name: grouped(base64.b64encode(f"It is {name} now".encode()).decode(), 4),
+    "base 85": lambda name: base64.b85encode(f"It is {name} now".encode()).decode(),
+    "code points": lambda name: ", ".join(f"U+{ord(c):04X}" for c in name),
     "base64 twice": lambda name: base64.b64encode(base64.b64encode(f"It is {name} now".encode())).decode(),
     "base32": lambda name: base64.b32encode(f"It is {name} now".encode()).decode(),
     "hex": lambda name: f"It is {name} now".encode().hex(),

@@ -1,0 +1,66 @@
+"""Words that say a name in other letters, so that a reader sees it: pig latin, no vowels, a key aside on the keyboard;
+and words with more letters than they need (`HxAxRxRxY`, `Haaarry`)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from itertools import accumulate
+
+from classifiers.leaks.runs import LEAST_DRESSED, Named
+
+__all__ = ["forms", "undressed"]
+
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_VOWELS = re.compile("[aeiou]")
+_ONSET = re.compile("([^aeiou]*)(.*)")
+_BEFORE_VOWELS, _INFIXES = (re.compile("([aeiou]+)"), re.compile("([aeiou])")), ("ub", "ab", "op")
+_LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
+_LONG_RUN = re.compile(r"(.)\1{2,}")
+
+
+def _beside(step: int) -> dict[int, str]:
+    return str.maketrans({key: row[(at + step) % len(row)] for row in _ROWS for at, key in enumerate(row)})
+
+
+_KEYS = (_beside(1), _beside(-1))
+
+
+def forms(name: Named) -> Iterator[Named]:
+    """A name in other letters, word by word."""
+    ends = (*name.breaks, len(name.letters))
+    words = [name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)]
+    said = [[word.translate(keys) for word in words] for keys in _KEYS]
+    said += [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay", "hay")]
+    said += [[vowels.sub(rf"{infix}\1", word) for word in words] for infix in _INFIXES for vowels in _BEFORE_VOWELS]
+    bare = [_VOWELS.sub("", word) for word in words]
+    if all(bare) and len("".join(bare)) >= _LEAST_CONSONANTS:
+        said.append(bare)
+        said.append([word[0] + _VOWELS.sub("", word[1:]) for word in words])
+    for one in dict.fromkeys(map(tuple, said)):
+        if len("".join(one)) >= _LEAST_LETTERS:
+            yield replace(name, letters="".join(one), breaks=tuple(accumulate(map(len, one[:-1]))))
+
+
+def _piggish(word: str, ending: str) -> str:
+    onset, rest = _ONSET.fullmatch(word).groups()  # type: ignore[union-attr]
+    return rest + onset + ("ay" if onset else ending) if rest else word + ending
+
+
+@lru_cache(maxsize=16384)
+def undressed(word: str) -> tuple[str, ...]:
+    """What a word says without the letters that it does not need. It begins with what the beginning of the word says,
+    so far as that has some letters."""
+    if len(word) < LEAST_DRESSED:
+        return ()
+    if word[0] == word[1]:
+        width = 3 if word[1] == word[2] else 2
+        parts = [word[at : at + width] for at in range(0, len(word), width)]
+        if all(part == part[0] * len(part) for part in parts):
+            return (word[::width],)
+    found = []
+    if word[1] == word[3] and len(set(word[1::2])) == 1:
+        found.append(word[::2])
+    if _LONG_RUN.search(word):
+        found += [_LONG_RUN.sub(r"\1", word), _LONG_RUN.sub(r"\1\1", word)]
+    return tuple(found)
