@@ -1,0 +1,140 @@
+"""What it costs to bend one word to another: slips of hands, ears and scanners cost less than any letter for any other.
+
+The cost is an edit distance (Damerau 1964) with weights, as Kernighan, Church & Gale (1990) weigh typing errors: a letter
+more, less or another costs 1, two neighbours that changed places .75, a doubled letter .5; a key beside the right one, a
+vowel for a vowel, what sounds alike and what a scanner takes for another .6.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+from classifiers.names.real_words import has_neighbour, is_real
+
+__all__ = ["begins_alike", "cost", "slipped"]
+
+_DOUBLED, _TURNED, _LIKE, _MUTE = 0.5, 0.75, 0.6, 0.4
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_LETTERS = ("ck", "kq", "cs", "sz", "vw", "ij", "bh", "ec", "gq", "il", "tf", "mn", "nh", "uv", "gs", "bg", "ag")
+_SEVERAL = (
+    *(("rn", "m"), ("ri", "n"), ("cl", "d"), ("vv", "w"), ("ii", "u"), ("li", "u")),
+    *(("ph", "f"), ("ck", "k"), ("wh", "w"), ("sch", "sh"), ("qu", "kw"), ("x", "ks"), ("ee", "y"), ("ee", "ea")),
+    *(("oo", "u"), ("oe", "ow"), ("ai", "ay"), ("er", "ur"), ("or", "aw"), ("ie", "y"), ("ou", "u")),
+)
+_LONGEST = 3  # letters of the longest of several
+_VOWELS = "aeiouy"
+_MOST_LONGER = 3  # letters that one word may have more than the other
+_LEAST_LETTERS = 8  # of a name of several words that counts alone
+_FOUND, _FOUND_WORD = 0.36, 0.55  # costs for each letter of a name, and of one of its words
+_FOUND_UNLIKE = 0.25  # of a name with a word that begins otherwise
+_SURE, _SURE_BESIDE_RIGHT = 0.3, 0.36
+_SMALL = 3  # letters of a word that says little
+_LEAST_SINGLE = 5  # letters of a name of one word
+_FOUND_SINGLE = {5: 1.0, 6: 1.6, 7: 2.0, 8: 2.4}
+_SURE_SINGLE = {5: 0.0, 6: 1.0, 7: 1.3, 8: 1.6}
+_FOUND_UNLIKE_SINGLE = 1.0  # of one that begins otherwise
+_FOUND_LONG, _SURE_LONG = 3.0, 2.0  # of longer ones
+
+
+def _both_ways(pairs: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    return frozenset((*pairs, *((other, one) for one, other in pairs)))
+
+
+_KEYS = [(one, other) for row in _ROWS for one, other in zip(row, row[1:], strict=False)]
+_LIKES = _both_ways([*_KEYS, *((a, b) for a in _VOWELS for b in _VOWELS), *((pair[0], pair[1]) for pair in _LETTERS)])
+_SEVERAL_LIKES = _both_ways(_SEVERAL)
+_ENDS = frozenset((one[-1], other[-1]) for one, other in _SEVERAL_LIKES)
+
+
+@lru_cache(maxsize=8192)
+def cost(wanted: str, word: str, most: float) -> float:
+    """What it costs to bend `wanted` to `word`; infinite if that is more than `most`."""
+    if abs(len(wanted) - len(word)) > _MOST_LONGER or _LIKE * (_missing(wanted, word) - 1) > most:
+        return math.inf
+    rows = [[math.inf] * (len(word) + 1) for _ in range(len(wanted) + 1)]
+    rows[0] = [float(j) for j in range(len(word) + 1)]
+    for i in range(1, len(wanted) + 1):
+        rows[i][0] = float(i)
+        for j in range(max(1, i - _MOST_LONGER), min(len(word), i + _MOST_LONGER) + 1):
+            rows[i][j] = _cell(rows, wanted, word, i, j)
+        if min(rows[i]) > most and min(rows[i - 1]) > most:
+            return math.inf
+    return rows[-1][-1] if rows[-1][-1] <= most else math.inf
+
+
+def _missing(wanted: str, word: str) -> int:
+    """How many different letters one of the words has and the other lacks: each costs a slip, but two may go in one."""
+    return max(len(set(wanted).difference(word)), len(set(word).difference(wanted)))
+
+
+def _cell(rows: Sequence[Sequence[float]], wanted: str, word: str, i: int, j: int) -> float:
+    one, other = wanted[i - 1], word[j - 1]
+    if one == other:
+        best = rows[i - 1][j - 1]
+    else:
+        best = rows[i - 1][j - 1] + (_LIKE if (one, other) in _LIKES else 1)
+    best = min(best, rows[i - 1][j] + _alone(wanted, i), rows[i][j - 1] + _alone(word, j))
+    if i > 1 and j > 1 and one != other and one == word[j - 2] and other == wanted[i - 2]:
+        best = min(best, rows[i - 2][j - 2] + _TURNED)
+    if (one, other) in _ENDS:
+        for a in range(1, min(i, _LONGEST) + 1):
+            for b in range(1, min(j, _LONGEST) + 1):
+                if (wanted[i - a : i], word[j - b : j]) in _SEVERAL_LIKES:
+                    best = min(best, rows[i - a][j - b] + _LIKE)
+    return best
+
+
+def _alone(word: str, end: int) -> float:
+    """What the letter before `end` costs, which the other word lacks."""
+    letter, before = word[end - 1], word[end - 2 : end - 1]
+    if letter in (before, word[end : end + 1]):
+        return _DOUBLED
+    return _MUTE if letter == "h" and before and before in _VOWELS else 1
+
+
+def begins_alike(wanted: str, word: str) -> bool:
+    """With the same first letter, or the first two in turn."""
+    return word[0] == wanted[0] or word[:2] == wanted[1::-1]
+
+
+def slipped(wanted: Sequence[str], there: Sequence[str]) -> bool | None:
+    """Whether words of a text surely are the words of a name with slips; None if they are hardly the name."""
+    bent = [(one, word) for one, word in zip(wanted, there, strict=True) if one != word]
+    if not bent or any(len(one) < 2 for one, _ in bent):
+        return None
+    if len(wanted) == 1:
+        return _slipped_single(*bent[0])
+    total = 0.0
+    for one, word in bent:
+        total += cost(one, word, _FOUND_WORD * len(one))
+        if math.isinf(total):
+            return None
+    return _slipped_words(wanted, bent, total)
+
+
+def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total: float) -> bool | None:
+    telling = [one for one in wanted if len(one) > _SMALL or any(one == other for other, _ in bent)]
+    letters = len("".join(telling))
+    unlike = sum(not begins_alike(one, word) for one, word in bent)
+    if total > (_FOUND_UNLIKE if unlike else _FOUND) * letters or unlike > 1:
+        return None
+    if any(map(is_real, (word for _, word in bent))):
+        return False if total <= 1 and len(bent) == 1 else None
+    if len(bent) < len(wanted) and (
+        total > _SURE_BESIDE_RIGHT * len("".join(one for one, _ in bent))
+        or any(has_neighbour(word, one) for one, word in bent)
+    ):
+        return False
+    return not unlike and letters >= _LEAST_LETTERS and total <= _SURE * letters
+
+
+def _slipped_single(wanted: str, word: str) -> bool | None:
+    letters = len(wanted)
+    if letters < _LEAST_SINGLE or is_real(word):
+        return None
+    alike = begins_alike(wanted, word)
+    price = cost(wanted, word, _FOUND_SINGLE.get(letters, _FOUND_LONG) if alike else _FOUND_UNLIKE_SINGLE)
+    if math.isinf(price):
+        return None
+    sure = alike and price <= _SURE_SINGLE.get(letters, _SURE_LONG)
+    return sure and not has_neighbour(word, wanted)
