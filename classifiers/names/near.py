@@ -33,7 +33,7 @@ _LONGEST = 32
 _MOST_WORDS, _MOST_EDITS = 4, 3
 _LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
 _FOR_SLIPS = pairs.MARKS
-_LOOKS = str.maketrans("0134578", "oleastb")
+_LOOKS = str.maketrans("013456789", "oleasbtbg")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
@@ -355,6 +355,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
         return letters >= _SURE_LETTERS
     if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
+    if is_real(there[0]):
+        return False  # a steward is no Stewart
     if there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS):
         return False  # whoever is pensive looks into no Pensieve
     if edits == 1 and letters == len(there[0]):

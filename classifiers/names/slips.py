@@ -8,8 +8,10 @@ vowel for a vowel, what sounds alike and what a scanner takes for another .6.
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
-from classifiers.names.real_words import has_neighbour, is_real
+from classifiers.names.real_words import is_common, is_real, neighbours
+from classifiers.names.vocabulary import is_known, is_strange
 
 __all__ = ["begins_alike", "cost", "slipped"]
 
@@ -27,13 +29,14 @@ _MOST_LONGER = 3  # letters that one word may have more than the other
 _LEAST_LETTERS = 8  # of a name of several words that counts alone
 _FOUND, _FOUND_WORD = 0.36, 0.55  # costs for each letter of a name, and of one of its words
 _FOUND_UNLIKE = 0.25  # of a name with a word that begins otherwise
+_FOUND_COMMON = 0.15  # of a name with a word that is a common one now
 _SURE, _SURE_BESIDE_RIGHT = 0.3, 0.36
-_SMALL = 3  # letters of a word that says little
 _LEAST_SINGLE = 5  # letters of a name of one word
 _FOUND_SINGLE = {5: 1.0, 6: 1.6, 7: 2.0, 8: 2.4}
-_SURE_SINGLE = {5: 0.0, 6: 1.0, 7: 1.3, 8: 1.6}
+_SURE_SINGLE = {5: 0.0, 6: 1.2, 7: 1.5, 8: 1.75}
+_SURE_STRANGE_SINGLE = {5: 0.75, 6: 1.4, 7: 1.75, 8: 1.9}  # with letters side by side as in no common word
 _FOUND_UNLIKE_SINGLE = 1.0  # of one that begins otherwise
-_FOUND_LONG, _SURE_LONG = 3.0, 2.0  # of longer ones
+_FOUND_LONG, _SURE_LONG, _SURE_STRANGE_LONG = 3.0, 2.0, 2.6  # of longer ones
 
 
 def _both_ways(pairs: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
@@ -113,19 +116,18 @@ def slipped(wanted: Sequence[str], there: Sequence[str]) -> bool | None:
 
 
 def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total: float) -> bool | None:
-    telling = [one for one in wanted if len(one) > _SMALL or any(one == other for other, _ in bent)]
-    letters = len("".join(telling))
-    unlike = sum(not begins_alike(one, word) for one, word in bent)
+    changed = [one for one, _ in bent]
+    letters = sum(len(one) / (1 if one in changed or not is_known(one) else 2) for one in wanted)
+    unlike = sum(not (begins_alike(one, word) or (one[0], word[0]) in _LIKES) for one, word in bent)
     if total > (_FOUND_UNLIKE if unlike else _FOUND) * letters or unlike > 1:
         return None
-    if any(map(is_real, (word for _, word in bent))):
-        return False if total <= 1 and len(bent) == 1 else None
-    if len(bent) < len(wanted) and (
-        total > _SURE_BESIDE_RIGHT * len("".join(one for one, _ in bent))
-        or any(has_neighbour(word, one) for one, word in bent)
-    ):
-        return False
-    return not unlike and letters >= _LEAST_LETTERS and total <= _SURE * letters
+    if any(is_common(word) for _, word in bent):
+        return False if total <= _FOUND_COMMON * letters and not unlike else None
+    if len(bent) < len(wanted):
+        if total > _SURE_BESIDE_RIGHT * len("".join(changed)) or any(_may_be_other(one, word) for one, word in bent):
+            return False
+    sure = _FOUND if any(_is_stranger(one, word) for one, word in bent) else _SURE
+    return not unlike and letters >= _LEAST_LETTERS and total <= sure * letters
 
 
 def _slipped_single(wanted: str, word: str) -> bool | None:
@@ -133,8 +135,27 @@ def _slipped_single(wanted: str, word: str) -> bool | None:
     if letters < _LEAST_SINGLE or is_real(word):
         return None
     alike = begins_alike(wanted, word)
-    price = cost(wanted, word, _FOUND_SINGLE.get(letters, _FOUND_LONG) if alike else _FOUND_UNLIKE_SINGLE)
+    found = _FOUND_SINGLE.get(letters, _FOUND_LONG) if alike else _FOUND_UNLIKE_SINGLE
+    price = cost(wanted, word, found)
     if math.isinf(price):
         return None
-    sure = alike and price <= _SURE_SINGLE.get(letters, _SURE_LONG)
-    return sure and not has_neighbour(word, wanted)
+    sure = _SURE_SINGLE.get(letters, _SURE_LONG)
+    if _is_stranger(wanted, word):
+        sure = _SURE_STRANGE_SINGLE.get(letters, _SURE_STRANGE_LONG)
+    return alike and price <= sure and not _may_be_other(wanted, word, price)
+
+
+def _may_be_other(wanted: str, word: str, price: float | None = None) -> bool:
+    """Whether a word is as near to a common word as it is to the wanted one, or nearer; of a `price`: as near."""
+    others = neighbours(word) - {wanted}
+    if not others:
+        return False
+    paid = cost(wanted, word, _FOUND_LONG)
+    nearest = min(cost(other, word, 1.0) for other in others)
+    return nearest < paid or (price is not None and nearest <= paid)
+
+
+def _is_stranger(wanted: str, word: str) -> bool:
+    """Whether a word has letters side by side as in no common word, and the one that is wanted has not: it is hardly
+    another name."""
+    return any(is_strange(one + other) for one, other in set(pairwise(word)).difference(pairwise(wanted)))
