@@ -293,10 +293,12 @@ def _slipped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
 
 
 def _holds_whole(named: _Named, there: Sequence[str]) -> bool:
-    """Whether one word holds the whole name, which was judged by its borders. Its last letter may stand twice."""
+    """Whether one word holds the whole name, which was judged by its borders. Its last letter may stand twice, but an s:
+    a plural has none behind it."""
     if len(there) > 1 or named.words[0] not in there[0]:
         return False
-    return there[0] != named.words[0] + named.words[0][-1]
+    last = named.words[0][-1]
+    return last == "s" or there[0] != named.words[0] + last
 
 
 def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
@@ -355,10 +357,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
         return letters >= _SURE_LETTERS
     if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
-    if is_real(there[0]):
-        return False  # a steward is no Stewart
-    if there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS):
-        return False  # whoever is pensive looks into no Pensieve
+    if is_real(there[0]) or (there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS)):
+        return False  # a steward is no Stewart, and whoever is pensive looks into no Pensieve
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
     if edits == 2 and abs(letters - len(there[0])) < 2:

@@ -67,4 +67,5 @@ def neighbours(word: str) -> frozenset[str]:
 
 def _held(hashes: NDArray[np.int64], words: Sequence[str]) -> NDArray[np.bool_]:
     wanted = np.fromiter(map(hash, words), np.int64, len(words))
-    return hashes[np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)] == wanted
+    found: NDArray[np.bool_] = hashes[np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)] == wanted
+    return found

@@ -1,8 +1,8 @@
-"""What it costs to bend one word to another: slips of hands, ears and scanners cost less than any letter for any other.
+"""What it costs to bend one word to another: slips of hands, ears and scanners cost less than others.
 
-The cost is an edit distance (Damerau 1964) with weights, as Kernighan, Church & Gale (1990) weigh typing errors: a letter
-more, less or another costs 1, two neighbours that changed places .75, a doubled letter .5; a key beside the right one, a
-vowel for a vowel, what sounds alike and what a scanner takes for another .6.
+The cost is an edit distance (Damerau 1964) with weights, as Kernighan, Church & Gale (1990) weigh typing errors: a
+letter more, less or another costs 1, two neighbours that changed places .75, a doubled letter .5; a key beside the
+right one, a vowel for a vowel, what sounds alike and what a scanner takes for another .6.
 """
 
 import math
@@ -31,9 +31,11 @@ _FOUND, _FOUND_WORD = 0.36, 0.55  # costs for each letter of a name, and of one 
 _FOUND_UNLIKE = 0.25  # of a name with a word that begins otherwise
 _FOUND_COMMON = 0.15  # of a name with a word that is a common one now
 _SURE, _SURE_BESIDE_RIGHT = 0.3, 0.36
+_SHORT = 4  # letters of a first name: one other letter makes another
 _LEAST_SINGLE = 5  # letters of a name of one word
 _FOUND_SINGLE = {5: 1.0, 6: 1.6, 7: 2.0, 8: 2.4}
 _SURE_SINGLE = {5: 0.0, 6: 1.2, 7: 1.5, 8: 1.75}
+_SURE_OF_OTHER_LENGTH = 1.2  # with two letters more or fewer
 _SURE_STRANGE_SINGLE = {5: 0.75, 6: 1.4, 7: 1.75, 8: 1.9}  # with letters side by side as in no common word
 _FOUND_UNLIKE_SINGLE = 1.0  # of one that begins otherwise
 _FOUND_LONG, _SURE_LONG, _SURE_STRANGE_LONG = 3.0, 2.0, 2.6  # of longer ones
@@ -43,7 +45,7 @@ def _both_ways(pairs: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     return frozenset((*pairs, *((other, one) for one, other in pairs)))
 
 
-_KEYS = [(one, other) for row in _ROWS for one, other in zip(row, row[1:], strict=False)]
+_KEYS = [(one, other) for row in _ROWS for one, other in pairwise(row)]
 _LIKES = _both_ways([*_KEYS, *((a, b) for a in _VOWELS for b in _VOWELS), *((pair[0], pair[1]) for pair in _LETTERS)])
 _SEVERAL_LIKES = _both_ways(_SEVERAL)
 _ENDS = frozenset((one[-1], other[-1]) for one, other in _SEVERAL_LIKES)
@@ -72,11 +74,8 @@ def _missing(wanted: str, word: str) -> int:
 
 def _cell(rows: Sequence[Sequence[float]], wanted: str, word: str, i: int, j: int) -> float:
     one, other = wanted[i - 1], word[j - 1]
-    if one == other:
-        best = rows[i - 1][j - 1]
-    else:
-        best = rows[i - 1][j - 1] + (_LIKE if (one, other) in _LIKES else 1)
-    best = min(best, rows[i - 1][j] + _alone(wanted, i), rows[i][j - 1] + _alone(word, j))
+    changed = 0.0 if one == other else _LIKE if (one, other) in _LIKES else 1.0
+    best = min(rows[i - 1][j - 1] + changed, rows[i - 1][j] + _alone(wanted, i), rows[i][j - 1] + _alone(word, j))
     if i > 1 and j > 1 and one != other and one == word[j - 2] and other == wanted[i - 2]:
         best = min(best, rows[i - 2][j - 2] + _TURNED)
     if (one, other) in _ENDS:
@@ -123,11 +122,17 @@ def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total
         return None
     if any(is_common(word) for _, word in bent):
         return False if total <= _FOUND_COMMON * letters and not unlike else None
-    if len(bent) < len(wanted):
-        if total > _SURE_BESIDE_RIGHT * len("".join(changed)) or any(_may_be_other(one, word) for one, word in bent):
-            return False
-    sure = _FOUND if any(_is_stranger(one, word) for one, word in bent) else _SURE
-    return not unlike and letters >= _LEAST_LETTERS and total <= sure * letters
+    if unlike or letters < _LEAST_LETTERS or (len(bent) < len(wanted) and not _sure_beside_right(bent, total)):
+        return False
+    return total <= (_FOUND if any(_is_stranger(one, word) for one, word in bent) else _SURE) * letters
+
+
+def _sure_beside_right(bent: Sequence[tuple[str, str]], total: float) -> bool:
+    """Whether the bent words of a name that has right ones, too, are no other words, and make no other first name."""
+    letters = len("".join(one for one, _ in bent))
+    if letters <= _SHORT and total not in (_DOUBLED, _TURNED):
+        return False
+    return total <= _SURE_BESIDE_RIGHT * letters and not any(_may_be_other(one, word) for one, word in bent)
 
 
 def _slipped_single(wanted: str, word: str) -> bool | None:
@@ -139,7 +144,7 @@ def _slipped_single(wanted: str, word: str) -> bool | None:
     price = cost(wanted, word, found)
     if math.isinf(price):
         return None
-    sure = _SURE_SINGLE.get(letters, _SURE_LONG)
+    sure = _SURE_SINGLE.get(letters, _SURE_LONG) if abs(letters - len(word)) < 2 else _SURE_OF_OTHER_LENGTH
     if _is_stranger(wanted, word):
         sure = _SURE_STRANGE_SINGLE.get(letters, _SURE_STRANGE_LONG)
     return alike and price <= sure and not _may_be_other(wanted, word, price)
