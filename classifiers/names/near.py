@@ -293,8 +293,8 @@ def _slipped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
 
 
 def _holds_whole(named: _Named, there: Sequence[str]) -> bool:
-    """Whether one word holds the whole name, which was judged by its borders. Its last letter may stand twice, but an s:
-    a plural has none behind it."""
+    """Whether one word holds the whole name, which was judged by its borders. Its last letter may stand twice, but an
+    s: a plural has none behind it."""
     if len(there) > 1 or named.words[0] not in there[0]:
         return False
     last = named.words[0][-1]

@@ -5,10 +5,12 @@ often each stands in a large corpus; its data file alone is read here. A hash of
 """
 
 import gzip
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +20,32 @@ from classifiers.names.vocabulary import is_known
 __all__ = ["is_common", "is_real", "load", "neighbours"]
 
 _ROW = re.compile(rb'"([a-z]+)": (\d+)')
-_RARE = 50  # how often two thirds of the list's words stand there
+_RARE = math.log(50.5)  # two thirds of the words stand there 50 times
 _LONGEST = 32
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+class _List(NamedTuple):
+    """The hashes of the words, sorted, and the logarithm of how often each stands in the corpus."""
+
+    hashes: NDArray[np.int64]
+    counts: NDArray[np.float32]
+
+    def counts_of(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The logarithm for each word; 0 for a word that is not there."""
+        wanted = np.fromiter(map(hash, words), np.int64, len(words))
+        places = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
+        return np.where(self.hashes[places] == wanted, self.counts[places], np.float32(0))
+
+
 @lru_cache(maxsize=1)
-def load() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The sorted hashes of all words of the list, and of those that are not rare. It takes a tenth of a second."""
+def load() -> _List:
+    """The list. It takes a tenth of a second."""
     packed = (resources.files("spellchecker") / "resources" / "en.json.gz").read_bytes()
     rows = [(hash(row[1].decode()), int(row[2])) for row in _ROW.finditer(gzip.decompress(packed))]
-    every = np.array([word for word, _ in rows], np.int64)
-    return np.sort(every), np.sort(every[[count > _RARE for _, count in rows]])
+    hashes = np.array([word for word, _ in rows], np.int64)
+    order = np.argsort(hashes)
+    return _List(hashes[order], np.log(np.array([count for _, count in rows], np.float32))[order])
 
 
 def is_real(word: str) -> bool:
@@ -47,25 +63,19 @@ def _frequency(word: str) -> int:
     """2 of a common word, 1 of a rare one, 0 of none."""
     if is_known(word):
         return 2
-    every, common = load()
-    forms = [word, word[:-1]] if word[-1:] == "s" else [word]
-    return 2 if _held(common, forms).any() else int(_held(every, forms).any())
+    count = float(load().counts_of([word, word[:-1]] if word[-1:] == "s" else [word]).max())
+    return 2 if count > _RARE else int(count > 0)
 
 
 @lru_cache(maxsize=4096)
-def neighbours(word: str) -> frozenset[str]:
-    """The common words that one letter more, less or another, or two that change places, make of a word."""
+def neighbours(word: str) -> Mapping[str, float]:
+    """The common words that one letter more, less or another, or two that change places, make of a word, with the
+    logarithm of how often each stands in the corpus."""
     parts = [(word[:place], word[place:]) for place in range(len(word) + 1)]
     found = {before + after[1:] for before, after in parts if after}
     found |= {before + after[1] + after[0] + after[2:] for before, after in parts if len(after) > 1}
     found |= {before + letter + after[1:] for before, after in parts if after for letter in _LETTERS}
     found |= {before + letter + after for before, after in parts for letter in _LETTERS}
-    _, common = load()
     words = [*found]
-    return frozenset(words[place] for place in np.flatnonzero(_held(common, words)))
-
-
-def _held(hashes: NDArray[np.int64], words: Sequence[str]) -> NDArray[np.bool_]:
-    wanted = np.fromiter(map(hash, words), np.int64, len(words))
-    found: NDArray[np.bool_] = hashes[np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)] == wanted
-    return found
+    counts = load().counts_of(words)
+    return {words[place]: float(counts[place]) for place in np.flatnonzero(counts > _RARE)}

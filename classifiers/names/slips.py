@@ -152,7 +152,7 @@ def _slipped_single(wanted: str, word: str) -> bool | None:
 
 def _may_be_other(wanted: str, word: str, price: float | None = None) -> bool:
     """Whether a word is as near to a common word as it is to the wanted one, or nearer; of a `price`: as near."""
-    others = neighbours(word) - {wanted}
+    others = neighbours(word).keys() - {wanted}
     if not others:
         return False
     paid = cost(wanted, word, _FOUND_LONG)
