@@ -28,7 +28,7 @@ _SURE_LETTERS = 9  # of a name of several words that counts alone
 _SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
 _SURE_AS_LONG = 7  # counts with one edit that leaves its length
 _SURE_TWO_AS_LONG = 9  # counts with two that leave its length, or all but one letter: Beatrix is no Bellatrix
-_THIRDS = 7  # letters of a word that stands under its thirds, too
+_THIRDS = 6  # letters of a name of one word that stands under its thirds, too; of other words, `_TWO_EDITS`
 _LONGEST = 32
 _MOST_WORDS, _MOST_EDITS = 4, 3
 _LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
@@ -216,7 +216,7 @@ def _keys(named: _Named) -> Iterator[str]:
     if named.joined:
         return
     yield f"={word}"
-    if length >= _THIRDS:
+    if length >= (_TWO_EDITS if len(named.words) > 1 else _THIRDS):
         yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
     heard = sound(word)
     if len(heard) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):

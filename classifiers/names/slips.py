@@ -120,8 +120,11 @@ def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total
     unlike = sum(not (begins_alike(one, word) or (one[0], word[0]) in _LIKES) for one, word in bent)
     if total > (_FOUND_UNLIKE if unlike else _FOUND) * letters or unlike > 1:
         return None
-    if any(is_common(word) for _, word in bent):
-        return False if total <= _FOUND_COMMON * letters and not unlike else None
+    common = sum(is_common(word) for _, word in bent)
+    if common and (unlike or total > _FOUND_COMMON * letters):
+        return None
+    if common:
+        return common < len(bent) and letters >= _LEAST_LETTERS
     if unlike or letters < _LEAST_LETTERS or (len(bent) < len(wanted) and not _sure_beside_right(bent, total)):
         return False
     return total <= (_FOUND if any(_is_stranger(one, word) for one, word in bent) else _SURE) * letters
