@@ -120,11 +120,11 @@ def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total
     unlike = sum(not (begins_alike(one, word) or (one[0], word[0]) in _LIKES) for one, word in bent)
     if total > (_FOUND_UNLIKE if unlike else _FOUND) * letters or unlike > 1:
         return None
-    common = sum(is_common(word) for _, word in bent)
+    common = [one for one, word in bent if is_common(word)]
     if common and (unlike or total > _FOUND_COMMON * letters):
         return None
-    if common:
-        return common < len(bent) and letters >= _LEAST_LETTERS
+    if common:  # Adam is no Ada
+        return len(common) < len(bent) and letters >= _LEAST_LETTERS and min(map(len, common)) > _SHORT
     if unlike or letters < _LEAST_LETTERS or (len(bent) < len(wanted) and not _sure_beside_right(bent, total)):
         return False
     return total <= (_FOUND if any(_is_stranger(one, word) for one, word in bent) else _SURE) * letters
