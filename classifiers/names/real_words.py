@@ -42,10 +42,11 @@ class _List(NamedTuple):
 def load() -> _List:
     """The list. It takes a tenth of a second."""
     packed = (resources.files("spellchecker") / "resources" / "en.json.gz").read_bytes()
-    rows = [(hash(row[1].decode()), int(row[2])) for row in _ROW.finditer(gzip.decompress(packed))]
-    hashes = np.array([word for word, _ in rows], np.int64)
+    text = gzip.decompress(packed)
+    hashes = np.fromiter((hash(row[1].decode()) for row in _ROW.finditer(text)), np.int64)
+    counts = np.fromiter((int(row[2]) for row in _ROW.finditer(text)), np.float32)
     order = np.argsort(hashes)
-    return _List(hashes[order], np.log(np.array([count for _, count in rows], np.float32))[order])
+    return _List(hashes[order], np.log(counts)[order])
 
 
 def is_real(word: str) -> bool:

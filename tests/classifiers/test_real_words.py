@@ -23,6 +23,6 @@ def test_some_real_words_are_rare() -> None:
 
 def test_neighbours_are_one_slip_away_and_the_more_frequent_ones_weigh_more() -> None:
     found = neighbours("teh")
-    assert found["the"] > found["ten"] > found["meh"]
+    assert found["the"] > found["tea"]
     assert "table" not in found
     assert not neighbours("xqzvkj")
