@@ -28,6 +28,7 @@ _VOWELS = "aeiouy"
 _MOST_LONGER = 3  # letters that one word may have more than the other
 _LEAST_LETTERS = 8  # of a name of several words that counts alone
 _FOUND, _FOUND_WORD = 0.36, 0.55  # costs for each letter of a name, and of one of its words
+_SURE_WORD = 0.4  # for each letter of one word, if the name counts alone
 _FOUND_UNLIKE = 0.25  # of a name with a word that begins otherwise
 _FOUND_COMMON = 0.15  # of a name with a word that is a common one now
 _SURE, _SURE_BESIDE_RIGHT = 0.3, 0.36
@@ -36,6 +37,7 @@ _LEAST_SINGLE = 5  # letters of a name of one word
 _FOUND_SINGLE = {5: 1.0, 6: 1.6, 7: 2.0, 8: 2.4}
 _SURE_SINGLE = {5: 0.0, 6: 1.2, 7: 1.5, 8: 1.75}
 _SURE_OF_OTHER_LENGTH = 1.2  # with two letters more or fewer
+_SURE_LONGER = 1.5  # with a letter more
 _SURE_STRANGE_SINGLE = {5: 0.75, 6: 1.4, 7: 1.75, 8: 1.9}  # with letters side by side as in no common word
 _FOUND_UNLIKE_SINGLE = 1.0  # of one that begins otherwise
 _FOUND_LONG, _SURE_LONG, _SURE_STRANGE_LONG = 3.0, 2.0, 2.6  # of longer ones
@@ -106,12 +108,14 @@ def slipped(wanted: Sequence[str], there: Sequence[str]) -> bool | None:
         return None
     if len(wanted) == 1:
         return _slipped_single(*bent[0])
-    total = 0.0
+    total = worst = 0.0
     for one, word in bent:
-        total += cost(one, word, _FOUND_WORD * len(one))
-        if math.isinf(total):
+        price = cost(one, word, _FOUND_WORD * len(one))
+        if math.isinf(price):
             return None
-    return _slipped_words(wanted, bent, total)
+        total, worst = total + price, max(worst, price / len(one))
+    sure = _slipped_words(wanted, bent, total)
+    return sure and worst <= _SURE_WORD
 
 
 def _slipped_words(wanted: Sequence[str], bent: Sequence[tuple[str, str]], total: float) -> bool | None:
@@ -148,7 +152,9 @@ def _slipped_single(wanted: str, word: str) -> bool | None:
     if math.isinf(price):
         return None
     sure = _SURE_SINGLE.get(letters, _SURE_LONG) if abs(letters - len(word)) < 2 else _SURE_OF_OTHER_LENGTH
-    if _is_stranger(wanted, word):
+    if len(word) > letters:  # demonitor is no Dementor
+        sure = min(sure, _SURE_LONGER)
+    elif _is_stranger(wanted, word):
         sure = _SURE_STRANGE_SINGLE.get(letters, _SURE_STRANGE_LONG)
     return alike and price <= sure and not _may_be_other(wanted, word, price)
 
