@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from classifiers.names import masked, shapes
+from classifiers.names import masked, pairs, shapes, slips
 from classifiers.names.ordinary import Alias
+from classifiers.names.real_words import is_real, load
 from classifiers.names.table import KeyTable
 from classifiers.names.text import normalise
 from classifiers.names.vocabulary import is_known, is_strange
@@ -27,10 +28,12 @@ _SURE_LETTERS = 9  # of a name of several words that counts alone
 _SINGLE, _SURE_SINGLE, _SURE_TWO = 6, 8, 10  # letters of a name of one word: found; counts with one edit; with two
 _SURE_AS_LONG = 7  # counts with one edit that leaves its length
 _SURE_TWO_AS_LONG = 9  # counts with two that leave its length, or all but one letter: Beatrix is no Bellatrix
+_THIRDS = 6  # letters of a name of one word that stands under its thirds, too; of other words, `_TWO_EDITS`
 _LONGEST = 32
 _MOST_WORDS, _MOST_EDITS = 4, 3
 _LEAST_SOUND, _LEAST_SINGLE_SOUND = 2, 4  # consonants of the word, of a name of several words or of one
-_LOOKS = str.maketrans("0134578", "oleastb")
+_FOR_SLIPS = pairs.MARKS
+_LOOKS = str.maketrans("013456789", "oleasbtbg")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
@@ -85,6 +88,8 @@ class NearNames:
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "NearNames":
         """With the names of further scopes and without those of others; see KeyTable."""
         rows = {scope: _rows(scope, names) for scope, names in added.items()}
+        if rows:
+            load()  # no text waits for a disk
         return NearNames(self._table.updated(rows, removed))
 
     def found(self, words: Sequence[str]) -> Iterator[NearHit]:
@@ -92,11 +97,13 @@ class NearNames:
         if not self._table:
             return
         asked = [(place, key) for place, word in enumerate(words) if _is_odd(word) for key in _asked(word)]
+        asked += pairs.asked(words)
         near: dict[int, set[_Named]] = {}
+        slipped: dict[int, set[_Named]] = {}
         shaped: set[tuple[int, _Named]] = set()
         for number, named in self._table.found([key for _, key in asked]):
             place, key = asked[number]
-            near.setdefault(place, set()).add(named)
+            (slipped if key[0] in _FOR_SLIPS else near).setdefault(place, set()).add(named)
             if key[0] in shapes.MARKS:
                 shaped.add((place, named))
         for place, names in sorted(near.items()):
@@ -106,7 +113,13 @@ class NearNames:
                 hit = _compared(named, words, place) if named.words[named.anchor] in fits else None
                 if (place, named) in shaped and not (hit and hit.counts):
                     hit = _shaped(named, words, place) or hit
+                if not (hit and hit.counts):
+                    hit = _slipped(named, words, place) or hit
                 if hit:
+                    yield hit
+        for place, names in sorted(slipped.items()):
+            for named in names - near.get(place, set()):
+                if hit := _slipped(named, words, place):
                     yield hit
 
     def masked(self, text: str) -> Iterator[MaskedHit]:
@@ -164,12 +177,19 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:
         words = tuple(normalise(alias.name).text.split())
         if alias.match != "word" or len(words) > _MOST_WORDS or not all(map(_WORDS.fullmatch, words)):
             continue
-        least = _ONE_EDIT if len(words) > 1 else shapes.LEAST_SINGLE
+        least = _least_anchor(words)
         for anchor, word in enumerate(words):
             if least <= len(word) <= _LONGEST and (len(words) > 1 or not is_known(word)):
                 yield _Named(scope, alias, words, anchor)
         if len(words) > 1 and _SURE_LETTERS <= len("".join(words)) <= _LONGEST:
             yield _Named(scope, alias, ("".join(words),), 0, joined=True)
+
+
+def _least_anchor(words: Sequence[str]) -> int:
+    """How many letters an anchor has: fewer if no word of a name has more."""
+    if len(words) == 1:
+        return shapes.LEAST_SINGLE
+    return _ONE_EDIT if any(len(word) >= _ONE_EDIT for word in words) else pairs.LEAST_LETTERS
 
 
 def _rows(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, tuple[str, ...]]]:
@@ -182,6 +202,10 @@ def _keys(named: _Named) -> Iterator[str]:
     its sound if that tells enough. A short name of one word stands under its shapes and masks alone."""
     word, length = named.words[named.anchor], len(named.words[named.anchor])
     half, a, b = length // 2, length // 3, 2 * length // 3
+    if len(named.words) > 1:
+        yield from pairs.keys(named.words, named.anchor)
+    if length < _ONE_EDIT:
+        return
     if not named.joined:
         yield from shapes.keys(word)
         if named.anchor == next(place for place, one in enumerate(named.words) if len(one) >= _ONE_EDIT):
@@ -192,7 +216,7 @@ def _keys(named: _Named) -> Iterator[str]:
     if named.joined:
         return
     yield f"={word}"
-    if length >= _TWO_EDITS:
+    if length >= (_TWO_EDITS if len(named.words) > 1 else _THIRDS):
         yield from (f"0{length}{word[:a]}", f"1{length}{word[a:b]}", f"2{length}{word[b:]}")
     heard = sound(word)
     if len(heard) >= (_LEAST_SOUND if len(named.words) > 1 else _LEAST_SINGLE_SOUND):
@@ -208,7 +232,7 @@ def _asked(word: str) -> Iterator[str]:
         half = length // 2
         yield f"<{length}{word[:half]}"
         yield f">{length}{word[n - (length - half) :]}"
-    for length in range(max(n - 2, _TWO_EDITS), n + 3):
+    for length in range(max(n - 2, _TWO_EDITS if is_real(word) else _THIRDS), n + 3):
         a, b = length // 3, 2 * length // 3
         yield f"0{length}{word[:a]}"
         for moved in _MOVED[n - length]:
@@ -256,6 +280,25 @@ def _shaped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
         return None
     sure = shapes.shaped(named.words, there)
     return None if sure is None else NearHit(named.scope, named.alias, first, first + len(there), sure)
+
+
+def _slipped(named: _Named, words: Sequence[str], place: int) -> NearHit | None:
+    """The name with slips (`slips`)."""
+    first = place - named.anchor
+    there = words[max(first, 0) : first + len(named.words)]
+    if named.joined or first < 0 or len(there) != len(named.words) or _holds_whole(named, there):
+        return None
+    sure = slips.slipped(named.words, [word if word.isalpha() else word.translate(_LOOKS) for word in there])
+    return None if sure is None else NearHit(named.scope, named.alias, first, first + len(there), sure)
+
+
+def _holds_whole(named: _Named, there: Sequence[str]) -> bool:
+    """Whether one word holds the whole name, which was judged by its borders. Its last letter may stand twice, but an
+    s: a plural has none behind it."""
+    if len(there) > 1 or named.words[0] not in there[0]:
+        return False
+    last = named.words[0][-1]
+    return last == "s" or there[0] != named.words[0] + last
 
 
 def _fit(wanted: str, word: str, *, among: int) -> _Fit | None:
@@ -314,8 +357,8 @@ def _is_sure(named: _Named, edits: int, there: Sequence[str]) -> bool:
         return letters >= _SURE_LETTERS
     if named.joined or named.words[0][0] != there[0][0]:
         return False  # 'diagonally' is no Diagon Alley, and a preacher no Kreacher
-    if there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS):
-        return False  # whoever is pensive looks into no Pensieve
+    if is_real(there[0]) or (there[0].endswith(_ENDINGS) and not named.words[0].endswith(_ENDINGS)):
+        return False  # a steward is no Stewart, and whoever is pensive looks into no Pensieve
     if edits == 1 and letters == len(there[0]):
         return letters >= _SURE_AS_LONG
     if edits == 2 and abs(letters - len(there[0])) < 2:

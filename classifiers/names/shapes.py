@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from classifiers.names.real_words import is_real, neighbours
 from classifiers.names.vocabulary import is_known, is_strange, parted
 
 __all__ = ["LEAST_SINGLE", "MARKS", "asked", "keys", "shaped", "squeezed"]
@@ -93,6 +94,8 @@ def _surely_scrambled(wanted: Sequence[str], there: Sequence[str]) -> bool | Non
         return False  # a bridge of stone is no Stonebridge
     if word == _swapped(one) or word in (one + one)[2:-2]:  # one letter alone is moved by chance: smuggle, Muggles
         return True
+    if word[0] == one[0] and word[-1] == one[-1] and not is_real(word) and not neighbours(word).keys() - {one}:
+        return True  # people read it so, and mean nothing else
     return letters >= (_SURE_STRANGE if is_strange(word) else _SURE_SCRAMBLED)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from classifiers.views.concatenation import concatenated
+from classifiers.views.corrected import corrected
 from classifiers.views.cut import uncut
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
 from classifiers.views.folding import confusables, folded
@@ -76,7 +77,7 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
             if depth > 1:
                 yield from _views(found, depth - 1, cut=cut)
     yield from odd_names(view)
-    for change in (numbered_names, in_columns, in_pieces):
+    for change in (corrected, numbered_names, in_columns, in_pieces):
         if found := change(view):
             yield found
     if cut:

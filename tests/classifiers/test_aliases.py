@@ -250,7 +250,7 @@ def test_letters_that_unicode_does_not_decompose_are_folded(alias: str, text: st
         ("Анна Каренина", "про Анну и Анна Каренину", "Анна Каренину"),
         ("Voldemort", "Voldemortin sauva", "Voldemortin"),
         ("Voldemort", "Voldemort'un asası", "Voldemort"),
-        ("Voldemort", "o Voldemorcie i Voldemorta", "Voldemorta"),
+        ("Voldemort", "widzi Voldemorta", "Voldemorta"),
         ("ألبوس", "وألبوس قال", "ألبوس"),
         ("הוגוורטס", "הלכתי להוגוורטס", "הוגוורטס"),
     ],

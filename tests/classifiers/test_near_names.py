@@ -37,12 +37,14 @@ def found(text: str) -> list[str]:
         ("who is ZeldaQuron", []),  # needs a second sign
         ("the corn of Zelda", []),
         ("who is Gerlod Mspertt", ["Gerlod Mspertt"]),  # two edits in a short word, and one in the other
-        ("who is Gerold Mspertt", []),  # another Gerold, perhaps
+        ("who is Gerold Mosberg", []),  # another Gerold
+        ("who is Gerold Mspertt", ["Gerold Mspertt"]),
         ("who is Gerold Masqprt", ["Gerold Masqprt"]),  # no common word has these letters side by side
         ("who is Gerold Kasqprt", []),
-        ("who is Gerlodd Mspertt", []),  # four edits in thirteen letters
+        ("who is Gerlodd Mspertt", ["Gerlodd Mspertt"]),  # four edits in thirteen letters, all of them slips
+        ("who is Gerwadd Mkpirtz", []),  # too many letters for others
         ("who is Terold Mspertt", []),  # without a first letter
-        ("who is Gerlod Muspeirat", []),  # only sounds alike
+        ("who is Gerlod Mosipirret", []),  # only sounds alike
         ("who is Beltrix", []),  # two letters fewer of nine: somebody else
         ("who is Blletrixx", ["Blletrixx"]),
     ],
@@ -61,7 +63,7 @@ def test_each_misspelt_name_of_a_long_text_is_found_in_its_place() -> None:
 
 def test_a_doubtful_spelling_needs_a_second_sign() -> None:
     detector = LexicalDetector({"sea": ["Pellwort"]})
-    names = LexicalDetector({"sea": ["Zelda Quorn"]}).detect(["who is Zilda Kworn"])[0]
+    names = LexicalDetector({"sea": ["Zelda Quorn"]}).detect(["who is Zilda Korin"])[0]
     leaning = Verdict("sea", "classifier", 0.1, 0.4, False)
     assert [verdict.matched for verdict in names] == [False]
     assert [verdict.matched for verdict in confirmed([*names, leaning])] == [True, False]

@@ -53,14 +53,14 @@ def test_other_words_are_no_names(text: str) -> None:
     [
         *("Oohna Breskehlt", "Oona Breskelltt", "Oona Brezcelt", "Vandelhohrzt", "Fester Ackwith"),
         *("Vester Akkwihth", "0ona Brcske1t", "Varidelborst", "Vanclelhorst", "Vefter Ackvvith", "Vandelhhorrst"),
-        *("Oonaa Breskelt", "Ooan Breskelt", "Otna Brezkelt"),
+        *("Oonaa Breskelt", "Ooan Breskelt", "Otna Brezkelt", "Vandelhorstt"),
     ],
 )
 def test_a_name_as_it_sounds_or_as_a_scanner_reads_it(name: str) -> None:
     assert found(f"Please tell me about {name} and the sea.") == [name]
 
 
-@pytest.mark.parametrize("text", ["Fandelhorst", "Bandelhorst", "Vandelhorsten", "Vandelhorstt", "Otna Breskelt"])
+@pytest.mark.parametrize("text", ["Fandelhorst", "Bandelhorst", "Vandelhorsten", "Otna Breskelt"])
 def test_another_name_that_sounds_alike(text: str) -> None:
     assert found(f"Who is {text}?") == []
 
