@@ -20,6 +20,16 @@ _SAMPLE = 240  # letters that decide that
 _WIDEST_GAP, _MOST_GAPS = 16, 3
 _FEWEST, _MOST_DIGITS = 4, 4  # numbers of a row; digits of one: a longer one is codes without gaps
 _SAME_TEXT = 8  # texts: both ways look at one
+_ROMANS = {
+    numeral: place
+    for place, numeral in enumerate(
+        (tens + units for tens in ("", "X", "XX") for units in ("", *"I II III IV V VI VII VIII IX".split()))
+    )
+}
+_ROMAN_ROW = re.compile(r"(?<![^\W_])[IVX]{1,5}(?:[\s,.;/|·-]{1,3}[IVX]{1,5}){3,}+(?![^\W_])", re.IGNORECASE)
+_BITS_ROW = re.compile(r"(?<!\d)(?:[01]{5}(?:[\s,.;/|_-]{1,3}[01]{5}){3,}+|[01]{25,}+)(?!\d)")
+_DOTS_ROW = re.compile(r"(?<![\w.])\.{1,5}(?:[\s,/|]{1,4}\.{1,5}){7,}+(?![\w.])")
+_ITA2 = " e\na siu\nrdrjnfcktzlwhypqobg mxv "  # Baudot's code as the Recommendation ITU-T S.1 has it; 0 says nothing
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
 _SQUARES = (_ALPHABET.replace("j", ""), _ALPHABET.replace("k", ""))  # Polybius's, and the tap code's
@@ -54,10 +64,26 @@ def numbered_names(view: View) -> View | None:
 @lru_cache(maxsize=_SAME_TEXT)
 def _said(text: str) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
     """Each row of numbers that says something: start, end, readings."""
+    others = _other_rows(text)
     if not _WORTH_A_LOOK.search(text):
-        return ()
+        return tuple(row for row in others if any(row[2]))
     rows = ((row[0].start(), row[-1].end(), tuple(_readings(row))) for row in _rows(text))
-    return tuple(row for row in rows if row[2])
+    return tuple(row for row in (*rows, *others) if any(row[2]))
+
+
+def _other_rows(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Roman numerals, groups of five bits, and dots to count."""
+    for row in _ROMAN_ROW.finditer(text):
+        places = [_ROMANS.get(numeral.upper(), 99) for numeral in re.findall(r"\w+", row.group())]
+        if said := "".join(_places(map(str, places), 1)):
+            yield *row.span(), (said,)
+    for row in _BITS_ROW.finditer(text):
+        digits = re.sub("[^01]", "", row.group())
+        codes = [int(digits[place : place + 5], 2) for place in range(0, len(digits) - 4, 5)]
+        yield *row.span(), ("".join(_ITA2[code] for code in codes), *("".join(_places(map(str, codes), one)) for one in (1, 0)))
+    for row in _DOTS_ROW.finditer(text):
+        counts = [str(len(dots)) for dots in re.findall(r"\.+", row.group())]
+        yield *row.span(), tuple("".join(_squared(counts, square)) for square in _SQUARES)
 
 
 def _rows(text: str) -> Iterator[list[re.Match[str]]]:

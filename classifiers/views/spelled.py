@@ -13,6 +13,23 @@ __all__ = ["SPELLING", "in_columns", "spelled"]
 _Saying = tuple[re.Match[str], str]  # a part of a text, and the letters that it says
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
 _FEWEST, _FEWEST_LINES = 4, 4
+_UNITS = "one two three four five six seven eight nine".split()
+_CARDINALS = [
+    *_UNITS,
+    *"ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split(),
+    *(f"twenty-{unit}" for unit in _UNITS[:6]),
+]
+_ORDINALS = [
+    *"first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
+    *(f"{number}th" for number in _CARDINALS[12:19]),
+    *("twentieth", *(f"twenty-{unit}" for unit in "first second third fourth fifth sixth".split())),
+]
+# Places in the alphabet, in words.
+_NUMBERS = {
+    word: letter
+    for words in (_CARDINALS, _ORDINALS)
+    for letter, word in zip("abcdefghijklmnopqrstuvwxyz", words, strict=True)
+}
 _WIDEST_GAP = 5
 # ICAO's alphabet with its usual other spellings; each word says its first letter.
 _SPELLING_ALPHABET = {
@@ -42,6 +59,7 @@ _NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?
 _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
 SPELLING = _SPELLING_ALPHABET.keys() | _LETTER_NAMES.keys()
 """Words that say a letter, in small letters."""
+_SAID_NUMBERS = frozenset(_NUMBERS)
 _APART = re.compile(r"[\W_]+")
 _CLOSE = 24  # characters between two that follow each other
 _BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
@@ -53,7 +71,9 @@ _COLUMN = re.compile(r"(?:^[ \t]*\S(?:[ \t|,]+\S){1,5}[ \t]*(?:\n|\Z)){3,}", re.
 
 def spelled(view: View) -> View | None:
     """The view with each run of words that say letters as those letters; None if it has none."""
-    runs = list(_by_words(view.text)) if len(SPELLING.intersection(_APART.split(view.text.lower()))) > 1 else []
+    words = _APART.split(view.text.lower())
+    says = len(SPELLING.intersection(words)) > 1 or len(_SAID_NUMBERS.intersection(words)) > 2
+    runs = list(_by_words(view.text)) if says else []
     for pattern, marks in ((_AS_IN, _AS_IN_MARKS), (_NAMED, _NAMED_MARKS)):
         if any(view.text.count(mark) >= _FEWEST for mark in marks):
             runs += _by_pattern(view.text, pattern)
@@ -66,7 +86,7 @@ def spelled(view: View) -> View | None:
 
 def _by_words(text: str) -> Iterator[Edit]:
     """Runs of words of the alphabet, or of letters' names."""
-    for names in (_SPELLING_ALPHABET, _LETTER_NAMES):
+    for names in (_SPELLING_ALPHABET, _LETTER_NAMES, _NUMBERS):
         said = ((word, _letters(word.group().lower(), names)) for word in _WORD.finditer(text))
         yield from _runs([(word, letters) for word, letters in said if letters], _follows_as_word)
 

@@ -13,13 +13,19 @@ from functools import lru_cache
 from classifiers.views.concatenation import concatenated
 from classifiers.views.cut import uncut
 from classifiers.views.decoders import CODES, ESCAPES, HIDDEN
+from classifiers.views.fillers import without_fillers
 from classifiers.views.folding import confusables, folded
+from classifiers.views.instructed import instructed
+from classifiers.views.keyed import keyed
 from classifiers.views.numbers import numbered, numbered_names
 from classifiers.views.odd_words import odd_names
+from classifiers.views.picked import picked_letters, picked_words
 from classifiers.views.pieces import in_pieces
+from classifiers.views.radix import as_one_number
 from classifiers.views.reading import Decoder
 from classifiers.views.spelled import in_columns, spelled
 from classifiers.views.spelling import joined, respelled
+from classifiers.views.transposed import transposed
 from classifiers.views.turned import backwards, rot47, upside_down
 from classifiers.views.view import Edit, View, plain, rewritten
 
@@ -69,7 +75,7 @@ def views(text: str, *, cut: bool = True) -> list[View]:
 
 def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
     """A view that is found is read once more: other letters in base64, or base64 in base64."""
-    for change in (_decoded, backwards, upside_down, rot47, spelled, numbered, _bare, respelled, concatenated):
+    for change in _CHANGES:
         found = change(view)
         if found:
             yield found
@@ -81,6 +87,16 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
             yield found
     if cut:
         yield from uncut(view)
+        yield from _in_words(view)
+
+
+def _in_words(view: View) -> Iterator[View]:
+    """What a reader understands by words: fillers that are skipped, and instructions that are followed."""
+    for change in (without_fillers, instructed, picked_letters):
+        if found := change(view):
+            yield found
+    yield from picked_words(view)
+    yield from keyed(view)
 
 
 def _bare(view: View) -> View | None:
@@ -121,3 +137,9 @@ def _apart(edits: list[Edit]) -> list[Edit]:
 
 def _start(edit: Edit) -> int:
     return edit.start
+
+
+_CHANGES = (
+    *(_decoded, as_one_number, backwards, upside_down, rot47, spelled, numbered, _bare, respelled, concatenated),
+    transposed,
+)
