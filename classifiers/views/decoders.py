@@ -9,7 +9,7 @@ from classifiers.views.bits import BASE32_VALUES, BASE64_VALUES, bits
 from classifiers.views.packed import packed
 from classifiers.views.reading import Decoder, characters_of
 
-__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN"]
+__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN", "PACKED"]
 
 _Characters = Iterator[tuple[str, int, int]]
 _Bytes = Iterator[tuple[int, int, int]]
@@ -237,12 +237,14 @@ _MORSE_RUN = Decoder(
 _BACON = Decoder("bacon", re.compile(r"(?<![A-Za-z])[ABab]{5}(?:[ ,/|-]{0,3}[ABab]{5}){3,}(?![A-Za-z])"), _bacon)
 _QUOTED = Decoder("quoted-printable", re.compile("(?:=[0-9A-F]{2}){3,}"), _hex)
 _BRAILLE_RUN = Decoder("braille", re.compile("[\u2801-\u28ff][\u2800-\u28ff ]*"), _braille)
-_PACKED = (
-    *(packed(decoder, read) for decoder, read in ((BASE64, _bytes64), (HEX, _bytes16), (_BASE32_RUN, _bytes32))),
-    *(packed(decoder, bytes_of_85(decoder.name)) for decoder in BASE85),
+PACKED = (
+    packed("base64", r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\n[A-Za-z0-9+/]{4,80}){0,800}={0,2}", _bytes64),
+    packed("hex", r"(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{2}){10,}(?![A-Za-z0-9])", _bytes16),
+    packed("base32", r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}", _bytes32),
+    *(packed(decoder.name, r"(?<!\S)(?=\S{0,24}[^\w\s])[!-~]{16,}", bytes_of_85(decoder.name)) for decoder in BASE85),
 )
+"""Runs of compressed text."""
 CODES = (
-    *_PACKED,
     *(_BINARY, _DECIMAL, _OCTAL, _ALPHABET, HEX, _HEX_LISTED, _BASE32_RUN, BASE64, _MORSE_RUN, _QUOTED),
     *(_BACON, _BRAILLE_RUN, *BASE85, UUENCODED, *APART, UTF_7),
 )
@@ -253,5 +255,5 @@ _VARIATION_RUN = Decoder("variation selectors", re.compile("[\ufe00-\ufe0f\U000e
 _ZERO_WIDTH = Decoder("zero width", re.compile("[\u200b\u200c]{24,}"), _zero_width)
 HIDDEN = (_TAG_RUN, _VARIATION_RUN, _ZERO_WIDTH)
 """Runs that nobody sees."""
-DECODERS: Iterable[Decoder] = (*CODES, ESCAPES, *HIDDEN)
+DECODERS: Iterable[Decoder] = (*PACKED, *CODES, ESCAPES, *HIDDEN)
 """Every decoder."""

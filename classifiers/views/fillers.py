@@ -5,33 +5,33 @@ from collections.abc import Iterator
 
 from classifiers.views.spelling import is_small_word
 from classifiers.views.view import View
+from classifiers.views.wording import words_of
 
 __all__ = ["without_fillers"]
 
-_SOUND = (
-    r"(?:u+h+m*|u+m+|e+r+m*|a+h+|h+m+|eh|cough|ahem|lol|haha|pause|sorry|beat|wait|sic|hic|sigh|gasp|gulp|sneeze|achoo"
-    r"|sniff|like|you know|i mean|well|redacted|censored|blank|space|dash|hyphen|break|gap|dot|spoiler)"
-)
+_SOUNDS = r"u+h+m*|u+m+|e+r+m*|a+h+|h+m+|eh|cough|ahem|lol|haha|hic|sigh|gasp|gulp|sneeze|achoo|sniff|redacted|censored"
+_SOUND = rf"(?:{_SOUNDS}|pause|sorry|beat|wait|sic|like|you know|i mean|well|blank|space|dash|hyphen|break|gap|dot)"
 _DASH = r"(?:\.{2,4}|…|,|-{1,2}|–|—|/|~)"
 # In these patterns a gap can be read in one way.
 _FILLER = re.compile(
     r"\s(?:\([^()\n]{1,24}\)|\[[^\[\]\n]{1,24}\]|\{[^{}\n]{1,24}\}|<[^<>\n]{1,24}>|\*{1,2}[^*\n]{1,24}\*{1,2}|_[^_\n]{1,24}_"
     r"|~[^~\n]{1,24}~)\s"
-    rf"|\s?{_DASH}\s?{_SOUND}(?:[ ,-]{{1,2}}{_SOUND})?!?\s?{_DASH}\s?|\s{_SOUND}\s|\s?(?:\.{{2,4}}|…)\s?",
+    rf"|\s?{_DASH}\s?{_SOUND}(?:[ ,-]{{1,2}}{_SOUND})?!?\s?{_DASH}\s?|\s(?:{_SOUNDS})\s|\s?(?:\.{{2,4}}|…)\s?",
     re.IGNORECASE,
 )
-_SIGN = re.compile(rf"[(\[{{<*_~…]|\.\.|(?<![^\W_]){_SOUND}(?![^\W_])", re.IGNORECASE)
+_SIGNS = re.compile(r"[(\[{<*_~…–—]|\.\.")
+_SPOKEN = re.compile(rf"{_SOUND}\Z")
 _BEFORE = re.compile(r"(?<![^\W_])[^\W\d_]{2,20}\Z")
 _BEHIND = re.compile(r"[^\W\d_]{2,20}(?![^\W_])")
-_LONGEST, _MOST = 20, 2_000  # letters of a part; fillers of a text
+_LONGEST, _MOST, _MOST_PARTS = 20, 2_000, 5  # letters of a part; fillers of a text; parts of a name
 
 
 def without_fillers(view: View) -> View | None:
     """What words that fillers part are together, each row on a line; None if there are none."""
     text = view.text
-    if not _SIGN.search(text):
+    if not _SIGNS.search(text) and not any(map(_SPOKEN.match, words_of(text))):
         return None
-    rows = [row for row in _rows(text) if not any(is_small_word(text[start:end]) for start, end in row)]
+    rows = [part for row in _rows(text) for part in _parts(row) if not _has_small_word(text, part)]
     if not rows:
         return None
     said: list[str] = []
@@ -44,6 +44,15 @@ def without_fillers(view: View) -> View | None:
         places.append(row[-1][1] - 1)
     starts, ends = ([bounds[place] for place in places] for bounds in (view.starts, view.ends))
     return View("without fillers", "".join(said), starts, ends, names_alone=True)
+
+
+def _parts(row: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    for start in range(len(row) - 1):
+        yield from (row[start:end] for end in range(start + 2, min(len(row), start + _MOST_PARTS) + 1))
+
+
+def _has_small_word(text: str, row: list[tuple[int, int]]) -> bool:
+    return any(is_small_word(text[start:end]) for start, end in row)
 
 
 def _rows(text: str) -> Iterator[list[tuple[int, int]]]:

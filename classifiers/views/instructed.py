@@ -6,12 +6,14 @@ words around it may mean, and only a name counts.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, permutations
 
 from classifiers.views.lines import lines
 from classifiers.views.spelling import AROUND, stretches
 from classifiers.views.view import View
+from classifiers.views.wording import cues
 
 __all__ = ["instructed"]
 
@@ -37,7 +39,7 @@ _TURNS = re.compile(
 )
 _SIGN_OR_LETTERS = r"[\"'`‘“]?([^\s\"'`‘“’”,.;()]{1,4})[\"'`’”]?(?:s|['’]s)?"
 _LETTERS_SAID = r"[\"'`‘“]?([^\W\d_]{1,4})[\"'`’”]?(?![^\W_])"
-_EVERY = r"(?:(?:all|every|each|any|the|an?|letters?|characters?|signs?|symbols?|numbers?|digits?|instances|of)\s){0,5}"
+_EVERY = r"(?:(?:all|every|each|any|the|an?(?=\s(?:letter|char))|letters?|characters?|signs?|symbols?|numbers?|digits?|instances|of)\s){0,5}"
 _FOR = re.compile(
     rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}\s?(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of"
     rf"|=|:|->|=>|→|as)\s?{_EVERY}{_LETTERS_SAID}",
@@ -74,17 +76,29 @@ _ENDED = re.compile(
     rf"(?<![^\W_])(?:end|finish|clos|conclud)[a-z]*\s(?:with|in|by|on|as)\s{_THE}{_WORD_IN_QUOTES}(?![^\W_])",
     re.IGNORECASE,
 )
-_JOINS = re.compile(
-    r"(?<![^\W_])(?:append|prepend|add|attach|tack|glu|put|stick|place|write|prefix|suffix|insert|affix|join|combin|stitch"
-    r"|concat|merg|fus|blend|connect|link|start|begin|follow|plus|next to|succeed|preced|in front)|\s\+",
-    re.IGNORECASE,
+_JOINS = tuple(
+    (pattern, frozenset(marks.split()))
+    for pattern, marks in (
+        (_JOINED, "foll plus conc join next comb glue atta pref suff prep appe prec succ fron"),
+        (_APPENDED, "appe prep add addi adde atta tack glue glui put putt stic plac writ pref suff inse affi join"),
+        (_LISTED, "comb join conc merg fuse fusi glue blen conn stit link put"),
+        (_ENDED, "star begi"),
+    )
 )
+_CHANGE_CUES = (
+    "remo dele drop stri eras omit with igno minu skip disc disr leav take cut cross exce subt filt firs last init fina lead"
+    " trai open endi star begi oute both eith fron end back move movi rota shif swap swit exch cycl halv half repl subs chan"
+    " turn conv wher let inst read stan mean repr cros"
+)
+_CHANGES_SOMETHING = frozenset(_CHANGE_CUES.split())
 _NUMBERED = re.compile(r"(?<![^\W_])(\d{1,2})\s?(?:[=:.)]|->|is)\s?[\"']?([^\W\d_])(?![^\W_])")
 _PLACED = re.compile(r"(?<![^\W_])[\"']?([^\W\d_])[\"']?\s?(?:=|:|->|is|at)\s?(\d{1,2})(?![^\W_])")
 _THEN = re.compile(
     r"(?<![^\W_])[^\W\d_](?:[\"']?,?\s(?:and\s)?(?:then|next|followed by|plus|after that)\s(?:an?\s)?[\"']?[^\W\d_](?![^\W_])){3,40}+"
 )
+_FOLLOWED = re.compile(r"(?:followed by (?:an? )?\w\W{1,4}(?:and )?){3,40}+")
 _SINGLE = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_])")
+_DIGITS = re.compile(r"\d.{1,12}\d")
 _FEWEST_NUMBERED, _MOST_NUMBERED = 4, 60
 
 
@@ -108,10 +122,10 @@ def instructed(view: View) -> View | None:
 
 def _joined(text: str) -> Iterator[_Reading]:
     """Words that are named to be joined, in every order; a short one is a letter that stands at an end."""
-    if not _JOINS.search(text):
-        return
-    for pattern in (_JOINED, _APPENDED, _LISTED, _ENDED):
-        for found in pattern.finditer(text):
+    there = cues(text)
+    for pattern, marks in _JOINS:
+        spoken_of = not marks.isdisjoint(there) or (pattern is _JOINED and "+" in text)
+        for found in pattern.finditer(text) if spoken_of else ():
             said = [word for word in found.groups() if word]
             for some in (said, said[:2], said[:3], said[1:]):
                 for row in permutations(some) if 2 <= len(some) <= 3 else (some,):
@@ -131,13 +145,16 @@ def _overlapping(one: str, other: str) -> Iterator[str]:
 
 
 def _from_odd_words(text: str) -> Iterator[_Reading]:
-    odd: list[tuple[int, int, str]] | None = None
+    odd = [] if _CHANGES_SOMETHING.isdisjoint(cues(text)) else list(_odd(text))
+    if not odd:
+        return
+    starts = [start for start, _, _ in odd]
     for pattern, change in ((_REMOVES, _without), (_PLACES, _cut), (_TURNS, _turned), (_REPLACES, _replaced)):
         for start, end in _windows(text, pattern):
-            odd = list(_odd(text)) if odd is None else odd
-            near = [word for word in odd if start <= word[0] and word[1] <= end][:_MOST_ODD]
-            for first, last, word in near:
-                yield from ((first, last, said) for said in change(word, text[start:end]))
+            first = bisect_left(starts, start)
+            near = [word for word in odd[first : first + _MOST_ODD] if word[1] <= end]
+            for begin, stop, word in near:
+                yield from ((begin, stop, said) for said in change(word, text[start:end]))
 
 
 def _windows(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
@@ -222,7 +239,7 @@ def _translated(word: str, table: Mapping[str, str]) -> str:
 
 def _numbered(text: str) -> Iterator[_Reading]:
     """Letters with the numbers of their places: 2=r, 1=B."""
-    for pattern, number in ((_NUMBERED, 1), (_PLACED, 2)):
+    for pattern, number in ((_NUMBERED, 1), (_PLACED, 2)) if _DIGITS.search(text) else ():
         found = list(islice(pattern.finditer(text), _MOST_NUMBERED))
         if len(found) >= _FEWEST_NUMBERED:
             placed = sorted(found, key=lambda one: int(one.group(number)))
@@ -233,5 +250,5 @@ def _then(text: str) -> Iterator[_Reading]:
     """B, then r, then a."""
     for run in _THEN.finditer(text) if " then " in text or " next " in text or " plus " in text else ():
         yield run.start(), run.end(), "".join(_SINGLE.findall(run.group()))
-    for run in re.finditer(r"(?:followed by (?:an? )?\w\W{1,4}(?:and )?){3,40}", text):
+    for run in _FOLLOWED.finditer(text) if "followed by" in text else ():
         yield run.start(), run.end(), "".join(_SINGLE.findall(run.group()))

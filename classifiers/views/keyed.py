@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 from classifiers.names.vocabulary import known_share
 from classifiers.views.lines import lines
-from classifiers.views.spelling import AROUND, stretches
+from classifiers.views.spelling import stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import cues, worded
 
 __all__ = ["keyed"]
 
-_CUE = re.compile(r"(?<![^\W_])(?:vigen|key|cipher|password|passphrase|codeword)", re.IGNORECASE)
+_CUES = frozenset(("vige", "key", "keyw", "pass", "code"))
 _KEY = re.compile(
     r"(?:key(?:word)?|password|passphrase|codeword|vigen[eè]re)(?:\s?(?:is|of|to|word|=|:|was|used)){0,3}\s?"
     r"[\"'`(“*]{0,2}([A-Za-z]{2,16})",
@@ -24,28 +25,35 @@ _KNOWN_SHARE, _LEAST_LETTERS = 0.55, 12
 def keyed(view: View) -> Iterator[View]:
     """The view with its odd words as a key that it names deciphers them: for names alone, and as text where that is
     English."""
-    if len(view.text) > _LONGEST or not _CUE.search(view.text):
+    if len(view.text) > _LONGEST or _CUES.isdisjoint(cues(view.text)) or not stretches(view.text):
         return
     found = [key.group(1).lower() for key in _KEY.finditer(view.text)]
     keys = [key for key in dict.fromkeys(found) if key not in _NO_KEYS][:_MOST_KEYS]
     for key in keys:
-        places = [(one.start, one.end) for one in stretches(view.text)] if keys else []
-        rows = [(start, end, (_deciphered(view.text[start:end], key),)) for start, end in places]
-        edits = [
-            Edit(start, Decoded(said, range(end - start), end - start))
-            for start, end, (said,) in rows
-            if sum(map(str.isalpha, said)) >= _LEAST_LETTERS and known_share(said) >= _KNOWN_SHARE
-        ]
+        rows = [(start, end, _deciphered(view.text[start:end], key)) for start, end in _coded(view.text)]
+        edits: list[Edit] = []
+        for start, end, said in rows:
+            if (not edits or edits[-1].end <= start) and _is_english(words := worded(said)):
+                edits.append(Edit(start, Decoded(words, (0,) * len(words), end - start)))
         if edits:
             yield rewritten(view, "keyed", edits)
-        words = [(start, end, tuple(_each(view.text[start:end], key))) for start, end in places]
         if rows:
-            yield lines(view, "keyed", [*rows, *words])
+            yield lines(view, "keyed", [(start, end, (said,)) for start, end, said in rows])
 
 
-def _each(stretch: str, key: str) -> Iterator[str]:
-    for word in stretch.split():
-        yield _deciphered(word.strip(AROUND), key)
+def _coded(text: str) -> Iterator[tuple[int, int]]:
+    """The odd words in rows, what stands behind a colon or in quotes with them, and each of them: the key begins anew
+    with the message."""
+    for stretch in stretches(text):
+        source = text[stretch.start : stretch.end]
+        words = [word.span() for word in re.finditer(r"\S+", source)]
+        begins = [0, *(found.end() for found in re.finditer(r"[:\"“]\s*", source))]
+        for start, end in dict.fromkeys((*((one, len(source)) for one in begins[:_MOST_KEYS]), *words)):
+            yield stretch.start + start, stretch.start + end
+
+
+def _is_english(said: str) -> bool:
+    return sum(map(str.isalpha, said)) >= _LEAST_LETTERS and known_share(said) >= _KNOWN_SHARE
 
 
 def _deciphered(text: str, key: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from classifiers.names.vocabulary import known_share, parted
+from classifiers.names.vocabulary import known_share
 from classifiers.views.lines import lines
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import worded
 
 __all__ = ["numbered", "numbered_names"]
 
@@ -26,10 +27,10 @@ _ROMANS = {
         (tens + units for tens in ("", "X", "XX") for units in ("", *"I II III IV V VI VII VIII IX".split()))
     )
 }
-_ROMAN_ROW = re.compile(r"(?<![^\W_])[IVX]{1,5}(?:[\s,.;/|·-]{1,3}[IVX]{1,5}){3,}+(?![^\W_])", re.IGNORECASE)
+_ROMAN_ROW = re.compile(r"(?<![^\W_])[IVXivx]{1,5}(?:[\s,.;/|·-]{1,3}[IVXivx]{1,5}){3,}+(?![^\W_])")
 _BITS_ROW = re.compile(r"(?<!\d)(?:[01]{5}(?:[\s,.;/|_-]{1,3}[01]{5}){3,}+|[01]{25,}+)(?!\d)")
 _DOTS_ROW = re.compile(r"(?<![\w.])\.{1,5}(?:[\s,/|]{1,4}\.{1,5}){7,}+(?![\w.])")
-_ITA2 = " e\na siu\nrdrjnfcktzlwhypqobg mxv "  # Baudot's code as the Recommendation ITU-T S.1 has it; 0 says nothing
+_ITA2 = " e a siu drjnfcktzlwhypqobg mxv "  # Baudot's code as the Recommendation ITU-T S.1 has it; 0 says nothing
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
 _SQUARES = (_ALPHABET.replace("j", ""), _ALPHABET.replace("k", ""))  # Polybius's, and the tap code's
@@ -45,14 +46,10 @@ def numbered(view: View) -> View | None:
 
 def _in_english(start: int, end: int, readings: Sequence[str]) -> Edit | None:
     for said in readings:
-        if len(said) >= _LEAST_LETTERS and known_share(_words(said[:_SAMPLE])) >= _KNOWN_SHARE:
-            words = _words(said)
+        if len(said) >= _LEAST_LETTERS and known_share(worded(said[:_SAMPLE])) >= _KNOWN_SHARE:
+            words = worded(said)
             return Edit(start, Decoded(words, (0,) * len(words), end - start))
     return None
-
-
-def _words(letters: str) -> str:
-    return " ".join(word for part in letters.lower().split() for word in parted(part))
 
 
 def numbered_names(view: View) -> View | None:
@@ -77,13 +74,14 @@ def _other_rows(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         places = [_ROMANS.get(numeral.upper(), 99) for numeral in re.findall(r"\w+", row.group())]
         if said := "".join(_places(map(str, places), 1)):
             yield *row.span(), (said,)
-    for row in _BITS_ROW.finditer(text):
+    for row in _BITS_ROW.finditer(text) if "0" in text else ():
         digits = re.sub("[^01]", "", row.group())
         codes = [int(digits[place : place + 5], 2) for place in range(0, len(digits) - 4, 5)]
         yield *row.span(), ("".join(_ITA2[code] for code in codes), *("".join(_places(map(str, codes), one)) for one in (1, 0)))
-    for row in _DOTS_ROW.finditer(text):
+    for row in _DOTS_ROW.finditer(text) if ".. " in text else ():
         counts = [str(len(dots)) for dots in re.findall(r"\.+", row.group())]
-        yield *row.span(), tuple("".join(_squared(counts, square)) for square in _SQUARES)
+        said = ["".join(_squared(counts, square)) for square in _SQUARES]
+        yield *row.span(), (*said, *(said[-1].replace(*change) for change in (("c", "k"), ("cc", "ck"))))
 
 
 def _rows(text: str) -> Iterator[list[re.Match[str]]]:

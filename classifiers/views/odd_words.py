@@ -26,9 +26,10 @@ __all__ = ["odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
+_TRIPLED = re.compile(r"(\w)\1\1(\w)\2\2")
 _LONGEST_WORD = 60
 _LEAST_TWICE = 8  # letters of a word of which each second one may say something
-_SYLLABLES, _FEWEST_SYLLABLES = ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "idig", "ithieg"), 2
+_SYLLABLES, _FEWEST_SYLLABLES = ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "egg", "ong", "idig", "ithieg", "itherg", "uddag"), 2
 _SHIFTED = (*SHIFTS, ATBASH)
 
 
@@ -100,6 +101,8 @@ def _thinned(source: str) -> Iterator[str]:
         yield " ".join(word[::2] for word in words)
         yield source[::2]
         yield source[1::2]
+        if _TRIPLED.search(source):
+            yield " ".join(word[::3] for word in words)
     for syllable in _SYLLABLES:
         if source.lower().count(syllable) >= _FEWEST_SYLLABLES:
             yield re.sub(f"{syllable}(?=[aeiouy])", "", source, flags=re.IGNORECASE)

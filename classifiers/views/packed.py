@@ -5,6 +5,7 @@ A few bytes may hold megabytes: of what they say no more is unpacked than some t
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -13,7 +14,7 @@ from classifiers.views.reading import Decoder, characters_of
 __all__ = ["packed", "unpacked"]
 
 _Bytes = Callable[[str], Iterable[tuple[int, int, int]]]
-_MOST_TIMES, _LEAST_ROOM = 3, 256  # bytes that are unpacked: so many times the length, and some more
+_MOST_TIMES, _LEAST_ROOM = 2, 64  # bytes that are unpacked: so many times the length, and some more
 _LEAST_BYTES, _MOST_BYTES = 10, 65_536
 _LEAST_LETTERS, _TEXT_SHARE = 6, 0.8  # of what is unpacked without a mark: it may be chance
 _MEMORY = 1 << 24  # bytes of a dictionary of LZMA
@@ -21,15 +22,15 @@ _GZIP, _BZIP2, _XZ, _LZMA = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x5d\x00\x00
 _RAW = -15  # of zlib: neither head nor tail
 
 
-def packed(decoder: Decoder, read: _Bytes) -> Decoder:
-    """The decoder of compressed text in the signs of another; `read` gives the bytes of a run."""
+def packed(name: str, pattern: str, read: _Bytes) -> Decoder:
+    """The decoder of compressed text in some signs; `read` gives the bytes of a run."""
 
     def unpack(run: str) -> Iterator[tuple[str, int, int]]:
         data = bytes(value for value, _, _ in read(run))
         said = unpacked(data, _MOST_TIMES * len(run) + _LEAST_ROOM)
         return characters_of((value, 0, len(run)) for value in said)
 
-    return Decoder(f"compressed {decoder.name}", decoder.pattern, unpack)
+    return Decoder(f"compressed {name}", re.compile(pattern), unpack)
 
 
 def unpacked(data: bytes, most: int) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from classifiers.views.lines import lines
 from classifiers.views.view import View
+from classifiers.views.wording import cues
 
 __all__ = ["picked_letters", "picked_words"]
 
@@ -16,8 +17,10 @@ _FIRST = re.compile(rf"(?:first|initial|1st|leading|starting){_LETTER}|initials|
 _LAST = re.compile(rf"(?:last|final|ending){_LETTER}|telestich", re.IGNORECASE)
 _OTHER = re.compile(rf"(?:second|third|2nd|3rd|middle|fourth|4th|nth){_LETTER}", re.IGNORECASE)
 _CAPITALS = re.compile(r"capital|upper[- ]?case", re.IGNORECASE)
+_CUES = frozenset("lett char init acro tele capi uppe".split())
+_WORD_CUES = frozenset("word orde skip sent".split())
 _MOST_SEGMENTS, _ROOM = 40, 2_000  # of a text; characters of all readings
-_SEGMENT = re.compile(r"[^.:;?!\"“”()\n]{8,}")
+_SEGMENT = re.compile(r"(?:[^.:;?!\"“”‘()\n']|(?<=\w)'(?=\w)){8,}")
 _WORD = re.compile(r"[^\W\d_](?:[^\W_]|['’-](?=[^\W_]))*")
 _FEWEST, _MOST = 5, 48  # letters of a row
 _EVERY = re.compile(
@@ -37,8 +40,10 @@ _LONGEST = 4_000  # characters of a text whose words are picked
 def picked_letters(view: View) -> View | None:
     """For names alone: letters that a cue says to pick of each word, of all the segments between full stops."""
     text = view.text
+    if _CUES.isdisjoint(cues(text)):
+        return None
     picks = [pick for cue, some in _PICKS if cue.search(text) for pick in some]
-    rows = [*(_of_segments(text, picks) if picks else ()), *(_capitals(text) if _CAPITALS.search(text) else ())]
+    rows = [*(_of_segments(text, picks) if picks else ()), *_ends_of_lines(text), *_capitals(text)]
     return lines(view, "picked letters", rows) if rows else None
 
 
@@ -83,8 +88,17 @@ _PICKS: Sequence[tuple[re.Pattern[str], Sequence[Callable[[str], str]]]] = (
 )
 
 
+def _ends_of_lines(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    if "\n" in text and _LAST.search(text):
+        last = "".join(letters[-1] for line in text.split("\n") if (letters := [*filter(str.isalpha, line)]))
+        if len(last) >= _FEWEST:
+            yield 0, len(text), tuple(_ends_cut(last[-_MOST:]))
+
+
 def _capitals(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Capitals of each segment, those that begin a word and those inside of words."""
+    if not _CAPITALS.search(text):
+        return
     for number, found in enumerate(_SEGMENT.finditer(text)):
         capitals = [letter for letter in found.group() if letter.isupper()]
         if number < _MOST_SEGMENTS and _FEWEST <= len(capitals) <= _MOST:
@@ -93,7 +107,7 @@ def _capitals(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
 
 def picked_words(view: View) -> Iterator[View]:
     """The view with every second word and so on, or with its words in reverse order, if it says so."""
-    if len(view.text) > _LONGEST:
+    if len(view.text) > _LONGEST or _WORD_CUES.isdisjoint(cues(view.text)):
         return
     words: list[re.Match[str]] = []
     if _EVERY.search(view.text):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from classifiers.views.lines import lines
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import words_of
 
 __all__ = ["SPELLING", "in_columns", "spelled"]
 
@@ -60,7 +61,6 @@ _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER
 SPELLING = _SPELLING_ALPHABET.keys() | _LETTER_NAMES.keys()
 """Words that say a letter, in small letters."""
 _SAID_NUMBERS = frozenset(_NUMBERS)
-_APART = re.compile(r"[\W_]+")
 _CLOSE = 24  # characters between two that follow each other
 _BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
 _LINE = re.compile(r"[^\n]+")
@@ -71,8 +71,8 @@ _COLUMN = re.compile(r"(?:^[ \t]*\S(?:[ \t|,]+\S){1,5}[ \t]*(?:\n|\Z)){3,}", re.
 
 def spelled(view: View) -> View | None:
     """The view with each run of words that say letters as those letters; None if it has none."""
-    words = _APART.split(view.text.lower())
-    says = len(SPELLING.intersection(words)) > 1 or len(_SAID_NUMBERS.intersection(words)) > 2
+    words = words_of(view.text)
+    says = len(SPELLING & words) > 1 or len(_SAID_NUMBERS & words) > 2
     runs = list(_by_words(view.text)) if says else []
     for pattern, marks in ((_AS_IN, _AS_IN_MARKS), (_NAMED, _NAMED_MARKS)):
         if any(view.text.count(mark) >= _FEWEST for mark in marks):

@@ -4,18 +4,22 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from classifiers.names.vocabulary import common_pairs, known_share, parted
-from classifiers.views.spelling import stretches
+from classifiers.names.vocabulary import common_pairs, known_share
+from classifiers.views.lines import lines
+from classifiers.views.spelling import AROUND, stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import cues, worded
 
-__all__ = ["transposed"]
+__all__ = ["transposed", "transposed_names"]
 
 _LEAST, _LONGEST = 16, 1_200  # characters of a run
-_ODD, _LONG_WORD = 3, 14  # odd words of a stretch that is worth a look; letters of one that is
+_ODD, _LONG_WORD = 3, 16  # odd words of a stretch that is worth a look; letters of one that is
 _MOST = 40  # runs of a text
 _KNOWN_BEFORE, _KNOWN_SHARE = 0.6, 0.75
 _SAMPLE = 160  # characters that decide
 _LINE = re.compile(r"[^\n:\"“”`]+")
+_CUES = frozenset("rail fenc zigz zag tran colu rout scyt shuf inte odd deci decr deco".split())
+_MOST_NAMES, _LEAST_NAME, _LONGEST_NAME = 6, 5, 30  # odd words; letters of one
 _RAILS, _WIDTHS = (2, 3, 4, 5), (2, 3, 4, 5, 6, 7, 8)
 
 
@@ -28,12 +32,28 @@ def transposed(view: View) -> View | None:
     return rewritten(view, "transposed", edits) if edits else None
 
 
+def transposed_names(view: View) -> View | None:
+    """Odd words in the orders of the rules, one reading a line, if the text speaks of such a rule."""
+    if _CUES.isdisjoint(cues(view.text)):
+        return None
+    rows = []
+    for stretch in stretches(view.text)[:_MOST_NAMES]:
+        for token in re.finditer(r"\S+", view.text[stretch.start : stretch.end]):
+            word = token.group().strip(AROUND)
+            if _LEAST_NAME <= len(word) <= _LONGEST_NAME:
+                first = stretch.start + token.start() + token.group().index(word)
+                said = ("".join(word[place] for place in order) for order in _orders(len(word)))
+                rows.append((first, first + len(word), tuple(dict.fromkeys(said))))
+    return lines(view, "transposed", rows[:_MOST_NAMES]) if rows else None
+
+
 def _runs(text: str) -> Iterator[tuple[int, int]]:
     """Odd words in a row, the whole line first: words of it may be common by chance."""
     lines: list[tuple[int, int]] = []
     count = 0
     for stretch in stretches(text):
-        if stretch.odd < _ODD and stretch.end - stretch.start < _LONG_WORD:
+        source = text[stretch.start : stretch.end]
+        if stretch.odd < _ODD and not (stretch.odd == 1 and len(source) >= _LONG_WORD and source.isalpha()):
             continue
         count += 1
         if count > _MOST:
@@ -59,24 +79,22 @@ def _read(text: str, start: int, end: int) -> Edit | None:
         return None
     best: tuple[float, int] = (0.0, 0)
     said = ""
-    variants = [source] if " " not in source else [source, source.replace(" ", "")]
-    for variant in variants:
+    for variant in (source, source.replace(" ", "")) if _in_groups(source) else (source,):
         for order in _orders(len(variant)):
-            read = _words("".join(variant[place] for place in order[:_SAMPLE]))
+            read = worded("".join(variant[place] for place in order[:_SAMPLE]))
             score = (round(known_share(read), 2), common_pairs(read))
             if score > best:
                 best, said = score, "".join(variant[place] for place in order)
     if best[0] < _KNOWN_SHARE or best[1] < 1 or len(said) < _LEAST:
         return None
-    words = _words(said)
+    words = worded(said)
     return Edit(start, Decoded(words, (0,) * len(words), end - start))
 
 
-def _words(letters: str) -> str:
-    """Parted into words, if hardly a space does that."""
-    if letters.count(" ") * 12 > len(letters):
-        return letters
-    return " ".join(word for part in letters.lower().split() for word in parted(part))
+def _in_groups(source: str) -> bool:
+    """Whether spaces part letters into groups of one width, as is usual of ciphers."""
+    first, *others = source.split(" ")
+    return bool(others) and all(len(one) == len(first) for one in others[:-1])
 
 
 @lru_cache(maxsize=64)
