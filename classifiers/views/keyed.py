@@ -49,7 +49,8 @@ def _coded(text: str) -> Iterator[tuple[int, int]]:
         words = [word.span() for word in re.finditer(r"\S+", source)]
         begins = [0, *(found.end() for found in re.finditer(r"[:\"“]\s*", source))]
         for start, end in dict.fromkeys((*((one, len(source)) for one in begins[:_MOST_KEYS]), *words)):
-            yield stretch.start + start, stretch.start + end
+            if start < end:
+                yield stretch.start + start, stretch.start + end
 
 
 def _is_english(said: str) -> bool:

@@ -18,22 +18,23 @@ _LAST = re.compile(rf"(?:last|final|ending){_LETTER}|telestich", re.IGNORECASE)
 _OTHER = re.compile(rf"(?:second|third|2nd|3rd|middle|fourth|4th|nth){_LETTER}", re.IGNORECASE)
 _CAPITALS = re.compile(r"capital|upper[- ]?case", re.IGNORECASE)
 _CUES = frozenset("lett char init acro tele capi uppe".split())
-_WORD_CUES = frozenset("word orde skip sent".split())
+_WORD_CUES = frozenset("word sent ques prom inst mess".split())
 _MOST_SEGMENTS, _ROOM = 40, 2_000  # of a text; characters of all readings
 _SEGMENT = re.compile(r"(?:[^.:;?!\"“”‘()\n']|(?<=\w)'(?=\w)){8,}")
 _WORD = re.compile(r"[^\W\d_](?:[^\W_]|['’-](?=[^\W_]))*")
 _FEWEST, _MOST = 5, 48  # letters of a row
 _EVERY = re.compile(
-    r"(?:every|each)\s(?:other|second|third|fourth|fifth|2nd|3rd|4th|5th|nth)\sword|(?:odd|even)(?:[- ]\w+)?\swords"
-    r"|words?\s(?:in|from)?\s?(?:odd|even)|alternate words|skip\w*\s(?:a|one|two|three|every)\b",
+    r"(?<![^\W_])(?:(?:every|each)\s(?P<step>other|second|third|fourth|fifth|2nd|3rd|4th|5th|nth)\sword"
+    r"|(?:odd|even|odd-numbered|even-numbered)\swords|alternate words|skip\w*\s(?:every|a)\s(?:\w+\s)?word)",
     re.IGNORECASE,
 )
+_STEPS = {"third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5}
+_TEXT = r"(?:words?|sentences?|questions?|prompts?|instructions?|message)"
 _BACKWARDS = re.compile(
-    r"(?:word order|words?|sentence|order)\s(?:\w+\s){0,4}?(?:revers|backward)|(?:revers|backward)\w*\s(?:\w+\s){0,3}?"
-    r"(?:word|order|sentence)",
+    rf"(?<![^\W_])(?:{_TEXT}\s(?:order\s)?(?:\w+\s){{0,4}}?(?:revers|backward)"
+    rf"|(?:revers|backward)\w*\s(?:\w+\s){{0,3}}?(?:{_TEXT}|word order))",
     re.IGNORECASE,
 )
-_STEPS = (2, 3, 4, 5)
 _LONGEST = 4_000  # characters of a text whose words are picked
 
 
@@ -109,12 +110,9 @@ def picked_words(view: View) -> Iterator[View]:
     """The view with every second word and so on, or with its words in reverse order, if it says so."""
     if len(view.text) > _LONGEST or _WORD_CUES.isdisjoint(cues(view.text)):
         return
-    words: list[re.Match[str]] = []
-    if _EVERY.search(view.text):
+    for step in sorted({_STEPS.get((found["step"] or "").lower(), 2) for found in _EVERY.finditer(view.text)}):
         words = list(re.finditer(r"\S+", view.text))
-        for step in _STEPS:
-            if rows := [words[first::step] for first in range(step) if len(words) > first]:
-                yield _of(view, rows)
+        yield _of(view, [words[first::step] for first in range(step) if len(words) > first])
     if _BACKWARDS.search(view.text):
         segments = [list(re.finditer(r"[^\s\"“”]+", line.group())) for line in re.finditer(r"[^\n:\"“”]+", view.text)]
         yield _of(view, [words[::-1] for words in segments if words])

@@ -15,7 +15,7 @@ __all__ = ["transposed", "transposed_names"]
 _LEAST, _LONGEST = 16, 1_200  # characters of a run
 _ODD, _LONG_WORD = 3, 16  # odd words of a stretch that is worth a look; letters of one that is
 _MOST = 40  # runs of a text
-_KNOWN_BEFORE, _KNOWN_SHARE = 0.6, 0.75
+_KNOWN_BEFORE, _KNOWN_SHARE, _GAIN = 0.6, 0.75, 0.25
 _SAMPLE = 160  # characters that decide
 _LINE = re.compile(r"[^\n:\"“”`]+")
 _CUES = frozenset("rail fenc zigz zag tran colu rout scyt shuf inte odd deci decr deco".split())
@@ -85,9 +85,11 @@ def _read(text: str, start: int, end: int) -> Edit | None:
             score = (round(known_share(read), 2), common_pairs(read))
             if score > best:
                 best, said = score, "".join(variant[place] for place in order)
-    if best[0] < _KNOWN_SHARE or best[1] < 1 or len(said) < _LEAST:
+    if best[0] < _KNOWN_SHARE or best[1] < 1:
         return None
     words = worded(said)
+    if known_share(words) < known_share(source) + _GAIN:
+        return None
     return Edit(start, Decoded(words, (0,) * len(words), end - start))
 
 
