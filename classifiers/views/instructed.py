@@ -41,8 +41,8 @@ _SIGN_OR_LETTERS = r"[\"'`‘“]?([^\s\"'`‘“’”,.;()]{1,4})[\"'`’”]?
 _LETTERS_SAID = r"[\"'`‘“]?([^\W\d_]{1,4})[\"'`’”]?(?![^\W_])"
 _EVERY = r"(?:(?:all|every|each|any|the|an?(?=\s(?:letter|char))|letters?|characters?|signs?|symbols?|numbers?|digits?|instances|of)\s){0,5}"
 _FOR = re.compile(
-    rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}\s?(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of"
-    rf"|=|:|->|=>|→|as)\s?{_EVERY}{_LETTERS_SAID}",
+    rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}(?:\s(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of|as)\s"
+    rf"|\s?(?:=|:|->|=>|→)\s?){_EVERY}{_LETTERS_SAID}",
     re.IGNORECASE,
 )
 _REPLACES = re.compile(

@@ -10,6 +10,7 @@ from bisect import bisect
 from collections.abc import Iterator
 from functools import lru_cache
 
+from classifiers.views.by_ear import by_ear
 from classifiers.views.concatenation import concatenated
 from classifiers.views.cut import uncut
 from classifiers.views.decoders import BASE64, CODES, ESCAPES, HEX, HIDDEN, PACKED
@@ -58,7 +59,8 @@ def views(text: str, *, cut: bool = True) -> list[View]:
 
     Args:
         text: any text.
-        cut: whether words that are cut in parts are put together.
+        cut: whether words that are cut in parts are put together, and what only a whole text can say is read: of a
+            request, not of an answer that goes on.
     """
     left = _MOST_TIMES * len(text) + _LEAST_CHARACTERS
     found: list[View] = []
@@ -78,7 +80,7 @@ def views(text: str, *, cut: bool = True) -> list[View]:
 
 def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
     """A view that is found is read once more: other letters in base64, or base64 in base64."""
-    for change in _CHANGES:
+    for change in (*_CHANGES, *_CHANGES_OF_REQUESTS) if cut else _CHANGES:
         found = change(view)
         if found:
             yield found
@@ -98,6 +100,7 @@ def _in_words(view: View) -> Iterator[View]:
     for change in (without_fillers, instructed, picked_letters, transposed_names):
         if found := change(view):
             yield found
+    yield from by_ear(view)
     yield from picked_words(view)
     yield from keyed(view)
 
@@ -163,7 +166,6 @@ def _start(edit: Edit) -> int:
     return edit.start
 
 
-_CHANGES = (
-    *(_decoded, as_one_number, backwards, upside_down, rot47, spelled, numbered, _bare, respelled, concatenated),
-    transposed,
-)
+_CHANGES = (_decoded, backwards, upside_down, rot47, spelled, numbered, _bare, respelled, concatenated)
+# Of an answer that goes on nobody knows yet how long the number, or the fence, will be.
+_CHANGES_OF_REQUESTS = (as_one_number, transposed)
