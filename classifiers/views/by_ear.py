@@ -8,7 +8,9 @@ from classifiers.views.view import Decoded, Edit, View, rewritten
 __all__ = ["by_ear"]
 
 _SYLLABLE = r"(?:[A-Z]{2,7}|[a-z]{1,7})"
-_SAID = re.compile(rf"(?<![\w-])(?=\S{{0,60}}[A-Z]{{2}})(?=\S{{0,60}}(?<![A-Za-z])[a-z]){_SYLLABLE}(?:[-·•]{_SYLLABLE}){{1,7}}+(?![\w-])")
+_SAID = re.compile(
+    rf"(?<![\w-])(?=\S{{0,60}}[A-Z]{{2}})(?=\S{{0,60}}(?<![A-Za-z])[a-z]){_SYLLABLE}(?:[-·•]{_SYLLABLE}){{1,7}}+(?![\w-])"
+)
 _MARK = re.compile(r"[A-Z]{2}[-·•]|[-·•][A-Z]{2}")
 _NEIGHBOUR = re.compile(r" ([A-Z]{2,9})(?![\w-])")
 _BEFORE = re.compile(r"(?<![\w-])([A-Z]{2,9}) \Z")
@@ -24,7 +26,7 @@ _HEARD = (
     *(("uhr", "ɜr"), ("ur", "ɜr"), ("uh", "ə"), ("ah", "ɑ"), ("aw", "ɔ"), ("oh", "oʊ"), ("ow", "aʊ"), ("oo", "u")),
     *(("ee", "i"), ("eh", "ɛ"), ("ih", "ɪ"), ("ay", "eɪ"), ("eye", "aɪ"), ("igh", "aɪ"), ("zh", "ʒ"), ("sh", "ʃ")),
     *(("tch", "tʃ"), ("ch", "tʃ"), ("th", "θ"), ("ng", "ŋ"), ("ck", "k"), ("c", "k"), ("j", "dʒ"), ("dg", "dʒ")),
-    *(("uu", "ʊ"), ("x", "ks"), ("qu", "kw"), ("my", "maɪ"), ("ny", "naɪ"), ("ry", "raɪ"), ("ly", "laɪ"), ("ty", "taɪ")),
+    *(("uu", "ʊ"), ("x", "ks"), ("qu", "kw"), *((f"{one}y", f"{one}aɪ") for one in "bdhlmnrst")),
 )
 _STRESS = "ˈ"
 

@@ -39,9 +39,13 @@ _TURNS = re.compile(
 )
 _SIGN_OR_LETTERS = r"[\"'`‘“]?([^\s\"'`‘“’”,.;()]{1,4})[\"'`’”]?(?:s|['’]s)?"
 _LETTERS_SAID = r"[\"'`‘“]?([^\W\d_]{1,4})[\"'`’”]?(?![^\W_])"
-_EVERY = r"(?:(?:all|every|each|any|the|an?(?=\s(?:letter|char))|letters?|characters?|signs?|symbols?|numbers?|digits?|instances|of)\s){0,5}"
+_EVERY = (
+    r"(?:(?:all|every|each|any|the|an?(?=\s(?:letter|char))|letters?|characters?|signs?|symbols?|numbers?|digits?"
+    r"|instances|of)\s){0,5}"
+)
 _FOR = re.compile(
-    rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}(?:\s(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of|as)\s"
+    rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}"
+    r"(?:\s(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of|as)\s"
     rf"|\s?(?:=|:|->|=>|→)\s?){_EVERY}{_LETTERS_SAID}",
     re.IGNORECASE,
 )
@@ -86,15 +90,16 @@ _JOINS = tuple(
     )
 )
 _CHANGE_CUES = (
-    "remo dele drop stri eras omit with igno minu skip disc disr leav take cut cross exce subt filt firs last init fina lead"
-    " trai open endi star begi oute both eith fron end back move movi rota shif swap swit exch cycl halv half repl subs chan"
-    " turn conv wher let inst read stan mean repr cros"
+    "remo dele drop stri eras omit with igno minu skip disc disr leav take cut cros exce subt filt firs last init fina"
+    " lead trai open endi star begi oute both eith fron end back move movi rota shif swap swit exch cycl halv half repl"
+    " subs chan turn conv wher let inst read stan mean repr"
 )
 _CHANGES_SOMETHING = frozenset(_CHANGE_CUES.split())
 _NUMBERED = re.compile(r"(?<![^\W_])(\d{1,2})\s?(?:[=:.)]|->|is)\s?[\"']?([^\W\d_])(?![^\W_])")
 _PLACED = re.compile(r"(?<![^\W_])[\"']?([^\W\d_])[\"']?\s?(?:=|:|->|is|at)\s?(\d{1,2})(?![^\W_])")
 _THEN = re.compile(
-    r"(?<![^\W_])[^\W\d_](?:[\"']?,?\s(?:and\s)?(?:then|next|followed by|plus|after that)\s(?:an?\s)?[\"']?[^\W\d_](?![^\W_])){3,40}+"
+    r"(?<![^\W_])[^\W\d_](?:[\"']?,?\s(?:and\s)?(?:then|next|followed by|plus|after that)\s(?:an?\s)?[\"']?"
+    r"[^\W\d_](?![^\W_])){3,40}+"
 )
 _FOLLOWED = re.compile(r"(?:followed by (?:an? )?\w\W{1,4}(?:and )?){3,40}+")
 _SINGLE = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_])")

@@ -17,7 +17,9 @@ _KEY = re.compile(
     r"[\"'`(“*]{0,2}([A-Za-z]{2,16})",
     re.IGNORECASE,
 )
-_NO_KEYS = frozenset("the is of to this that with cipher text word it and for message code in on a an below above".split())
+_NO_KEYS = frozenset(
+    "the is of to this that with cipher text word it and for message code in on a an below above".split()
+)
 _MOST_KEYS, _LONGEST = 4, 4_000
 _KNOWN_SHARE, _LEAST_LETTERS = 0.55, 12
 

@@ -24,12 +24,13 @@ _SAME_TEXT = 8  # texts: both ways look at one
 _ROMANS = {
     numeral: place
     for place, numeral in enumerate(
-        (tens + units for tens in ("", "X", "XX") for units in ("", *"I II III IV V VI VII VIII IX".split()))
+        tens + units for tens in ("", "X", "XX") for units in ("", *"I II III IV V VI VII VIII IX".split())
     )
 }
 _ROMAN_ROW = re.compile(r"(?<![^\W_])[IVXivx]{1,5}(?:[\s,.;/|·-]{1,3}[IVXivx]{1,5}){3,}+(?![^\W_])")
 _BITS_ROW = re.compile(r"(?<!\d)(?:[01]{5}(?:[\s,.;/|_-]{1,3}[01]{5}){3,}+|[01]{25,}+)(?!\d)")
 _DOTS_ROW = re.compile(r"(?<![\w.])\.{1,5}(?:[\s,/|]{1,4}\.{1,5}){7,}+(?![\w.])")
+_NO_PLACE = 99
 _ITA2 = " e a siu drjnfcktzlwhypqobg mxv "  # Baudot's code as the Recommendation ITU-T S.1 has it; 0 says nothing
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
@@ -70,18 +71,27 @@ def _said(text: str) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
 
 def _other_rows(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Roman numerals, groups of five bits, and dots to count."""
-    for row in _ROMAN_ROW.finditer(text):
-        places = [_ROMANS.get(numeral.upper(), 99) for numeral in re.findall(r"\w+", row.group())]
+    for roman in _ROMAN_ROW.finditer(text):
+        places = (_ROMANS.get(numeral.upper(), _NO_PLACE) for numeral in re.findall(r"\w+", roman.group()))
         if said := "".join(_places(map(str, places), 1)):
-            yield *row.span(), (said,)
-    for row in _BITS_ROW.finditer(text) if "0" in text else ():
-        digits = re.sub("[^01]", "", row.group())
-        codes = [int(digits[place : place + 5], 2) for place in range(0, len(digits) - 4, 5)]
-        yield *row.span(), ("".join(_ITA2[code] for code in codes), *("".join(_places(map(str, codes), one)) for one in (1, 0)))
-    for row in _DOTS_ROW.finditer(text) if ".. " in text else ():
-        counts = [str(len(dots)) for dots in re.findall(r"\.+", row.group())]
-        said = ["".join(_squared(counts, square)) for square in _SQUARES]
-        yield *row.span(), (*said, *(said[-1].replace(*change) for change in (("c", "k"), ("cc", "ck"))))
+            yield *roman.span(), (said,)
+    for bits in _BITS_ROW.finditer(text) if "0" in text else ():
+        yield *bits.span(), tuple(_of_five_bits(re.sub("[^01]", "", bits.group())))
+    for dots in _DOTS_ROW.finditer(text) if ".. " in text else ():
+        yield *dots.span(), tuple(_counted([str(len(group)) for group in re.findall(r"\.+", dots.group())]))
+
+
+def _of_five_bits(digits: str) -> Iterator[str]:
+    codes = [int(digits[place : place + 5], 2) for place in range(0, len(digits) - 4, 5)]
+    yield "".join(_ITA2[code] for code in codes)
+    yield from ("".join(_places(map(str, codes), first)) for first in (1, 0))
+
+
+def _counted(counts: Sequence[str]) -> Iterator[str]:
+    """Taps on a wall: the code has no k, and a c is one there."""
+    for square in _SQUARES:
+        said = "".join(_squared(counts, square))
+        yield from (said, said.replace("c", "k"), said.replace("cc", "ck"))
 
 
 def _rows(text: str) -> Iterator[list[re.Match[str]]]:

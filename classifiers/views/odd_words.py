@@ -29,7 +29,10 @@ _ROT13 = 12  # of the shifts, which begin with 1
 _TRIPLED = re.compile(r"(\w)\1\1(\w)\2\2")
 _LONGEST_WORD = 60
 _LEAST_TWICE = 8  # letters of a word of which each second one may say something
-_SYLLABLES, _FEWEST_SYLLABLES = ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "egg", "ong", "idig", "ithieg", "itherg", "uddag"), 2
+_SYLLABLES, _FEWEST_SYLLABLES = (
+    ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "egg", "ong", "idig", "ithieg", "itherg", "uddag"),
+    2,
+)
 _SHIFTED = (*SHIFTS, ATBASH)
 
 

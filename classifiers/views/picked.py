@@ -13,7 +13,9 @@ from classifiers.views.wording import cues
 __all__ = ["picked_letters", "picked_words"]
 
 _LETTER = r"\s(?:letter|character|char)s?"
-_FIRST = re.compile(rf"(?:first|initial|1st|leading|starting){_LETTER}|initials|acrostic|acronym|initialism", re.IGNORECASE)
+_FIRST = re.compile(
+    rf"(?:first|initial|1st|leading|starting){_LETTER}|initials|acrostic|acronym|initialism", re.IGNORECASE
+)
 _LAST = re.compile(rf"(?:last|final|ending){_LETTER}|telestich", re.IGNORECASE)
 _OTHER = re.compile(rf"(?:second|third|2nd|3rd|middle|fourth|4th|nth){_LETTER}", re.IGNORECASE)
 _CAPITALS = re.compile(r"capital|upper[- ]?case", re.IGNORECASE)

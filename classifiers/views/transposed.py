@@ -53,7 +53,9 @@ def _runs(text: str) -> Iterator[tuple[int, int]]:
     count = 0
     for stretch in stretches(text):
         source = text[stretch.start : stretch.end]
-        if stretch.odd < _ODD and not (stretch.odd == 1 and len(source) >= _LONG_WORD and source.strip(AROUND).isalpha()):
+        if stretch.odd < _ODD and not (
+            stretch.odd == 1 and len(source) >= _LONG_WORD and source.strip(AROUND).isalpha()
+        ):
             continue
         count += 1
         if count > _MOST:

@@ -31,8 +31,8 @@ KEYS = {
 }
 BASE_62 = "0123456789" + LETTERS.upper() + LETTERS
 PLACES = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six"
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six"
 ).split()
 ROMAN = "I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX XXI XXII XXIII XXIV XXV XXVI".split()
 TELEPRINTER = "?e?a?siu?drjnfcktzlwhypqobg?mxv"

@@ -134,7 +134,7 @@ def test_a_question_in_another_order_is_read(way: str, frame: str) -> None:
 @pytest.mark.parametrize("frame", ["Vigenere, key {}: {}", 'The keyword is "{}". Decipher {} now.'])
 def test_a_key_that_stands_in_the_text_opens_a_cipher(key: str, frame: str) -> None:
     text = frame.format(key.upper(), ciphered(QUESTION, key))
-    assert any(QUESTION.split()[-1] in view.text for view in views(text) if not view.names_alone)
+    assert any(QUESTION.rsplit(maxsplit=1)[-1] in view.text for view in views(text) if not view.names_alone)
     assert found(frame.format(key, ciphered("thornwick", key)))
 
 
@@ -163,7 +163,10 @@ def test_a_bomb_is_not_unpacked(bomb: bytes) -> None:
     assert found(text), "the rest of the text is read all the same"
 
 
-@given(st.binary(max_size=200), st.sampled_from((b"", b"\x1f\x8b\x08", b"x\x9c", b"BZh9", b"\xfd7zXZ\x00", b"\x5d\x00\x00")))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from((b"", b"\x1f\x8b\x08", b"x\x9c", b"BZh9", b"\xfd7zXZ\x00", b"\x5d\x00\x00")),
+)
 def test_any_bytes_may_come(data: bytes, mark: bytes) -> None:
     assert len(unpacked(mark + data, 1000)) <= 1000
 
