@@ -239,7 +239,7 @@ _QUOTED = Decoder("quoted-printable", re.compile("(?:=[0-9A-F]{2}){3,}"), _hex)
 _BRAILLE_RUN = Decoder("braille", re.compile("[\u2801-\u28ff][\u2800-\u28ff ]*"), _braille)
 PACKED = (
     packed("base64", r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\n[A-Za-z0-9+/]{4,80}){0,800}={0,2}", _bytes64),
-    packed("hex", r"(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{2}){10,}(?![A-Za-z0-9])", _bytes16),
+    packed("hex", r"(?<![A-Za-z0-9])(?:[ ,:]?(?:\\x|0x)?[0-9A-Fa-f]{2}){10,}(?![A-Za-z0-9])", _bytes16),
     packed("base32", r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}", _bytes32),
     *(packed(decoder.name, r"(?<!\S)(?=\S{0,24}[^\w\s])[!-~]{16,}", bytes_of_85(decoder.name)) for decoder in BASE85),
 )

@@ -14,12 +14,12 @@ _SOUND = rf"(?:{_SOUNDS}|pause|sorry|beat|wait|sic|like|you know|i mean|well|bla
 _DASH = r"(?:\.{2,4}|…|,|-{1,2}|–|—|/|~)"
 # In these patterns a gap can be read in one way.
 _FILLER = re.compile(
-    r"\s(?:\([^()\n]{1,24}\)|\[[^\[\]\n]{1,24}\]|\{[^{}\n]{1,24}\}|<[^<>\n]{1,24}>|\*{1,2}[^*\n]{1,24}\*{1,2}|_[^_\n]{1,24}_"
-    r"|~[^~\n]{1,24}~)\s"
+    r"-?\s(?:\([^()\n]{1,24}\)|\[[^\[\]\n]{1,24}\]|\{[^{}\n]{1,24}\}|<[^<>\n]{1,24}>|\*{1,2}[^*\n]{1,24}\*{1,2}|_[^_\n]{1,24}_"
+    r"|~[^~\n]{1,24}~|\"[^\"\n]{1,16}\")\s-?"
     rf"|\s?{_DASH}\s?{_SOUND}(?:[ ,-]{{1,2}}{_SOUND})?!?\s?{_DASH}\s?|\s(?:{_SOUNDS})\s|\s?(?:\.{{2,4}}|…)\s?",
     re.IGNORECASE,
 )
-_SIGNS = re.compile(r"[(\[{<*_~…–—]|\.\.")
+_SIGNS = re.compile(r"[(\[{<*_~…–—\"]|\.\.")
 _SPOKEN = re.compile(rf"{_SOUND}\Z")
 _BEFORE = re.compile(r"(?<![^\W_])[^\W\d_]{2,20}\Z")
 _BEHIND = re.compile(r"[^\W\d_]{2,20}(?![^\W_])")

@@ -1,64 +1,31 @@
 """Names that a text says how to make: 'remove foo from Brafoocken', 'replace X with a', 'Hog followed by warts'. For
 the detector of names alone.
 
-Nothing here understands an instruction. Near a word that gives one, each odd word is changed in the few ways that the
-words around it may mean, and only a name counts.
+Nothing here understands an instruction: words are put together in each of the few ways that it may mean, and only a
+name counts. What becomes of single words is the matter of `classifiers.views.remade`.
 """
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice, permutations
 
 from classifiers.views.lines import lines
-from classifiers.views.spelling import AROUND, stretches
+from classifiers.views.remade import remade
 from classifiers.views.view import View
 from classifiers.views.wording import cues
 
 __all__ = ["instructed"]
 
 _Reading = tuple[int, int, str]  # (start, end) of the words that it is made of
-_BEFORE, _BEHIND, _MOST_WINDOWS = 100, 160, 48  # characters around a word that instructs; such words of a text
 _ROOM = 3_000  # characters of all readings, beside half of the text
-_MOST_ODD, _LONGEST = 6, 24  # odd words of a window; letters of one
+_LONGEST = 24  # letters of a word into which others are put
 _LEAST = 4  # letters of what is made
 _WORD_IN_QUOTES = r"[\"'`‘“*_]{0,2}([^\W\d_]{1,16})[\"'`’”*_]{0,2}"
 _THE = r"(?:(?:the|an?|some|letters?|words?|strings?|characters?|syllables?|part|prefix|suffix|text)\s){0,3}"
-_REMOVES = re.compile(
-    r"(?<![^\W_])(?:remov|delet|drop|strip|eras|omit|without|ignor|minus|skip|discard|disregard|leav(?:e|ing) out"
-    r"|take (?:out|away|off)|cut|cross out|except|subtract|filter)[a-z]*",
-    re.IGNORECASE,
-)
-_PLACES = re.compile(
-    r"(?<![^\W_])(?:(?:first|last|initial|final|leading|trailing|opening|ending|starting|beginning|outer)\s(?:\w+\s)?"
-    r"(?:letters?|characters?|chars?|syllables?)|both ends|either end|the (?:front|end|start|back)\b)",
-    re.IGNORECASE,
-)
-_TURNS = re.compile(
-    r"(?<![^\W_])(?:mov(?:e|ed|ing)|rotat\w+|shift\w*|swap\w*|switch\w*|exchang\w+|cycl\w+|halves|half)", re.IGNORECASE
-)
-_SIGN_OR_LETTERS = r"[\"'`‘“]?([^\s\"'`‘“’”,.;()]{1,4})[\"'`’”]?(?:s|['’]s)?"
-_LETTERS_SAID = r"[\"'`‘“]?([^\W\d_]{1,4})[\"'`’”]?(?![^\W_])"
-_EVERY = (
-    r"(?:(?:all|every|each|any|the|an?(?=\s(?:letter|char))|letters?|characters?|signs?|symbols?|numbers?|digits?"
-    r"|instances|of)\s){0,5}"
-)
-_FOR = re.compile(
-    rf"(?<![^\s\"'(]){_SIGN_OR_LETTERS}"
-    r"(?:\s(?:with|for|by|to|into|is|means|represents|becomes|stands for|instead of|as)\s"
-    rf"|\s?(?:=|:|->|=>|→)\s?){_EVERY}{_LETTERS_SAID}",
-    re.IGNORECASE,
-)
-_REPLACES = re.compile(
-    r"(?<![^\W_])(?:replac|swap|substitut|chang|exchang|switch|turn|convert|where|let|with|instead|read|stands? for"
-    r"|means|represents)[a-z]*",
-    re.IGNORECASE,
-)
-_MOST_PAIRS = 12
 _JOINT = (
-    r"(?:,?\s(?:(?:and|which is|it is|is)\s)?(?:(?:immediately|directly|then|right)\s)?"
-    r"(?:followed by|plus|concatenated (?:with|to)|joined (?:with|to|by)|next to|combined with|glued to|attached to"
-    r"|prefixed to|suffixed to|prepended to|appended to|succeeded by|preceded by|in front of)|\s?\+{1,2})\s"
+    r"(?:,?[\s-](?:(?:and|which is|it is|is)\s)?(?:(?:immediately|directly|then|right)\s)?"
+    r"(?:followed[\s-]by|plus|concatenated (?:with|to)|joined (?:with|to|by)|next to|combined with|glued to|attached to"
+    r"|prefixed to|suffixed to|prepended to|appended to|succeeded by|preceded by|in front of)|\s?\+{1,2})[\s-]"
 )
 _JOINED = re.compile(rf"(?<![^\W_]){_WORD_IN_QUOTES}{_JOINT}{_THE}{_WORD_IN_QUOTES}(?![^\W_])", re.IGNORECASE)
 _APPENDED = re.compile(
@@ -80,25 +47,30 @@ _ENDED = re.compile(
     rf"(?<![^\W_])(?:end|finish|clos|conclud)[a-z]*\s(?:with|in|by|on|as)\s{_THE}{_WORD_IN_QUOTES}(?![^\W_])",
     re.IGNORECASE,
 )
+_ADDED = re.compile(
+    rf"(?<![^\W_])(?:take|start(?:ing)? with|use|type|say|with|write|word|from)\s{_THE}{_WORD_IN_QUOTES},?\s"
+    r"(?:and\s)?(?:then\s)?"
+    rf"(?:add|append|attach|tack on|put|stick|write|say|type|with)\s{_THE}{_WORD_IN_QUOTES}(?![^\W_])",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(rf"(?<![^\W_])(?:is|be|are|equals|reads|[=:])\s{_THE}{_WORD_IN_QUOTES}(?![^\W_])", re.IGNORECASE)
+_VARIABLE = re.compile(r"(?<![^\W_])[A-Za-z]\d?\s?(?:is|be|=|:|equals)\s")
+_PARTS = frozenset("half halv syll part let piec pref suff root stem segm chun frag".split())
+_VALUES_APART, _MOST_VALUES = 60, 5  # characters between two; values of a name
 _JOINS = tuple(
     (pattern, frozenset(marks.split()))
     for pattern, marks in (
         (_JOINED, "foll plus conc join next comb glue atta pref suff prep appe prec succ fron"),
         (_APPENDED, "appe prep add addi adde atta tack glue glui put putt stic plac writ pref suff inse affi join"),
+        (_ADDED, "add adds appe atta tack put stic"),
         (_LISTED, "comb join conc merg fuse fusi glue blen conn stit link put"),
         (_ENDED, "star begi"),
     )
 )
-_CHANGE_CUES = (
-    "remo dele drop stri eras omit with igno minu skip disc disr leav take cut cros exce subt filt firs last init fina"
-    " lead trai open endi star begi oute both eith fron end back move movi rota shif swap swit exch cycl halv half repl"
-    " subs chan turn conv wher let inst read stan mean repr"
-)
-_CHANGES_SOMETHING = frozenset(_CHANGE_CUES.split())
 _NUMBERED = re.compile(r"(?<![^\W_])(\d{1,2})\s?(?:[=:.)]|->|is)\s?[\"']?([^\W\d_])(?![^\W_])")
 _PLACED = re.compile(r"(?<![^\W_])[\"']?([^\W\d_])[\"']?\s?(?:=|:|->|is|at)\s?(\d{1,2})(?![^\W_])")
 _THEN = re.compile(
-    r"(?<![^\W_])[^\W\d_](?:[\"']?,?\s(?:and\s)?(?:then|next|followed by|plus|after that)\s(?:an?\s)?[\"']?"
+    r"(?<![^\W_])[^\W\d_](?:[\"']?,?\s(?:and\s)?(?:then|next|followed[\s-]by|plus|after that)\s(?:an?\s)?[\"']?"
     r"[^\W\d_](?![^\W_])){3,40}+"
 )
 _FOLLOWED = re.compile(r"(?:followed by (?:an? )?\w\W{1,4}(?:and )?){3,40}+")
@@ -112,7 +84,7 @@ def instructed(view: View) -> View | None:
     text = view.text
     readings = {
         reading: None
-        for some in (_joined(text), _from_odd_words(text), _numbered(text), _then(text))
+        for some in (_joined(text), _values(text), remade(text), _numbered(text), _then(text))
         for reading in some
         if len(reading[2]) >= _LEAST
     }
@@ -142,104 +114,27 @@ def _joined(text: str) -> Iterator[_Reading]:
                 yield from ((found.start(1), found.end(), one) for one in inserted)
 
 
+def _values(text: str) -> Iterator[_Reading]:
+    """The first half is Bracken, the second is fold; let A be Bracken and B be fold."""
+    if _PARTS.isdisjoint(cues(text)) and not _VARIABLE.search(text):
+        return
+    row: list[re.Match[str]] = []
+    for value in _VALUE.finditer(text):
+        row = row[1 - _MOST_VALUES :] if row and value.start() - row[-1].end() <= _VALUES_APART else []
+        row.append(value)
+        for first in range(len(row) - 1):
+            said = [one.group(1) for one in row[first:]]
+            yield row[first].start(1), value.end(), "".join(said)
+            yield row[first].start(1), value.end(), "".join(said[::-1])
+            if len(said) == 2:
+                yield from ((row[first].start(1), value.end(), one) for one in _overlapping(*said))
+
+
 def _overlapping(one: str, other: str) -> Iterator[str]:
     """Bracken and enfold are Brackenfold."""
     for shared in range(1, min(len(one), len(other))):
         if one[-shared:].lower() == other[:shared].lower():
             yield one + other[shared:]
-
-
-def _from_odd_words(text: str) -> Iterator[_Reading]:
-    odd = [] if _CHANGES_SOMETHING.isdisjoint(cues(text)) else list(_odd(text))
-    if not odd:
-        return
-    starts = [start for start, _, _ in odd]
-    for pattern, change in ((_REMOVES, _without), (_PLACES, _cut), (_TURNS, _turned), (_REPLACES, _replaced)):
-        for start, end in _windows(text, pattern):
-            first = bisect_left(starts, start)
-            near = [word for word in odd[first : first + _MOST_ODD] if word[1] <= end]
-            for begin, stop, word in near:
-                yield from ((begin, stop, said) for said in change(word, text[start:end]))
-
-
-def _windows(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """The characters around what a pattern finds; near ones together."""
-    start = end = -1
-    for found in islice(pattern.finditer(text), _MOST_WINDOWS):
-        if found.start() - _BEFORE <= end and end - start < 4 * _BEHIND:
-            end = found.end() + _BEHIND
-            continue
-        if end >= 0:
-            yield max(0, start), end
-        start, end = found.start() - _BEFORE, found.end() + _BEHIND
-    if end >= 0:
-        yield max(0, start), end
-
-
-def _odd(text: str) -> Iterator[tuple[int, int, str]]:
-    """The odd words of a text, without the signs around them."""
-    for stretch in stretches(text):
-        for token in re.finditer(r"\S+", text[stretch.start : stretch.end]):
-            word = token.group().strip(AROUND)
-            if _LEAST <= len(word) <= _LONGEST:
-                first = stretch.start + token.start() + token.group().index(word)
-                yield first, first + len(word), word
-
-
-def _without(word: str, window: str) -> Iterator[str]:
-    """Without what the window has as a word of its own, and without digits and signs."""
-    small = word.lower()
-    parts = dict.fromkeys(
-        part
-        for token in re.findall(r"[^\W_]+|[^\w\s]+", window.lower())
-        for part in (token, token.removesuffix("s"))
-        if part and len(part) < len(small) and part in small
-    )
-    bare = "".join(filter(str.isalpha, word))
-    if bare != word:
-        yield bare
-    for part in parts:
-        yield re.sub(re.escape(part), "", word, flags=re.IGNORECASE)
-    if len(parts) > 1:
-        yield re.sub("|".join(map(re.escape, parts)), "", word, flags=re.IGNORECASE)
-    for letter in re.findall(r"(?<![^\W_])([A-Za-z])(?![^\W_])", window):
-        yield from (word.removeprefix(letter), word.removesuffix(letter))
-
-
-def _cut(word: str, window: str) -> Iterator[str]:
-    """Without letters at an end, or with another letter there."""
-    for letters in range(1, 5):
-        yield from (word[letters:], word[:-letters])
-    yield word[1:-1]
-    for letter in dict.fromkeys(re.findall(r"(?<![^\W_])([A-Za-z])(?![^\W_])", window)):
-        yield from (letter + word[1:], word[:-1] + letter, letter + word, word + letter)
-    yield word[-1] + word[1:-1] + word[0]
-
-
-def _turned(word: str, window: str) -> Iterator[str]:
-    """Its end before its beginning."""
-    for place in range(1, len(word)):
-        yield word[place:] + word[:place]
-
-
-def _replaced(word: str, window: str) -> Iterator[str]:
-    """With the letters that stand for others: all of them, or one by one."""
-    pairs = [(found.group(1), found.group(2)) for found in islice(_FOR.finditer(window), _MOST_PAIRS)]
-    for some in (pairs, [pair[::-1] for pair in pairs]):
-        yield from _with_pairs(word, some)
-
-
-def _with_pairs(word: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    known = {one.lower(): other for one, other in pairs if one.lower() in word.lower()}
-    if not known:
-        return
-    for table in (known, *({one: other} for one, other in known.items())):
-        yield _translated(word, table)
-
-
-def _translated(word: str, table: Mapping[str, str]) -> str:
-    every = "|".join(re.escape(one) for one in sorted(table, key=len, reverse=True))
-    return re.sub(every, lambda found: table[found.group().lower()], word, flags=re.IGNORECASE)
 
 
 def _numbered(text: str) -> Iterator[_Reading]:

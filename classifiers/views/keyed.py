@@ -13,7 +13,7 @@ __all__ = ["keyed"]
 
 _CUES = frozenset(("vige", "key", "keyw", "pass", "code"))
 _KEY = re.compile(
-    r"(?:key(?:word)?|password|passphrase|codeword|vigen[eè]re)(?:\s?(?:is|of|to|word|=|:|was|used)){0,3}\s?"
+    r"(?:key(?:word)?|password|passphrase|codeword|vigen[eè]re(?!.{0,12}key))(?:\s?(?:is|of|to|word|=|:|was|used)){0,3}\s?"
     r"[\"'`(“*]{0,2}([A-Za-z]{2,16})",
     re.IGNORECASE,
 )

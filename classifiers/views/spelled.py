@@ -60,6 +60,10 @@ _NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?
 _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
 SPELLING = _SPELLING_ALPHABET.keys() | _LETTER_NAMES.keys()
 """Words that say a letter, in small letters."""
+_TWENTY = re.compile(r"twenty\s")
+_NUMBER_WORD = re.compile(
+    rf"twenty\s(?:{'|'.join((*_UNITS[:6], *_ORDINALS[:6]))})(?![^\W_])|{_WORD.pattern}", re.IGNORECASE
+)
 _SAID_NUMBERS = frozenset(_NUMBERS)
 _CLOSE = 24  # characters between two that follow each other
 _BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
@@ -81,13 +85,24 @@ def spelled(view: View) -> View | None:
     for edit in sorted(runs, key=lambda edit: (edit.start, -edit.end)):
         if not edits or edits[-1].end <= edit.start:
             edits.append(edit)
+        elif edits[-1].start == edit.start and edits[-1].decoded.text != edit.decoded.text:
+            edits[-1] = _both(edits[-1], edit)  # twenty two: one letter or two
     return rewritten(view, "spelled", edits) if edits else None
+
+
+def _both(one: Edit, other: Edit) -> Edit:
+    text = f"{one.decoded.text}\n{other.decoded.text}"
+    places = [*one.decoded.starts, one.decoded.length - 1, *other.decoded.starts]
+    return Edit(one.start, Decoded(text, places, one.decoded.length))
 
 
 def _by_words(text: str) -> Iterator[Edit]:
     """Runs of words of the alphabet, or of letters' names."""
-    for names in (_SPELLING_ALPHABET, _LETTER_NAMES, _NUMBERS):
-        said = ((word, _letters(word.group().lower(), names)) for word in _WORD.finditer(text))
+    for names, words in (
+        *((names, _WORD) for names in (_SPELLING_ALPHABET, _LETTER_NAMES, _NUMBERS)),
+        (_NUMBERS, _NUMBER_WORD),
+    ):
+        said = ((word, _letters(_TWENTY.sub("twenty-", word.group().lower()), names)) for word in words.finditer(text))
         yield from _runs([(word, letters) for word, letters in said if letters], _follows_as_word)
 
 

@@ -43,7 +43,7 @@ _CODED = re.compile(
     r"|[a-z][A-Z]|[A-Z]{2}[a-z]|[a-zA-Z]\d|[A-Z]{8}|[.\-_]\s?[.\-_]\s|[A-Z0-9][%&<>=@;#$^*+?|~]{1,2}[A-Z0-9]"
     r"|[ABab]{5}[\s,/|-]{1,3}[ABab]{5}|(?<!\w)\w(?:[\W_]{1,2}\w){3}(?!\w)|[^\x00-\x7f]"
 )
-_LONG_RUN = re.compile(r"[!-~]{16}")
+_LONG_RUN = re.compile(r"[!-~]{16}|(?:[0-9A-Fa-f]{2}[ ,:]){8}")
 _ESCAPED = re.compile(r"[%\\&]|[Uu]\+")
 
 

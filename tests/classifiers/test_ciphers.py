@@ -98,6 +98,7 @@ CODES: dict[str, Callable[[str], str]] = {
     "code points of Perl": lambda text: "".join(f"\\N{{U+{ord(one):04X}}}" for one in text),
     "six digits of CSS": lambda text: "".join(f"\\{ord(one):06x}" for one in text),
     "numbers in words": lambda text: " ".join(PLACES[LETTERS.index(one)] for one in small(text)),
+    "gzip in hex with spaces": lambda text: gzip.compress(text.encode()).hex(" "),
     "Roman numbers": lambda text: " ".join(ROMAN[LETTERS.index(one)] for one in small(text)),
     "teleprinter": lambda text: " ".join(f"{TELEPRINTER.index(one):05b}" for one in small(text)),
     "five bits": lambda text: " ".join(f"{LETTERS.index(one) + 1:05b}" for one in small(text)),
@@ -152,6 +153,9 @@ CODES: dict[str, Callable[[str], str]] = {
     "a tag": inset("</i>"),
 }
 NAMES_ALONE: dict[str, Callable[[str], str]] = {
+    "numbers in words, with spaces": lambda text: " ".join(
+        PLACES[LETTERS.index(one)].replace("-", " ") for one in small(text)
+    ),
     "letters in brackets": each_word(lambda word: f"{word[:2]}({word[2:4]}){word[4:]}"),
     "plus signs": lambda text: f"{text[:3]} + {text[3:]}",
     "followed by": lambda text: f"'{text[:3]}' followed by '{text[3:]}'",
