@@ -62,7 +62,7 @@ _JOINS = tuple(
     for pattern, marks in (
         (_JOINED, "foll plus conc join next comb glue atta pref suff prep appe prec succ fron"),
         (_APPENDED, "appe prep add addi adde atta tack glue glui put putt stic plac writ pref suff inse affi join"),
-        (_ADDED, "add adds appe atta tack put stic"),
+        (_ADDED, "add adds stuc glue adde appe atta tack put stic"),
         (_LISTED, "comb join conc merg fuse fusi glue blen conn stit link put"),
         (_ENDED, "star begi"),
     )

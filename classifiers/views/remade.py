@@ -158,7 +158,7 @@ def _replaced(word: str, window: str) -> Iterator[str]:
 
 def _translated(word: str, table: Mapping[str, str]) -> str:
     every = "|".join(re.escape(one) for one in sorted(table, key=len, reverse=True))
-    return re.sub(every, lambda found: table[found.group().lower()], word, flags=re.IGNORECASE)
+    return re.sub(every, lambda found: table.get(found.group().lower(), ""), word, flags=re.IGNORECASE)
 
 
 # Each with the beginnings of the words that it needs: most texts have none, and a pattern takes longer to say so.
