@@ -8,7 +8,7 @@ from classifiers.names.vocabulary import is_known
 from classifiers.views.bits import BASE32_VALUES, BASE64_VALUES, HEX_VALUES, bits
 from classifiers.views.reading import Decoder, characters_of
 
-__all__ = ["APART", "BASE85", "UTF_7", "UUENCODED"]
+__all__ = ["APART", "BASE85", "UTF_7", "UUENCODED", "bytes_of_85"]
 
 _Characters = Iterator[tuple[str, int, int]]
 _DIGITS = "0123456789"
@@ -34,6 +34,12 @@ def _base85(alphabet: str) -> Callable[[str], _Characters]:
         return iter(said if text >= _TEXT_SHARE * len(said) else ())
 
     return read
+
+
+def bytes_of_85(name: str) -> Callable[[str], Iterator[tuple[int, int, int]]]:
+    """The reader of the bytes of one of the alphabets of base 85, by its name."""
+    values = {sign: value for value, sign in enumerate(_ALPHABETS_85[name])}
+    return lambda run: _bytes85(run, values)
 
 
 def _bytes85(run: str, values: dict[str, int]) -> Iterator[tuple[int, int, int]]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from classifiers.names.vocabulary import is_known
 from classifiers.views.spelling import is_small_word, stretches
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import words_of
 
 __all__ = ["uncut"]
 
@@ -30,6 +31,9 @@ _CUT = re.compile(rf"(?<![^\W_]){_PART}(?:{_GAP}{_PART})+(?![^\W_])")
 _LETTERS = re.compile(rf"(?P<letters>{_PART})")
 _PIECE = re.compile(rf"{_INSET}|{_LETTERS.pattern}")
 _INSET_THERE = re.compile(_INSET)
+_SYLLABLES = re.compile(r"(?<![^\W_])[^\W\d_]{1,6}(?: [^\W\d_]{1,6}(?![^\W_])){2,}+")
+_LONGEST_SYLLABLE, _TWO = 6, 2  # letters
+_MOST_SYLLABLES, _MOST_ROWS = 5, 1_000
 _NEAR = 40  # characters
 _ENDS = ",;:.!?"
 _MANY = 4  # cut English words: the text is meant to be read without the cuts
@@ -50,6 +54,8 @@ def uncut(view: View) -> Iterator[View]:
     for pieces in (_PIECE, _LETTERS) if _INSET_THERE.search(view.text) else (_LETTERS,):
         if found := _without_signs(view, pieces):
             yield found
+    if syllables := _syllables(view.text):
+        yield _joined(view, syllables)
     odd = [row for stretch in stretches(view.text) for row in _with_neighbours(view.text, stretch.start, stretch.end)]
     if odd and (found := _joined(view, odd)).text:
         yield found
@@ -85,6 +91,27 @@ def _together(run: re.Match[str], pieces: re.Pattern[str]) -> Edit | None:
     places = [place for part in parts for place in range(*part.span())]
     said = "".join(part.group() for part in parts)
     return Edit(run.start(), Decoded(said, places, len(run.group())))
+
+
+def _syllables(text: str) -> list[tuple[int, int]]:
+    """Three short parts or more in a row with spaces between them, one of which is no word: Brac ken fold."""
+    found: list[tuple[int, int]] = []
+    if not any(len(word) <= _LONGEST_SYLLABLE and _is_odd(word) for word in words_of(text)):
+        return found
+    for run in _SYLLABLES.finditer(text):
+        odd = [_is_odd(part) for part in run.group().lower().split(" ")]
+        if not any(odd):
+            continue
+        parts = [part.span() for part in _LETTERS.finditer(run.group())]
+        for first in range(len(parts) - 2):
+            for last in range(first + 2, min(len(parts), first + _MOST_SYLLABLES)):
+                if any(odd[first : last + 1]):
+                    found.append((run.start() + parts[first][0], run.start() + parts[last][1]))
+    return found[:_MOST_ROWS]
+
+
+def _is_odd(part: str) -> bool:
+    return part not in "aist" if len(part) < _TWO else not part.isdecimal() and not is_known(part)
 
 
 def _with_neighbours(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -4,13 +4,15 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from classifiers.views.bases import APART, BASE85, UTF_7, UUENCODED
+from classifiers.views.bases import APART, BASE85, UTF_7, UUENCODED, bytes_of_85
 from classifiers.views.bits import BASE32_VALUES, BASE64_VALUES, bits
+from classifiers.views.packed import packed
 from classifiers.views.reading import Decoder, characters_of
 
-__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN"]
+__all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN", "PACKED"]
 
 _Characters = Iterator[tuple[str, int, int]]
+_Bytes = Iterator[tuple[int, int, int]]
 _MORSE = {
     code: letter
     for letter, code in zip(
@@ -38,6 +40,8 @@ _ESCAPE = re.compile(
     r"|\\{1,32}u(?P<four>[0-9A-Fa-f]{4})"
     r"|\\{1,32}U(?P<eight>[0-9A-Fa-f]{8})"
     r"|[Uu]\+(?P<named>[0-9A-Fa-f]{4,6})(?:[ ,]+(?=[Uu]\+))?"
+    r"|\\N\{U\+(?P<perl>[0-9A-Fa-f]{1,6})\}"
+    r"|\\(?P<css>0[0-9A-Fa-f]{4,5})(?![0-9A-Fa-f]) ?"
     r"|\\(?P<octal>[0-3][0-7]{2})"
     r"|\\{1,32}(?P<simple>[nrt\"'/])"
     r"|&#[xX]0*(?P<reference>[0-9A-Fa-f]{1,6});?"
@@ -45,24 +49,36 @@ _ESCAPE = re.compile(
     r"|(?P<entity>&[A-Za-z][A-Za-z0-9]{1,30};)"
 )
 _SIMPLE = {"n": "\n", "r": "\n", "t": "\t"}
-_HEXADECIMAL = ("braced", "four", "eight", "named", "reference")
+_HEXADECIMAL = ("braced", "four", "eight", "named", "perl", "css", "reference")
 _FIRST_VARIATION, _MORE_VARIATIONS = 0xFE00, 0xE0100
 _TAG = 0xE0000
 
 
+def _bytes64(run: str) -> _Bytes:
+    return bits(run, BASE64_VALUES, 6)
+
+
 def _base64(run: str) -> _Characters:
-    return characters_of(bits(run, BASE64_VALUES, 6))
+    return characters_of(_bytes64(run))
+
+
+def _bytes32(run: str) -> _Bytes:
+    return bits(run.upper(), BASE32_VALUES, 5)
 
 
 def _base32(run: str) -> _Characters:
-    return characters_of(bits(run.upper(), BASE32_VALUES, 5))
+    return characters_of(_bytes32(run))
 
 
 _HEX_PAIR = re.compile("(?:0x|\\\\x|[^0-9A-Za-z]){0,4}?([0-9A-Fa-f]{2})")
 
 
+def _bytes16(run: str) -> _Bytes:
+    return ((int(pair.group(1), 16), pair.start(1), pair.end()) for pair in _HEX_PAIR.finditer(run))
+
+
 def _hex(run: str) -> _Characters:
-    return characters_of((int(pair.group(1), 16), pair.start(1), pair.end()) for pair in _HEX_PAIR.finditer(run))
+    return characters_of(_bytes16(run))
 
 
 def _binary(run: str) -> _Characters:
@@ -221,6 +237,13 @@ _MORSE_RUN = Decoder(
 _BACON = Decoder("bacon", re.compile(r"(?<![A-Za-z])[ABab]{5}(?:[ ,/|-]{0,3}[ABab]{5}){3,}(?![A-Za-z])"), _bacon)
 _QUOTED = Decoder("quoted-printable", re.compile("(?:=[0-9A-F]{2}){3,}"), _hex)
 _BRAILLE_RUN = Decoder("braille", re.compile("[\u2801-\u28ff][\u2800-\u28ff ]*"), _braille)
+PACKED = (
+    packed("base64", r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\n[A-Za-z0-9+/]{4,80}){0,800}={0,2}", _bytes64),
+    packed("hex", r"(?<![A-Za-z0-9])(?:[ ,:]?(?:\\x|0x)?[0-9A-Fa-f]{2}){10,}(?![A-Za-z0-9])", _bytes16),
+    packed("base32", r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}", _bytes32),
+    *(packed(decoder.name, r"(?<!\S)(?=\S{0,24}[^\w\s])[!-~]{16,}", bytes_of_85(decoder.name)) for decoder in BASE85),
+)
+"""Runs of compressed text."""
 CODES = (
     *(_BINARY, _DECIMAL, _OCTAL, _ALPHABET, HEX, _HEX_LISTED, _BASE32_RUN, BASE64, _MORSE_RUN, _QUOTED),
     *(_BACON, _BRAILLE_RUN, *BASE85, UUENCODED, *APART, UTF_7),
@@ -232,5 +255,5 @@ _VARIATION_RUN = Decoder("variation selectors", re.compile("[\ufe00-\ufe0f\U000e
 _ZERO_WIDTH = Decoder("zero width", re.compile("[\u200b\u200c]{24,}"), _zero_width)
 HIDDEN = (_TAG_RUN, _VARIATION_RUN, _ZERO_WIDTH)
 """Runs that nobody sees."""
-DECODERS: Iterable[Decoder] = (*CODES, ESCAPES, *HIDDEN)
+DECODERS: Iterable[Decoder] = (*PACKED, *CODES, ESCAPES, *HIDDEN)
 """Every decoder."""

@@ -55,6 +55,10 @@ _FANCY = (
     "卂乃匚-乇千Ꮆ卄丨ﾌҜㄥ爪几ㄖ卩Ɋ尺丂ㄒㄩ-山乂ㄚ乙",
     "ค๒ς๔єŦﻮђเןк-๓ภ๏קợгรtยשฬאץչ",
 )
+_SHAPES |= {"⭕": "o", "🔴": "o", "🌕": "o", "〇": "o", "❌": "x", "✖": "x", "✝": "t", "➕": "t", "❎": "x", "🅾": "o"}
+# The elder futhark, by sound.
+_SHAPES |= dict(zip("ᚠᚢᚨᚱᚲᚷᚹᚺᚾᛁᛃᛇᛈᛉᛊᛋᛏᛒᛖᛗᛚᛟᛞᚡᚤᛪᛣ", "fuarkgwhnijipzsstbemlodvyxk", strict=True))
+_SHAPES |= {"ᚦ": "th", "ᛜ": "ng", "ᛝ": "ng"}
 _SHAPES |= {
     sign: letter
     for fancy in _FANCY

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from classifiers.names.vocabulary import known_share, parted
+from classifiers.names.vocabulary import known_share
 from classifiers.views.lines import lines
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import worded
 
 __all__ = ["numbered", "numbered_names"]
 
@@ -20,6 +21,17 @@ _SAMPLE = 240  # letters that decide that
 _WIDEST_GAP, _MOST_GAPS = 16, 3
 _FEWEST, _MOST_DIGITS = 4, 4  # numbers of a row; digits of one: a longer one is codes without gaps
 _SAME_TEXT = 8  # texts: both ways look at one
+_ROMANS = {
+    numeral: place
+    for place, numeral in enumerate(
+        tens + units for tens in ("", "X", "XX") for units in ("", *"I II III IV V VI VII VIII IX".split())
+    )
+}
+_ROMAN_ROW = re.compile(r"(?<![^\W_])[IVXivx]{1,5}(?:[\s,.;/|·-]{1,3}[IVXivx]{1,5}){3,}+(?![^\W_])")
+_BITS_ROW = re.compile(r"(?<!\d)(?:[01]{5}(?:[\s,.;/|_-]{1,3}[01]{5}){3,}+|[01]{25,}+)(?!\d)")
+_DOTS_ROW = re.compile(r"(?<![\w.])\.{1,5}(?:[\s,/|]{1,4}\.{1,5}){7,}+(?![\w.])")
+_NO_PLACE = 99
+_ITA2 = " e a siu drjnfcktzlwhypqobg mxv "  # Baudot's code as the Recommendation ITU-T S.1 has it; 0 says nothing
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _KEYS = {str(key): letters for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)}
 _SQUARES = (_ALPHABET.replace("j", ""), _ALPHABET.replace("k", ""))  # Polybius's, and the tap code's
@@ -35,14 +47,10 @@ def numbered(view: View) -> View | None:
 
 def _in_english(start: int, end: int, readings: Sequence[str]) -> Edit | None:
     for said in readings:
-        if len(said) >= _LEAST_LETTERS and known_share(_words(said[:_SAMPLE])) >= _KNOWN_SHARE:
-            words = _words(said)
+        if len(said) >= _LEAST_LETTERS and known_share(worded(said[:_SAMPLE])) >= _KNOWN_SHARE:
+            words = worded(said)
             return Edit(start, Decoded(words, (0,) * len(words), end - start))
     return None
-
-
-def _words(letters: str) -> str:
-    return " ".join(word for part in letters.lower().split() for word in parted(part))
 
 
 def numbered_names(view: View) -> View | None:
@@ -54,10 +62,36 @@ def numbered_names(view: View) -> View | None:
 @lru_cache(maxsize=_SAME_TEXT)
 def _said(text: str) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
     """Each row of numbers that says something: start, end, readings."""
+    others = _other_rows(text)
     if not _WORTH_A_LOOK.search(text):
-        return ()
+        return tuple(row for row in others if any(row[2]))
     rows = ((row[0].start(), row[-1].end(), tuple(_readings(row))) for row in _rows(text))
-    return tuple(row for row in rows if row[2])
+    return tuple(row for row in (*rows, *others) if any(row[2]))
+
+
+def _other_rows(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Roman numerals, groups of five bits, and dots to count."""
+    for roman in _ROMAN_ROW.finditer(text):
+        places = (_ROMANS.get(numeral.upper(), _NO_PLACE) for numeral in re.findall(r"\w+", roman.group()))
+        if said := "".join(_places(map(str, places), 1)):
+            yield *roman.span(), (said,)
+    for bits in _BITS_ROW.finditer(text) if "0" in text else ():
+        yield *bits.span(), tuple(_of_five_bits(re.sub("[^01]", "", bits.group())))
+    for dots in _DOTS_ROW.finditer(text) if ".. " in text else ():
+        yield *dots.span(), tuple(_counted([str(len(group)) for group in re.findall(r"\.+", dots.group())]))
+
+
+def _of_five_bits(digits: str) -> Iterator[str]:
+    codes = [int(digits[place : place + 5], 2) for place in range(0, len(digits) - 4, 5)]
+    yield "".join(_ITA2[code] for code in codes)
+    yield from ("".join(_places(map(str, codes), first)) for first in (1, 0))
+
+
+def _counted(counts: Sequence[str]) -> Iterator[str]:
+    """Taps on a wall: the code has no k, and a c is one there."""
+    for square in _SQUARES:
+        said = "".join(_squared(counts, square))
+        yield from (said, said.replace("c", "k"), said.replace("cc", "ck"))
 
 
 def _rows(text: str) -> Iterator[list[re.Match[str]]]:

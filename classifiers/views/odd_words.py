@@ -21,20 +21,28 @@ from classifiers.views.spelling import (
     stretches,
 )
 from classifiers.views.view import View
+from classifiers.views.wording import cues
 
 __all__ = ["odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
+_TRIPLED = re.compile(r"(\w)\1\1(\w)\2\2")
 _LONGEST_WORD = 60
 _LEAST_TWICE = 8  # letters of a word of which each second one may say something
-_SYLLABLES, _FEWEST_SYLLABLES = ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "idig", "ithieg"), 2
+_SYLLABLES, _FEWEST_SYLLABLES = (
+    ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "egg", "ong", "idig", "ithieg", "itherg", "uddag"),
+    2,
+)
+_LEET_BAR = {**LEET, **str.maketrans("|!", "ll")}
+_CIPHERS = frozenset("atba caes rot rot1 shif ciph decr deci deco enco encr".split())
 _SHIFTED = (*SHIFTS, ATBASH)
 
 
 def odd_names(view: View) -> Iterator[View]:
     """Every stretch of odd words and every run of letters that stand apart, spelled in the ways that hide a name. All
     shifts of the alphabet are a view of their own: they are long, and must not push out the likelier spellings."""
+    ciphered = not _CIPHERS.isdisjoint(cues(view.text))
     odd = [
         (stretch.start, stretch.end, source)
         for stretch in stretches(view.text)
@@ -46,7 +54,7 @@ def odd_names(view: View) -> Iterator[View]:
     shifted = [
         (start, end, tuple(source.translate(table) for table in _SHIFTED))
         for start, end, source in odd
-        if is_strange(source)
+        if ciphered or is_strange(source)
     ]
     apart = [(start, end, tuple(_turned(said))) for start, end, said in letters_apart(view.text)]
     for rows in ([*spelled, *apart], shifted):
@@ -76,7 +84,7 @@ def _variants(source: str, whole: str) -> Iterator[str]:
         yield " ".join(bare_words)
         yield from _pairs(bare_words)
     if _DIGIT.search(source):
-        for table in (LEET, LEET_L):
+        for table in (LEET, LEET_L, _LEET_BAR):
             yield source.translate(table)
             yield source.translate(table)[::-1]
     for table in KEYS_BESIDE:
@@ -100,6 +108,8 @@ def _thinned(source: str) -> Iterator[str]:
         yield " ".join(word[::2] for word in words)
         yield source[::2]
         yield source[1::2]
+        if _TRIPLED.search(source):
+            yield " ".join(word[::3] for word in words)
     for syllable in _SYLLABLES:
         if source.lower().count(syllable) >= _FEWEST_SYLLABLES:
             yield re.sub(f"{syllable}(?=[aeiouy])", "", source, flags=re.IGNORECASE)

@@ -7,12 +7,30 @@ from itertools import pairwise
 
 from classifiers.views.lines import lines
 from classifiers.views.view import Decoded, Edit, View, rewritten
+from classifiers.views.wording import words_of
 
 __all__ = ["SPELLING", "in_columns", "spelled"]
 
 _Saying = tuple[re.Match[str], str]  # a part of a text, and the letters that it says
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
 _FEWEST, _FEWEST_LINES = 4, 4
+_UNITS = "one two three four five six seven eight nine".split()
+_CARDINALS = [
+    *_UNITS,
+    *"ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split(),
+    *(f"twenty-{unit}" for unit in _UNITS[:6]),
+]
+_ORDINALS = [
+    *"first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
+    *(f"{number}th" for number in _CARDINALS[12:19]),
+    *("twentieth", *(f"twenty-{unit}" for unit in "first second third fourth fifth sixth".split())),
+]
+# Places in the alphabet, in words.
+_NUMBERS = {
+    word: letter
+    for words in (_CARDINALS, _ORDINALS)
+    for letter, word in zip("abcdefghijklmnopqrstuvwxyz", words, strict=True)
+}
 _WIDEST_GAP = 5
 # ICAO's alphabet with its usual other spellings; each word says its first letter.
 _SPELLING_ALPHABET = {
@@ -42,7 +60,11 @@ _NAMED = re.compile(r"(?:LETTER|[Ll]etter|indicator)[\s_]{1,2}[\"']?([A-Za-z])(?
 _AS_IN_MARKS, _NAMED_MARKS = (" as ", " for ", " like ", "=", ":", "("), ("ETTER", "etter", "indicator")
 SPELLING = _SPELLING_ALPHABET.keys() | _LETTER_NAMES.keys()
 """Words that say a letter, in small letters."""
-_APART = re.compile(r"[\W_]+")
+_TWENTY = re.compile(r"twenty\s")
+_NUMBER_WORD = re.compile(
+    rf"twenty\s(?:{'|'.join((*_UNITS[:6], *_ORDINALS[:6]))})(?![^\W_])|{_WORD.pattern}", re.IGNORECASE
+)
+_SAID_NUMBERS = frozenset(_NUMBERS)
 _CLOSE = 24  # characters between two that follow each other
 _BETWEEN = re.compile(r"[\s,;.:/|_–—&+()\"'>-]*")
 _LINE = re.compile(r"[^\n]+")
@@ -53,7 +75,9 @@ _COLUMN = re.compile(r"(?:^[ \t]*\S(?:[ \t|,]+\S){1,5}[ \t]*(?:\n|\Z)){3,}", re.
 
 def spelled(view: View) -> View | None:
     """The view with each run of words that say letters as those letters; None if it has none."""
-    runs = list(_by_words(view.text)) if len(SPELLING.intersection(_APART.split(view.text.lower()))) > 1 else []
+    words = words_of(view.text)
+    says = len(SPELLING & words) > 1 or len(_SAID_NUMBERS & words) > 2
+    runs = list(_by_words(view.text)) if says else []
     for pattern, marks in ((_AS_IN, _AS_IN_MARKS), (_NAMED, _NAMED_MARKS)):
         if any(view.text.count(mark) >= _FEWEST for mark in marks):
             runs += _by_pattern(view.text, pattern)
@@ -61,13 +85,24 @@ def spelled(view: View) -> View | None:
     for edit in sorted(runs, key=lambda edit: (edit.start, -edit.end)):
         if not edits or edits[-1].end <= edit.start:
             edits.append(edit)
+        elif edits[-1].start == edit.start and edits[-1].decoded.text != edit.decoded.text:
+            edits[-1] = _both(edits[-1], edit)  # twenty two: one letter or two
     return rewritten(view, "spelled", edits) if edits else None
+
+
+def _both(one: Edit, other: Edit) -> Edit:
+    text = f"{one.decoded.text}\n{other.decoded.text}"
+    places = [*one.decoded.starts, one.decoded.length - 1, *other.decoded.starts]
+    return Edit(one.start, Decoded(text, places, one.decoded.length))
 
 
 def _by_words(text: str) -> Iterator[Edit]:
     """Runs of words of the alphabet, or of letters' names."""
-    for names in (_SPELLING_ALPHABET, _LETTER_NAMES):
-        said = ((word, _letters(word.group().lower(), names)) for word in _WORD.finditer(text))
+    for names, words in (
+        *((names, _WORD) for names in (_SPELLING_ALPHABET, _LETTER_NAMES, _NUMBERS)),
+        (_NUMBERS, _NUMBER_WORD),
+    ):
+        said = ((word, _letters(_TWENTY.sub("twenty-", word.group().lower()), names)) for word in words.finditer(text))
         yield from _runs([(word, letters) for word, letters in said if letters], _follows_as_word)
 
 

@@ -2,6 +2,10 @@
 
 import base64
 import binascii
+import bz2
+import gzip
+import lzma
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +29,13 @@ KEYS = {
     for key, letters in enumerate("abc def ghi jkl mno pqrs tuv wxyz".split(), 2)
     for place, letter in enumerate(letters, 1)
 }
+BASE_62 = "0123456789" + LETTERS.upper() + LETTERS
+PLACES = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six"
+).split()
+ROMAN = "I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX XXI XXII XXIII XXIV XXV XXVI".split()
+TELEPRINTER = "?e?a?siu?drjnfcktzlwhypqobg?mxv"
 ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 DRAWN = {"a": "/-\\", "d": "|)", "k": "|<", "o": "()", "h": "|-|", "u": "|_|"}
 
@@ -59,7 +70,42 @@ def groups(text: str, width: int) -> str:
     return " ".join(text[start : start + width] for start in range(0, len(text), width))
 
 
+def in_base(text: str, digits: str) -> str:
+    number, said = int.from_bytes(text.encode(), "big"), ""
+    while number:
+        number, digit = divmod(number, len(digits))
+        said = digits[digit] + said
+    return said
+
+
+def deflated(text: str) -> bytes:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return squeeze.compress(text.encode()) + squeeze.flush()
+
+
 CODES: dict[str, Callable[[str], str]] = {
+    "zlib in base64": lambda text: base64.b64encode(zlib.compress(text.encode())).decode(),
+    "gzip in hex": lambda text: gzip.compress(text.encode()).hex(),
+    "bzip2 in base64": lambda text: base64.b64encode(bz2.compress(text.encode())).decode(),
+    "LZMA in base32": lambda text: base64.b32encode(lzma.compress(text.encode())).decode(),
+    "raw deflate in base64": lambda text: base64.b64encode(deflated(text)).decode(),
+    "zlib in base85": lambda text: base64.b85encode(zlib.compress(text.encode())).decode(),
+    "base64 four times": lambda text: coded(coded(coded(coded(text)))),
+    "base 58": lambda text: in_base(text, "".join(one for one in BASE_62 if one not in "0OIl")),
+    "base 62": lambda text: in_base(text, BASE_62),
+    "base 36": lambda text: in_base(text, BASE_62.lower()[:36]),
+    "one decimal number": lambda text: str(int.from_bytes(text.encode(), "big")),
+    "code points of Perl": lambda text: "".join(f"\\N{{U+{ord(one):04X}}}" for one in text),
+    "six digits of CSS": lambda text: "".join(f"\\{ord(one):06x}" for one in text),
+    "numbers in words": lambda text: " ".join(PLACES[LETTERS.index(one)] for one in small(text)),
+    "gzip in hex with spaces": lambda text: gzip.compress(text.encode()).hex(" "),
+    "Roman numbers": lambda text: " ".join(ROMAN[LETTERS.index(one)] for one in small(text)),
+    "teleprinter": lambda text: " ".join(f"{TELEPRINTER.index(one):05b}" for one in small(text)),
+    "five bits": lambda text: " ".join(f"{LETTERS.index(one) + 1:05b}" for one in small(text)),
+    "taps": lambda text: "   ".join(
+        f"{'.' * int(square(one, 'k')[0])} {'.' * int(square(one, 'k')[1])}" for one in small(text.replace("k", "c"))
+    ),
+    "tripled": each_word(lambda word: "".join(one * 3 for one in word)),
     "octal": lambda text: " ".join(f"{ord(one):o}" for one in text),
     "octal of Python": lambda text: ", ".join(f"0o{ord(one):o}" for one in text),
     "chr": lambda text: "+".join(f"chr({ord(one)})" for one in text),
@@ -107,6 +153,9 @@ CODES: dict[str, Callable[[str], str]] = {
     "a tag": inset("</i>"),
 }
 NAMES_ALONE: dict[str, Callable[[str], str]] = {
+    "numbers in words, with spaces": lambda text: " ".join(
+        PLACES[LETTERS.index(one)].replace("-", " ") for one in small(text)
+    ),
     "letters in brackets": each_word(lambda word: f"{word[:2]}({word[2:4]}){word[4:]}"),
     "plus signs": lambda text: f"{text[:3]} + {text[3:]}",
     "followed by": lambda text: f"'{text[:3]}' followed by '{text[3:]}'",

@@ -99,9 +99,9 @@ def test_any_text_is_read_in_order_and_inside_the_run(text: str) -> None:
                 assert pairs == sorted(pairs)
 
 
-@given(st.sampled_from([*range(9), *range(0x80, 0xC2), *range(0xF5, 0x100)]), st.binary(min_size=11, max_size=60))
+@given(st.sampled_from([*range(1, 9), *range(0x80, 0xC2), *range(0xF5, 0x100)]), st.binary(min_size=11, max_size=60))
 def test_bytes_that_are_no_text_are_not_read(first: int, rest: bytes) -> None:
-    """No text in UTF-8 begins with such a byte."""
+    """No text in UTF-8 begins with such a byte. Zeros are left out, as UTF-16 has them."""
     assert BASE64.decode(base64.b64encode(bytes((first,)) + rest).decode()) is None
 
 
