@@ -26,6 +26,7 @@ _RUN_CHARS, _RUN_STEP = 288, 144
 _STEPS = 6  # a long run is read anew when a sixth of it is new; the new part waits
 _GROUPS = (4, 5, 6, 8)  # characters of base64 that stand together
 # What may be the beginning of a code, or of odd letters, at the end of a text. Nothing here is tried twice.
+_MIXED = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|\d[A-Za-z]|[A-Za-z]\d)"
 _RUNS = tuple(
     re.compile(pattern + r"\Z")
     for pattern in (
@@ -42,15 +43,16 @@ _RUNS = tuple(
         r"(?:\\u\{?+[0-9A-Fa-f]*+\}?+|\\x[0-9A-Fa-f]*+|&#?+[0-9A-Za-z]*+;?+|%[0-9A-Fa-f]*+"
         r"|[Uu]\+[0-9A-Fa-f]*+[, ]{0,2}+)++[\\Uu]?+",
         r"(?<!\S)\S*[^\x00-\u017f\u2010-\u2027]\S*\s?+",
-        r"(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/]{3}[ \n]){2,}+[A-Za-z0-9+/=]{0,3}+[ \n]?+",
         *(
-            rf"(?<![A-Za-z0-9+/=])(?=[A-Za-z]{{0,{width - 2}}}(?:[a-z][A-Z]|[A-Z]{{2}}[a-z]|\d[A-Za-z]|[A-Za-z]\d))"
+            rf"(?<![A-Za-z0-9+/=])(?=[A-Za-z]{{0,{width - 2}}}{_MIXED})"
             rf"(?:[A-Za-z0-9+/]{{{width}}}[ \n])++[A-Za-z0-9+/=]{{0,{width}}}+[ \n]?+"
             for width in _GROUPS
         ),
         r"(?<![^\s\"'`(])(?=\S{0,24}[^\w\s\-/.:,'\"()!?;’])(?=\S{0,24}[A-Z])(?=\S{0,24}[a-z0-9])[!-~]{8,}+\s?+",
     )
 )
+_THREES = re.compile(r"(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/]{3}[ \n]){2,}+[A-Za-z0-9+/=]{0,3}+[ \n]?+\Z")
+_MIXED_WORD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z]\d|\d[A-Z]")  # but no 4th, which stands in prose
 _SPELLING_RUN = re.compile(
     rf"(?<![^\W_])(?:(?:{'|'.join(sorted(SPELLING, key=len, reverse=True))})[\s,;.:/|_–—&+()\"'>-]{{1,5}}+)++"
     r"(?:[^\W\d_]|-){0,10}+\Z",
@@ -150,6 +152,8 @@ def run_from(text: str, *, followed: bool = False) -> int | None:
     if not _MAY_RUN.search(text):
         return spelling
     starts = [run.start() for pattern in _RUNS if (run := pattern.search(text)) and _is_odd(run)]
+    if (threes := _THREES.search(text)) and _MIXED_WORD.search(threes.group()):
+        starts.append(threes.start())
     if spelling is not None:
         starts.append(spelling)
     return min(starts, default=None)
