@@ -17,6 +17,7 @@ _ODD, _LONG_WORD = 3, 16  # odd words of a stretch that is worth a look; letters
 _MOST = 40  # runs of a text
 _KNOWN_BEFORE, _KNOWN_SHARE, _GAIN = 0.6, 0.75, 0.25
 _SAMPLE = 160  # characters that decide
+_VOWELS, _LETTERS, _FEWEST_VOWELS = "aeiouy", 0.85, 0.25  # shares of the characters that are no spaces
 _LINE = re.compile(r"[^\n:\"“”`]+")
 _CUES = frozenset("rail fenc zigz zag tran colu rout scyt shuf inte odd deci decr deco".split())
 _MOST_NAMES, _LEAST_NAME, _LONGEST_NAME = 6, 5, 30  # odd words; letters of one
@@ -77,7 +78,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _read(text: str, start: int, end: int) -> Edit | None:
     source = text[start:end]
-    if known_share(source[:_SAMPLE]) >= _KNOWN_BEFORE:
+    if not _has_letters_of_english(source[:_SAMPLE]) or known_share(source[:_SAMPLE]) >= _KNOWN_BEFORE:
         return None
     best: tuple[float, int] = (0.0, 0)
     said = ""
@@ -93,6 +94,13 @@ def _read(text: str, start: int, end: int) -> Edit | None:
     if known_share(words) < known_share(source) + _GAIN:
         return None
     return Edit(start, Decoded(words, (0,) * len(words), end - start))
+
+
+def _has_letters_of_english(source: str) -> bool:
+    """Whether a text may be English in another order: hardly any digits, and as many vowels."""
+    letters = [letter for letter in source.lower() if not letter.isspace()]
+    vowels = sum(letter in _VOWELS for letter in letters)
+    return sum(map(str.isalpha, letters)) >= _LETTERS * len(letters) and _FEWEST_VOWELS <= vowels / len(letters)
 
 
 def _in_groups(source: str) -> bool:
