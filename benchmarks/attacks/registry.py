@@ -44,6 +44,7 @@ from benchmarks.attacks import (
     tool_result,
     typos,
     variables,
+    worked_out,
     wrappers,
     zero_width,
 )
@@ -97,6 +98,7 @@ _ATTACK_ONLY = (
     multi_hop,
     answer_dresses,
     puzzles,
+    worked_out,
 )
 
 

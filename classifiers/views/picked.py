@@ -25,6 +25,7 @@ _MOST_SEGMENTS, _ROOM = 40, 2_000  # of a text; characters of all readings
 _SEGMENT = re.compile(r"(?:[^.:;?!\"“”‘()\n']|(?<=\w)'(?=\w)){8,}")
 _WORD = re.compile(r"[^\W\d_](?:[^\W_]|['’-](?=[^\W_]))*")
 _FEWEST, _MOST = 5, 48  # letters of a row
+_SHORT_ROW, _MOST_CUT = 20, 3  # letters of one whose every part is read; letters that are cut from another's ends
 _EVERY = re.compile(
     r"(?<![^\W_])(?:(?:every|each)\s(?P<step>other|second|third|fourth|fifth|2nd|3rd|4th|5th|nth)\sword"
     r"|(?:odd|even|odd-numbered|even-numbered)\swords|alternate words|skip\w*\s(?:every|a)\s(?:\w+\s)?word)",
@@ -73,9 +74,10 @@ def _segments(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _ends_cut(letters: str) -> Iterator[str]:
-    """Words of the instruction may stand before and behind."""
-    for first in range(4):
-        for last in range(3):
+    """Words of the instruction, or of the question, may stand before and behind: of a short row any number of them."""
+    most = len(letters) if len(letters) <= _SHORT_ROW else _MOST_CUT
+    for first in range(most + 1):
+        for last in range(most + 1 - first if most > _MOST_CUT else most):
             if len(said := letters[first : len(letters) - last]) >= _FEWEST:
                 yield said
 

@@ -16,8 +16,10 @@ _LEAST, _LONGEST = 16, 1_200  # characters of a run
 _ODD, _LONG_WORD = 3, 16  # odd words of a stretch that is worth a look; letters of one that is
 _MOST = 40  # runs of a text
 _KNOWN_BEFORE, _KNOWN_SHARE, _GAIN = 0.6, 0.75, 0.25
+_KNOWN_WITH_CUE = 0.3  # if the text speaks of such a rule: names are no common words
 _SAMPLE = 160  # characters that decide
 _VOWELS, _LETTERS, _FEWEST_VOWELS = "aeiouy", 0.85, 0.25  # shares of the characters that are no spaces
+_POSSESSIVE = re.compile("['’]s?$")
 _LINE = re.compile(r"[^\n:\"“”`]+")
 _CUES = frozenset("rail fenc zigz zag tran colu rout scyt shuf inte odd deci decr deco".split())
 _MOST_NAMES, _LEAST_NAME, _LONGEST_NAME = 6, 5, 30  # odd words; letters of one
@@ -27,8 +29,9 @@ _RAILS, _WIDTHS = (2, 3, 4, 5), (2, 3, 4, 5, 6, 7, 8)
 def transposed(view: View) -> View | None:
     """The view with runs of odd words whose letters are English in the order of some rule; None if there are none."""
     edits: list[Edit] = []
+    least = _KNOWN_SHARE if _CUES.isdisjoint(cues(view.text)) else _KNOWN_WITH_CUE
     for start, end in _runs(view.text):
-        if (not edits or edits[-1].end <= start) and (edit := _read(view.text, start, end)):
+        if (not edits or edits[-1].end <= start) and (edit := _read(view.text, start, end, least)):
             edits.append(edit)
     return rewritten(view, "transposed", edits) if edits else None
 
@@ -40,7 +43,7 @@ def transposed_names(view: View) -> View | None:
     rows = []
     for stretch in stretches(view.text)[:_MOST_NAMES]:
         for token in re.finditer(r"\S+", view.text[stretch.start : stretch.end]):
-            word = token.group().strip(AROUND)
+            word = _POSSESSIVE.sub("", token.group().strip(AROUND))
             if _LEAST_NAME <= len(word) <= _LONGEST_NAME:
                 first = stretch.start + token.start() + token.group().index(word)
                 said = ("".join(word[place] for place in order) for order in _orders(len(word)))
@@ -76,7 +79,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(line) - len(line.lstrip()), end - len(line) + len(line.rstrip())
 
 
-def _read(text: str, start: int, end: int) -> Edit | None:
+def _read(text: str, start: int, end: int, least: float) -> Edit | None:
     source = text[start:end]
     if not _has_letters_of_english(source[:_SAMPLE]) or known_share(source[:_SAMPLE]) >= _KNOWN_BEFORE:
         return None
@@ -88,10 +91,10 @@ def _read(text: str, start: int, end: int) -> Edit | None:
             score = (round(known_share(read), 2), common_pairs(read))
             if score > best:
                 best, said = score, "".join(variant[place] for place in order)
-    if best[0] < _KNOWN_SHARE or best[1] < 1:
+    if best[0] < least or best[1] < 1:
         return None
     words = worded(said)
-    if known_share(words) < known_share(source) + _GAIN:
+    if known_share(words) < known_share(source) + min(_GAIN, least / 3):
         return None
     return Edit(start, Decoded(words, (0,) * len(words), end - start))
 
@@ -100,7 +103,7 @@ def _has_letters_of_english(source: str) -> bool:
     """Whether a text may be English in another order: hardly any digits, and as many vowels."""
     letters = [letter for letter in source.lower() if not letter.isspace()]
     vowels = sum(letter in _VOWELS for letter in letters)
-    return sum(map(str.isalpha, letters)) >= _LETTERS * len(letters) and _FEWEST_VOWELS <= vowels / len(letters)
+    return sum(map(str.isalpha, letters)) >= _LETTERS * len(letters) and vowels / len(letters) >= _FEWEST_VOWELS
 
 
 def _in_groups(source: str) -> bool:

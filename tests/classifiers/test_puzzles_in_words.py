@@ -102,6 +102,8 @@ def test_what_a_reader_skips_does_not_hide_a_name(cut: str) -> None:
     "text",
     [
         "Take the first letters: the horse often runs near wide inland country knolls. What is it?",
+        "Who lived at my aunt's red iron stove that one winter evening? First letters spell the place.",
+        "Which mayor has Tonikhrwc's bridge? The name is in a rail fence of two rails.",
         "Initials of 'my aunt rode in some trucks over wet earth' name a place.",
         "What does the acrostic name? Try hard or rest now; well, it can keep.".replace("; well,", " well"),
         "Read the last letters: team soda near taxi beans boot tomato view tree",
