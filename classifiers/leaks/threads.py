@@ -154,6 +154,8 @@ class Threads:
             start, end = word.span()
             gap += tail[place:start]
             letters, place = _folded(word.group()), start
+            if not letters:
+                continue  # a sign such as ʻ, which Unicode has among the letters
             if end == last:
                 partial = letters
                 break
