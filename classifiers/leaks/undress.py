@@ -16,6 +16,7 @@ _VOWELS = re.compile("[aeiou]")
 _ONSET = re.compile("([^aeiou]*)(.*)")
 _BEFORE_VOWELS, _INFIXES = (re.compile("([aeiou]+)"), re.compile("([aeiou])")), ("ub", "ab", "op")
 _LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
+_LONGEST = 64  # letters: a longer word is no name, and an answer that repeats one letter must not wait for its end
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 
 
@@ -51,7 +52,7 @@ def _piggish(word: str, ending: str) -> str:
 def undressed(word: str) -> tuple[str, ...]:
     """What a word says without the letters that it does not need. It begins with what the beginning of the word says,
     so far as that has some letters."""
-    if len(word) < LEAST_DRESSED:
+    if not LEAST_DRESSED <= len(word) <= _LONGEST:
         return ()
     if word[0] == word[1]:
         width = 3 if word[1] == word[2] else 2
