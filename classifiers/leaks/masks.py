@@ -66,7 +66,8 @@ class _Row:
 
     def masked(self, signs: str) -> "_Row":
         """With a masked letter for each sign."""
-        return replace(self, letters=self.letters + _UNKNOWN * len(signs.replace("\\", "")))
+        letters = self.letters + _UNKNOWN * len(signs.replace("\\", ""))
+        return replace(self, letters=letters, end=self.end + len(signs))
 
     def begins(self, name: Named) -> bool:
         """Whether a name may begin so."""

@@ -141,6 +141,25 @@ def test_of_a_word_that_a_sign_cuts_nothing_is_sent() -> None:
             assert sent(pieces_of(f"It is {cut}, no?", step)) == ("It is ", True), cut
 
 
+def test_a_sign_that_unicode_has_among_the_letters_stands_between_words() -> None:
+    for sign in "\u02bb\u02c8\u3164":
+        for text, leak in ((f"So {sign} it is, {sign}", False), (f"So {sign} it is Quel{sign} lingham.", True)):
+            assert sent(pieces_of(text, 1))[1] is leak
+            assert sent([text])[1] is leak
+
+
+def test_a_letter_that_is_repeated_on_and_on_does_not_wait() -> None:
+    watch = AnswerWatch(LIST, OwnWords(LIST, Asked()))
+    for piece in ("Quelll", *["lllll"] * 30):
+        seen = watch.read(piece)
+    assert seen.safe > 100
+
+
+def test_the_signs_for_the_last_letters_belong_to_a_masked_name() -> None:
+    (found_there,) = Threads(ThreadNames().updated({"scope": NAMES}, ())).read("a quelling***", 0, ended=True)[0]
+    assert (found_there.start, found_there.end) == (2, 13)
+
+
 def test_what_the_user_wrote_may_be_spelled_for_them() -> None:
     watch = AnswerWatch(LIST, OwnWords(LIST, Asked(("Spell Quellingham in JSON",))))
     assert watch.read(json.dumps(list("Quellingham")), ended=True).leak is None
