@@ -116,7 +116,8 @@ class Threads:
         self._sentence_starts: deque[Piece] = deque(maxlen=2)
         self._aside: tuple[int, tuple[Run, ...]] | None = None  # where a bracket in a word begins, and what is before
         self._in_quotes = False
-        self._follows = False  # whether any thread but those of picked letters has begun a name
+        self._follows = False  # whether any thread but those of picked letters has begun a name, or may within quotes
+        self._grows = False  # whether one of them has begun a name that the next characters may go on with
         self._holds = False  # whether one of those may hold what follows
         self._read_to = 0  # up to here the words are read
         self._initials_read = ""  # of the last three words
@@ -173,7 +174,7 @@ class Threads:
 
     def _is_quiet(self, partial: str, gap: str) -> bool:
         """Whether nothing waits for the word at the end of a text, or for what follows a gap there."""
-        if self._follows or self._holds or gap not in _USUAL:
+        if self._grows or self._holds or (gap not in _USUAL and masks(gap)):
             return False
         return not partial or self._names.quiet.get(partial) or self._names.is_quiet(partial)
 
@@ -206,7 +207,8 @@ class Threads:
         if self._masks.rows or masks(gap):
             found += self._masks.take(piece, self._recent)
         runs = self._cut.runs or self._formed.runs or self._shifted.runs or self._masks.rows or self._slips.runs
-        self._follows = bool(runs) or self._in_quotes or self._initials.follows or self._aside is not None
+        self._grows = bool(runs) or self._aside is not None
+        self._follows = self._grows or self._in_quotes or self._initials.follows
         self._holds = any(one.holds for one in self._picked)
         return found
 
