@@ -73,6 +73,7 @@ _ALSO_READ = {"ARABIC": ("ج", "غ"), "GREEK": ("γου", "γοου"), "CYRILLIC
 _SYLLABLES = frozenset({"HANGUL", "HIRAGANA"})
 _SHORT, _SHORT_SYLLABLES = 3, 1  # letters that are left without an ending
 _GAP = 8  # characters between two words of a name
+_LONGEST = 64  # characters of a word that may become one: who repeats a letter on and on writes none
 _BEGINS = "^"  # in front of the beginning of a coarse form
 _CHINESE = "+"  # in front of what Chinese leaves of a sound
 _UNSURE = 2  # consonants at the end of a text that an ending or the next letters may change
@@ -187,6 +188,8 @@ class ForeignNames:
                 or not _is_gap(text[word.end : after])
                 or (some and some[0].script != word.script)
             ):
+                break
+            if word.end - word.start > _LONGEST:
                 break
             some.insert(0, word)
             after = word.start

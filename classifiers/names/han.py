@@ -33,6 +33,7 @@ _BETWEEN = re.escape(_POINTS + _INVISIBLE)
 _IN_A_RUN = "[{0}]+(?:[{1}]{{1,2}}[{0}]+)*".format("".join(sorted(_CHARACTERS)), _BETWEEN)
 _RUN = re.compile(_IN_A_RUN)
 _POINT = re.compile(f"[{re.escape(_POINTS)}]+")
+_LAST_CHARS = 512  # that are searched for the last run: no name is as long, and a search takes quadratic time
 _LAST_RUN = re.compile(f"{_IN_A_RUN}[{_BETWEEN}]{{0,2}}\\Z")
 # otherwise than `anyascii` has it
 _SAID = {"扎": "za", "紮": "za", "茜": "xi", "万": "wan", "萬": "wan", "勒": "le", "柏": "bo", "翁": "weng"}
@@ -93,7 +94,7 @@ def runs(text: str) -> Iterator[Run]:
 
 def last_run(text: str) -> Run | None:
     """The run that the end of a text interrupts."""
-    found = _LAST_RUN.search(text)
+    found = _LAST_RUN.search(text, max(0, len(text) - _LAST_CHARS))
     return _run(text, found) if found else None
 
 
