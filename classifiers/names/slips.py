@@ -53,10 +53,14 @@ _SEVERAL_LIKES = _both_ways(_SEVERAL)
 _ENDS = frozenset((one[-1], other[-1]) for one, other in _SEVERAL_LIKES)
 
 
-@lru_cache(maxsize=8192)
 def cost(wanted: str, word: str, most: float) -> float:
     """What it costs to bend `wanted` to `word`; infinite if that is more than `most`."""
-    if abs(len(wanted) - len(word)) > _MOST_LONGER or _LIKE * (_missing(wanted, word) - 1) > most:
+    return math.inf if abs(len(wanted) - len(word)) > _MOST_LONGER else _cost(wanted, word, most)
+
+
+@lru_cache(maxsize=8192)
+def _cost(wanted: str, word: str, most: float) -> float:
+    if _LIKE * (_missing(wanted, word) - 1) > most:
         return math.inf
     rows = [[math.inf] * (len(word) + 1) for _ in range(len(wanted) + 1)]
     rows[0] = [float(j) for j in range(len(word) + 1)]
