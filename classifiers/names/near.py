@@ -337,7 +337,7 @@ def _is_misspelt_twice(named: _Named, there: Sequence[str], fits: Sequence[_Fit]
     """Whether two words or more are misspelt, each with its first letter or with the first two in turn: another
     person's name may be like one word of a name, hardly like two."""
     misspelt = [pair for *pair, fit in zip(named.words, there, fits, strict=True) if fit.edits]
-    alike = all(word[0] == wanted[0] or word[:2] == wanted[1::-1] for wanted, word in misspelt)
+    alike = all(slips.begins_alike(wanted, word) for wanted, word in misspelt)
     return len(misspelt) > 1 and alike and all(fit.spelt for fit in fits)
 
 
