@@ -23,9 +23,10 @@ _CODE_CHARACTERS = 4  # so many characters of a code say one character at most: 
 _LONG_PIECE = 12  # characters; a token is shorter
 # Of a code only the end is read again, from a multiple of what any code (and one within another) takes for a character.
 _RUN_CHARS, _RUN_STEP = 288, 144
+_LOOK_CHARS = 2_048  # at the end of a text that are searched for a run: a search takes quadratic time
 _STEPS = 6  # a long run is read anew when a sixth of it is new; the new part waits
 _GROUPS = (4, 5, 6, 8)  # characters of base64 that stand together
-# What may be the beginning of a code, or of odd letters, at the end of a text. Nothing here is tried twice.
+# What may be the beginning of a code, or of odd letters, at the end of a text. From one place nothing is tried twice.
 _MIXED = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|\d[A-Za-z]|[A-Za-z]\d)"
 _RUNS = tuple(
     re.compile(pattern + r"\Z")
@@ -52,6 +53,8 @@ _RUNS = tuple(
     )
 )
 _THREES = re.compile(r"(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/]{3}[ \n]){2,}+[A-Za-z0-9+/=]{0,3}+[ \n]?+\Z")
+_CODED_BEFORE, _MIXED_LETTERS = re.compile("[A-Z0-9]"), re.compile(_MIXED)
+_SIGN_OF_BASE85 = re.compile(r"[*#~^@$`\[\]{}]")  # of those that prose may have
 _MIXED_WORD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z]\d|\d[A-Z]")  # but no 4th, which stands in prose
 _SPELLING_RUN = re.compile(
     rf"(?<![^\W_])(?:(?:{'|'.join(sorted(SPELLING, key=len, reverse=True))})[\s,;.:/|_–—&+()\"'>-]{{1,5}}+)++"
@@ -146,8 +149,12 @@ class CodeReader:
 
 
 def run_from(text: str, *, followed: bool = False) -> int | None:
-    """Where, at the end of a text, a run begins that may be a code or odd letters; None if there is none. `followed`:
-    one began before."""
+    """Where, at the end of a text, a run begins that may be a code or odd letters; None if there is none. Of a long run
+    only the end counts. `followed`: one began before."""
+    if len(text) > _LOOK_CHARS:
+        before = len(text) - _LOOK_CHARS
+        found = run_from(text[before:], followed=followed)
+        return None if found is None else before + found
     spelling = _spelling_from(text, followed=followed)
     if not _MAY_RUN.search(text):
         return spelling
@@ -183,10 +190,19 @@ def ends_plainly(prose: Prose) -> bool:
     words = prose.words
     if _spelling_from(prose.source) is not None:
         return False
+    if _may_end_like_prose(prose.source, prose.start):
+        return run_from(prose.source) is None
     if words and not prose.trails_off and len(words[-1]) > _PART_LETTERS and all(map(str.isalpha, words)):  # noqa: SIM102
         if words[-1].strip(_HEXADECIMAL):
             return True  # nothing in `_RUNS` ends with such a word: most pieces of most answers are done here
     return not any((run := pattern.search(prose.source)) and _is_odd(run) for pattern in _possible(prose))
+
+
+def _may_end_like_prose(text: str, start: int) -> bool:
+    """Whether groups of a code, or base 85, may end a text that is prose from `start` on."""
+    if _SIGN_OF_BASE85.search(text, start):
+        return True
+    return bool(start and _CODED_BEFORE.search(text, 0, start) and _MIXED_LETTERS.search(text, 0, start))
 
 
 def _possible(prose: Prose) -> Iterator[re.Pattern[str]]:

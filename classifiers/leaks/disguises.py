@@ -28,6 +28,7 @@ _DIGITS = (str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl"), str.
 _APART = re.compile(r"(?<![^\W_])[^\W\d_](?:(?:[^\w]|_){1,4}[^\W\d_])*(?:[^\w]|_){0,4}\Z")
 _TURNED = str.maketrans("ɐqɔpǝɟƃɥᴉıɾʞlןɯuodbɹsʇnʌʍxʎz", "abcdefghiijkllmnopqrstuvwxyz")  # upside down
 _TURNED_LETTER = re.compile("[ɐɔǝɟƃɥᴉɾʞןɯɹʇʌʍʎ]")
+_APART_CHARS = 2_048  # at the end of a text that are searched for letters apart: a search takes quadratic time
 _LETTER = re.compile(r"[^\W\d_]")
 _SHIFTED = (ROT13, ATBASH, SHIFTS[0], SHIFTS[2])  # of Caesar's ciphers the usual ones: by 13, 1 and 3 letters
 
@@ -117,7 +118,7 @@ class Disguises:
 
     def _apart(self, names: LexicalDetector, text: str) -> int | None:
         """Where single letters begin, at the end of a text, that may become a name."""
-        run = _APART.search(text)
+        run = _APART.search(text, max(0, len(text) - _APART_CHARS))
         if run is None:
             return None
         places = [letter.start() for letter in _LETTER.finditer(text, run.start())]

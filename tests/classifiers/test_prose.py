@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from classifiers.leaks import watch as watching
@@ -222,6 +222,8 @@ def test_ordinary_answers_are_read_in_the_short_way() -> None:
 
 
 @settings(max_examples=800, deadline=None)
+@example(text="howThe how ", settled=6)
+@example(text="how-**:The", settled=0)
 @given(text=texts, settled=st.integers(0, 80))
 def test_prose_that_ends_plainly_ends_with_no_code(text: str, settled: int) -> None:
     prose = prose_of(text, settled)
