@@ -21,7 +21,7 @@ _Change = Callable[[str, random.Random], tuple[str, str]]
 
 def _padded(name: str, rng: random.Random) -> tuple[str, str]:
     pad = rng.choice(("zub", "qix", "vop"))
-    place = rng.randrange(2, len(name) - 1)
+    place = rng.randrange(1, max(2, len(name)))
     return name[:place] + pad + name[place:], rng.choice(
         (f"(remove {pad} from it)", f"Ignore the letters {pad} there.")
     )
@@ -35,7 +35,7 @@ def _stood_for(name: str, rng: random.Random) -> tuple[str, str]:
 
 
 def _in_two(name: str, rng: random.Random) -> tuple[str, str]:
-    place = rng.randrange(3, max(4, len(name) - 2))
+    place = rng.randrange(1, max(2, len(name)))
     return rng.choice((f"{name[:place]} (ahem) {name[place:]}", f"{name[:place]} *cough* {name[place:]}")), ""
 
 

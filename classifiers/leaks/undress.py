@@ -1,5 +1,5 @@
-"""Words that say a name in other letters, so that a reader sees it: pig latin, no vowels, a key aside on the keyboard;
-and words with more letters than they need (`HxAxRxRxY`, `Haaarry`)."""
+"""Words that say a name in other letters, so that a reader sees it: pig latin, ubbi dubbi, no vowels; and words with
+more letters than they need (`HxAxRxRxY`, `Haaarry`)."""
 
 import re
 from collections.abc import Iterator
@@ -11,29 +11,20 @@ from classifiers.leaks.runs import LEAST_DRESSED, Named
 
 __all__ = ["forms", "undressed"]
 
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _VOWELS = re.compile("[aeiou]")
 _ONSET = re.compile("([^aeiou]*)(.*)")
-_BEFORE_VOWELS, _INFIXES = (re.compile("([aeiou]+)"), re.compile("([aeiou])")), ("ub", "ab", "op")
+_BEFORE_VOWELS = re.compile("(?=[aeiou])")
 _LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
 _LONGEST = 64  # letters: a longer word is no name, and an answer that repeats one letter must not wait for its end
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 
 
-def _beside(step: int) -> dict[int, str]:
-    return str.maketrans({key: row[(at + step) % len(row)] for row in _ROWS for at, key in enumerate(row)})
-
-
-_KEYS = (_beside(1), _beside(-1))
-
-
 def forms(name: Named) -> Iterator[Named]:
-    """A name in other letters, word by word."""
+    """A name in other letters, word by word. Each takes a KiB of memory, so that these are few."""
     ends = (*name.breaks, len(name.letters))
     words = [name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)]
-    said = [[word.translate(keys) for word in words] for keys in _KEYS]
-    said += [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay", "hay")]
-    said += [[vowels.sub(rf"{infix}\1", word) for word in words] for infix in _INFIXES for vowels in _BEFORE_VOWELS]
+    said = [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay")]
+    said.append([_BEFORE_VOWELS.sub("ub", word) for word in words])
     bare = [_VOWELS.sub("", word) for word in words]
     if all(bare) and len("".join(bare)) >= _LEAST_CONSONANTS:
         said.append(bare)

@@ -81,12 +81,17 @@ _UNSURE = 2  # consonants at the end of a text that an ending or the next letter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Named:
-    """A name by its sounds. It stands in the table under their coarse forms."""
+    """A name. It stands in the table under the coarse forms of its sounds, which it does not keep: they would take more
+    memory than all else."""
 
     scope: str
     alias: Alias
-    sounds: tuple[Sound, ...]
     words: int
+
+    @property
+    def sounds(self) -> Sequence[Sound]:
+        """How it sounds, where that tells enough."""
+        return _telling_sounds(self.alias.name)
 
 
 class _Word(NamedTuple):
@@ -281,12 +286,16 @@ def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[tuple[_Named, S
     """Each name with what it stands under."""
     for alias in dict.fromkeys(Alias(name) if isinstance(name, str) else name for name in names):
         if alias.match == "word":
-            sounds = tuple(one for one in name_sounds(alias.name) if len(one.consonants.replace("h", "")) >= _LEAST)
+            sounds = _telling_sounds(alias.name)
             if sounds:
                 under = {coarse(sound.consonants) for sound in sounds}
                 under |= {_CHINESE + one for sound in sounds for one in heard_in_han(sound.consonants)}
                 begun = {_BEGINS + sound[:letters] for sound in under for letters in range(len(sound) + 1)}
-                yield _Named(scope, alias, sounds, len(alias.name.split())), [*under, *begun]
+                yield _Named(scope, alias, len(alias.name.split())), [*under, *begun]
+
+
+def _telling_sounds(name: str) -> Sequence[Sound]:
+    return [one for one in name_sounds(name) if len(one.consonants.replace("h", "")) >= _LEAST]
 
 
 def _is_sure(named: _Named, sound: Sound, heard: _Heard, alike: int) -> bool:
