@@ -12,6 +12,7 @@ from classifiers.names.vocabulary import is_known, known_share
 __all__ = ["LatinWord", "latin_words"]
 
 _ENGLISH = 0.5  # share of the letters in common English words, from which a sentence is none in another language
+_VOWELS, _FEWEST_VOWELS, _PLAIN = "aeiouy", 0.25, 0.85  # shares of the letters, of all characters
 _SENTENCE = re.compile(r"[^.!?;\n\u3002\uff01\uff1f]+")
 _WORD = re.compile(r"(?<![^\W_])[A-Za-z\u00c0-\u024f]+(?:['’][A-Za-z\u00c0-\u024f]+)*(?![^\W_])")
 _MARKED = str.maketrans(
@@ -39,11 +40,19 @@ def latin_words(text: str) -> Iterator[tuple[str, list[LatinWord]]]:
     """Of each sentence in Latin letters that is not English and holds a word that is not, either: its words, to be
     heard like Cyrillic ones, and those that have a vowel behind each consonant, to be heard like Japanese ones."""
     for sentence in _SENTENCE.finditer(text):
-        if known_share(sentence.group()) < _ENGLISH:
+        if _is_language(sentence.group()) and known_share(sentence.group()) < _ENGLISH:
             words = [_word(found, sentence.start()) for found in _WORD.finditer(sentence.group())]
             if any(not is_known(word.whole) for word in words):
                 yield "CYRILLIC", words
                 yield "KATAKANA", [word for word in words if _SYLLABLES.fullmatch(word.whole)]
+
+
+def _is_language(sentence: str) -> bool:
+    """Whether a sentence may be said: words with vowels, and hardly any signs or digits. It spares time on code."""
+    length = len(sentence)
+    letters = sum(map(str.isalpha, sentence))
+    vowels = sum(map(sentence.lower().count, _VOWELS))
+    return letters + sentence.count(" ") >= _PLAIN * length and vowels >= _FEWEST_VOWELS * letters
 
 
 def _word(found: re.Match[str], start: int) -> LatinWord:
