@@ -26,7 +26,8 @@ from classifiers.types import Span, Verdict
 __all__ = ["LEANING", "LexicalDetector", "Sighting", "check_alias", "confirmed"]
 
 _SHORT_KATAKANA = 2  # letters
-_BEFORE_A_FIRST_NAME = re.compile(r"\s*,\s*|\s+|[_-]")  # behind a last name that stands first
+# Behind a last name that stands first; a salutation ends its line with a comma.
+_BEFORE_A_FIRST_NAME = re.compile(r"\s*,[^\S\n]*|\s+|[_-]")
 LEANING = 0.0
 """The classifier's own boundary: a score above it is a second sign of a doubtful name (`confirmed`)."""
 _LEANING_DETECTORS = ("classifier", "multilingual")

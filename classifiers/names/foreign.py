@@ -44,11 +44,14 @@ _SURE_IF_CLOSE = 4  # and if they fit closely
 _SURE_CHARACTERS = 3  # Chinese ones: two are a word as often as a name
 _MOST_WORDS = 3
 _UNKNOWN = 0
+_JOINED = frozenset({"HANGUL", "KATAKANA", "HIRAGANA"})  # scripts in which a name of several words may stand as one
+_WRITES_H = _JOINED | {"ARABIC", "HEBREW", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "TELUGU", "KANNADA"}
 _HAN = "HAN"
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CYRILLIC_END = re.compile("(?:ами|ями|ого|его|ому|ему|ом|ем|ём|ов|ев|ам|ям|ах|ях|ой|ей|ый|ий|ым|им|ых|их)$")
 _HANGUL_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은|는|이|가|을|를|의|에|와|과|도|만|로|랑|야|님)$")
+_HANGUL_SURE_END = re.compile("(?:에게서|에게|에서|으로|이라는|라는|은|는|을|를)$")  # no name ends so
 _GEORGIAN_END = re.compile("(?:ისთვის|ისგან|თან|ზე|ში|ის|ით|მა|ს|ად|ო|ი)$")
 _ARMENIAN_END = re.compile("(?:ից|ով|ում|ին|ի|ը|ն)$")
 _BENGALI_END = re.compile("(?:েরা|ের|কে|তে|র)$")
@@ -257,7 +260,8 @@ def _fits(named: _Named, heard: _Heard) -> Iterator[bool]:
     """For each sound of a name that some words may be, whether they surely are."""
     for sound, alike in _likenesses(named, heard):
         if alike >= ROUGHLY or _is_telling(heard):
-            yield heard.words in (_UNKNOWN, named.words) and _is_sure(named, sound, heard, alike)
+            whole = heard.words in (_UNKNOWN, named.words) or heard.script in _JOINED
+            yield whole and _is_sure(named, sound, heard, alike)
 
 
 def _likenesses(named: _Named, heard: _Heard) -> Iterator[tuple[Sound, int]]:
@@ -300,6 +304,10 @@ def _telling_sounds(name: str) -> Sequence[Sound]:
 
 def _is_sure(named: _Named, sound: Sound, heard: _Heard, alike: int) -> bool:
     consonants = len(sound.consonants.replace("h", ""))
+    if heard.script != _HAN:
+        consonants = min(consonants, len(heard.sound.replace("h", "")))
+    if heard.script in _WRITES_H and sound.consonants[0] == heard.sound[0] == "h":
+        consonants += 1
     if heard.script == _HAN and heard.place.end_char - heard.place.start_char < _SURE_CHARACTERS:
         return False
     if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
@@ -336,6 +344,8 @@ def _read_script(letter: str) -> str:
 
 def _word(text: str, start: int, end: int, script: str) -> _Word:
     word = "".join(letter for letter in text[start:end] if not is_invisible(letter))
+    if script == "HANGUL":
+        word = _HANGUL_SURE_END.sub("", word) or word
     shorter = _ADDED[script].sub("", word) if script in _ADDED else word
     least = _SHORT if script not in _SYLLABLES else _SHORT_SYLLABLES
     whole = _read(word, script)

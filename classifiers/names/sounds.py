@@ -97,7 +97,10 @@ _ROMAN: Mapping[str, tuple[tuple[str, str], ...]] = {
         *(("ph", "f"), ("bh", "b"), ("th", "t"), ("dh", "d"), ("kh", "k"), ("gh", "g"), ("ch", "c"), ("sh", "x")),
         ("jh", "j"),
     ),
-    "HANGUL": (("ch", "c"), ("sh", "s"), ("kk", "k"), ("tt", "t"), ("pp", "p"), ("jj", "j")),
+    "HANGUL": (
+        *(("ch", "c"), ("sh", "s"), ("kk", "k"), ("tt", "t"), ("pp", "p"), ("jj", "j")),
+        *(("eo", "o"), ("eu", ""), ("ae", "e"), ("oe", "e")),  # one vowel each, and one that stands for none
+    ),
     "KATAKANA": (("ch", "c"), ("sh", "x"), ("nb", "mb"), ("np", "mp")),
 }
 # Sounds that a script does not tell apart, the second standing for both.

@@ -41,6 +41,7 @@ def test_a_name_is_found_as_whole_words(text: str, spans: list[str]) -> None:
         ("TOLUND Mira", ["TOLUND Mira"]),
         ("Tolund\nMira", ["Tolund\nMira"]),
         ("we left Tolund. Mira stayed", []),
+        ("Dear Mrs Tolund,\nMira Kane sends her regards", []),
         ("TolundMira", []),
         ("see Brook, Oona", ["Brook, Oona"]),
         ("see BROOK Oona", ["BROOK Oona"]),

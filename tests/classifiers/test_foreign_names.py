@@ -85,6 +85,10 @@ def test_a_name_is_found_that_is_written_letter_for_letter(text: str) -> None:
         ("Queenstone", "Где находится Квинстон?"),
         ("Michelle Dolman", "Кто такая Мишель Долман?"),
         ("Stephen Malkin", "スティーヴン・マルキンは誰ですか"),
+        ("Hattie Porter", "ハッティ・ポーターの本"),  # Japanese writes every h, and no r before a consonant
+        ("Hugo Pratt", "ヒューゴプラットの本は？"),  # and perhaps no point between the words
+        ("Harrod Pimm", "해로드핌은 누구야?"),  # Korean may write them as one, with a particle behind
+        ("Drummondell", "드럼몬델에서 뭐 했어?"),
     ],
 )
 def test_a_name_counts_alone_that_english_spells_in_its_own_way(name: str, text: str) -> None:
