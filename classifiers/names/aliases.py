@@ -20,7 +20,7 @@ from classifiers.names.index import WordIndex
 from classifiers.names.near import NearNames
 from classifiers.names.ordinary import Alias, as_written, name_of
 from classifiers.names.prose import Prose, open_word
-from classifiers.names.text import is_mark
+from classifiers.names.text import is_mark, warm_up
 from classifiers.types import Span, Verdict
 
 __all__ = ["LEANING", "LexicalDetector", "Sighting", "check_alias", "confirmed"]
@@ -298,6 +298,8 @@ _EMPTY: WordIndex[_Owned] = WordIndex()
 
 def _spelled(aliases: Mapping[str, Sequence[str | Alias]]) -> dict[str, list[tuple[str, _Owned]]]:
     """Each scope's words: the letters of every form of its names."""
+    if aliases:
+        warm_up()
     return {
         scope: [
             (form.letters, _Owned(form, scope, alias))

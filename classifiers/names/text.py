@@ -8,8 +8,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-__all__ = ["LOOKALIKES", "MIXED_SCRIPTS", "Normalised", "is_invisible", "is_mark", "normalise"]
+__all__ = ["LOOKALIKES", "MIXED_SCRIPTS", "Normalised", "is_invisible", "is_mark", "normalise", "warm_up"]
 
 # Letters of other scripts that look like Latin ones and survive NFKD (Unicode TS 39 lists them all; these are the
 # ones that a keyboard types). An attacker's spelling must not hide a name.
@@ -46,6 +47,7 @@ _LATIN = {
     "ĸ": "k",
     "ȷ": "j",
 }
+_HAN = ("\u3400", "\u9fff")
 _LATIN_NAME = re.compile(r"LATIN (?:SMALL LETTER|LETTER SMALL CAPITAL) ([A-Z])(?: WITH .+)?")
 
 # Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties): nobody sees them, with a name around or between.
@@ -178,7 +180,26 @@ def _fold(source: str) -> str:
     if is_invisible(source):
         return ""
     unfolded = unicodedata.normalize("NFKD", source).casefold().translate(_LOOKALIKES)
+    if _HAN[0] <= source <= _HAN[1] and len(simplified := _simplified(unfolded)) == 1:
+        return simplified
     return "".join(_fold_one(character) for character in unfolded)
+
+
+def _simplified(letters: str) -> str:
+    """Traditional Chinese characters as the simplified ones."""
+    return str(_converter().convert(letters))
+
+
+@lru_cache(maxsize=1)
+def _converter() -> Any:
+    import opencc
+
+    return opencc.OpenCC("t2s")
+
+
+def warm_up() -> None:
+    """Reads the table of Chinese characters, so that no text waits for a disk."""
+    _fold("漢")
 
 
 def _fold_one(character: str) -> str:

@@ -363,3 +363,11 @@ def test_the_counted_names_are_told() -> None:
 )
 def test_each_word_of_a_cyrillic_name_takes_case_endings(before: str, name: str, after: str, alias: str) -> None:
     assert found(before + name + after, alias) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("邓布利多", "校長是鄧布利多。"), ("羅琳", "罗琳最有名的书"), ("马尔福", "马爾福")]
+)
+def test_traditional_and_simplified_chinese_characters_are_the_same(name: str, text: str) -> None:
+    (span,) = found(text, name)
+    assert len(span) == len(name)
