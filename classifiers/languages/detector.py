@@ -1,5 +1,6 @@
 """The detector of texts in other languages than English."""
 
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -52,10 +53,12 @@ class MultilingualClassifier:
         return [self._verdicts(self.foreign_windows(text)) for text in texts]
 
     def foreign_windows(self, text: str) -> list[tuple[str, str]]:
-        """(window, language) of each window of a text that is not English; none if there is no head."""
+        """(window, language) of each window of a text that is not English; none if there is no head. Letters of another
+        width or font are read as plain ones: they are no other language."""
         if not len(self._heads):
             return []
-        found = ((window, self._identifier.language(window)) for window in windows_of(text))
+        plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+        found = ((window, self._identifier.language(window)) for window in windows_of(plain))
         return [(window, language) for window, language in found if language != ENGLISH]
 
     def read(self, windows: Sequence[str]) -> None:

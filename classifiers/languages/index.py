@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.languages.contrast import NEAREST
-from classifiers.languages.model import Measure, MultilingualHead, centred, nearest_place
+from classifiers.languages.model import Measure, MultilingualHead, centred, has_contrast, nearest_place
 from classifiers.names.aliases import LEANING
 from classifiers.svm.index import Block, is_sound, merged
 from classifiers.svm.model import Head
@@ -71,7 +71,8 @@ class _Group:
             numbers = np.flatnonzero(block.alive)
             scopes = [block.scopes[number] for number in numbers]
             weights = np.array([self.contrasts[scope] for scope in scopes])
-            scores = block.scores(moved, numbers) + weights * block.contrasts(moved, numbers, NEAREST)
+            added = weights * block.contrasts(moved, numbers, NEAREST) if has_contrast(place) else 0.0
+            scores = block.scores(moved, numbers) + added
             for scope, of_scope in zip(scopes, scores.T, strict=True):
                 yield scope, float(self.measures[scope].measured(of_scope.max(), place))
 

@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from classifiers.languages.contrast import contrasted
-from classifiers.languages.groups import OTHER, group_of
+from classifiers.languages.groups import LANGUAGES, OTHER, group_of
 from classifiers.svm.model import Head
 
-__all__ = ["MATCH", "Measure", "MultilingualHead", "Place", "centred", "nearest_place"]
+__all__ = ["MATCH", "Measure", "MultilingualHead", "Place", "centred", "has_contrast", "nearest_place"]
 
 Array = NDArray[np.float32]
 MATCH = 1.0
@@ -87,11 +87,9 @@ class MultilingualHead:
     def score(self, embeddings: Array, language: str) -> Array:
         """Scores [windows] of embeddings [windows, hidden]: 0 at the boundary, `MATCH` at the threshold."""
         place = nearest_place(language, self.places)
-        return self.measure.measured(self.raw_score(centred(embeddings, self.places[place].centre)), place)
-
-    def raw_score(self, moved: Array) -> Array:
-        """Scores [windows] of centred embeddings [windows, hidden], which nothing has measured yet."""
-        return contrasted(self.head, self.contrast, moved)
+        moved = centred(embeddings, self.places[place].centre)
+        weight = self.contrast if has_contrast(place) else 0.0
+        return self.measure.measured(contrasted(self.head, weight, moved), place)
 
     def threshold_among(self, texts: int) -> float:
         """See `Measure`."""
@@ -137,6 +135,12 @@ class MultilingualHead:
 def nearest_place(language: str, places: Collection[str]) -> str:
     """The language itself, if it has a place; else its group; else all languages."""
     return next((name for name in (language, group_of(language)) if name in places), OTHER)
+
+
+def has_contrast(place: str) -> bool:
+    """Whether contrasts count at a place: not at that of a group, whose centre is not the language's own. What stands
+    off the centre is off to one side, and would count as a contrast."""
+    return place in LANGUAGES
 
 
 def centred(embeddings: Array, centre: Array) -> Array:

@@ -144,7 +144,7 @@ class _Rows:
         scores = np.zeros(len(folds), dtype=np.float32)
         for fold in np.unique(folds) if len(folds) > 1 else ():
             head = replace(self, forget=self.forget[folds != fold]).fit(outside, seed)
-            scores[folds == fold] = self.score(head, self.forget[folds == fold])
+            scores[folds == fold] = head.score(self.forget[folds == fold])
         return scores
 
 
@@ -186,7 +186,7 @@ def _calibrated(rows: _Rows, outside: Mapping[str, _Shipped], alpha: float, seed
     matching = threshold_at(alpha, deviations.tolist()).threshold
     leaning = float(np.quantile(deviations, 1 - _LEANING))
     places |= {
-        group: _careful(rows, head, centres[group], [outside[one] for one in languages])
+        group: _careful(head, centres[group], [outside[one] for one in languages])
         for group, languages in _grouped().items()
     }
     threshold = places[OTHER].middle + matching * places[OTHER].spread
@@ -210,12 +210,12 @@ def _grouped() -> dict[str, list[str]]:
     return groups | {OTHER: list(LANGUAGES)}
 
 
-def _careful(rows: _Rows, head: Head, centre: Array, outside: Sequence[_Shipped]) -> Place:
+def _careful(head: Head, centre: Array, outside: Sequence[_Shipped]) -> Place:
     """The place of a language of a group whose own prompts are not known. Each language of the group is scored as if it
     were that one, with the group's centre, and the highest middle and the widest spread are taken: a language that is
     read too strictly lets questions without a name pass, but one that is read too laxly has its harmless questions
     corrupted, and nobody would see why."""
-    scores = [rows.score(head, centred(prompts.unnamed, centre)) for prompts in outside]
+    scores = [head.score(centred(prompts.unnamed, centre)) for prompts in outside]
     return Place(centre, max(float(np.median(one)) for one in scores), max(float(np.std(one)) for one in scores))
 
 
