@@ -173,6 +173,10 @@ async def _start(
     except (SetupError, AnswerError) as error:
         _log.error("cannot start: %s", error)
         raise
+    if not pipeline.packs.gate.guards:
+        _log.warning(
+            "no pack is in force: nothing is guarded, and every request passes as it came; see `unrecall packs list`"
+        )
     for problem in pipeline.unsupported():
         _log.warning("%s; such requests are refused", problem)
     if not has_chat_template(pipeline.backend.served.tokenizer):

@@ -290,6 +290,13 @@ class TestPages:
         assert "access-control-allow-origin" not in preflight.headers
 
 
+def test_a_start_without_any_pack_says_that_nothing_is_guarded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(gateway_app(EmbeddedBackend(tiny_model(), name=MODEL), tmp_path)):
+        assert "no pack is in force: nothing is guarded" in caplog.text
+
+
 class TestNoChatTemplate:
     def test_a_chat_is_a_400_that_says_so(self, other: Gateway) -> None:
         for stream in (False, True):
