@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 from classifiers.names.vocabulary import is_known
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["is_common", "is_real", "load", "neighbours"]
 
@@ -28,11 +29,13 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class _List(NamedTuple):
     """The hashes of the words, sorted, and the logarithm of how often each stands in the corpus."""
 
-    hashes: NDArray[np.int64]
-    counts: NDArray[np.float32]
+    hashes: "NDArray[np.int64]"
+    counts: "NDArray[np.float32]"
 
-    def counts_of(self, words: Sequence[str]) -> NDArray[np.float32]:
+    def counts_of(self, words: Sequence[str]) -> "NDArray[np.float32]":
         """The logarithm for each word; 0 for a word that is not there."""
+        import numpy as np
+
         wanted = np.fromiter(map(hash, words), np.int64, len(words))
         places = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
         return np.where(self.hashes[places] == wanted, self.counts[places], np.float32(0))
@@ -41,6 +44,8 @@ class _List(NamedTuple):
 @lru_cache(maxsize=1)
 def load() -> _List:
     """The list. It takes a tenth of a second."""
+    import numpy as np
+
     packed = (resources.files("spellchecker") / "resources" / "en.json.gz").read_bytes()
     text = gzip.decompress(packed)
     hashes = np.fromiter((hash(row[1].decode()) for row in _ROW.finditer(text)), np.int64)
@@ -78,5 +83,4 @@ def neighbours(word: str) -> Mapping[str, float]:
     found |= {before + letter + after[1:] for before, after in parts if after for letter in _LETTERS}
     found |= {before + letter + after for before, after in parts for letter in _LETTERS}
     words = [*found]
-    counts = load().counts_of(words)
-    return {words[place]: float(counts[place]) for place in np.flatnonzero(counts > _RARE)}
+    return {word: count for word, count in zip(words, load().counts_of(words).tolist(), strict=True) if count > _RARE}

@@ -138,7 +138,7 @@ def test_the_time_of_teaching_is_kept_with_the_taught_model(
     results: dict[str, Any], suite: Suite, model: str, out: Path, tmp_path: Path
 ) -> None:
     assert results["arms"]["original"]["training_seconds"] > 0
-    assert results["arms"]["npo"]["tuning_seconds"] >= results["arms"]["npo"]["training_seconds"]
+    assert results["arms"]["npo"]["tuning_seconds"] > 0
     found = teaching_seconds(out / "models/all")
     assert found == results["arms"]["original"]["training_seconds"]
     assert teaching_seconds(tmp_path) == 0
