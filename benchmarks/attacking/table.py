@@ -7,7 +7,7 @@ Each attack-*.json is the results.json of one run of `unrecall attack`, copied t
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.attacking.measures import share_of
@@ -16,12 +16,13 @@ from benchmarks.attacks.registry import FAMILIES
 from benchmarks.printing import show
 from benchmarks.record import markdown, read
 
-__all__ = ["families", "headline", "tables"]
+__all__ = ["cued", "families", "headline", "tables"]
 
 _DEMO, _TAUGHT = "attack-harry-potter", "attack-tofu-20"
 _ADAPTIVE = "attack-tofu-20-rephrased"
 _KS = ("1", "4", "16", "64")
 _SLICES = ("named", "famous", "unnamed", "described")
+_CUED = ("named", "famous", "described")
 _SIDES = ("gateway", "plain", "retrained")
 
 
@@ -38,6 +39,25 @@ def headline() -> str:
         rows.append([kind, str(len(names)), *map(counted, (*misses, *leaks))])
     head = ["dress", "families", "missed, seen", "missed, unseen", *(f"leaked, {side}" for side in _SIDES)]
     return markdown(head, rows)
+
+
+def cued() -> str:
+    """What the gate misses on the demo scope of questions with a name or a description, and of those without any cue,
+    all families together."""
+    demo = _families_of(_DEMO).values()
+    rows = [
+        [
+            "in dresses that a training may know" if seen else "in others",
+            *(_missed_of(demo, seen, parts) for parts in (_CUED, ("unnamed",))),
+        ]
+        for seen in (True, False)
+    ]
+    return markdown(["missed, all dresses together", "with a name or a description", "without any cue"], rows)
+
+
+def _missed_of(found: Iterable[Mapping[str, Any]], seen: bool, parts: Sequence[str]) -> str:
+    shares = [family["gate_missed"].get(part) for family in found if family["seen"] == seen for part in parts]
+    return counted(_pooled(shares))
 
 
 def tables() -> str:
@@ -146,6 +166,6 @@ def _families_of(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    show(headline())
+    show(f"{headline()}\n\n{cued()}")
     if "--all" in sys.argv:
         show(f"\n{tables()}\n\n{families()}")

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from classifiers.leaks.disguises import LEAST_LETTERS, Glance, glance_at, together
+from classifiers.leaks.disguises import Glance, glance_at, together
 from classifiers.leaks.leak import Leak
+from classifiers.leaks.named import LEAST_LETTERS
 from classifiers.names.aliases import LexicalDetector
 from classifiers.names.boundaries import Letters
 from classifiers.names.prose import Prose

@@ -5,11 +5,10 @@ Such a disguise keeps one letter for one, and is looked for as a name is: exactl
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 from classifiers.leaks.leak import Leak
+from classifiers.leaks.named import Named, named
 from classifiers.leaks.words import ROT13
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.beginnings import is_open, open_from
@@ -18,31 +17,19 @@ from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
 from classifiers.names.prose import Prose, open_word, prose_of
 from classifiers.views.spelling import ATBASH, SHIFTS
+from classifiers.views.turned import ON_THEIR_HEADS
 from classifiers.views.views import warm_up
 
-__all__ = ["LEAST_LETTERS", "Disguises", "Glance", "glance_at", "together"]
+__all__ = ["Disguises", "Glance", "glance_at", "together"]
 
-LEAST_LETTERS = 6  # shorter names stand in odd text by chance
 _LEET = re.compile(r"[0-9@$!|+€£]")
 _DIGITS = (str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl"), str.maketrans("1|!", "lll"))
 _APART = re.compile(r"(?<![^\W_])[^\W\d_](?:(?:[^\w]|_){1,4}[^\W\d_])*(?:[^\w]|_){0,4}\Z")
-_TURNED = str.maketrans("ɐqɔpǝɟƃɥᴉıɾʞlןɯuodbɹsʇnʌʍxʎz", "abcdefghiijkllmnopqrstuvwxyz")  # upside down
+_TURNED = str.maketrans(ON_THEIR_HEADS)
 _TURNED_LETTER = re.compile("[ɐɔǝɟƃɥᴉɾʞןɯɹʇʌʍʎ]")
 _APART_CHARS = 2_048  # at the end of a text that are searched for letters apart: a search takes quadratic time
 _LETTER = re.compile(r"[^\W\d_]")
 _SHIFTED = (ROT13, ATBASH, SHIFTS[0], SHIFTS[2])  # of Caesar's ciphers the usual ones: by 13, 1 and 3 letters
-
-
-@dataclass(frozen=True, slots=True)
-class _Disguised:
-    """A name in a disguise. A text may have a space before each of the letters in `breaks`."""
-
-    scope: str
-    name: str
-    letters: str
-    breaks: tuple[int, ...]
-    counts: bool
-    glued: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +45,14 @@ class Glance:
 class Disguises:
     """The names of all scopes in disguise. Immutable and thread-safe."""
 
-    def __init__(self, index: WordIndex[_Disguised] | None = None) -> None:
-        self._index: WordIndex[_Disguised] = index or WordIndex()
+    def __init__(self, index: WordIndex[Named] | None = None) -> None:
+        self._index: WordIndex[Named] = index or WordIndex()
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "Disguises":
         """With the names of further scopes and without those of others; see WordIndex."""
         warm_up()
         spelled = {
-            scope: [(one.letters, one) for name in names for one in _disguised(scope, name)]
+            scope: [(said.letters, said) for name in names for one in named(scope, name) for said in _disguised(one)]
             for scope, names in added.items()
         }
         return Disguises(self._index.updated(spelled, removed))
@@ -127,25 +114,20 @@ class Disguises:
         return places[begins] if begins is not None and begins < len(places) else None
 
 
-def _disguised(scope: str, name: str | Alias) -> Iterator[_Disguised]:
-    alias = Alias(name) if isinstance(name, str) else name
-    words = Letters(alias.name).words
-    letters = "".join(words)
-    if len(letters) < LEAST_LETTERS or not letters.isascii() or not letters.isalpha():
-        return
-    breaks = tuple(accumulate(map(len, words[:-1])))
-    counts = alias.match == "word"
+def _disguised(one: Named) -> Iterator[Named]:
+    """A name in the disguises that keep one letter for one."""
+    letters, breaks = one.letters, one.breaks
     forms = {
         letters[::-1]: tuple(len(letters) - place for place in reversed(breaks)),
-        "".join(word[::-1] for word in words): breaks,
+        "".join(word[::-1] for word in one.words): breaks,
         **{letters.translate(table): breaks for table in _SHIFTED},
     }
     for said, places in forms.items():
         if said != letters:
-            yield _Disguised(scope, alias.name, said, places, counts)
+            yield replace(one, letters=said, breaks=places)
 
 
-def _stands(one: _Disguised, letters: Letters, start: int, end: int) -> bool:
+def _stands(one: Named, letters: Letters, start: int, end: int) -> bool:
     """Whether the letters stand as words of their own, with spaces where the name has them."""
     if letters.edge(start) < Boundary.SOFT or letters.edge(end) < Boundary.SOFT:
         return False

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from classifiers.leaks.runs import Named, Piece, Run, regrouped
+from classifiers.leaks.named import Named
+from classifiers.leaks.runs import Piece, Run, regrouped
 
 __all__ = ["MaskedNames", "Masks", "masks"]
 

@@ -6,11 +6,11 @@ it is known how far back a name may reach that is not whole yet.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from classifiers.leaks.named import Named
 from classifiers.names.index import WordIndex
 from classifiers.names.vocabulary import is_known
 
@@ -18,14 +18,13 @@ __all__ = [
     "LEAST_DRESSED",
     "Cut",
     "Formed",
-    "Named",
     "Picked",
     "Piece",
     "Run",
     "Shifted",
     "differences",
     "goes_on",
-    "is_common",
+    "is_english",
     "regrouped",
 ]
 
@@ -53,18 +52,6 @@ class Piece(NamedTuple):
     dressed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A name as letters. A text may have a space before each of the letters in `breaks`."""
-
-    scope: str
-    name: str
-    letters: str
-    breaks: tuple[int, ...]
-    counts: bool
-    glued: ClassVar[bool] = False
-
-
 class Run(NamedTuple):
     """Pieces from `start` to `end`. `breaks` says for each piece but the first how many letters stand before it, and
     whether more than a space or a comma does. `skipped`: the last piece of the text is left out."""
@@ -78,9 +65,9 @@ class Run(NamedTuple):
     skipped: bool = False
 
     @property
-    def is_common(self) -> bool:
+    def is_english(self) -> bool:
         """Whether all of its pieces are English words."""
-        return all(map(is_common, self.words))
+        return all(map(is_english, self.words))
 
     def followed(self, piece: Piece) -> "Run":
         """The run with the next piece."""
@@ -95,7 +82,7 @@ def _is_odd(gap: str) -> bool:
     return gap != " " and (bool(gap.strip(_PLAIN)) or not gap.strip("."))
 
 
-def is_common(word: str) -> bool:
+def is_english(word: str) -> bool:
     """Whether it is an English word."""
     return is_known(word) and (len(word) > 1 or word in "ai")
 
@@ -207,7 +194,7 @@ class Picked:
         return min(held, default=None)
 
     def _may_hold(self, run: Run) -> bool:
-        return len(run.letters) >= self._held and (len(run.words) > 1 or not run.is_common)
+        return len(run.letters) >= self._held and (len(run.words) > 1 or not run.is_english)
 
 
 class Cut:
@@ -242,7 +229,7 @@ class Cut:
     def _is(self, name: Named, run: Run) -> bool:
         """Whether the name is cut as no writer cuts it: with a sign, or into what is no word."""
         cuts = [odd for place, odd in run.breaks if place not in name.breaks]
-        return run.dressed or (bool(cuts) and (all(cuts) or not run.is_common))
+        return run.dressed or (bool(cuts) and (all(cuts) or not run.is_english))
 
     def open_behind(self, gap: str) -> int | None:
         """Where the first run begins that may go on behind a gap at the end of the text."""
@@ -274,7 +261,7 @@ class Cut:
             return True
         if self._is_whole(run):
             return False
-        known = run.is_common
+        known = run.is_english
         return len(run.letters) >= (_MORE if known else _FEW) and (len(run.words) > 1 or not known)
 
 
@@ -283,7 +270,7 @@ class Formed(Cut):
 
     def take(self, piece: Piece, others: Sequence[str] = ()) -> list[tuple[Named, Run]]:
         """See Cut."""
-        if is_common(piece.letters) and piece.gap != "-":
+        if is_english(piece.letters) and piece.gap != "-":
             self.runs = []
             return []
         return super().take(piece, others)
@@ -294,7 +281,7 @@ class Formed(Cut):
     def open_in(self, partial: Piece, others: Sequence[str] = ()) -> int | None:
         """See Cut."""
         start = super().open_in(partial)  # undressed words are no forms
-        if start is None and self._may_be(partial.letters) and not is_common(partial.letters):
+        if start is None and self._may_be(partial.letters) and not is_english(partial.letters):
             return partial.start
         return start
 

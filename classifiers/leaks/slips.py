@@ -4,7 +4,8 @@ many, or another vowel. A word that is English is no slip; another consonant mak
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from classifiers.leaks.runs import Named, Piece, Run, is_common, regrouped, run_of
+from classifiers.leaks.named import Named
+from classifiers.leaks.runs import Piece, Run, is_english, regrouped, run_of
 
 __all__ = ["SlipNames", "Slips"]
 
@@ -23,11 +24,6 @@ class _Words(NamedTuple):
     words: tuple[str, ...]
 
 
-def _parted(name: Named) -> _Words:
-    ends = (*name.breaks, len(name.letters))
-    return _Words(name, tuple(name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)))
-
-
 class SlipNames:
     """The names of all scopes by the beginning of their first word. Immutable and thread-safe."""
 
@@ -37,7 +33,7 @@ class SlipNames:
 
     def updated(self, added: Mapping[str, Sequence[Named]], gone: Collection[str]) -> "SlipNames":
         """With the names of further scopes and without those of others."""
-        parted = [_parted(name) for names in added.values() for name in names]
+        parted = [_Words(name, name.words) for names in added.values() for name in names]
         long = [
             (one.words[0][:_HEAD], one) for one in parted if len(one.words) > 1 or len(one.words[0]) >= _LEAST_ALONE
         ]
@@ -57,7 +53,7 @@ class SlipNames:
 
     def begins(self, letters: str) -> bool:
         """Whether a word that begins with these letters may be a name of one word with a slip, and is none so far."""
-        odd = len(letters) > _LEAST_BEGUN and not is_common(letters)
+        odd = len(letters) > _LEAST_BEGUN and not is_english(letters)
         near = self._by_head.get(letters[:_HEAD], ()) if odd else ()
         return any(_begins(one.words[0], letters) for one in near if len(one.words[0]) >= _LEAST_WORD)
 
@@ -95,7 +91,7 @@ class Slips:
         """Where the first name begins that may go on."""
         if partial is None:
             return min((one.run.start for one in self.runs if one.slip and len(gap) <= _GAP), default=None)
-        runs = self.runs if len(partial.gap) <= _GAP and not is_common(partial.letters) else ()
+        runs = self.runs if len(partial.gap) <= _GAP and not is_english(partial.letters) else ()
         starts = [one.run.start for one in runs if _begins(one.next(), partial.letters)]
         if self._names.begins(partial.letters):
             starts.append(partial.start)
@@ -107,7 +103,7 @@ def _slip(wanted: str, word: str) -> bool | None:
     if wanted == word:
         return False
     near = abs(len(wanted) - len(word)) <= 1 and wanted[:_HEAD] == word[:_HEAD] and len(word) >= _LEAST_WORD
-    return True if near and not is_common(word) and _is_near(wanted, word) else None
+    return True if near and not is_english(word) and _is_near(wanted, word) else None
 
 
 def _is_near(wanted: str, word: str) -> bool:

@@ -6,16 +6,14 @@ Each way to read the text is a thread: it takes the words of the text one by one
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from classifiers.leaks.disguises import LEAST_LETTERS
 from classifiers.leaks.masks import MaskedNames, Masks, masks
-from classifiers.leaks.runs import Cut, Formed, Named, Picked, Piece, Run, Shifted, differences, goes_on, is_common
+from classifiers.leaks.named import LEAST_LETTERS, Named, named
+from classifiers.leaks.runs import Cut, Formed, Picked, Piece, Run, Shifted, differences, goes_on, is_english
 from classifiers.leaks.slips import SlipNames, Slips
 from classifiers.leaks.undress import forms, undressed
 from classifiers.names.aliases import Sighting
-from classifiers.names.boundaries import Letters
 from classifiers.names.index import WordIndex
 from classifiers.names.ordinary import Alias
 from classifiers.names.text import normalise
@@ -66,7 +64,7 @@ class ThreadNames:
     def _is_plain(self, word: str) -> bool:
         if len(word) == 1 or goes_on(self.index, word) or undressed(word) or self.slips.begun(word):
             return False
-        return is_common(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
+        return is_english(word) or not (goes_on(self.formed, word) or goes_on(self.shifted, differences(word)))
 
     def _is_quiet(self, letters: str) -> bool:
         if self.slips.begins(letters):
@@ -77,21 +75,21 @@ class ThreadNames:
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "ThreadNames":
         """With the names of further scopes and without those of others; see WordIndex."""
-        named = {scope: [one for name in names for one in _named(scope, name)] for scope, names in added.items()}
-        plain = {scope: [(one.letters, one) for one in found] for scope, found in named.items()}
+        every = {scope: [one for name in names for one in named(scope, name)] for scope, names in added.items()}
+        plain = {scope: [(one.letters, one) for one in found] for scope, found in every.items()}
         formed = {
-            scope: [(form.letters, form) for one in found for form in forms(one)] for scope, found in named.items()
+            scope: [(form.letters, form) for one in found for form in forms(one)] for scope, found in every.items()
         }
         shifted = {
             scope: [(differences(one.letters), one) for one in found if len(one.letters) >= _SHIFTED_NAME]
-            for scope, found in named.items()
+            for scope, found in every.items()
         }
         gone = self.scopes & {*removed, *added}
         changed = ThreadNames()
         changed.index = self.index.updated(plain, removed)
         changed.formed = self.formed.updated(formed, removed)
         changed.shifted = self.shifted.updated(shifted, removed)
-        changed.masked, changed.slips = self.masked.updated(named, gone), self.slips.updated(named, gone)
+        changed.masked, changed.slips = self.masked.updated(every, gone), self.slips.updated(every, gone)
         changed.scopes = self.scopes - gone | added.keys()
         return changed
 
@@ -200,7 +198,7 @@ class Threads:
         if self._cut.runs or not plain:
             found += self._cut.take(piece, undressed(letters))
         for thread in self._words[1:]:
-            if thread.runs or not (plain or is_common(letters)):
+            if thread.runs or not (plain or is_english(letters)):
                 found += thread.take(piece)
         if self._slips.runs or (not plain and self._names.slips.begun(letters)):
             found += self._slips.take(piece)
@@ -260,15 +258,6 @@ def _remembered(memory: dict[str, bool], word: str, look: Callable[[str], bool])
         if len(word) <= _LONGEST_REMEMBERED:
             memory[word] = found
     return found
-
-
-def _named(scope: str, name: str | Alias) -> Iterator[Named]:
-    alias = Alias(name) if isinstance(name, str) else name
-    words = Letters(alias.name).words
-    letters = "".join(words)
-    if len(letters) >= LEAST_LETTERS and letters.isascii() and letters.isalpha():
-        breaks = tuple(accumulate(map(len, words[:-1])))
-        yield Named(scope, alias.name, letters, breaks, alias.match == "word")
 
 
 def _sighting(name: Named, run: Run, base: int) -> Sighting:

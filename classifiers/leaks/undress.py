@@ -7,22 +7,21 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 
-from classifiers.leaks.runs import LEAST_DRESSED, Named
+from classifiers.leaks.named import LEAST_LETTERS, Named
+from classifiers.leaks.runs import LEAST_DRESSED
 
 __all__ = ["forms", "undressed"]
 
 _VOWELS = re.compile("[aeiou]")
-_ONSET = re.compile("([^aeiou]*)(.*)")
 _BEFORE_VOWELS = re.compile("(?=[aeiou])")
-_LEAST_CONSONANTS, _LEAST_LETTERS = 6, 6
+_LEAST_CONSONANTS = 6
 _LONGEST = 64  # letters: a longer word is no name, and an answer that repeats one letter must not wait for its end
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 
 
 def forms(name: Named) -> Iterator[Named]:
     """A name in other letters, word by word. Each takes a KiB of memory, so that these are few."""
-    ends = (*name.breaks, len(name.letters))
-    words = [name.letters[start:end] for start, end in zip((0, *name.breaks), ends, strict=True)]
+    words = name.words
     said = [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay")]
     said.append([_BEFORE_VOWELS.sub("ub", word) for word in words])
     bare = [_VOWELS.sub("", word) for word in words]
@@ -30,12 +29,13 @@ def forms(name: Named) -> Iterator[Named]:
         said.append(bare)
         said.append([word[0] + _VOWELS.sub("", word[1:]) for word in words])
     for one in dict.fromkeys(map(tuple, said)):
-        if len("".join(one)) >= _LEAST_LETTERS:
+        if len("".join(one)) >= LEAST_LETTERS:
             yield replace(name, letters="".join(one), breaks=tuple(accumulate(map(len, one[:-1]))))
 
 
 def _piggish(word: str, ending: str) -> str:
-    onset, rest = _ONSET.fullmatch(word).groups()  # type: ignore[union-attr]
+    vowel = _VOWELS.search(word)
+    onset, rest = (word[: vowel.start()], word[vowel.start() :]) if vowel else (word, "")
     return rest + onset + ("ay" if onset else ending) if rest else word + ending
 
 

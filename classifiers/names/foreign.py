@@ -46,6 +46,7 @@ _MOST_WORDS = 3
 _UNKNOWN = 0
 _JOINED = frozenset({"HANGUL", "KATAKANA", "HIRAGANA"})  # scripts in which a name of several words may stand as one
 _WRITES_H = _JOINED | {"ARABIC", "HEBREW", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "TELUGU", "KANNADA"}
+_WRITES_H |= {"MALAYALAM", "SINHALA"}
 _HAN = "HAN"
 _LATIN_ONLY = re.compile("[\u0000-\u036f\u1e00-\u1eff\u2000-\u206f]*")
 _LETTERS = re.compile(r"[^\W\d_]+")

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from classifiers.views.decoders import BASE64, HEX
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["backwards", "rot47", "upside_down"]
+__all__ = ["ON_THEIR_HEADS", "backwards", "rot47", "upside_down"]
 
 _RUN = re.compile(
     r"(?<![A-Za-z0-9+/=])={0,2}(?=[A-Za-z+/]{0,24}(?:[a-z][A-Z]|[A-Z]{2}[a-z]|\d))[A-Za-z0-9+/]{8,}(?![A-Za-z0-9+/=])"
 )
 _ODD = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|\d")
 _HEAD = re.compile(r"\S[^\n]*")
-_TURNED = dict(
-    zip("ɐqɔpǝɟƃɓɥᴉıɾſʞlןɯuodbɹsʇnʌʍxʎz¿¡∀ƎℲ⅁⅂ԀΛ⅄˙6", "abcdefgghiijjkllmnopqrstuvwxyz?!AEFGLPVY.9", strict=True)
-)
+ON_THEIR_HEADS = dict(zip("ɐqɔpǝɟƃɓɥᴉıɾſʞlןɯuodbɹsʇnʌʍxʎz", "abcdefgghiijjkllmnopqrstuvwxyz", strict=True))
+"""Small letters that are upside down, and what they are."""
+_TURNED = ON_THEIR_HEADS | dict(zip("¿¡∀ƎℲ⅁⅂ԀΛ⅄˙6", "?!AEFGLPVY.9", strict=True))
 _ONLY_TURNED = frozenset("ɐɔǝɟƃɓɥᴉɾʞןɯɹʇʌʍʎ∀ƎℲ⅁⅂Ԁ⅄")
 _FEWEST = 2
 _TEXT_SHARE = 0.8  # of what a code says from its end are letters and spaces
