@@ -5,16 +5,15 @@ Such a disguise keeps one letter for one, and is looked for as a name is: exactl
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from classifiers.leaks.leak import Leak
-from classifiers.leaks.named import Named, named
+from classifiers.leaks.named import Named
 from classifiers.leaks.words import ROT13
 from classifiers.names.aliases import LexicalDetector, Sighting
 from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
-from classifiers.names.index import WordIndex
-from classifiers.names.ordinary import Alias
+from classifiers.names.index import PrefixIndex
 from classifiers.names.prose import Prose, open_word, prose_of
 from classifiers.views.spelling import ATBASH, SHIFTS
 from classifiers.views.turned import ON_THEIR_HEADS
@@ -45,15 +44,14 @@ class Glance:
 class Disguises:
     """The names of all scopes in disguise. Immutable and thread-safe."""
 
-    def __init__(self, index: WordIndex[Named] | None = None) -> None:
-        self._index: WordIndex[Named] = index or WordIndex()
+    def __init__(self, index: PrefixIndex[Named] | None = None) -> None:
+        self._index: PrefixIndex[Named] = index or PrefixIndex()
 
-    def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "Disguises":
-        """With the names of further scopes and without those of others; see WordIndex."""
+    def updated(self, added: Mapping[str, Sequence[Named]], removed: Collection[str]) -> "Disguises":
+        """With the names of further scopes and without those of others; see PrefixIndex."""
         warm_up()
         spelled = {
-            scope: [(said.letters, said) for name in names for one in named(scope, name) for said in _disguised(one)]
-            for scope, names in added.items()
+            scope: [(said.letters, said) for one in names for said in _disguised(one)] for scope, names in added.items()
         }
         return Disguises(self._index.updated(spelled, removed))
 
@@ -124,7 +122,7 @@ def _disguised(one: Named) -> Iterator[Named]:
     }
     for said, places in forms.items():
         if said != letters:
-            yield replace(one, letters=said, breaks=places)
+            yield one.said(said, places)
 
 
 def _stands(one: Named, letters: Letters, start: int, end: int) -> bool:

@@ -1,6 +1,6 @@
 """Names as letters, as answers are watched for them in disguise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
@@ -8,7 +8,7 @@ from typing import ClassVar
 from classifiers.names.boundaries import Letters
 from classifiers.names.ordinary import Alias
 
-__all__ = ["LEAST_LETTERS", "Named", "named"]
+__all__ = ["LEAST_LETTERS", "Named", "all_named"]
 
 LEAST_LETTERS = 6
 """Of a name that is looked for: shorter ones stand in odd text by chance."""
@@ -31,12 +31,17 @@ class Named:
         starts, ends = (0, *self.breaks), (*self.breaks, len(self.letters))
         return tuple(self.letters[start:end] for start, end in zip(starts, ends, strict=True))
 
+    def said(self, letters: str, breaks: tuple[int, ...]) -> "Named":
+        """The same name in other letters."""
+        return Named(self.scope, self.name, letters, breaks, self.counts)
 
-def named(scope: str, name: str | Alias) -> Iterator[Named]:
-    """An alias as letters, if it has enough of them and all are Latin ones."""
-    alias = Alias(name) if isinstance(name, str) else name
-    words = Letters(alias.name).words
-    letters = "".join(words)
-    if len(letters) >= LEAST_LETTERS and letters.isascii() and letters.isalpha():
-        breaks = tuple(accumulate(map(len, words[:-1])))
-        yield Named(scope, alias.name, letters, breaks, alias.match == "word")
+
+def all_named(scope: str, names: Iterable[str | Alias]) -> Iterator[Named]:
+    """The aliases of a scope as letters: those that have enough of them, Latin ones alone."""
+    for name in names:
+        alias = Alias(name) if isinstance(name, str) else name
+        words = Letters(alias.name).words
+        letters = "".join(words)
+        if len(letters) >= LEAST_LETTERS and letters.isascii() and letters.isalpha():
+            breaks = tuple(accumulate(map(len, words[:-1])))
+            yield Named(scope, alias.name, letters, breaks, alias.match == "word")

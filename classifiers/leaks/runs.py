@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 from classifiers.leaks.named import Named
-from classifiers.names.index import WordIndex
+from classifiers.names.index import PrefixIndex
 from classifiers.names.vocabulary import is_known
 
 __all__ = [
@@ -99,7 +99,7 @@ def differences(letters: str) -> str:
     return "".join([chr(_A + (after - before) % 26) for before, after in pairwise(codes)])
 
 
-def goes_on(index: WordIndex[Named], letters: str) -> bool:
+def goes_on(index: PrefixIndex[Named], letters: str) -> bool:
     """Whether some name begins with these letters, or they begin with one."""
     if letters[:_HEAD_LETTERS] not in index.heads:
         return False
@@ -127,8 +127,10 @@ def regrouped(
     for key, members in groups.items() if gone else ():
         if any(scope_of(one) in gone for one in members):
             kept[key] = tuple(one for one in members if scope_of(one) not in gone)
+    fresh: dict[str, list[_Grouped]] = {}
     for key, member in added:
-        kept[key] = (*kept.get(key, ()), member)
+        fresh.setdefault(key, []).append(member)
+    kept |= {key: (*kept.get(key, ()), *members) for key, members in fresh.items()}
     return {key: members for key, members in kept.items() if members}
 
 
@@ -136,7 +138,7 @@ class Picked:
     """Follows pieces that are picked from a text, whatever stands between them: single letters, initials, what is
     quoted. Of a name the first letters go, until so many have come as tell it from chance."""
 
-    def __init__(self, index: WordIndex[Named], *, gap: int, held: int, least: int, skips: bool) -> None:
+    def __init__(self, index: PrefixIndex[Named], *, gap: int, held: int, least: int, skips: bool) -> None:
         """
         Args:
             index: the names.
@@ -200,7 +202,7 @@ class Picked:
 class Cut:
     """Follows the words of a text, and finds names that are cut in parts."""
 
-    def __init__(self, index: WordIndex[Named]) -> None:
+    def __init__(self, index: PrefixIndex[Named]) -> None:
         self._index = index
         self.runs: list[Run] = []
 

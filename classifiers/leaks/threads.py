@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from classifiers.leaks.masks import MaskedNames, Masks, masks
-from classifiers.leaks.named import LEAST_LETTERS, Named, named
+from classifiers.leaks.named import LEAST_LETTERS, Named
 from classifiers.leaks.runs import Cut, Formed, Picked, Piece, Run, Shifted, differences, goes_on, is_english
 from classifiers.leaks.slips import SlipNames, Slips
 from classifiers.leaks.undress import forms, undressed
 from classifiers.names.aliases import Sighting
-from classifiers.names.index import WordIndex
-from classifiers.names.ordinary import Alias
+from classifiers.names.index import PrefixIndex
 from classifiers.names.text import normalise
 
 __all__ = ["ThreadNames", "Threads"]
@@ -43,9 +42,9 @@ class ThreadNames:
     """The names of all scopes, as threads look for them. Immutable and thread-safe."""
 
     def __init__(self) -> None:
-        self.index: WordIndex[Named] = WordIndex()
-        self.formed: WordIndex[Named] = WordIndex()
-        self.shifted: WordIndex[Named] = WordIndex()
+        self.index: PrefixIndex[Named] = PrefixIndex()
+        self.formed: PrefixIndex[Named] = PrefixIndex()
+        self.shifted: PrefixIndex[Named] = PrefixIndex()
         self.masked, self.slips = MaskedNames(), SlipNames()
         self.scopes: frozenset[str] = frozenset()
         self.plain: dict[str, bool] = {}
@@ -73,23 +72,20 @@ class ThreadNames:
         threads = (Cut(self.index), Formed(self.formed), Shifted(self.shifted))
         return all(thread.open_in(one, undressed(letters)) is None for thread in threads)
 
-    def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "ThreadNames":
-        """With the names of further scopes and without those of others; see WordIndex."""
-        every = {scope: [one for name in names for one in named(scope, name)] for scope, names in added.items()}
-        plain = {scope: [(one.letters, one) for one in found] for scope, found in every.items()}
-        formed = {
-            scope: [(form.letters, form) for one in found for form in forms(one)] for scope, found in every.items()
-        }
+    def updated(self, added: Mapping[str, Sequence[Named]], removed: Collection[str]) -> "ThreadNames":
+        """With the names of further scopes and without those of others; see PrefixIndex."""
+        plain = {scope: [(one.letters, one) for one in names] for scope, names in added.items()}
+        formed = {scope: [(form.letters, form) for one in names for form in forms(one)] for scope, names in added.items()}
         shifted = {
-            scope: [(differences(one.letters), one) for one in found if len(one.letters) >= _SHIFTED_NAME]
-            for scope, found in every.items()
+            scope: [(differences(one.letters), one) for one in names if len(one.letters) >= _SHIFTED_NAME]
+            for scope, names in added.items()
         }
         gone = self.scopes & {*removed, *added}
         changed = ThreadNames()
         changed.index = self.index.updated(plain, removed)
         changed.formed = self.formed.updated(formed, removed)
         changed.shifted = self.shifted.updated(shifted, removed)
-        changed.masked, changed.slips = self.masked.updated(every, gone), self.slips.updated(every, gone)
+        changed.masked, changed.slips = self.masked.updated(added, gone), self.slips.updated(added, gone)
         changed.scopes = self.scopes - gone | added.keys()
         return changed
 

@@ -3,7 +3,6 @@ more letters than they need (`HxAxRxRxY`, `Haaarry`)."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 
@@ -20,7 +19,7 @@ _LONG_RUN = re.compile(r"(.)\1{2,}")
 
 
 def forms(name: Named) -> Iterator[Named]:
-    """A name in other letters, word by word. Each takes a KiB of memory, so that these are few."""
+    """A name in other letters, word by word."""
     words = name.words
     said = [[_piggish(word, ending) for word in words] for ending in ("way", "yay", "ay")]
     said.append([_BEFORE_VOWELS.sub("ub", word) for word in words])
@@ -29,8 +28,8 @@ def forms(name: Named) -> Iterator[Named]:
         said.append(bare)
         said.append([word[0] + _VOWELS.sub("", word[1:]) for word in words])
     for one in dict.fromkeys(map(tuple, said)):
-        if len("".join(one)) >= LEAST_LETTERS:
-            yield replace(name, letters="".join(one), breaks=tuple(accumulate(map(len, one[:-1]))))
+        if len(letters := "".join(one)) >= LEAST_LETTERS:
+            yield name.said(letters, tuple(accumulate(map(len, one[:-1]))))
 
 
 def _piggish(word: str, ending: str) -> str:

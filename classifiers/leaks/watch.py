@@ -25,6 +25,7 @@ from classifiers.leaks.disguises import Disguises
 from classifiers.leaks.facts import FactCount
 from classifiers.leaks.leak import Leak, LeakKind
 from classifiers.leaks.model import LeakModel
+from classifiers.leaks.named import all_named
 from classifiers.leaks.passages import PassageIndex, PassageRuns, Run
 from classifiers.leaks.threads import ThreadNames, Threads
 from classifiers.leaks.words import Word, spellings, words_of
@@ -141,8 +142,9 @@ class Watchlist:
         coming = {scope: one.names for scope, one in added.items()}
         own = (self.names.updated(coming, gone), self.foreign.updated(coming, gone)) if names is None else names
         changed.names, changed.foreign = own
-        changed.disguises = self.disguises.updated(coming, gone)
-        changed.threads = self.threads.updated(coming, gone)
+        letters = {scope: [*all_named(scope, names)] for scope, names in coming.items()}
+        changed.disguises = self.disguises.updated(letters, gone)
+        changed.threads = self.threads.updated(letters, gone)
         changed.rules = {scope: rule for scope, rule in self.rules.items() if scope not in gone} | {
             scope: one.rule for scope, one in added.items()
         }

@@ -135,7 +135,7 @@ class ForeignNames:
 
     def updated(self, added: Mapping[str, Sequence[str | Alias]], removed: Collection[str]) -> "ForeignNames":
         """With the names of further scopes and without those of others; see KeyTable."""
-        rows = {scope: list(_named(scope, names)) for scope, names in added.items()}
+        rows = {scope: _named(scope, names) for scope, names in added.items()}  # one at a time: all take much memory
         return ForeignNames(self._table.updated(rows, removed))
 
     def detect(self, texts: Sequence[str]) -> list[list[Verdict]]:

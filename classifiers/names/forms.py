@@ -13,6 +13,7 @@ from classifiers.names.vocabulary import is_known
 
 __all__ = ["Form", "forms"]
 
+_USUAL = re.compile("[A-Z]?[a-z]+(?: [A-Z]?[a-z]+)*")
 _CAPITALS = re.compile(r"\b[A-Z]{2,3}\b")
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Ø": "Oe"}
@@ -117,8 +118,11 @@ def _form(alias: Alias, name: str) -> Form:
     if not letters.text:
         raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
     words = letters.words
-    breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
-    breaks |= set(_initials(letters))
+    if _USUAL.fullmatch(name):
+        breaks = set(itertools.accumulate(map(len, words[:-1])))  # the same, but quickly: ten thousand scopes have names
+    else:
+        breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
+        breaks |= set(_initials(letters))
     script = letters.script(len(letters.text) - 1)
     return Form(
         letters=letters.text,

@@ -3,38 +3,16 @@
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-import ahocorasick
+from classifiers.names.lexicon import HEAD_LETTERS, Automaton, Lexicon, Owned, SortedWords
 
-__all__ = ["GLUED_LETTERS", "Owned", "WordIndex"]
+__all__ = ["GLUED_LETTERS", "Owned", "PrefixIndex", "WordIndex"]
 
 GLUED_LETTERS = 4
 """Inside a longer word a name is expected from so many of its letters on: any word may end in one or two of them."""
-_HEAD_LETTERS = 3
-_PART_WORDS = 8192  # the automaton of so many words is built within some 5 ms, in which nothing else of Python runs
 _FRESH_WORDS = 1024  # of the part that takes the changes: each change builds it anew
 _WASTE = 0.5  # share of a part's scopes that may be gone before it is built anew
-
-
-class Owned(Protocol):
-    """What a word stands for, and the scope that it belongs to."""
-
-    @property
-    def scope(self) -> str:
-        """The scope's id."""
-
-    @property
-    def letters(self) -> str:
-        """The word."""
-
-    @property
-    def breaks(self) -> Sequence[int]:
-        """How many letters of the word may stand before a space."""
-
-    @property
-    def glued(self) -> bool:
-        """Whether the word counts inside a longer one."""
 
 
 _Entry = TypeVar("_Entry", bound=Owned)
@@ -42,24 +20,15 @@ _Entry = TypeVar("_Entry", bound=Owned)
 
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
-    """One automaton. Its words of the scopes in `gone` count no more. `broken` are the beginnings of words behind
-    which a space may stand, `heads` are those of up to
-    `_HEAD_LETTERS` letters, `glued` are the first
-    `GLUED_LETTERS` of those that count inside a longer word, `longest` and `shortest` are the lengths of the
-    longest word and of the shortest."""
+    """Some words. Those of the scopes in `gone` count no more. `glued` are the first `GLUED_LETTERS` of those that count
+    inside a longer word, `longest` and `shortest` are the lengths of the longest word and of the shortest."""
 
-    automaton: "ahocorasick.Automaton"
+    words: Lexicon[_Entry]
     scopes: frozenset[str]
-    broken: frozenset[str]
-    heads: frozenset[str]
     glued: frozenset[str]
     longest: int
     shortest: int
     gone: frozenset[str] = frozenset()
-
-    @property
-    def words(self) -> int:
-        return len(self.automaton)
 
     @property
     def wasted(self) -> bool:
@@ -72,7 +41,7 @@ class _Part(Generic[_Entry]):
 
     def left(self) -> Iterator[tuple[str, list[_Entry]]]:
         """The words that still count."""
-        for word, owners in self.automaton.items():
+        for word, owners in self.words.items():
             if found := [owner for owner in owners if owner.scope not in self.gone]:
                 yield word, found
 
@@ -98,13 +67,16 @@ class WordIndex(Generic[_Entry]):
         []
     """
 
+    _kept_in: ClassVar[type[Automaton[Any] | SortedWords[Any]]] = Automaton
+    _part_words: ClassVar[int] = 8192  # built within some 5 ms, in which nothing else of Python runs
+
     def __init__(self, parts: Sequence[_Part[_Entry]] = ()) -> None:
         self._parts = tuple(parts)
         self._glued = frozenset[str]().union(*(part.glued for part in parts))
-        self.heads = frozenset[str]().union(*(part.heads for part in parts))
+        self.heads = frozenset[str]().union(*(part.words.heads for part in parts))
         """A text that goes on may hold a word from a place on only if its next `head_letters` letters, or as many as
         there are, stand here."""
-        self.head_letters = min((_HEAD_LETTERS, *(part.shortest for part in parts)))
+        self.head_letters = min((HEAD_LETTERS, *(part.shortest for part in parts)))
 
     def updated(self, added: Mapping[str, Iterable[tuple[str, _Entry]]], removed: Collection[str]) -> Self:
         """The index with the words of further scopes, each with its owner, and without those of others.
@@ -116,14 +88,20 @@ class WordIndex(Generic[_Entry]):
         fresh: dict[str, list[_Entry]] = {}
         for part in self._parts:
             masked = part.without(changed)
-            if masked.wasted or masked.words < _FRESH_WORDS:
+            if masked.wasted or len(masked.words) < _FRESH_WORDS:
                 _pour(masked.left(), fresh)
             else:
                 kept.append(masked)
         _pour(((word, [owner]) for words in added.values() for word, owner in words), fresh)
-        if len(fresh) >= _FRESH_WORDS and kept and kept[-1].words + len(fresh) <= _PART_WORDS:
+        if len(fresh) >= _FRESH_WORDS and kept and len(kept[-1].words) + len(fresh) <= self._part_words:
             _pour(kept.pop().left(), fresh)
-        return type(self)([*kept, *_parts(fresh)])
+        return type(self)([*kept, *self._parted(fresh)])
+
+    def _parted(self, words: Mapping[str, Sequence[_Entry]]) -> Iterator[_Part[_Entry]]:
+        """As many parts as the words need."""
+        every = iter(words.items())
+        while some := list(itertools.islice(every, self._part_words)):
+            yield _part(self._kept_in(some), some)
 
     def __bool__(self) -> bool:
         """Whether there is any word."""
@@ -132,7 +110,7 @@ class WordIndex(Generic[_Entry]):
     def owners(self, word: str) -> Iterator[_Entry]:
         """What a whole word stands for."""
         for part in self._parts:
-            for owner in part.automaton.get(word, ()):
+            for owner in part.words.owners(word):
                 if owner.scope not in part.gone:
                     yield owner
 
@@ -141,7 +119,7 @@ class WordIndex(Generic[_Entry]):
         order."""
         for part in self._parts:
             gone = part.gone
-            for last, owners in part.automaton.iter(text):
+            for last, owners in part.words.occurrences(text):
                 for owner in owners:
                     if owner.scope not in gone:
                         yield last, owner
@@ -150,9 +128,9 @@ class WordIndex(Generic[_Entry]):
         """Each place from which the rest of the text is the beginning of some word, or the word. A word of a scope that
         is gone may count for a while."""
         for part in self._parts:
-            heads, longest_prefix = part.heads, part.automaton.longest_prefix
+            heads, longest_prefix = part.words.heads, part.words.longest_prefix
             for start in range(max(0, len(text) - part.longest), len(text)):
-                if text[start : start + _HEAD_LETTERS] in heads and longest_prefix(text[start:]) == len(text) - start:
+                if text[start : start + HEAD_LETTERS] in heads and longest_prefix(text[start:]) == len(text) - start:
                     yield start
 
     def begun(self, text: str) -> bool | None:
@@ -160,10 +138,8 @@ class WordIndex(Generic[_Entry]):
         scope that is gone may count for a while."""
         begins = False
         for part in self._parts:
-            shared = part.automaton.longest_prefix(text)
-            if shared >= part.shortest and any(
-                text[:end] in part.automaton for end in range(part.shortest, shared + 1)
-            ):
+            shared = part.words.longest_prefix(text)
+            if any(part.words.owners(text[:end]) for end in range(part.shortest, shared + 1)):
                 return None
             begins = begins or shared == len(text)
         return begins
@@ -180,7 +156,14 @@ class WordIndex(Generic[_Entry]):
 
     def breaks_after(self, text: str) -> bool:
         """Whether some word begins with the text and may have a space behind it."""
-        return any(text in part.broken for part in self._parts)
+        return any(part.words.breaks_after(text) for part in self._parts)
+
+
+class PrefixIndex(WordIndex[_Entry]):
+    """The same of words that are many and seldom there: in sorted lists, which take less memory."""
+
+    _kept_in = SortedWords
+    _part_words = 65_536
 
 
 def _pour(words: Iterable[tuple[str, Sequence[_Entry]]], into: dict[str, list[_Entry]]) -> None:
@@ -188,23 +171,8 @@ def _pour(words: Iterable[tuple[str, Sequence[_Entry]]], into: dict[str, list[_E
         into.setdefault(word, []).extend(owners)
 
 
-def _parts(words: Mapping[str, Sequence[_Entry]]) -> Iterator[_Part[_Entry]]:
-    """As many parts as the words need."""
-    every = iter(words.items())
-    while some := list(itertools.islice(every, _PART_WORDS)):
-        yield _part(some)
-
-
-def _part(words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
-    automaton = ahocorasick.Automaton()
-    scopes: set[str] = set()
-    broken: set[str] = set()
-    for word, owners in words:
-        automaton.add_word(word, tuple(owners))
-        scopes.update(owner.scope for owner in owners)
-        broken.update(word[:place] for owner in owners for place in owner.breaks)
-    automaton.make_automaton()
+def _part(kept: Lexicon[_Entry], words: Sequence[tuple[str, Sequence[_Entry]]]) -> _Part[_Entry]:
+    scopes = frozenset(owner.scope for _, owners in words for owner in owners)
     lengths = [len(word) for word, _ in words]
-    heads = frozenset(word[:letters] for word, _ in words for letters in range(1, _HEAD_LETTERS + 1))
     glued = frozenset(word[:GLUED_LETTERS] for word, owners in words if any(owner.glued for owner in owners))
-    return _Part(automaton, frozenset(scopes), frozenset(broken), heads, glued, max(lengths), min(lengths))
+    return _Part(kept, scopes, glued, max(lengths), min(lengths))

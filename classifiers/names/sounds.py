@@ -182,21 +182,33 @@ def name_sounds(name: str) -> tuple[Sound, ...]:
     letters = " ".join(words)
     if not letters.replace(" ", "").isalpha() or not letters.isascii():
         return ()
-    quiet = {one: said for said, one in _pronounced(_DROPPED_R.sub("", letters))}
+    without = _DROPPED_R.sub("", letters)
     heard = {one: said for said, one in _pronounced(letters)}
+    quiet = heard if without == letters else {one: said for said, one in _pronounced(without)}
     return tuple(Sound(one, said, one in heard) for one, said in (quiet | heard).items())
 
 
 def _pronounced(letters: str) -> Iterator[tuple[str, str]]:
     """(what is said, the consonants of it) for each choice among the sounds of its letters."""
-    pieces = [(piece, _ENGLISH.get(piece, (piece,))) for piece in _ENGLISH_PIECE.findall(letters)]
-    for chosen in itertools.islice(itertools.product(*(options for _, options in pieces)), _MOST):
-        said = "".join(_said(piece, sound) for (piece, _), sound in zip(pieces, chosen, strict=True))
-        yield _DOUBLED.sub(r"\1", _SILENT_E.sub("", said).replace(" ", "")), _consonants("".join(chosen))
+    pieces = map(_sounds, _ENGLISH_PIECE.findall(letters))
+    for chosen in itertools.islice(itertools.product(*pieces), _MOST):
+        said = "".join([with_vowels for _, with_vowels in chosen])
+        consonants = "".join([sound for sound, _ in chosen])
+        yield _squeezed(_SILENT_E.sub("", said).replace(" ", "")), _squeezed(consonants)
+
+
+@lru_cache(maxsize=256)
+def _sounds(piece: str) -> tuple[tuple[str, str], ...]:
+    """The consonants that some letters may sound like, and the same with the vowel that they end with."""
+    return tuple((_KEPT.sub("", sound), _said(piece, sound)) for sound in _ENGLISH.get(piece, (piece,)))
+
+
+def _squeezed(letters: str) -> str:
+    """With no letter twice in a row."""
+    return _DOUBLED.sub(r"\1", letters)
 
 
 def _said(piece: str, sound: str) -> str:
-    """What is said for some letters: their sound, and the vowel that they end with."""
     return (sound or _WRITTEN_AS.get(piece, "")) + (piece[-1] if len(piece) > 1 and piece[-1] in "eiy" else "")
 
 
@@ -240,13 +252,13 @@ def _prepared(word: str, script: str) -> str:
 def heard_in(script: str, sound: str) -> str:
     """What is left of a sound in a script, where a h may be missing anywhere: two sounds that are one there have the
     same."""
-    return _DOUBLED.sub(r"\1", _folded(script, sound).replace("h", ""))
+    return _squeezed(_folded(script, sound).replace("h", ""))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def heard_in_han(sound: str) -> frozenset[str]:
     """What Mandarin may leave of a name's sound: it writes ts as one sound, or as two syllables."""
-    return frozenset((heard_in("HAN", sound), heard_in("HAN", sound.replace("ts", "s"))))
+    return frozenset(heard_in("HAN", one) for one in {sound, sound.replace("ts", "s")})
 
 
 def coarse(sound: str) -> str:
@@ -254,7 +266,7 @@ def coarse(sound: str) -> str:
     merged = sound.replace("h", "")
     for several, one in _CLUSTERS:
         merged = merged.replace(several, one)
-    return _DOUBLED.sub(r"\1", merged.translate(_COARSE))
+    return _squeezed(merged.translate(_COARSE))
 
 
 def likeness(name: str, sound: Sound, said: str, script: str) -> int:
@@ -274,13 +286,13 @@ def likeness(name: str, sound: Sound, said: str, script: str) -> int:
         one, other = (_folded(script, _consonants(letters)) for letters in (sound.said, said))
     else:
         folded = (_folded(script, letters).translate(_VOWELS) for letters in (sound.said, said))
-        one, other = (_DOUBLED.sub(r"\1", letters) for letters in folded)
+        one, other = (_squeezed(letters) for letters in folded)
     shared = _shared(one, other)
     return sum(shared >= least for least in _LIKENESS_IN.get(script, _LIKENESS))
 
 
 def _spelled(letters: str, pairs: Sequence[tuple[str, str]]) -> str:
-    return _DOUBLED.sub(r"\1", _replaced(letters, pairs).translate(_SPELLED))
+    return _squeezed(_replaced(letters, pairs).translate(_SPELLED))
 
 
 def _shared(one: str, other: str) -> float:
@@ -295,7 +307,7 @@ def _folded(script: str, sound: str) -> str:
 
 
 def _consonants(letters: str) -> str:
-    return _DOUBLED.sub(r"\1", _KEPT.sub("", letters))
+    return _squeezed(_KEPT.sub("", letters))
 
 
 def _longest_common(one: str, other: str) -> int:

@@ -206,8 +206,8 @@ def _load(folder: Path, manifest: Manifest, cache: ArtifactCache, *, whole: bool
     stored = StoredArtifact(folder.parent, scope, version, acting, hashes, cache)
     policy = gate.policy
     guard = Guard(scope, policy.plan, acting, None, policy.refusal, policy.instruction, source=stored)
-    read_leaks = functools.partial(_read_leaks, folder, manifest, cache) if gate.leaks != "none" else None
-    watched = Watched(gate.aliases, policy.output, read_leaks, has_passages=gate.leaks == "passages")
+    leaks = _StoredLeaks(folder, version, manifest.files.get(LEAKS_FILE), cache) if gate.leaks != "none" else None
+    watched = Watched(gate.aliases, policy.output, leaks, has_passages=gate.leaks == "passages")
     return Pack(
         version, is_enabled(folder), gate.aliases, detector.name, read_model, guard, watched, encoder, read_languages
     )
@@ -224,23 +224,31 @@ def _languages(folder: Path, version: str) -> MultilingualHead:
         raise _unreadable(folder, LANGUAGES_FILE, error) from error
 
 
-def _read_leaks(folder: Path, manifest: Manifest, cache: ArtifactCache) -> LeakModel:
-    """As `_leaks`; the cache keeps its fault for the operator."""
-    return cache.read_late(manifest.scope, LEAKS_FILE, manifest, functools.partial(_leaks, folder, manifest))
+@dataclass(frozen=True, slots=True, eq=False)
+class _StoredLeaks:
+    """What an answer must not say, in a pack's `version`; its file must have this SHA-256. The cache keeps its fault
+    for the operator."""
 
+    folder: Path
+    version: str
+    sha256: str | None
+    cache: ArtifactCache
 
-def _leaks(folder: Path, manifest: Manifest) -> LeakModel:
-    """What an answer must not say. Its file is checked when it is read."""
-    expected = manifest.files.get(LEAKS_FILE)
-    try:
-        if expected is None or sha256_of(folder / manifest.version / LEAKS_FILE) != expected:
-            raise ValueError("it is not the file that the manifest lists")
-        return LeakModel.load(folder / manifest.version / LEAKS_FILE)
-    except (OSError, ValueError) as error:
-        raise PackError(
-            f"pack {folder.name!r}: {LEAKS_FILE} cannot be read: {reason_of(error)}; restore it or train the scope "
-            "again"
-        ) from error
+    def __call__(self) -> LeakModel:
+        """Reads it, and checks its file. Slow. Raises PackError."""
+        return self.cache.read_late(self.folder.name, LEAKS_FILE, self, self._from_file)
+
+    def _from_file(self) -> LeakModel:
+        path = self.folder / self.version / LEAKS_FILE
+        try:
+            if self.sha256 is None or sha256_of(path) != self.sha256:
+                raise ValueError("it is not the file that the manifest lists")
+            return LeakModel.load(path)
+        except (OSError, ValueError) as error:
+            raise PackError(
+                f"pack {self.folder.name!r}: {LEAKS_FILE} cannot be read: {reason_of(error)}; restore it or train the "
+                "scope again"
+            ) from error
 
 
 def _model(folder: Path, version: str, detector: DetectorKind) -> Any:

@@ -227,12 +227,14 @@ class PackReloader:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """No garbage is collected. All that is made here stays, and with ten thousand packs to look through again and again
-    the collector would take as long as the packs themselves."""
+    """No garbage is collected, and what is made here the collector never looks at. It stays, and to look through ten
+    thousand packs again and again would take as long as the packs themselves."""
     collects = gc.isenabled()
+    gc.collect()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if collects:
             gc.enable()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classifiers.leaks.named import all_named
 from classifiers.leaks.threads import ThreadNames, Threads
 from classifiers.leaks.undress import undressed
 from classifiers.leaks.watch import AnswerWatch, Asked, OwnWords, Watched, Watchlist
@@ -156,7 +157,7 @@ def test_a_letter_that_is_repeated_on_and_on_does_not_wait() -> None:
 
 
 def test_the_signs_for_the_last_letters_belong_to_a_masked_name() -> None:
-    (found_there,) = Threads(ThreadNames().updated({"scope": NAMES}, ())).read("a quelling***", 0, ended=True)[0]
+    (found_there,) = Threads(ThreadNames().updated({"scope": [*all_named("scope", NAMES)]}, ())).read("a quelling***", 0, ended=True)[0]
     assert (found_there.start, found_there.end) == (2, 13)
 
 
@@ -204,14 +205,14 @@ def found(threads: ThreadNames, pieces: Sequence[str]) -> list[tuple[str, int, i
 @settings(max_examples=1500, deadline=None)
 @given(names=names, text=texts, places=places)
 def test_what_is_found_does_not_depend_on_the_pieces(names: list[str], text: str, places: list[int]) -> None:
-    threads = ThreadNames().updated({"scope": names}, ())
+    threads = ThreadNames().updated({"scope": [*all_named("scope", names)]}, ())
     assert found(threads, cut(text, places)) == found(threads, [text] if text else [])
 
 
 @settings(max_examples=1500, deadline=None)
 @given(names=names, text=texts, places=places)
 def test_what_was_sent_holds_no_name_and_all_else_is_sent(names: list[str], text: str, places: list[int]) -> None:
-    threads = ThreadNames().updated({"scope": names}, ())
+    threads = ThreadNames().updated({"scope": [*all_named("scope", names)]}, ())
     one, read, safe = Threads(threads), "", 0
     for piece in cut(text, places):
         read += piece
@@ -227,7 +228,7 @@ def test_what_was_sent_holds_no_name_and_all_else_is_sent(names: list[str], text
 
 def test_ordinary_answers_wait_for_no_thread() -> None:
     waits = tokens = 0
-    threads = ThreadNames().updated({"scope": NAMES}, ())
+    threads = ThreadNames().updated({"scope": [*all_named("scope", NAMES)]}, ())
     for row in general_traffic()[:300]:
         one, read = Threads(threads), ""
         for token in re.findall(r"\s?\S{1,5}", row):
@@ -248,9 +249,9 @@ def test_of_a_longer_word_no_less_is_said(word: str) -> None:
 
 
 def test_names_of_scopes_come_and_go() -> None:
-    one = ThreadNames().updated({"one": ["Quellingham"]}, ())
-    both = one.updated({"two": ["Dorvenna Skaith"]}, ())
-    new = both.updated({"one": ["Brackenfold"]}, ["two"])
+    one = ThreadNames().updated({"one": [*all_named("one", ["Quellingham"])]}, ())
+    both = one.updated({"two": [*all_named("two", ["Dorvenna Skaith"])]}, ())
+    new = both.updated({"one": [*all_named("one", ["Brackenfold"])]}, ["two"])
     for names, kept in ((one, ["Quellingham"]), (both, ["Quellingham", "Dorvenna Skaith"]), (new, ["Brackenfold"])):
         for name in ("Quellingham", "Dorvenna Skaith", "Brackenfold"):
             said = [name[:4] + "-" + name[4:], name[:3] + "*" + name[4:], name[:5] + name[6] + name[5] + name[7:]]
