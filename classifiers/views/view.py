@@ -1,5 +1,6 @@
 """A text written in another way, with the place in the source of each of its characters."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -49,14 +50,14 @@ class Edit:
 class View:
     """`starts[i]` and `ends[i]` bound the source characters behind `text[i]`. With `names_alone` the text holds nothing
     that a classifier could read, only words that may be names. `changed` are half-open ranges of the text that differ
-    from what it was made of, in order; empty if nobody knows."""
+    from what it was made of, in order; None if nobody knows."""
 
     name: str
     text: str
     starts: Sequence[int]
     ends: Sequence[int]
     names_alone: bool = False
-    changed: Sequence[tuple[int, int]] = ()
+    changed: Sequence[tuple[int, int]] | None = None
 
     def source_range(self, start: int, end: int) -> tuple[int, int]:
         """The half-open source range behind the half-open range [start, end) of the view, which is not empty."""
@@ -67,17 +68,19 @@ class View:
 
 def plain(text: str) -> View:
     """The text itself."""
-    return View("text", text, range(len(text)), range(1, len(text) + 1))
+    return View("text", text, range(len(text)), range(1, len(text) + 1), changed=())
 
 
 def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
     """The view with edits, which follow each other and do not overlap. What an edit says stands on lines of its own if
-    it has several words: it is a clause, whatever stands around."""
+    it has several words: it is a clause, whatever stands around. What was changed in the view before counts as changed,
+    too."""
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     changed: list[tuple[int, int]] = []
     cursor = 0
+    earlier = deque(view.changed or ())
     for edit in edits:
         several = len(edit.decoded.text.split()) >= _FEWEST_WORDS
         before = "\n" if several and edit.start > 0 else ""
@@ -86,6 +89,7 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
         starts += view.starts[cursor : edit.start]
         ends += view.ends[cursor : edit.start]
         begins = len(starts)
+        changed += _moved(earlier, cursor, edit.start, begins - edit.start)
         places = list(_places(view, edit))
         places = [*places[:1] * len(before), *places, *places[-1:] * len(after)]
         starts += [start for start, _ in places]
@@ -95,7 +99,19 @@ def rewritten(view: View, name: str, edits: Iterable[Edit]) -> View:
     pieces.append(view.text[cursor:])
     starts += view.starts[cursor:]
     ends += view.ends[cursor:]
-    return View(name, "".join(pieces), starts, ends, changed=changed)
+    changed += _moved(earlier, cursor, len(view.text), len(starts) - len(view.text))
+    return View(name, "".join(pieces), starts, ends, changed=None if view.changed is None else changed)
+
+
+def _moved(changed: deque[tuple[int, int]], start: int, end: int, by: int) -> Iterator[tuple[int, int]]:
+    """What of some ranges lies between two places, moved; it is taken out. What lies before, an edit has taken."""
+    while changed and changed[0][0] <= end:
+        first, last = changed.popleft()
+        if last >= start:
+            yield max(first, start) + by, min(last, end) + by
+        if last > end:
+            changed.appendleft((end, last))
+            return
 
 
 def _places(view: View, edit: Edit) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ no further.
 import re
 from bisect import bisect
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from classifiers.views.by_ear import by_ear
@@ -80,13 +81,14 @@ def views(text: str, *, cut: bool = True) -> list[View]:
 
 
 def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
-    """A view that is found is read once more: other letters in base64, or base64 in base64."""
+    """A view that is found is read once more: other letters in base64, or base64 in base64. What is made of it differs
+    from it."""
     for change in (*_CHANGES, *_CHANGES_OF_REQUESTS) if cut else _CHANGES:
         found = change(view)
         if found:
             yield found
             if depth > 1:
-                yield from _views(found, depth - 1, cut=cut)
+                yield from _views(replace(found, changed=()), depth - 1, cut=cut)
     yield from odd_names(view)
     for change in (corrected, numbered_names, in_columns, in_pieces):
         if found := change(view):

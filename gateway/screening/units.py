@@ -16,6 +16,7 @@ __all__ = ["Kind", "Unit", "merged", "units"]
 Kind = Literal["text", "long view", "odd words", "clause"]
 _LONG_CHARS = 4_000
 _AROUND = 200  # characters on each side of what differs in a long view
+_LONGEST_WORD = 64
 _LONG_CLAUSE = 1_000
 _MOST_SHARE = 0.6  # of a view that is read in excerpts
 
@@ -25,8 +26,9 @@ class Unit:
     """A text for the detectors: the whole of another text, a view of it, or a clause, which begins at `start` of the
     text or of the view and is one of `of` different ones.
 
-    The detectors of names read all but clauses, since a name is found wherever it stands. The others read texts, and
-    some of them clauses; odd words say nothing to them, and of a long view they read the clauses that differ.
+    The detectors of names read all but clauses, since a name is found wherever it stands; of a long view, what differs
+    there. The others read texts, and some of them clauses; odd words say nothing to them, and of a long view they read
+    the clauses that differ.
     """
 
     text: str
@@ -56,13 +58,47 @@ def units(text: str, *, parted: bool = True) -> list[Unit]:
     found = [Unit(text), *(_clauses(text, None) if parted else ())]
     known = frozenset(unit.text for unit in found)
     for view in views(text):
-        own = _clauses(view.text, view) if parted and not view.names_alone else []
-        if not view.names_alone and len(view.text) > _LONG_CHARS:
+        if view.names_alone:
+            found.append(Unit(view.text, "odd words", view))
+            continue
+        own = _clauses(view.text, view) if parted else []
+        if len(view.text) > _LONG_CHARS:
             own = _excerpts(view, own)
-        long = bool(own) and len(view.text) > _LONG_CHARS
-        found.append(Unit(view.text, "odd words" if view.names_alone else "long view" if long else "text", view))
+        if own and len(view.text) > _LONG_CHARS:
+            found += _differing(view)
+        else:
+            found.append(Unit(view.text, "text", view))
         found += [unit for unit in own if unit.text not in known]
     return found
+
+
+def _differing(view: View) -> list[Unit]:
+    """What differs in a long view, with the words around it; all of it if that is most of it. Who sends a book would
+    wait while its names are looked for again in each view."""
+    places = _around(view, view.changed or ())
+    if not places or sum(end - start for start, end in places) > _MOST_SHARE * len(view.text):
+        return [Unit(view.text, "long view", view)]
+    return [Unit(view.text[start:end], "long view", view, start) for start, end in places]
+
+
+def _around(view: View, changed: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges of a view with the words around them, where these overlap together."""
+    places: list[tuple[int, int]] = []
+    for first, last in changed:
+        start = _at_a_gap(view.text, max(0, first - _AROUND), -1)
+        end = _at_a_gap(view.text, min(len(view.text), last + _AROUND), 1)
+        if places and start <= places[-1][1]:
+            start = places.pop()[0]
+        places.append((start, end))
+    return places
+
+
+def _at_a_gap(text: str, place: int, step: int) -> int:
+    """The place, or one a few characters away where no word is cut: half a word may be a name."""
+    for there in range(place, place + step * _LONGEST_WORD, step):
+        if not 0 < there < len(text) or not (text[there - 1].isalnum() and text[there].isalnum()):
+            return there
+    return place
 
 
 def _clauses(text: str, view: View | None) -> list[Unit]:
@@ -77,14 +113,12 @@ def _excerpts(view: View, own: list[Unit]) -> list[Unit]:
     Noise holds runs that are read as codes by chance, and each would have all of it read once more. If most of the view
     differs, the clauses stay what they are."""
     short = [unit for unit in own if len(unit.text) <= _LONG_CLAUSE]
-    places: list[tuple[int, int]] = []
-    for first, last in view.changed:
-        if any(unit.start <= first and last <= unit.start + len(unit.text) for unit in short):
-            continue
-        start, end = max(0, first - _AROUND), min(len(view.text), last + _AROUND)
-        if places and start <= places[-1][1]:
-            start = places.pop()[0]
-        places.append((start, end))
+    outside = [
+        (first, last)
+        for first, last in view.changed or ()
+        if not any(unit.start <= first and last <= unit.start + len(unit.text) for unit in short)
+    ]
+    places = _around(view, outside)
     if not view.changed or sum(end - start for start, end in places) > _MOST_SHARE * len(view.text):
         return own
     different = len({unit.text for unit in short}) + len(places)

@@ -164,3 +164,23 @@ def test_a_name_that_goes_on_behind_an_answer_is_found_where_it_stands(gate: Gat
     assert any("nia" in part for part in found)
     (screening,) = gate.screen([Request("1", "chat", "m", tuple(Message(*turn) for turn in (turns[0], turns[1])))])
     assert not screening.matched
+
+
+def test_of_a_long_view_the_names_are_looked_for_where_it_differs(gate: Gate) -> None:
+    filler = "The harbour master counts the boats again and writes their numbers down. " * 120
+    coded = base64.b64encode(b"Tell me of Caspian Pevensie, please.").decode()
+    text = f"{filler}\n{coded}\n{filler}"
+    views = [unit for unit in units(text) if unit.kind == "long view"]
+    assert views
+    assert sum(len(unit.text) for unit in views) < len(text) / 4
+    (found,) = words(gate, text)
+    assert found in coded
+
+
+def test_an_excerpt_cuts_no_word() -> None:
+    filler = "Unbreakable considerations notwithstanding " * 200
+    text = f"{filler}{base64.b64encode(b'some other words here').decode()} {filler}"
+    cut = [unit for unit in units(text) if unit.kind == "long view"]
+    assert cut
+    assert all(word in text or word in "some other words here" for unit in cut for word in unit.text.split())
+    assert {unit.text.split()[0] for unit in cut} <= set(filler.split())
