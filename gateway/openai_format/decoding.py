@@ -45,16 +45,38 @@ def parts_of(payload: Json, request: Request, prompt_tokens: int | None = None) 
     parts: list[Delta | Usage] = []
     try:
         if is_message(payload):
-            return list(message_parts(payload))
+            return [_checked(part) if isinstance(part, Delta) else part for part in message_parts(payload)]
         for choice in payload["choices"]:
             if not _opens(choice):
-                parts.append(_delta(choice, request))
+                parts.append(_checked(_delta(choice, request)))
         if usage := payload.get("usage"):
             asked = int(usage.get("prompt_tokens") or 0) if prompt_tokens is None else prompt_tokens
             parts.append(Usage(asked, int(usage["completion_tokens"])))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UpstreamError("the model server's answer has an unknown shape") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UpstreamError(f"the model server's answer has an unknown shape{_fault(error)}") from error
     return parts
+
+
+class _NotText(TypeError):
+    """Something that is no text stands where a text belongs. Its words hold nothing of the answer."""
+
+
+def _fault(error: Exception) -> str:
+    return f": its {error}" if isinstance(error, _NotText) else ""
+
+
+def _checked(delta: Delta) -> Delta:
+    """The delta, if all that it says is text: nobody screens what is none, such as a list of parts."""
+    if not (isinstance(delta.text, str) and isinstance(delta.reasoning, str)):
+        what = "reasoning" if isinstance(delta.text, str) else "content"
+        raise _NotText(f"{what} is no text; ask the model server for answers in plain text")
+    for call in delta.tool_calls:
+        if not all(isinstance(said, str) for said in (call.id, call.name, call.arguments)):
+            raise _NotText("tool calls hold what is no text")
+    for token in delta.logprobs:
+        if not all(isinstance(said, str) for said in (token.token, *(text for text, _ in token.top))):
+            raise _NotText("logprobs hold what is no text")
+    return delta
 
 
 def reader(request: Request) -> Callable[[bytes], Iterator[Delta | Usage]]:
@@ -110,6 +132,8 @@ def _opens(choice: Json) -> bool:
 
 
 def _delta(choice: Json, request: Request) -> Delta:
+    if "text" in choice and ("delta" in choice or "message" in choice):
+        raise _NotText("choice says two things, of which a client reads one")
     message = {"content": choice["text"]} if "text" in choice else _message(choice)
     logprobs = _logprobs(choice.get("logprobs"), request)
     said = (int(choice["index"]), message.get("content") or "", logprobs)

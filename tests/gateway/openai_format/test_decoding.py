@@ -1,5 +1,6 @@
 """An upstream's bytes as what they say: text, reasoning, tool calls, logprobs, finish, usage, however they are cut."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -80,3 +81,73 @@ def test_logprobs_are_read_where_the_client_asked_for_them() -> None:
 def test_bytes_of_no_known_shape_are_an_upstream_error(data: bytes) -> None:
     with pytest.raises(UpstreamError):
         parts_of([data], request_of())
+
+
+LOGPROBS = {"content": [{"token": "A", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": -2.0}]}]}
+WHOLE = {
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "One", "reasoning": "Why?", "tool_calls": [CALL]},
+            "logprobs": LOGPROBS,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+}
+MESSAGE = {
+    "type": "message",
+    "content": [
+        {"type": "text", "text": "One"},
+        {"type": "thinking", "thinking": "Why?"},
+        {"type": "tool_use", "id": "t", "name": "look_up", "input": {"a": 1}},
+    ],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 2},
+}
+OTHERS = (3, True, -1.5, "x", ["x"], [{"type": "text", "text": "x"}], {"x": "y"}, [], {}, None)
+
+
+def places(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Where each value stands in a payload."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inside:
+        yield (*path, name)
+        yield from places(one, *path, name)
+
+
+def put(payload: Any, path: tuple[Any, ...], other: Any) -> Any:
+    copied = orjson.loads(orjson.dumps(payload))
+    inside = copied
+    for name in path[:-1]:
+        inside = inside[name]
+    inside[path[-1]] = other
+    return copied
+
+
+@pytest.mark.parametrize("payload", [WHOLE, MESSAGE], ids=["chat", "message"])
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_what_is_no_text_is_never_taken_for_one(payload: Any, other: Any) -> None:
+    """A list of parts where a text belongs, say: nobody would screen it."""
+    for path in places(payload):
+        try:
+            deltas = parts_of([orjson.dumps(put(payload, path, other))], request_of(stream=False, logprobs=1))
+        except UpstreamError:
+            continue
+        for delta in deltas:
+            if isinstance(delta, Delta):
+                said = [delta.text, delta.reasoning, delta.call_text, delta.others]
+                said += [token.token for token in delta.logprobs]
+                assert all(isinstance(one, str) for one in said), path
+
+
+def test_a_content_of_parts_says_what_to_do() -> None:
+    parts = [{"type": "text", "text": "One"}]
+    with pytest.raises(UpstreamError, match=r"its content is no text; ask .* plain text"):
+        parts_of([orjson.dumps(put(WHOLE, ("choices", 0, "message", "content"), parts))], request_of(stream=False))
+
+
+def test_a_choice_with_a_text_and_a_delta_is_an_upstream_error() -> None:
+    choice = {"index": 0, "text": "harmless", "delta": {"content": "and else"}, "finish_reason": None}
+    with pytest.raises(UpstreamError, match="two things"):
+        parts_of([b"data: " + orjson.dumps({"choices": [choice]}) + b"\n\n"], request_of())
