@@ -75,7 +75,9 @@ class ThreadNames:
     def updated(self, added: Mapping[str, Sequence[Named]], removed: Collection[str]) -> "ThreadNames":
         """With the names of further scopes and without those of others; see PrefixIndex."""
         plain = {scope: [(one.letters, one) for one in names] for scope, names in added.items()}
-        formed = {scope: [(form.letters, form) for one in names for form in forms(one)] for scope, names in added.items()}
+        formed = {
+            scope: [(one.letters, one) for name in names for one in forms(name)] for scope, names in added.items()
+        }
         shifted = {
             scope: [(differences(one.letters), one) for one in names if len(one.letters) >= _SHIFTED_NAME]
             for scope, names in added.items()

@@ -119,7 +119,7 @@ def _form(alias: Alias, name: str) -> Form:
         raise ValueError(f"alias {name!r} has no letter or digit; remove it from the scope file")
     words = letters.words
     if _USUAL.fullmatch(name):
-        breaks = set(itertools.accumulate(map(len, words[:-1])))  # the same, but quickly: ten thousand scopes have names
+        breaks = set(itertools.accumulate(map(len, words[:-1])))  # the same, but quickly
     else:
         breaks = {index for index in range(1, len(letters.text)) if letters.edge(index) >= Boundary.SOFT}
         breaks |= set(_initials(letters))

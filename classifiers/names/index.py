@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from classifiers.names.lexicon import HEAD_LETTERS, Automaton, Lexicon, Owned, SortedWords
 
@@ -20,8 +20,8 @@ _Entry = TypeVar("_Entry", bound=Owned)
 
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[_Entry]):
-    """Some words. Those of the scopes in `gone` count no more. `glued` are the first `GLUED_LETTERS` of those that count
-    inside a longer word, `longest` and `shortest` are the lengths of the longest word and of the shortest."""
+    """Some words. Those of the scopes in `gone` count no more. `glued` are the first `GLUED_LETTERS` of those that
+    count inside a longer word, `longest` and `shortest` are the lengths of the longest word and of the shortest."""
 
     words: Lexicon[_Entry]
     scopes: frozenset[str]

@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from operator import itemgetter
-from os.path import commonprefix
 from typing import Any, Generic, Protocol, TypeVar
 
 import ahocorasick
@@ -128,7 +127,7 @@ class SortedWords(Generic[_Owner]):
     def _from(self, start: int, text: str) -> Iterator[tuple[int, Sequence[_Owner]]]:
         """The words that a text begins with: the word that is sorted before it begins with all of them."""
         before = bisect_right(self._words, text) - 1
-        shared = len(commonprefix((self._words[before], text))) if before >= 0 else 0
+        shared = _shared(self._words[before], text) if before >= 0 else 0
         for end in range(self._shortest, shared + 1):
             if owners := self.owners(text[:end]):
                 yield start + end - 1, owners
@@ -137,7 +136,7 @@ class SortedWords(Generic[_Owner]):
         """See Lexicon."""
         place = bisect_left(self._words, text)
         beside = self._words[max(0, place - 1) : place + 1]
-        return max(len(commonprefix((word, text))) for word in beside)
+        return max(_shared(word, text) for word in beside)
 
     def breaks_after(self, text: str) -> bool:
         """See Lexicon."""
@@ -146,6 +145,14 @@ class SortedWords(Generic[_Owner]):
         places = range(bisect_left(self._words, text), len(self._words))
         begun = takewhile(lambda place: self._words[place].startswith(text), places)
         return any(len(text) in self._owners[place].breaks for place in begun)
+
+
+def _shared(one: str, other: str) -> int:
+    """With how many letters both begin."""
+    for place, (letter, there) in enumerate(zip(one, other, strict=False)):
+        if letter != there:
+            return place
+    return min(len(one), len(other))
 
 
 def _broken(words: _Words[Any], most: float = math.inf) -> frozenset[str]:

@@ -157,7 +157,8 @@ def test_a_letter_that_is_repeated_on_and_on_does_not_wait() -> None:
 
 
 def test_the_signs_for_the_last_letters_belong_to_a_masked_name() -> None:
-    (found_there,) = Threads(ThreadNames().updated({"scope": [*all_named("scope", NAMES)]}, ())).read("a quelling***", 0, ended=True)[0]
+    names = ThreadNames().updated({"scope": [*all_named("scope", NAMES)]}, ())
+    (found_there,) = Threads(names).read("a quelling***", 0, ended=True)[0]
     assert (found_there.start, found_there.end) == (2, 13)
 
 

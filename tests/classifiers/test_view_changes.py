@@ -21,7 +21,8 @@ TEXTS = (
 def unchanged(view: View) -> list[tuple[int, int]]:
     """The ranges between what is changed."""
     changed = view.changed or ()
-    return list(zip([0, *(stop for _, stop in changed)], [*(start for start, _ in changed), len(view.text)], strict=True))
+    starts, ends = [0, *(stop for _, stop in changed)], [*(start for start, _ in changed), len(view.text)]
+    return list(zip(starts, ends, strict=True))
 
 
 def assert_source(view: View, source: str) -> None:
