@@ -15,6 +15,7 @@ from classifiers.names.beginnings import is_open, open_from
 from classifiers.names.boundaries import Boundary, Letters
 from classifiers.names.index import PrefixIndex
 from classifiers.names.prose import Prose, open_word, prose_of
+from classifiers.views.looks import is_fancy, looks
 from classifiers.views.spelling import ATBASH, SHIFTS
 from classifiers.views.turned import ON_THEIR_HEADS
 from classifiers.views.views import warm_up
@@ -70,6 +71,8 @@ class Disguises:
         if not text.isascii() and _TURNED_LETTER.search(text):
             turned = Letters(text.translate(_TURNED))
             found += [glance_at(names, turned, ended=ended), self._glance(turned, ended=ended)]
+        if is_fancy(text):
+            found += [glance_at(names, Letters(one), ended=ended) for one in looks(text)]
         if not ended and (apart := self._apart(names, text)) is not None:
             found.append(Glance((), apart))
         return together(found, len(text))

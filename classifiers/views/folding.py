@@ -6,15 +6,17 @@ The table is the one of the package confusable-homoglyphs, which keeps Unicode's
 
 import json
 import re
+import string
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
 
 from classifiers.names.text import LOOKALIKES, is_invisible
+from classifiers.views.fancy import SIGNS_ALONE
 from classifiers.views.view import Decoded, Edit, View, rewritten
 
-__all__ = ["confusables", "folded"]
+__all__ = ["confusables", "folded", "latin_of"]
 
 _RUN = re.compile(r"(?<!\S)\S*[^\x00-\x7f]\S*")
 _ORDINARY = frozenset("’‘“”–—…•·°€£¥©®™×÷½¼¾²³«»¿¡§ \u00a0\u2009\u202f")
@@ -49,20 +51,14 @@ _SHAPES = {
     "ə": "e",
     "ŋ": "n",
 }
-# Alphabets of other scripts' letters that are passed around as fancy writing, from a to z.
-_FANCY = (
-    "ᗩᗷᑕᗪᗴᖴᘜᕼᎥᒍᛕᒪᗰᑎᗝᑭ-ᖇᔕ-ᑌᐯᗯ᙭-ᘔ",
-    "卂乃匚-乇千Ꮆ卄丨ﾌҜㄥ爪几ㄖ卩Ɋ尺丂ㄒㄩ-山乂ㄚ乙",
-    "ค๒ς๔єŦﻮђเןк-๓ภ๏קợгรtยשฬאץչ",
-)
 _SHAPES |= {"⭕": "o", "🔴": "o", "🌕": "o", "〇": "o", "❌": "x", "✖": "x", "✝": "t", "➕": "t", "❎": "x", "🅾": "o"}
 # The elder futhark, by sound.
 _SHAPES |= dict(zip("ᚠᚢᚨᚱᚲᚷᚹᚺᚾᛁᛃᛇᛈᛉᛊᛋᛏᛒᛖᛗᛚᛟᛞᚡᚤᛪᛣ", "fuarkgwhnijipzsstbemlodvyxk", strict=True))
 _SHAPES |= {"ᚦ": "th", "ᛜ": "ng", "ᛝ": "ng"}
 _SHAPES |= {
     sign: letter
-    for fancy in _FANCY
-    for letter, sign in zip("abcdefghijklmnopqrstuvwxyz", fancy, strict=True)
+    for alphabet in SIGNS_ALONE
+    for letter, sign in zip(string.ascii_lowercase, alphabet, strict=True)
     if sign > "~"
 }
 _LAST_COMMON = "\u017f"  # of the Latin letters that languages of Europe use
@@ -86,7 +82,7 @@ def folded(view: View) -> View | None:
 def _edits(run: re.Match[str]) -> Iterator[Edit]:
     """A word of other letters becomes Latin as a whole or not at all: those of a Russian word stay what they are."""
     letters = [(place, letter) for place, letter in enumerate(run.group(), run.start()) if letter not in _ORDINARY]
-    plain = [(place, letter, _latin(letter)) for place, letter in letters]
+    plain = [(place, letter, latin_of(letter)) for place, letter in letters]
     mixed = any(_is_latin(letter) for _, letter, _ in plain)
     whole = mixed or all(said is not None for _, letter, said in plain if letter.isalpha())
     for place, letter, said in plain:
@@ -95,7 +91,7 @@ def _edits(run: re.Match[str]) -> Iterator[Edit]:
 
 
 @lru_cache(maxsize=65536)
-def _latin(character: str) -> str | None:
+def latin_of(character: str) -> str | None:
     """What the character looks like, '' if it shows nothing; None if it stays as it is."""
     if character.isascii():
         return None

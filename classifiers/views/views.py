@@ -20,6 +20,7 @@ from classifiers.views.fillers import without_fillers
 from classifiers.views.folding import confusables, folded
 from classifiers.views.instructed import instructed
 from classifiers.views.keyed import keyed
+from classifiers.views.looks import fancy_names
 from classifiers.views.numbers import numbered, numbered_names
 from classifiers.views.odd_words import odd_names
 from classifiers.views.picked import picked_letters, picked_words
@@ -90,6 +91,7 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
             if depth > 1:
                 yield from _views(replace(found, changed=()), depth - 1, cut=cut)
     yield from odd_names(view)
+    yield from fancy_names(view)
     for change in (corrected, numbered_names, in_columns, in_pieces):
         if found := change(view):
             yield found
