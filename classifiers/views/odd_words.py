@@ -15,6 +15,7 @@ from classifiers.views.spelling import (
     LEET,
     LEET_L,
     SHIFTS,
+    SIGNS_BESIDE,
     each_reversed,
     is_small_word,
     letters_apart,
@@ -27,9 +28,10 @@ __all__ = ["odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
+_SIGN_BESIDE = re.compile(r"[\[;,]")
 _TRIPLED = re.compile(r"(\w)\1\1(\w)\2\2")
 _LONGEST_WORD = 60
-_LEAST_TWICE = 8  # letters of a word of which each second one may say something
+_LEAST_TWICE, _LEAST_THRICE = 8, 15  # letters of a word of which each second one, or third, may say something
 _SYLLABLES, _FEWEST_SYLLABLES = (
     ("ub", "ob", "ab", "ag", "eg", "ig", "ib", "op", "egg", "ong", "idig", "ithieg", "itherg", "uddag"),
     2,
@@ -89,6 +91,8 @@ def _variants(source: str, whole: str) -> Iterator[str]:
             yield source.translate(table)[::-1]
     for table in KEYS_BESIDE:
         yield source.translate(table)
+    if _SIGN_BESIDE.search(whole):
+        yield whole.translate(SIGNS_BESIDE)
     if source.lower().endswith("ay"):
         yield from _pig_latin(source)
     yield from _thinned(source)
@@ -110,6 +114,8 @@ def _thinned(source: str) -> Iterator[str]:
         yield source[1::2]
         if _TRIPLED.search(source):
             yield " ".join(word[::3] for word in words)
+        if any(len(word) >= _LEAST_THRICE for word in words):
+            yield from ("".join(words)[first::3] for first in range(3))
     for syllable in _SYLLABLES:
         if source.lower().count(syllable) >= _FEWEST_SYLLABLES:
             yield re.sub(f"{syllable}(?=[aeiouy])", "", source, flags=re.IGNORECASE)

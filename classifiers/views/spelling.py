@@ -19,6 +19,7 @@ __all__ = [
     "LEET",
     "LEET_L",
     "SHIFTS",
+    "SIGNS_BESIDE",
     "each_reversed",
     "is_small_word",
     "joined",
@@ -61,7 +62,7 @@ INNER = re.compile(r"[^A-Za-z0-9@$!|+]+")
 _LEET_INSIDE = re.compile(r"[A-Za-z][0-9@$!|+€£]+[A-Za-z]|(?<![A-Za-z0-9])[0-9@$|€£][A-Za-z]")
 LEET = str.maketrans("4@83€6901|!5$7+2£", "aabeeggoiiisstt" + "zl")
 LEET_L = str.maketrans("4@83€6901|!5$7+2£", "aabeeggolllsstt" + "zl")
-_KEYS = "qwertyuiop asdfghjkl zxcvbnm"
+_KEYS, _KEYS_AND_SIGNS = "qwertyuiop asdfghjkl zxcvbnm", "qwertyuiop[ asdfghjkl; zxcvbnm,"
 _A, _Z = "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"
 _REMEMBERED_LETTERS = 24  # of a token: longer ones hardly come again
 _SAME_TEXT = 8  # texts: several views of one look at the same
@@ -72,10 +73,10 @@ _SAMPLE = 240  # characters that decide how a stretch is to be read
 _RUN_TOGETHER, _JOINED_LETTERS = 16, 10  # letters of a word that may be several; of one whose letters stood apart
 
 
-def _beside(step: int) -> dict[int, int]:
+def _beside(keys: str, step: int) -> dict[int, int]:
     """The keys beside those that were hit, as by hands that lie one key off."""
-    turned = " ".join(row[step:] + row[:step] for row in _KEYS.split())
-    return str.maketrans(_KEYS + _KEYS.upper(), turned + turned.upper())
+    turned = " ".join(row[step:] + row[:step] for row in keys.split())
+    return str.maketrans(keys + keys.upper(), turned + turned.upper())
 
 
 def _shift(places: int) -> dict[int, int]:
@@ -84,7 +85,8 @@ def _shift(places: int) -> dict[int, int]:
 
 
 SHIFTS = [_shift(places) for places in range(1, 26)]
-KEYS_BESIDE = (_beside(1), _beside(-1))
+KEYS_BESIDE = (_beside(_KEYS, 1), _beside(_KEYS, -1))
+SIGNS_BESIDE = _beside(_KEYS_AND_SIGNS, -1)  # hands that lie to the right hit signs, too
 ATBASH = str.maketrans(_A + _A.upper(), _Z + _Z.upper())
 
 

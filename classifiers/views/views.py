@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from classifiers.views.by_ear import by_ear
+from classifiers.views.cells import in_cells
 from classifiers.views.concatenation import concatenated
 from classifiers.views.corrected import corrected
 from classifiers.views.cut import uncut
@@ -92,7 +93,7 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
                 yield from _views(replace(found, changed=()), depth - 1, cut=cut)
     yield from odd_names(view)
     yield from fancy_names(view)
-    for change in (corrected, numbered_names, in_columns, in_pieces):
+    for change in (corrected, numbered_names, in_columns, in_pieces, in_cells):
         if found := change(view):
             yield found
     if cut:
