@@ -15,6 +15,7 @@ _ALONE = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_'’])")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SIGN = re.compile(r"[^\w\s]|\n|_")
 _MOST_APART, _FEWEST, _MOST = 60, 5, 64  # characters between two letters; letters of a row
+_NAME_SHARE = 0.4
 _MOST_CUT = 2  # letters in front of a name or behind it that belong to something else
 
 
@@ -50,8 +51,8 @@ def _repeats(words: tuple[str, ...], between: tuple[str, ...]) -> bool:
 
 
 def _said(letters: str) -> Iterator[str]:
-    if len(set(letters[::2])) == 1:  # the name of a list: x[0] = 'H', x[1] = 'a'
-        letters = letters[1::2]
+    if letters.count(letters[0]) >= _NAME_SHARE * len(letters):  # of a list: x[0] = 'H', x[1] = 'a'
+        letters = letters.replace(letters[0], "")
     for first in range(_MOST_CUT + 1):
         for last in range(_MOST_CUT + 1):
             if len(said := letters[first : len(letters) - last]) >= _FEWEST:
