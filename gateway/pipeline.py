@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "OnScreenError", "Pipeline", "TapFactory"]
 
 _log = logging.getLogger("unrecall.pipeline")
-_LONG_CHARS_PER_TOKEN = 16  # ordinary text has about four characters a token; only longer texts are counted
+_LONG_CHARS_PER_TOKEN = 4  # as ordinary text has; the tokens of shorter texts are not counted before the gate
 _INLINE_CHARS = 1_000  # in so short a text names are found before another thread would begin
 OnScreenError = Literal["refuse", "pass"]
 TapFactory = Callable[[Request, Screening, Gate], Tap]
@@ -176,7 +176,7 @@ class Pipeline:
             names = ", ".join(card.id for card in served.models)
             raise UnknownModel(f"the model {request.model!r} is not served here; there is {names}", param="model")
         check_features(request, served)
-        # A text that is too long for the model must not hold up the gate. Tokens of shorter texts are not counted here.
+        # A text that is too long for the model must not hold up the gate.
         context = max(card.max_tokens for card in served.models)
         if sum(len(message.text) for message in request.messages) > _LONG_CHARS_PER_TOKEN * context:
             await asyncio.to_thread(self.backend.check_length, request)

@@ -17,6 +17,7 @@ _VARIABLE = re.compile(
 )
 _LEAST_VARIABLES = 2
 _MOST_VARIABLES = 64
+_INSIDE = r"(?:(?<=\w)[$#]?{{{{1,2}}|[$#]?{{{{1,2}}(?=\w+}}{{1,2}}\w))({names})}}{{1,2}}"
 _USE = (
     r"[{{$ ]{{0,8}}\b(?:{names})\b}}?"
     r"(?:\s*(?:(?:\+|\.\.|\.|&|,|~|and|then|plus)\s*)?(?:[{{$][{{$ ]*)?\b(?:{names})\b}}?)+"
@@ -50,12 +51,19 @@ def _variables_filled(view: View) -> View | None:
         return None
     names = "|".join(re.escape(name) for name in values)
     edits = [
-        _filled(use, values)
-        for use in re.finditer(_USE.format(names=names), view.text)
+        _put_in(use, values)
+        for use in re.finditer(_INSIDE.format(names=names), view.text)
     ]  # fmt: skip
+    edits = edits or [_filled(use, values) for use in re.finditer(_USE.format(names=names), view.text)]
     if not edits:  # it says in words how to join them
         edits = [_appended(view.text, values)]
     return rewritten(view, "variables", edits)
+
+
+def _put_in(use: re.Match[str], values: dict[str, str]) -> Edit:
+    """A variable in braces that touches a word: f"H{x}y"."""
+    value = values[use.group(1)]
+    return Edit(use.start(), Decoded(value, [0] * len(value), len(use.group())))
 
 
 def _filled(use: re.Match[str], values: dict[str, str]) -> Edit:

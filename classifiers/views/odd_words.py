@@ -28,6 +28,10 @@ __all__ = ["odd_names"]
 
 _DIGIT = re.compile(r"[0-9@$!|+€£]")
 _ROT13 = 12  # of the shifts, which begin with 1
+_DIGITS_INSIDE, _CAPITALS_INSIDE = re.compile(r"(?<=[A-Za-z])\d+(?=[a-z])"), re.compile(r"(?<=[a-z])[A-Z]{2,}(?=[a-z])")
+_SAME_VOWEL = re.compile(r"([aeiouyäöü])[bdfghlpstvw]{1,2}(?:\1|(?<=i.)y)")
+_LAST_I = re.compile(r"i\b")
+_LONGEST_PLAY, _FEWEST_AGAIN, _LEAST_LEFT = 48, 2, 0.4
 _SIGN_BESIDE = re.compile(r"[\[;,]")
 _TRIPLED = re.compile(r"(\w)\1\1(\w)\2\2")
 _LONGEST_WORD = 60
@@ -116,9 +120,29 @@ def _thinned(source: str) -> Iterator[str]:
             yield " ".join(word[::3] for word in words)
         if any(len(word) >= _LEAST_THRICE for word in words):
             yield from ("".join(words)[first::3] for first in range(3))
+    yield from _without_what_comes_again(source)
+    for put_in in (_DIGITS_INSIDE, _CAPITALS_INSIDE):
+        if put_in.search(source):
+            yield put_in.sub("", source)
     for syllable in _SYLLABLES:
         if source.lower().count(syllable) >= _FEWEST_SYLLABLES:
             yield re.sub(f"{syllable}(?=[aeiouy])", "", source, flags=re.IGNORECASE)
+
+
+def _without_what_comes_again(source: str) -> Iterator[str]:
+    """Without some letters that stand in it several times, as play languages have them (Habarraby Pabottaber), and
+    without a consonant between twice the same vowel (Hafarry)."""
+    low = source.lower()
+    if not _LEAST_TWICE <= len(low) <= _LONGEST_PLAY:
+        return
+    parts = {low[start : start + size] for size in range(2, 6) for start in range(len(low) - size + 1)}
+    for part in sorted(part for part in parts if part.isalpha() and low.count(part) >= _FEWEST_AGAIN):
+        said = low.replace(part, "")
+        if len(said) >= _LEAST_LEFT * len(low):
+            yield said
+    if (said := _SAME_VOWEL.sub(r"\1", low)) != low:
+        yield said
+        yield _LAST_I.sub("y", said)
 
 
 def _pig_latin(source: str) -> Iterator[str]:

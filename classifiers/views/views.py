@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
+from classifiers.views.arithmetic import computed
 from classifiers.views.by_ear import by_ear
+from classifiers.views.capitalised import capitalised_names
 from classifiers.views.cells import in_cells
 from classifiers.views.concatenation import concatenated
 from classifiers.views.corrected import corrected
@@ -21,6 +23,7 @@ from classifiers.views.fillers import without_fillers
 from classifiers.views.folding import confusables, folded
 from classifiers.views.instructed import instructed
 from classifiers.views.keyed import keyed
+from classifiers.views.legend import by_legend
 from classifiers.views.looks import fancy_names
 from classifiers.views.numbers import numbered, numbered_names
 from classifiers.views.odd_words import odd_names
@@ -93,7 +96,7 @@ def _views(view: View, depth: int, *, cut: bool) -> Iterator[View]:
                 yield from _views(replace(found, changed=()), depth - 1, cut=cut)
     yield from odd_names(view)
     yield from fancy_names(view)
-    for change in (corrected, numbered_names, in_columns, in_pieces, in_cells):
+    for change in (corrected, numbered_names, in_columns, in_pieces, in_cells, computed, by_legend, capitalised_names):
         if found := change(view):
             yield found
     if cut:
