@@ -18,6 +18,7 @@ from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError, SetupError
+from gateway.files.complaints import none_of
 from gateway.files.rows import FileRow, columns_of, read_rows
 from gateway.files.strict_yaml import read_yaml
 from gateway.packs.files import Policy
@@ -261,9 +262,7 @@ def _wrong_value(found: ErrorDetails) -> str:
     """What is wrong with a value that is no text, or none of the few that a key may have; '' for other faults."""
     value = found["input"]
     if found["type"] == "literal_error":
-        allowed = found["ctx"]["expected"]
-        near = get_close_matches(str(value).lower(), re.findall(r"'(.+?)'", allowed), n=1)
-        return f"{value!r} is none of {allowed}; {f'did you mean {near[0]}?' if near else 'write one of them'}"
+        return none_of(value, found["ctx"]["expected"])
     if found["type"] != "string_type":
         return ""
     if value is None:
