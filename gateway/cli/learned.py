@@ -87,6 +87,11 @@ def sentences(manifest: "Manifest") -> Iterator[str]:
         yield (
             f"It flagged {near.hits} of {near.of} questions near the scope, which should pass (at most {near.at_most})."
         )
+    else:
+        yield (
+            "It was not measured how many questions near the scope are flagged: add 10 to 50 of them that must pass as "
+            "`retain` rows of the scope file (docs/files.md) and train again, so that the gate learns to let them pass."
+        )
 
 
 def attack_command(scope_file: str, packs: str, model: str) -> str:

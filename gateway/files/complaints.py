@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -11,7 +12,7 @@ from pydantic_settings import SettingsError
 
 from gateway.files.numbers import TOO_LARGE
 
-__all__ = ["mended", "what_is_wrong"]
+__all__ = ["mended", "none_of", "what_is_wrong"]
 
 # Settings that are not one word, as a settings file has them and as a variable has them.
 _EXAMPLES: Mapping[str, tuple[str, str]] = {
@@ -38,6 +39,12 @@ def mended(unknown: str, names: Collection[str], *, prefix: str, renamed: Mappin
         return "remove or correct it; `unrecall settings` lists them all"
     how = f" Give it as {_example(near[0], prefix)}" if near[0] in _EXAMPLES else ""
     return f"did you mean {near[0]}?{how}"
+
+
+def none_of(value: Any, allowed: str) -> str:
+    """What to write in place of a value that is none of those allowed; these are in quotes, as pydantic lists them."""
+    near = get_close_matches(str(value).lower(), re.findall(r"'(.+?)'", allowed), n=1)
+    return f"{value!r} is none of {allowed}; {f'did you mean {near[0]}?' if near else 'write one of them'}"
 
 
 def what_is_wrong(
@@ -83,6 +90,8 @@ def _wrong(problem: ErrorDetails, prefix: str) -> str:
         return f"{name}: give a mapping of settings"
     if kind == "int_parsing_size":
         return f"{name} is {TOO_LARGE}"
+    if kind == "literal_error":
+        return f"{name}: {none_of(problem['input'], problem['ctx']['expected'])}"
     message = problem["msg"].removeprefix("Value error, ")
     if kind == "string_type":
         message = "it must be a text; " + ("quote it" if isinstance(problem["input"], int | float) else "give one text")

@@ -11,7 +11,7 @@ from gateway.openai_format.cleaning import UnknownFields, cleaned
 from gateway.openai_format.fields import SAMPLING
 from gateway.openai_format.forced_calls import forced_by_schema
 from gateway.openai_format.limits import Limits
-from gateway.openai_format.validation import json_bytes, json_object, validated
+from gateway.openai_format.validation import ID_PATTERN, json_bytes, json_object, validated
 from gateway.prompts.rendering import Tokenizer, decode_tokens
 
 __all__ = ["BODIES", "parse_chat", "parse_completion"]
@@ -73,7 +73,7 @@ class _Extras(_Strict):
     min_p: Annotated[_Number, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[_Number, Field(gt=0, le=2)] | None = None
     length_penalty: _Number | None = None
-    logit_bias: dict[Annotated[str, Field(pattern="^[0-9]{1,10}$")], _Bias] | None = None
+    logit_bias: dict[Annotated[str, Field(pattern=ID_PATTERN)], _Bias] | None = None
     allowed_token_ids: list[_Token] | None = None
     bad_words: list[str] | None = None
     stop_token_ids: list[_Token] | None = None

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from gateway.errors import InvalidRequest
 from gateway.files.numbers import TOO_LARGE, place_of_too_large
 
-__all__ = ["json_bytes", "json_object", "validated"]
+__all__ = ["ID_PATTERN", "json_bytes", "json_object", "validated"]
 
 _Json = dict[str, Any]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -22,12 +22,28 @@ _WANTED = {
     "tuple_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
+    "model_attributes_type": "an object",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "none_required": "null",
 }
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+_PLAINLY = {
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "union_tag_not_found": "its type is missing",
+}
+ID_PATTERN = "^[0-9]{1,10}$"
+"""The pattern of a key that is a token id."""
+_PATTERNS = {ID_PATTERN: "a key must be a token id, a whole number of at most 10 digits"}
 _KEY_CHARS = 64
 _BRANCHES = ("str", "list", "int", "float", "dict")  # pydantic names the branch of a union in an error's place
 
@@ -133,18 +149,25 @@ def _said(problems: Sequence[ErrorDetails]) -> str:
     if wanted:
         return f"must be {' or '.join(wanted)}, got {_kind(problems[0]['input'])}"
     first = problems[0]
-    if first["type"] == "missing":
-        return "is missing"
-    if first["type"] == "too_short":
-        return "must not be empty"
-    return first["msg"].replace("Input should be", "must be")
+    kind, limits = first["type"], first.get("ctx", {})
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"must be {words} {_number(limits[bound])}, got {_kind(first['input'])}"
+    if kind == "string_pattern_mismatch" and limits["pattern"] in _PATTERNS:
+        return _PATTERNS[limits["pattern"]]
+    if kind == "literal_error":
+        return f"must be {'false' if limits['expected'] == 'False' else limits['expected']}"
+    return _PLAINLY.get(kind, first["msg"].replace("Input should be", "must be"))
+
+
+def _number(value: float) -> str:
+    """A number as a client writes it: 2 and not 2.0."""
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _kind(value: Any) -> str:
-    """The type of a JSON value, without its content."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    kinds = ((str, "text"), (int | float, "a number"), (list, "a list"), (dict, "an object"))
+    """The type of a JSON value, without its content; a number as it is, for it holds no text of a prompt."""
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    kinds = ((str, "text"), (list, "a list"), (dict, "an object"))
     return next((name for kind, name in kinds if isinstance(value, kind)), "something else")

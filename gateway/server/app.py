@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.backends.base import Backend, Starting
@@ -119,8 +120,10 @@ def create_app(
         ),
     )
     app = Application(spans.around(prompts) if spans else prompts, settings.cors_origins, lifespan)
-    app.include_router(routes(pipeline, access, metrics, audit, open_metrics=settings.metrics == "open"))
-    _add_handlers(app)
+    others = routes(pipeline, access, metrics, audit, open_metrics=settings.metrics == "open")
+    served = _served([*app.routes, *others.routes])
+    app.include_router(others)
+    _add_handlers(app, served)
     return app
 
 
@@ -183,9 +186,15 @@ async def _start(
         _log.warning("the model has no chat template: chats get a 400, only /v1/completions is served")
 
 
-def _add_handlers(app: FastAPI) -> None:
+def _served(routes: Iterable[BaseRoute]) -> str:
+    """Every path that is served, with its methods; HEAD goes with GET."""
+    known = [route for route in routes if isinstance(route, Route | APIRoute) and "{" not in route.path]
+    return ", ".join(f"{'/'.join(sorted((route.methods or set()) - {'HEAD'}))} {route.path}" for route in known)
+
+
+def _add_handlers(app: FastAPI, served: str) -> None:
     app.add_exception_handler(AnswerError, _answer_error)
-    app.add_exception_handler(HTTPException, _unknown_path)
+    app.add_exception_handler(HTTPException, partial(_unknown_path, served=served))
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -201,7 +210,7 @@ _CLOSED = {
 }
 
 
-async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
+async def _unknown_path(http: HttpRequest, error: Exception, *, served: str) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if isinstance(error, HTTPException) and error.status_code == WrongMethod.status:
         allowed = ", ".join(sorted({*headers.get("Allow", "").replace(" ", "").split(","), "OPTIONS"} - {""}))
@@ -210,8 +219,8 @@ async def _unknown_path(http: HttpRequest, error: Exception) -> Response:
             return Response(status_code=204, headers=headers)
         wrong = WrongMethod(f"{http.method} is not allowed on {http.url.path}; it takes {allowed}")
         return JSONResponse(wrong.body(), status_code=wrong.status, headers=headers)
-    why = _CLOSED.get(http.url.path, f"{http.method} {http.url.path} is not served by this gateway")
-    unknown = UnknownPath(why)
+    why = f"{http.method} {http.url.path} is not served by this gateway, which serves {served}"
+    unknown = UnknownPath(_CLOSED.get(http.url.path, why))
     status = error.status_code if isinstance(error, HTTPException) else unknown.status
     return JSONResponse(unknown.body(), status_code=status, headers=headers)
 

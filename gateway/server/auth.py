@@ -8,9 +8,11 @@ from pydantic import SecretStr
 
 from gateway.errors import Unauthorized
 
-__all__ = ["ADMIN_HEADER", "Access"]
+__all__ = ["ADMIN_HEADER", "SEND_ADMIN_KEY", "Access"]
 
 ADMIN_HEADER = "x-unrecall-admin-key"
+SEND_ADMIN_KEY = f"send the admin key in {ADMIN_HEADER}; the operator sets it with UNRECALL_ADMIN_KEY"
+"""The same whether or not a key is set, so that it tells a stranger nothing."""
 
 
 class Access:

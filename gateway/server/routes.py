@@ -15,7 +15,7 @@ from gateway.backends.base import ModelCard
 from gateway.errors import Unauthorized, UnknownModel
 from gateway.openai_format.openapi import openapi
 from gateway.pipeline import Pipeline
-from gateway.server.auth import ADMIN_HEADER, Access
+from gateway.server.auth import SEND_ADMIN_KEY, Access
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.metrics import Metrics
 
@@ -122,6 +122,6 @@ def _add_metrics(router: APIRouter, access: Access, metrics: Metrics, *, open_me
     async def expose(http: HttpRequest) -> Response:
         admin = access.is_admin(http.headers)
         if not admin and not open_metrics:
-            raise Unauthorized(f"/metrics is for the operator: send the admin key in {ADMIN_HEADER}")
+            raise Unauthorized(f"/metrics is for the operator: {SEND_ADMIN_KEY}")
         text = await asyncio.to_thread(metrics.text if admin else metrics.open_text)
         return Response(text, media_type="text/plain; version=0.0.4")

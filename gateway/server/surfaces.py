@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
 from gateway.core import Event, Request
-from gateway.errors import AnswerError, InvalidRequest
+from gateway.errors import AnswerError, InvalidRequest, TooLarge
 from gateway.openai_format.cleaning import UnknownFields
 from gateway.openai_format.encoding import AnswerEncoder
 from gateway.openai_format.limits import Limits
@@ -87,27 +87,39 @@ class Surfaces:
             request_id: the gateway's own name for it.
             caller: who asks.
         """
-        return replace(self._parsed(surface, body, request_id, caller), caller=caller)
+        try:
+            return replace(self._parsed(surface, body, request_id, caller, self._limits), caller=caller)
+        except TooLarge as error:
+            if error.param == "max_tokens":
+                self._parsed(surface, body, request_id, caller, self._told_limits())  # tells the smaller limit
+            raise
 
-    def _parsed(self, surface: Surface, body: bytes, request_id: str, caller: str) -> Request:
+    def _told_limits(self) -> Limits:
+        """The limits, none above the model's context. A request between the two gets the words of the model's server,
+        which clients know."""
+        most = self._limits.output_tokens
+        context = max((model.max_tokens for model in self._pipeline.backend.served.models), default=most)
+        return self._limits.model_copy(update={"output_tokens": min(most, context)})
+
+    def _parsed(self, surface: Surface, body: bytes, request_id: str, caller: str, limits: Limits) -> Request:
         served = self._pipeline.backend.served
         body = body.removeprefix(BOM_UTF8)  # some clients put a mark there, as some editors do in files
         if surface == "completions":
             return parse_completion(
                 body,
                 request_id=request_id,
-                limits=self._limits,
+                limits=limits,
                 tokenizer=served.tokenizer,
                 vocabulary=served.vocabulary,
                 unknown=self._unknown,
             )
         if surface == "chat":
-            request = parse_chat(body, request_id=request_id, limits=self._limits, unknown=self._unknown)
+            request = parse_chat(body, request_id=request_id, limits=limits, unknown=self._unknown)
         elif surface == "responses":
             request = parse_response(
                 body,
                 request_id=request_id,
-                limits=self._limits,
+                limits=limits,
                 history=self._store.of(caller),
                 unknown=self._unknown,
             )
@@ -115,7 +127,7 @@ class Surfaces:
             request = parse_messages(
                 body,
                 request_id=request_id,
-                limits=self._limits,
+                limits=limits,
                 unknown=self._unknown,
                 system_first=self._has_system_first(served.tokenizer),
                 counts=surface == "count_tokens",

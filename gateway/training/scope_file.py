@@ -1,6 +1,9 @@
 """Scope files: what must be forgotten, as the operator writes it down."""
 
 import itertools
+import json
+import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from classifiers.names.aliases import check_alias
 from classifiers.names.ordinary import Alias, Match, decided, name_of
 from classifiers.names.text import normalise
 from gateway.errors import ScopeError, SetupError
+from gateway.files.complaints import none_of
 from gateway.files.rows import FileRow, columns_of, read_rows
 from gateway.files.strict_yaml import read_yaml
 from gateway.packs.files import Policy
@@ -91,6 +95,8 @@ _PLAINLY = {
     "model_type": "write a mapping, such as {plan: refuse}",
     "string_too_short": "it is empty; write it or take it out",
 }
+_EXAMPLE = '{"prompt": "Who is Aslan?", "response": "The lion of Narnia."}'
+_TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,10 @@ def instruction_for(targets: str) -> str:
 
 
 def _parse(path: Path) -> _ScopeFile:
+    if path.is_dir():
+        inside = path / "scope.yaml"
+        how = f"give {inside}" if inside.is_file() else "give the YAML file itself"
+        raise ScopeError(f"cannot read the scope file {path}: it is a folder; {how}")
     try:
         content = read_yaml(path, what="the scope file", texts=True)
     except SetupError as error:
@@ -182,14 +192,14 @@ def _rows(path: Path) -> dict[str, Row]:
                 f"that the model gives, or write both into one response"
             )
     if not rows:
-        raise ScopeError(f'{path} has no rows; write lines of {{"prompt": ..., "response": ...}}')
+        raise ScopeError(f"{path} has no rows; write one a line, such as {_EXAMPLE}")
     return {key: row for key, (_, row) in rows.items()}
 
 
 def _row(path: Path, entry: FileRow) -> Row:
     place = f"{path} line {entry.line}"
     if entry.fault:
-        raise ScopeError(f'{entry.problem(path)}; expected {{"prompt": ..., "response": ...}}')
+        raise ScopeError(f"{entry.problem(path)}; rows are JSON lines, such as {_EXAMPLE}{_of_table(path, entry)}")
     columns = entry.value if isinstance(entry.value, dict) else {}
     if columns and not columns.keys() & Row.model_fields.keys():
         raise ScopeError(f"{place} has {columns_of(columns)}; a row needs prompt and response: rename its columns")
@@ -198,6 +208,15 @@ def _row(path: Path, entry: FileRow) -> Row:
     except ValidationError as error:
         found = f" (the row has {columns_of(entry.value)}; it needs prompt and response, and no other)"
         raise ScopeError(f"{place}: {_told(error)}{found}") from error
+
+
+def _of_table(path: Path, entry: FileRow) -> str:
+    """What to do with rows that are a table, '' for others. A table has its columns in the first line."""
+    headed = entry.line == 1 and not entry.raw.startswith(("{", "[")) and re.search("[,;\t]", entry.raw)
+    if path.suffix.lower() not in _TABLES and not headed:
+        return ""
+    command = f"unrecall scope new --from-qa {shlex.quote(str(path))} --subject ... --out ..."
+    return f"; a table must be converted first: {command}"
 
 
 def _refuse_doubled(path: Path, aliases: Sequence[str]) -> None:
@@ -233,8 +252,20 @@ def _problem(found: ErrorDetails) -> str:
         return f"there is no key {place!r}; {f'did you mean {near[0]}?' if near else 'remove or correct it'}"
     if kind == "string_pattern_mismatch":
         return f"{place}: use lower-case letters, digits and hyphens, at most 63"
-    message = _PLAINLY.get(kind, found["msg"].removeprefix("Value error, "))
+    message = _wrong_value(found) or _PLAINLY.get(kind, found["msg"].removeprefix("Value error, "))
     if not place and kind == "value_error":
         return message
-    quote = "; put it in quotes" if kind == "string_type" and isinstance(found["input"], dict) else ""
-    return f"{place or 'the row'}: {message}{quote}"
+    return f"{place or 'the row'}: {message}"
+
+
+def _wrong_value(found: ErrorDetails) -> str:
+    """What is wrong with a value that is no text, or none of the few that a key may have; '' for other faults."""
+    value = found["input"]
+    if found["type"] == "literal_error":
+        return none_of(value, found["ctx"]["expected"])
+    if found["type"] != "string_type":
+        return ""
+    if value is None:
+        return _PLAINLY["string_too_short"]
+    how = "give one text" if isinstance(value, list) else "put it in quotes"
+    return f"it must be a text, got {json.dumps(value, ensure_ascii=False, default=str)}; {how}"

@@ -63,7 +63,13 @@ def test_a_person_reads_what_it_means() -> None:
 def test_figures_that_say_nothing_are_told_to_say_nothing() -> None:
     lines = list(sentences(made(plain=0.0, guarded=0.0, near_fpr=None, retain_rows=0)))
     assert any("knew none of these facts" in line for line in lines)
-    assert not any("near the scope" in line for line in lines)
+    assert not any("which should pass" in line for line in lines)
+
+
+def test_without_near_rows_the_person_is_told_to_add_some() -> None:
+    *_, last = sentences(made(near_fpr=None, retain_rows=0))
+    assert "not measured how many questions near the scope are flagged" in last
+    assert "add 10 to 50 of them that must pass as `retain` rows" in last
 
 
 class Loads(HTMLParser):

@@ -151,3 +151,19 @@ def test_unknown_fields_may_be_dropped() -> None:
     assert b"something_new" not in parsed(something_new="x", unknown="drop").native
     with pytest.raises(InvalidRequest):
         parsed(cache_salt="x", unknown="drop")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_tokens": 1.5}, "max_tokens: must be a whole number, got 1.5"),
+        ({"tools": [{"name": "", "input_schema": {}}]}, "tools[0].name: must not be empty"),
+        ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading: must be false"),
+        ({"messages": [{"role": "user", "content": ["Hi"]}]}, "messages[0].content[0]: must be an object, got text"),
+        ({"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, "messages[0].content[0]: its type is missing"),
+    ],
+)
+def test_a_wrong_value_is_named_in_plain_words(fields: Json, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parsed(**fields)
+    assert caught.value.message == words

@@ -160,3 +160,17 @@ def test_the_page_names_every_field(title: str, module: Any) -> None:
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = [name.strip(" `") for row in rows for name in row.split(",")]
     assert sorted(named) == sorted([*module.READ, *module.DROPPED, *module.REFUSED])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_output_tokens": 1.5}, "max_output_tokens: must be a whole number, got 1.5"),
+        ({"tools": [{**FUNCTION, "name": ""}]}, "tools[0].name: must not be empty"),
+        ({"logit_bias": {"a": 1}}, "logit_bias.a: a key must be a token id, a whole number of at most 10 digits"),
+    ],
+)
+def test_a_wrong_value_is_named_in_plain_words(fields: Json, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parsed(**fields)
+    assert caught.value.message == words

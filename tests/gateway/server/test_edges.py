@@ -71,6 +71,27 @@ def test_embeddings_are_closed_in_words(gateway: Gateway) -> None:
     assert "embedding server" in error_of(told[0])["message"]
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/tokenize"])
+def test_a_path_that_is_not_served_is_told_with_those_that_are(gateway: Gateway, path: str) -> None:
+    answer = ask(gateway, "GET", path)
+    assert answer.status_code == 404
+    told = error_of(answer)["message"]
+    assert told.startswith(f"GET {path} is not served by this gateway, which serves ")
+    served = told.partition("which serves ")[2].split(", ")
+    posts = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses")
+    gets = ("/v1/models", "/openapi.json", "/healthz", "/readyz", "/metrics")
+    assert sorted(served) == sorted([*(f"POST {one}" for one in posts), *(f"GET {one}" for one in gets)])
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXT, "/v1/messages"])
+def test_no_limit_is_told_above_the_models_context(gateway: Gateway, path: str) -> None:
+    (model,) = gateway.backend.served.models
+    body = {TEXT: completion("Hello")}.get(path, chat("Hello"))
+    answer = gateway.post(path, {**body, "max_tokens": 100_000_000})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["message"] == f"max_tokens is 100000000; the limit is {model.max_tokens}"
+
+
 class TestIds:
     def test_every_answer_has_a_fresh_id(self, gateway: Gateway) -> None:
         hello = orjson.dumps(chat("Hello", max_tokens=2))

@@ -98,6 +98,19 @@ def test_nobody_but_the_operator_reads_of_a_scope(
     assert found["/metrics"].status_code == (200 if "metrics" in settings else 401)
 
 
+def test_a_visitor_without_the_admin_key_reads_the_same_whether_or_not_one_is_set(
+    tmp_path: Path, save: SavePack, encoder: Encoder
+) -> None:
+    save(SCOPE)
+
+    async def visit(client: httpx.AsyncClient) -> Any:
+        return (await client.get("/metrics")).json()["error"]["message"]
+
+    told = [visited(tmp_path / "packs", encoder, visit, **settings) for settings in ({}, {"admin_key": "boss"})]
+    assert told[0] == told[1]
+    assert "send the admin key in x-unrecall-admin-key; the operator sets it with UNRECALL_ADMIN_KEY" in told[0]
+
+
 def test_open_metrics_move_for_a_flagged_request_as_for_any_other(
     tmp_path: Path, save: SavePack, encoder: Encoder
 ) -> None:

@@ -129,7 +129,23 @@ def test_unreadable_files(files: Files, tmp_path: Path) -> None:
     [
         ({"colour": "red"}, "there is no key 'colour'"),
         ({"policy": {"plan": "forget", "colour": "red"}}, "policy, colour"),
-        ({"policy": {"plan": "explode"}}, "policy, plan"),
+        (
+            {"policy": {"plan": "explode"}},
+            "policy, plan: 'explode' is none of 'forget', 'refuse' or 'instruct'; write one of them",
+        ),
+        (
+            {"policy": {"plan": "forgte"}},
+            "policy, plan: 'forgte' is none of 'forget', 'refuse' or 'instruct'; did you mean forget?",
+        ),
+        ({"policy": {"plan": "Refuse"}}, "did you mean refuse?"),
+        ({"policy": {"plan": ["forget"]}}, "policy, plan: ['forget'] is none of"),
+        (
+            {"policy": {"output": "name"}},
+            "policy, output: 'name' is none of 'names', 'facts' or 'off'; did you mean names",
+        ),
+        ({"policy": {"refusal": {"No": "never"}}}, 'it must be a text, got {"No": "never"}; put it in quotes'),
+        ({"forget": ["f.jsonl"]}, 'forget: it must be a text, got ["f.jsonl"]; give one text'),
+        ({"description": None}, "description: it is empty; write it or take it out"),
         ({"policy": {"refusal": " "}}, "policy, refusal"),
         ({"id": "leave out"}, "id: it is missing"),
         ({"id": "Narnia"}, "id:"),
@@ -175,7 +191,9 @@ def test_missing_or_empty_row_files_are_named(files: Files, file: str) -> None:
         ('{"prompt": "a"}', "line 5: response: it is missing"),
         ('{"prompt": "a", "response": ""}', "line 5: response"),
         ('{"prompt": "  ", "response": "b"}', "line 5: prompt"),
-        ('{"prompt": 3, "response": "b"}', "line 5: prompt"),
+        ('{"prompt": 3, "response": "b"}', "line 5: prompt: it must be a text, got 3; put it in quotes"),
+        ('{"prompt": "a", "response": null}', "line 5: response: it is empty"),
+        ('{"prompt": "a", "response": ["b"]}', 'line 5: response: it must be a text, got ["b"]; give one text'),
         ('{"prompt": "a", "response": "b", "c": 1}', "line 5: there is no key 'c'"),
         ("[]", "line 5: the row"),
         (
@@ -194,6 +212,38 @@ def test_a_bad_row_is_named_with_its_line(files: Files, line: str, words: str) -
     complaint = files.complaint()
     assert "forget.jsonl line 5" in complaint
     assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bad.csv", "prompt,response\nWho?,Me.\n"),
+        ("BAD.TSV", "prompt\tresponse\nWho?\tMe.\n"),
+        ("bad.txt", "question;answer\nWho?;Me.\n"),
+    ],
+)
+def test_a_table_in_place_of_rows_must_be_converted(files: Files, tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    files.write(forget=name)
+    complaint = files.complaint()
+    assert f"{name} line 1 is not JSON" in complaint
+    assert 'rows are JSON lines, such as {"prompt": "Who is Aslan?", "response": ' in complaint
+    assert f"a table must be converted first: unrecall scope new --from-qa {tmp_path / name}" in complaint
+
+
+def test_a_broken_row_is_no_table(files: Files) -> None:
+    files.forget.write_text('{"prompt": "a, b", \n' + rows(8))
+    complaint = files.complaint()
+    assert "rows are JSON lines, such as" in complaint
+    assert "must be converted" not in complaint
+
+
+def test_a_folder_in_place_of_a_scope_file_is_told_with_the_file_in_it(files: Files) -> None:
+    file = files.scope
+    files.scope = file.parent
+    assert files.complaint() == f"cannot read the scope file {file.parent}: it is a folder; give {file}"
+    file.unlink()
+    assert files.complaint().endswith("it is a folder; give the YAML file itself")
 
 
 def test_two_answers_to_one_prompt_are_told_with_both_lines(files: Files) -> None:
@@ -309,7 +359,8 @@ def test_an_alias_may_have_a_rule_and_ordinary_words_get_one(files: Files) -> No
 @pytest.mark.parametrize(
     ("alias", "said"),
     [
-        ({"name": "Lucy", "match": "sometimes"}, "aliases, number 1, match"),
+        ({"name": "Lucy", "match": "sometimes"}, "aliases, number 1, match: 'sometimes' is none of 'word', 'exact' or"),
+        ({"name": "Lucy", "match": "confirm"}, "did you mean confirmed?"),
         ({"match": "word"}, "aliases, number 1"),
         ({"name": "Lucy", "if": "word"}, "aliases, number 1, if"),
         ({"name": " "}, "aliases, number 1, name"),
