@@ -311,6 +311,8 @@ def _is_sure(named: _Named, sound: Sound, heard: _Heard, alike: int) -> bool:
         consonants += 1
     if heard.script == _HAN and heard.place.end_char - heard.place.start_char < _SURE_CHARACTERS:
         return False
+    if heard.script == _HAN and heard.words == named.words > 1:
+        consonants += 1  # nobody but a foreigner has a point in the name
     if consonants >= (_SURE if named.words == 1 else _SURE_OF_SEVERAL):
         return alike >= ALIKE
     return consonants >= _SURE_IF_CLOSE and alike >= CLOSELY

@@ -75,16 +75,19 @@ class Run:
         return {_whole(sound.replace("w", written)) for sound in sounds for written in ("v", "")}
 
     def part(self, first: int, last: int) -> tuple[int, int, int, str]:
-        """Of some of the characters: their half-open range in the text, how many words they are if points part them (0:
-        nobody knows), and their romanised letters."""
+        """Of some of the characters: their half-open range in the text, how many words they are if points part them and
+        no such character stands around them (0: nobody knows), and their romanised letters."""
         start, end = self.places[first], self.places[last - 1] + 1
-        points = len(_POINT.findall(self.text, start, end)) if end - start > last - first else 0
+        parted = end - start > last - first and not self._goes_on(start, end)
+        points = len(_POINT.findall(self.text, start, end)) if parted else 0
         roman = "".join(letters for letters, _ in self.syllables[first:last])
         return start, end, points and points + 1, roman
 
     def _is_apart(self, first: int) -> bool:
-        start, end = self.places[first], self.places[first + _FEWEST - 1] + 1
-        return self.text[start - 1 : start] not in _CHARACTERS and self.text[end : end + 1] not in _CHARACTERS
+        return not self._goes_on(self.places[first], self.places[first + _FEWEST - 1] + 1)
+
+    def _goes_on(self, start: int, end: int) -> bool:
+        return self.text[start - 1 : start] in _CHARACTERS or self.text[end : end + 1] in _CHARACTERS
 
 
 def runs(text: str) -> Iterator[Run]:

@@ -218,3 +218,13 @@ def test_the_romanisation_of_every_script_is_read_before_a_text_comes() -> None:
     named = ((code, unicodedata.name(chr(code), "")) for code in range(0x110000))
     blocks = {code >> 8 for code, name in named if name.split(" ")[0] in READ_SCRIPTS}
     assert blocks <= set(anyascii._blocks)
+
+
+def test_a_point_in_chinese_makes_a_name_of_a_few_sounds_count() -> None:
+    names = ForeignNames().updated({"potters": ["Harry Pedde"]}, ())
+
+    def counts(text: str) -> bool:
+        return any(one.counts for one in names.read(text, ended=True)[0])
+
+    assert all(map(counts, ("哈里·佩德", "哈瑞·佩德是谁？", "我和哈利‧佩德在一起")))
+    assert not any(map(counts, ("哈里佩德", "马哈里·佩德", "玛丽·佩德")))  # no point; a longer first name; another one
