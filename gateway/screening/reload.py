@@ -21,6 +21,7 @@ __all__ = ["Listener", "PackInForce", "PackReloader"]
 
 _log = logging.getLogger("unrecall.packs")
 _ROOT = "the packs folder"
+_MANY = 1_000  # packs, to look through which the garbage collector takes a while
 Listener = Callable[[Gate], Awaitable[None]]
 
 
@@ -83,6 +84,8 @@ class PackReloader:
             )
             ready = encoder if isinstance(encoder, Encoder) else encoder()
             self.gate = Gate(packs, ready, soft_prompts_gated=soft_prompts_gated, load_languages=load_languages)
+            if len(packs) >= _MANY:
+                gc.freeze()  # the collector never looks at them
         self._packs = {scope: PackInForce(pack.version, pack.enabled) for scope, pack in packs.items()}
         for scope, stamp in stamps.items():
             if stamp is not None and scope in packs:
@@ -227,14 +230,12 @@ class PackReloader:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """No garbage is collected, and what is made here the collector never looks at. It stays, and to look through ten
-    thousand packs again and again would take as long as the packs themselves."""
+    """No garbage is collected. All that is made here stays, and with ten thousand packs to look through again and again
+    the collector would take as long as the packs themselves."""
     collects = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         if collects:
             gc.enable()
