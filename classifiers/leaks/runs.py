@@ -100,13 +100,10 @@ def differences(letters: str) -> str:
 
 
 def goes_on(index: PrefixIndex[Named], letters: str) -> bool:
-    """Whether some name begins with these letters, or they begin with one."""
+    """Whether some name begins with these letters."""
     if letters[:_HEAD_LETTERS] not in index.heads:
         return False
-    if len(letters) <= _HEAD_LETTERS:
-        return True
-    begun = index.begun(letters)
-    return begun or (begun is None and 0 in index.beginnings(letters))
+    return len(letters) <= _HEAD_LETTERS or index.goes_on(letters)
 
 
 def regrouped(

@@ -144,6 +144,10 @@ class WordIndex(Generic[_Entry]):
             begins = begins or shared == len(text)
         return begins
 
+    def goes_on(self, text: str) -> bool:
+        """Whether some word begins with the text. A word of a scope that is gone may count for a while."""
+        return any(part.words.longest_prefix(text) == len(text) for part in self._parts)
+
     def glues_inside(self, word: str) -> bool:
         """Whether some word that counts inside a longer one may begin inside this one."""
         glued = self._glued

@@ -37,7 +37,6 @@ _LOOKS = str.maketrans("013456789", "oleasbtbg")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("ph", "f"), ("gh", "g"), ("wh", "w"), ("ck", "k"), ("x", "ks"))
 _SOUNDS = str.maketrans("cqzvy", "kksfi")
 _VOWELS = re.compile("[aeiouhw]")
-_DOUBLED = re.compile(r"(.)\1+")
 # By how many letters a word is longer, how far two edits may move the middle of a name.
 _MOVED = {
     longer: tuple(moved for moved in range(-2, 3) if abs(moved) + abs(longer - moved) <= 2) for longer in range(-2, 3)
@@ -168,7 +167,7 @@ def sound(word: str) -> str:
         word = word.replace(written, said)
     said = word.translate(_SOUNDS)
     first = "a" if said[:1] in "aeiou" else said[:1]
-    return _DOUBLED.sub(r"\1", first + _VOWELS.sub("", said[1:]))
+    return shapes.squeezed(first + _VOWELS.sub("", said[1:]))
 
 
 def _named(scope: str, names: Sequence[str | Alias]) -> Iterator[_Named]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from anyascii import anyascii
 
+from classifiers.names.shapes import squeezed
 from classifiers.names.text import normalise
 
 __all__ = [
@@ -147,7 +148,6 @@ _ANUSVARA, _ANUSVARA_AS_N = re.compile(f"[{_SIGNS}]"), re.compile(f"[{_SIGNS}](?
 _KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 _GERESH = re.compile("([גזצץ])['׳’]")  # the marked letters write sounds that Hebrew lacks
 _MARKED = {"ג": "j", "ז": "j", "צ": "c", "ץ": "c"}
-_DOUBLED = re.compile(r"(.)\1+")
 _CLUSTERS = (("mb", "b"), ("mv", "b"), ("mp", "b"), ("nd", "d"), ("nt", "d"), ("ts", "s"), ("tx", "s"), ("c", "s"))
 _COARSE = str.maketrans("pfvdgzjcxlm", "bbbtkssssrn")
 _VOWELS = str.maketrans("yvwl", "iuur")  # and what else is written for each other
@@ -194,18 +194,13 @@ def _pronounced(letters: str) -> Iterator[tuple[str, str]]:
     for chosen in itertools.islice(itertools.product(*pieces), _MOST):
         said = "".join([with_vowels for _, with_vowels in chosen])
         consonants = "".join([sound for sound, _ in chosen])
-        yield _squeezed(_SILENT_E.sub("", said).replace(" ", "")), _squeezed(consonants)
+        yield squeezed(_SILENT_E.sub("", said).replace(" ", "")), squeezed(consonants)
 
 
 @lru_cache(maxsize=256)
 def _sounds(piece: str) -> tuple[tuple[str, str], ...]:
     """The consonants that some letters may sound like, and the same with the vowel that they end with."""
     return tuple((_KEPT.sub("", sound), _said(piece, sound)) for sound in _ENGLISH.get(piece, (piece,)))
-
-
-def _squeezed(letters: str) -> str:
-    """With no letter twice in a row."""
-    return _DOUBLED.sub(r"\1", letters)
 
 
 def _said(piece: str, sound: str) -> str:
@@ -252,7 +247,7 @@ def _prepared(word: str, script: str) -> str:
 def heard_in(script: str, sound: str) -> str:
     """What is left of a sound in a script, where a h may be missing anywhere: two sounds that are one there have the
     same."""
-    return _squeezed(_folded(script, sound).replace("h", ""))
+    return squeezed(_folded(script, sound).replace("h", ""))
 
 
 @lru_cache(maxsize=4096)
@@ -266,7 +261,7 @@ def coarse(sound: str) -> str:
     merged = sound.replace("h", "")
     for several, one in _CLUSTERS:
         merged = merged.replace(several, one)
-    return _squeezed(merged.translate(_COARSE))
+    return squeezed(merged.translate(_COARSE))
 
 
 def likeness(name: str, sound: Sound, said: str, script: str) -> int:
@@ -286,13 +281,13 @@ def likeness(name: str, sound: Sound, said: str, script: str) -> int:
         one, other = (_folded(script, _consonants(letters)) for letters in (sound.said, said))
     else:
         folded = (_folded(script, letters).translate(_VOWELS) for letters in (sound.said, said))
-        one, other = (_squeezed(letters) for letters in folded)
+        one, other = (squeezed(letters) for letters in folded)
     shared = _shared(one, other)
     return sum(shared >= least for least in _LIKENESS_IN.get(script, _LIKENESS))
 
 
 def _spelled(letters: str, pairs: Sequence[tuple[str, str]]) -> str:
-    return _squeezed(_replaced(letters, pairs).translate(_SPELLED))
+    return squeezed(_replaced(letters, pairs).translate(_SPELLED))
 
 
 def _shared(one: str, other: str) -> float:
@@ -307,7 +302,7 @@ def _folded(script: str, sound: str) -> str:
 
 
 def _consonants(letters: str) -> str:
-    return _squeezed(_KEPT.sub("", letters))
+    return squeezed(_KEPT.sub("", letters))
 
 
 def _longest_common(one: str, other: str) -> int:

@@ -6,7 +6,10 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 
+from classifiers.views.decoders import MORSE
 from classifiers.views.lines import lines
 from classifiers.views.spelling import stretches
 from classifiers.views.view import View
@@ -28,19 +31,12 @@ _LONGEST, _MOST_RUNS = 400, 16  # characters of a run; runs of a text
 _LEAST, _LETTER_SHARE = 5, 0.9  # letters; of what bytes say
 _A = ord("a")
 _Said = Callable[[str], Iterator[str]]
-_Values = Callable[[str], Sequence[int]]
-_SIGNS = {
-    ".-": "a", "-...": "b", "-.-.": "c", "-..": "d", ".": "e", "..-.": "f", "--.": "g", "....": "h", "..": "i",
-    ".---": "j", "-.-": "k", ".-..": "l", "--": "m", "-.": "n", "---": "o", ".--.": "p", "--.-": "q", ".-.": "r",
-    "...": "s", "-": "t", "..-": "u", "...-": "v", ".--": "w", "-..-": "x", "-.--": "y", "--..": "z",
-}  # fmt: skip
+_Values = Callable[[str], bytes]
 
 
 def computed(view: View) -> View | None:
     """What the codes of a text may say, one reading a line; None if it has none."""
-    text = view.text
-    rows = [(start, end, tuple(dict.fromkeys(said))) for start, end, said in _rows(text)]
-    rows = [(start, end, said) for start, end, said in rows if said]
+    rows = [(start, end, dict.fromkeys(said)) for start, end, said in _rows(view.text) if said]
     return lines(view, "computed", rows) if rows else None
 
 
@@ -58,9 +54,11 @@ def _rows(text: str) -> Iterator[tuple[int, int, list[str]]]:
 
 
 def _each(pattern: re.Pattern[str], text: str, said: _Said) -> Iterator[tuple[int, int, list[str]]]:
-    for number, run in enumerate(pattern.finditer(text)):
-        if number < _MOST_RUNS and len(run.group()) <= _LONGEST:
-            yield *run.span(), list(said(run.group()))
+    yield from ((*run.span(), list(said(run.group()))) for run in _runs(pattern, text))
+
+
+def _runs(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    return (run for run in islice(pattern.finditer(text), _MOST_RUNS) if len(run.group()) <= _LONGEST)
 
 
 def _of_numbers(run: str) -> Iterator[str]:
@@ -90,35 +88,46 @@ def _letters(places: Sequence[int]) -> str:
 def _of_morse(run: str) -> Iterator[str]:
     groups = re.findall("[01]+", run)
     for table in (str.maketrans("01", ".-"), str.maketrans("01", "-.")):
-        said = [_SIGNS.get(group.translate(table), "") for group in groups]
+        said = [MORSE.get(group.translate(table), "") for group in groups]
         if all(said):
             yield "".join(said)
 
 
 def _masked(pattern: re.Pattern[str], text: str, values: _Values) -> Iterator[tuple[int, int, list[str]]]:
     """Bytes XORed with each key that makes letters and spaces of them, those of all runs together."""
-    runs = [run for run in pattern.finditer(text) if len(run.group()) <= _LONGEST][:_MOST_RUNS]
+    runs = list(_runs(pattern, text))
     read = [found for run in runs if len(found := values(run.group())) >= _LEAST]
     if read:
-        said = (" ".join("".join(chr(value ^ key) for value in found) for found in read) for key in range(1, 256))
-        yield runs[0].start(), runs[-1].end(), [one for one in said if _is_words(one)]
+        said = (b" ".join(found.translate(_with_key(key)) for found in read) for key in range(1, 256))
+        yield runs[0].start(), runs[-1].end(), [one.decode("ascii") for one in said if _is_words(one)]
 
 
-def _is_words(said: str) -> bool:
-    letters = sum(letter.isalpha() or letter == " " for letter in said)
-    return said.isascii() and said.isprintable() and letters >= _LETTER_SHARE * len(said)
+@lru_cache(maxsize=256)
+def _with_key(key: int) -> bytes:
+    """What each byte is with a key, as `bytes.translate` takes it."""
+    return bytes(value ^ key for value in range(256))
 
 
-def _of_hex(run: str) -> Sequence[int]:
-    return [int(pair, 16) for pair in _PAIR.findall(run.replace("0x", " "))]
+def _is_words(said: bytes) -> bool:
+    if not said.isascii():
+        return False
+    text = said.decode("ascii")
+    letters = sum(letter.isalpha() or letter == " " for letter in text)
+    return text.isprintable() and letters >= _LETTER_SHARE * len(text)
 
 
-def _of_bits(run: str) -> Sequence[int]:
+def _of_hex(run: str) -> bytes:
+    return bytes(int(pair, 16) for pair in _PAIR.findall(run.replace("0x", " ")))
+
+
+def _of_bits(run: str) -> bytes:
     digits = "".join(re.findall("[01]", run))
-    return [int(digits[place : place + 8], 2) for place in range(0, len(digits) - 7, 8)]
+    return bytes(int(digits[place : place + 8], 2) for place in range(0, len(digits) - 7, 8))
 
 
-def _of_base64(run: str) -> Sequence[int]:
+def _of_base64(run: str) -> bytes:
+    if run.isalpha() and (run.islower() or run.istitle()):
+        return b""  # a word
     try:
         return base64.b64decode(run + "=" * (-len(run) % 4))
     except binascii.Error:

@@ -13,7 +13,7 @@ __all__ = ["BASE64", "CODES", "DECODERS", "ESCAPES", "HEX", "HIDDEN", "PACKED"]
 
 _Characters = Iterator[tuple[str, int, int]]
 _Bytes = Iterator[tuple[int, int, int]]
-_MORSE = {
+MORSE = {
     code: letter
     for letter, code in zip(
         "abcdefghijklmnopqrstuvwxyz0123456789",
@@ -118,7 +118,7 @@ def _alphabet(run: str) -> _Characters:
 def _morse(run: str) -> _Characters:
     end = 0
     for code in re.finditer(r"[.\-]+", run.translate(_DOTS)):
-        letter = _MORSE.get(code.group())
+        letter = MORSE.get(code.group())
         if letter is None:
             return
         gap = run[end : code.start()]

@@ -57,25 +57,25 @@ def parts_of(payload: Json, request: Request, prompt_tokens: int | None = None) 
     return parts
 
 
-class _NotText(TypeError):
-    """Something that is no text stands where a text belongs. Its words hold nothing of the answer."""
+class _Unscreenable(TypeError):
+    """An answer says something where nobody screens it. Its words hold nothing of the answer."""
 
 
 def _fault(error: Exception) -> str:
-    return f": its {error}" if isinstance(error, _NotText) else ""
+    return f": its {error}" if isinstance(error, _Unscreenable) else ""
 
 
 def _checked(delta: Delta) -> Delta:
     """The delta, if all that it says is text: nobody screens what is none, such as a list of parts."""
     if not (isinstance(delta.text, str) and isinstance(delta.reasoning, str)):
         what = "reasoning" if isinstance(delta.text, str) else "content"
-        raise _NotText(f"{what} is no text; ask the model server for answers in plain text")
+        raise _Unscreenable(f"{what} is no text; ask the model server for answers in plain text")
     for call in delta.tool_calls:
         if not all(isinstance(said, str) for said in (call.id, call.name, call.arguments)):
-            raise _NotText("tool calls hold what is no text")
+            raise _Unscreenable("tool calls hold what is no text")
     for token in delta.logprobs:
         if not all(isinstance(said, str) for said in (token.token, *(text for text, _ in token.top))):
-            raise _NotText("logprobs hold what is no text")
+            raise _Unscreenable("logprobs hold what is no text")
     return delta
 
 
@@ -133,7 +133,7 @@ def _opens(choice: Json) -> bool:
 
 def _delta(choice: Json, request: Request) -> Delta:
     if "text" in choice and ("delta" in choice or "message" in choice):
-        raise _NotText("choice says two things, of which a client reads one")
+        raise _Unscreenable("choice says two things, of which a client reads one")
     message = {"content": choice["text"]} if "text" in choice else _message(choice)
     logprobs = _logprobs(choice.get("logprobs"), request)
     said = (int(choice["index"]), message.get("content") or "", logprobs)

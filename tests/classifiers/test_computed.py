@@ -8,6 +8,11 @@ import pytest
 
 from classifiers.names.aliases import LexicalDetector
 from classifiers.traffic import general_traffic
+from classifiers.views.arithmetic import computed
+from classifiers.views.capitalised import capitalised_names
+from classifiers.views.cells import in_cells
+from classifiers.views.legend import by_legend
+from classifiers.views.view import View, plain
 from classifiers.views.views import views
 
 NAMES = ("Ottoline Karst", "Brindlemoor")
@@ -108,6 +113,8 @@ LONG = {
 }
 
 
+@pytest.mark.parametrize("change", [computed, by_legend, in_cells, capitalised_names])
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-def test_long_rows_are_read_in_bounded_work(text: str) -> None:
-    assert sum(len(view.text) for view in views(text)) <= 9 * len(text) + 4_000
+def test_twice_the_text_says_twice_as_much_at_most(change: Callable[[View], View | None], text: str) -> None:
+    once, twice = change(plain(text)), change(plain(text * 2))
+    assert len(twice.text if twice else "") <= 2 * len(once.text if once else "") + 4_000

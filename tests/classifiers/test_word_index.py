@@ -85,6 +85,7 @@ def test_both_indexes_say_the_same(held: dict[str, list[str]], places: list[int]
         assert set(one.owners(begun)) == set(other.owners(begun))
         assert set(one.beginnings(begun)) == set(other.beginnings(begun))
         assert one.begun(begun) == other.begun(begun)
+        assert one.goes_on(begun) == other.goes_on(begun) == (0 in one.beginnings(begun))
         assert one.breaks_after(begun) == other.breaks_after(begun)
         assert one.glues(begun) == other.glues(begun)
 
